@@ -1,0 +1,81 @@
+"""Bodies, read and written by msgspec without a detour over floats."""
+
+import re
+from collections.abc import Generator
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Response
+from litestar.dto import AbstractDTO, DTOFieldDefinition
+from litestar.enums import MediaType
+from litestar.openapi.spec import Reference, Schema
+from litestar.typing import FieldDefinition
+
+from service.api.problems import BodyInvalid, MalformedBody, UnsupportedMediaType
+from service.api.schemas import ENCODER, decode_hook
+
+T = TypeVar("T")
+
+
+class JsonBody(AbstractDTO[T]):
+    """Reads a request body straight into its Struct; an empty one, where a body is optional, as None."""
+
+    @classmethod
+    def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
+        """There is no transfer model to make: the Struct is on the wire as it is."""
+
+    @classmethod
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Reference | Schema:
+        schema: Reference | Schema = schema_creator.for_field_definition(field_definition)
+        return schema
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """The body.
+
+        Raises:
+            UnsupportedMediaType: it is not said to be JSON.
+            MalformedBody: it is no JSON.
+            BodyInvalid: it is JSON, but not what is asked for.
+        """
+        if not value and self.asgi_connection.route_handler.opt.get("optional_body"):
+            return None
+        media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != MediaType.JSON:
+            raise UnsupportedMediaType
+        try:
+            return _decoder(cast("Any", self.model_type)).decode(value)
+        except msgspec.ValidationError as error:
+            raise BodyInvalid(*_field_and_message(str(error))) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedBody(str(error)) from None
+
+
+class JsonResponse(Response[T]):
+    """Writes what a controller returns."""
+
+    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:
+        if isinstance(content, msgspec.Struct | dict):
+            return ENCODER.encode(content)
+        return super().render(content, media_type, enc_hook)
+
+
+@cache
+def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=Decimal)
+
+
+def _field_and_message(error: str) -> tuple[str, str]:
+    """Which field msgspec's message is about, and what it says of it."""
+    message, _, path = error.partition(" - at `$")
+    named = re.search(r"(?:required|unknown) field `(.*)`$", message)
+    return path.rstrip("`").lstrip(".") or (named[1] if named else ""), message

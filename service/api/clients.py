@@ -1,0 +1,44 @@
+"""Whose address a request comes from, as far as it can be believed."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from service.api.context import Connection, context_of
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def client_of(connection: Connection) -> str:
+    """The address under which the client's doings are counted: an IPv4 address, or an IPv6 /64, which one customer has."""
+    peer = connection.client.host if connection.client else ""
+    forwarded = connection.headers.getall("x-forwarded-for", [])
+    return _network(client_address(peer, forwarded, context_of(connection).trusted_proxies))
+
+
+def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:
+    """The last address on the way here that is no trusted proxy. What stands before it in ``X-Forwarded-For`` anyone may write."""
+    address = peer
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    while hops and _is_trusted(address, trusted) and _parse(hops[-1]) is not None:
+        address = hops.pop()
+    return address
+
+
+def _is_trusted(address: str, trusted: Sequence[IPNetwork]) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and any(parsed.version == network.version and parsed in network for network in trusted)
+
+
+def _network(address: str) -> str:
+    parsed = _parse(address)
+    if parsed is None:
+        return "unknown"
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

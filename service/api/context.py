@@ -1,0 +1,40 @@
+"""What controllers work with. The composition root makes one; it lives as long as the application."""
+
+import ipaddress
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from litestar.connection import ASGIConnection
+
+from service.domain.otp import Policy
+from service.domain.tokens import CustomerTokens, VerificationKey
+from service.jobs import Doorbell
+from service.store.lane import Lane
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Context(msgspec.Struct, kw_only=True):
+    """The store, the doorbell, keys and limits."""
+
+    lane: Lane
+    doorbell: Doorbell
+    clock: Callable[[], datetime]
+    find_admin_key: Callable[[str], Awaitable[VerificationKey]]
+    admin_issuer: str | None
+    customer_tokens: CustomerTokens
+    otp_key: bytes
+    idempotency_key: bytes
+    otp_policy: Policy
+    link_ttl: timedelta
+    retention: timedelta
+    public_url: str
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+def context_of(connection: Connection) -> Context:
+    """The context of the application that serves ``connection``."""
+    context: Context = connection.app.state.context
+    return context

@@ -1,0 +1,79 @@
+"""Who is calling, and whether they may. Guards run before the body is read."""
+
+from litestar.handlers.base import BaseRouteHandler
+
+from service.api.context import Connection, context_of
+from service.domain.email import canonical
+from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired
+from service.domain.link import Link
+from service.domain.tokens import Admin, Role, verify_admin
+
+
+async def require_admin(connection: Connection, _: BaseRouteHandler) -> None:
+    """Lets admins pass, and leaves who it is in ``connection.user``."""
+    token = bearer_token(connection)
+    if token is None:
+        raise TokenRequired
+    connection.scope["user"] = await _admin_of(connection, token)
+
+
+async def require_internal_admin(connection: Connection, _: BaseRouteHandler) -> None:
+    """Lets internal admins pass; it comes after ``require_admin``."""
+    if connection.user.role is not Role.INTERNAL_ADMIN:
+        raise Forbidden("only an internal-admin may do this")
+
+
+def require_org(admin: Admin, org_id: str) -> None:
+    """Lets pass who may act for the organization."""
+    if not admin.may_act_for(org_id):
+        raise Forbidden("the token is another organization's")
+
+
+async def require_access(connection: Connection, link: Link) -> None:
+    """Lets pass who may read a gated link: its customer, and admins of its organization.
+
+    Raises:
+        OtpRequired: there is no token.
+        TokenInvalid: there is one, but no good one.
+        Forbidden: it is somebody else's.
+    """
+    token = bearer_token(connection)
+    if token is None:
+        raise OtpRequired
+    context = context_of(connection)
+    try:
+        allowed = context.customer_tokens.email(token, now=context.clock()) == canonical(link.email)
+    except TokenInvalid:
+        allowed = (await _admin_of(connection, token)).may_act_for(link.org_id)
+    if not allowed:
+        raise Forbidden("the link was sent to somebody else")
+
+
+async def has_access(connection: Connection, link: Link) -> bool:
+    """Whether ``require_access`` would let pass."""
+    try:
+        await require_access(connection, link)
+    except (OtpRequired, TokenInvalid, Forbidden):
+        return False
+    return True
+
+
+def bearer_token(connection: Connection) -> str | None:
+    """The token of the Authorization header (RFC 6750, 2.1).
+
+    Raises:
+        TokenInvalid: the header holds something else.
+    """
+    header = connection.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenInvalid("Authorization must be: Bearer <token>")
+    return token.strip()
+
+
+async def _admin_of(connection: Connection, token: str) -> Admin:
+    context = context_of(connection)
+    key = await context.find_admin_key(token)
+    return verify_admin(token, key, now=context.clock(), issuer=context.admin_issuer)

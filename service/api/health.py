@@ -1,0 +1,54 @@
+"""Whether the process lives, and whether the service can do its work."""
+
+import asyncio
+import time
+from typing import Any
+
+from litestar import Request, get
+from litestar.datastructures import State
+
+from service.api.context import Context, context_of
+from service.api.problems import responses
+from service.api.schemas import Health, Readiness
+from service.store import keys, outbox
+
+PROCESSES = ("worker-links", "worker-otps", "scheduler")
+FRESH_FOR = 1.0
+"""Seconds for which one look at the store answers all who ask."""
+
+
+@get("/healthz", security=[{}])
+async def healthz() -> Health:
+    """The process lives."""
+    return Health("ok")
+
+
+@get("/readyz", responses=responses(), security=[{}])
+async def readyz(request: Request[None, None, State]) -> Readiness:
+    """Redis answers (503 if not); whether workers and scheduler are alive; how many mails wait, and how long the oldest has."""
+    state = request.app.state
+    seen, readiness = state.get("readiness", (float("-inf"), None))
+    if time.monotonic() - seen > FRESH_FOR:
+        readiness = await _look(context_of(request))
+        state["readiness"] = (time.monotonic(), readiness)
+    return readiness  # type: ignore[no-any-return]
+
+
+async def _look(context: Context) -> Readiness:
+    now = context.clock()
+    beats, due = await asyncio.gather(
+        context.lane.run_all([outbox.heartbeat(process) for process in PROCESSES]),
+        context.lane.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS]),
+    )
+    ages = [None if beat is None else max(0.0, (now - beat).total_seconds()) for beat in beats]
+    oldest = min((partition.oldest for partition in due if partition.oldest), default=None)
+    return Readiness(
+        status="degraded" if None in ages else "ok",
+        redis="ok",
+        heartbeats=dict(zip(PROCESSES, ages, strict=True)),
+        unsent=sum(partition.unsent for partition in due),
+        oldest_unsent_seconds=None if oldest is None else (now - oldest).total_seconds(),
+    )
+
+
+HANDLERS: list[Any] = [healthz, readyz]

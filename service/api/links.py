@@ -1,0 +1,271 @@
+"""Payment links over HTTP: create, read, verify, revoke, list."""
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from litestar import Request, delete, get, post
+from litestar.datastructures import State
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from service.api.bodies import JsonBody, JsonResponse
+from service.api.context import Context, context_of
+from service.api.guards import has_access, require_access, require_admin, require_org
+from service.api.problems import responses
+from service.api.schemas import (
+    ENCODER,
+    Counts,
+    CreateLink,
+    LinkBody,
+    LinkPage,
+    MaskedVerification,
+    Revocation,
+    RevokeLinks,
+    Verification,
+    VerifyLink,
+    in_utc,
+    link_body,
+    masked_link,
+)
+from service.domain import link as domain
+from service.domain.email import canonical, parse_email
+from service.domain.errors import IdempotencyConflict, Invalid, LinkNotFound, OtpNotVerified
+from service.domain.link import DeliveryState, Link, Status
+from service.domain.otp import derive_code, matches
+from service.domain.tokens import Admin, Role
+from service.jobs import Bell
+from service.store import keys, links, otps
+
+AdminRequest = Request[Admin, None, State]
+PublicRequest = Request[None, None, State]
+
+BATCH = 500
+"""Links that are read at once where there may be many."""
+NDJSON = "application/x-ndjson"
+PRINTABLE_KEY = "^[!-~]{1,255}$"
+
+
+@post(
+    "/payment-links",
+    guards=[require_admin],
+    dto=JsonBody[CreateLink],
+    return_dto=None,
+    responses=responses(400, 401, 403, 409, 413, 415, 422),
+    security=[{"admin": []}],
+)
+async def create_link(
+    request: AdminRequest,
+    data: CreateLink,
+    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key", pattern=PRINTABLE_KEY)] = None,
+) -> JsonResponse[LinkBody]:
+    """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
+    context = context_of(request)
+    require_org(request.user, data.org_id)
+    digest = None if idempotency_key is None else hashlib.blake2s(ENCODER.encode(data), digest_size=16).hexdigest()
+    entropy = secrets.token_bytes(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
+    if digest is not None and (earlier := await _made_before(context, domain.make_id(data.org_id, entropy), digest)):
+        return _created(context, earlier)
+    link = domain.create(
+        entropy=entropy,
+        now=context.clock(),
+        ttl=context.link_ttl,
+        org_id=data.org_id,
+        email=data.email,
+        transaction_id=data.transaction_id,
+        payment_amount=data.payment_amount,
+        currency=data.currency,
+        scheduled_at=in_utc(data.scheduled_at),
+        expires_at=in_utc(data.expires_at),
+        otp_required=data.otp_required or data.otp is not None,
+        notify=data.notify,
+    )
+    if data.otp is not None:
+        await _require_verified(context, link.recipient, data.otp)
+    stored = await context.lane.run(links.create(link, now=link.created_at, retention=context.retention, request=digest))
+    if not stored and digest is not None and (earlier := await _made_before(context, link.id, digest)):
+        return _created(context, earlier)
+    if link.delivery.state is DeliveryState.QUEUED:
+        context.doorbell.ring(Bell.LINKS, [keys.partition_of_link(link.id)])
+    return _created(context, link)
+
+
+@get(
+    ["/payment-links/{link_id:str}", "/pay/{link_id:str}"],
+    responses=responses(401, 403, 404),
+    security=[{}, {"customer": []}],
+)
+async def get_link(request: PublicRequest, link_id: str) -> LinkBody:
+    """The link, whatever its status. A gated one opens to its customer and to admins of its organization."""
+    context = context_of(request)
+    link = await _find(context, link_id)
+    if link.otp_required:
+        await require_access(request, link)
+    return link_body(link, now=context.clock(), public_url=context.public_url)
+
+
+@post(
+    "/payment-links/verify",
+    status_code=200,
+    dto=JsonBody[VerifyLink],
+    return_dto=None,
+    responses=responses(400, 404, 413, 415, 422),
+    security=[{}, {"customer": []}],
+)
+async def verify_link(request: PublicRequest, data: VerifyLink) -> Verification | MaskedVerification:
+    """Whether the link is good. Of a gated one, strangers learn only what needs no proof."""
+    context = context_of(request)
+    link, now = await _find(context, data.link_id), context.clock()
+    status = link.status(now)
+    if link.otp_required and not await has_access(request, link):
+        return MaskedVerification(status is Status.ACTIVE, status, masked_link(link, now=now))
+    return Verification(status is Status.ACTIVE, status, link_body(link, now=now, public_url=context.public_url))
+
+
+@delete(
+    ["/payment-links", "/payment-links/{link_id:str}"],
+    status_code=200,
+    guards=[require_admin],
+    dto=JsonBody[RevokeLinks],
+    return_dto=None,
+    opt={"optional_body": True},
+    responses=responses(400, 401, 403, 404, 413, 415, 422),
+    security=[{"admin": []}],
+)
+async def revoke_links(request: AdminRequest, data: RevokeLinks | None = None, link_id: str | None = None) -> Revocation:
+    """Revokes the link, and all active links that were sent to ``email``; of both, at least one must be named."""
+    context = context_of(request)
+    if link_id is None and data is None:
+        raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
+    recipient = None if data is None else canonical(parse_email(data.email))
+    revoked: list[str] = []
+    if link_id is not None:
+        link = await _find(context, link_id)
+        require_org(request.user, link.org_id)
+        revoked += await _revoke(context, [link])
+    if recipient is not None:
+        revoked += await _revoke_recipient(context, request.user, recipient)
+    return Revocation(len(revoked), revoked)
+
+
+@get(
+    "/orgs/{org_id:str}/payment-links",
+    guards=[require_admin],
+    responses=responses(401, 403, 422),
+    security=[{"admin": []}],
+)
+async def list_links(
+    request: AdminRequest,
+    org_id: str,
+    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, Parameter(max_length=128)] = None,
+    status: Status | None = None,
+) -> JsonResponse[LinkPage] | Stream:
+    """The organization's links, newest first; of one ``status``, those that end or ended last come first.
+
+    ``Accept: application/x-ndjson`` streams all of them, one a line.
+    """
+    context = context_of(request)
+    domain.parse_org_id(org_id)
+    require_org(request.user, org_id)
+    if request.accept.best_match(["application/json", NDJSON]) == NDJSON:
+        await _page(context, org_id, 1, cursor, status)
+        return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)
+    page, found = await _page(context, org_id, limit, cursor, status)
+    now = context.clock()
+    bodies = [link_body(link, now=now, public_url=context.public_url) for link in found]
+    counts = Counts(**{status.value: count for status, count in page.counts.items()})
+    return JsonResponse(LinkPage(page.total, counts, bodies, page.next_cursor))
+
+
+async def _find(context: Context, link_id: str) -> Link:
+    link = await context.lane.run(links.get(link_id)) if domain.is_id(link_id) else None
+    if link is None:
+        raise LinkNotFound
+    return link
+
+
+def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
+    body = link_body(link, now=context.clock(), public_url=context.public_url)
+    return JsonResponse(body, status_code=201, headers={"Location": f"/payment-links/{link.id}"})
+
+
+def _keyed_entropy(context: Context, org_id: str, key: str) -> bytes:
+    """Entropy that is the same whenever the organization sends the same key, and that nobody else can foretell."""
+    return hmac.digest(context.idempotency_key, f"{org_id}\n{key}".encode(), hashlib.sha256)
+
+
+async def _made_before(context: Context, link_id: str, digest: str) -> Link | None:
+    """The link that an earlier request with the same key made.
+
+    Raises:
+        IdempotencyConflict: that request asked for something else.
+    """
+    link, request = await asyncio.gather(context.lane.run(links.get(link_id)), context.lane.run(links.request_of(link_id)))
+    if link is not None and request != digest:
+        raise IdempotencyConflict
+    return link
+
+
+async def _require_verified(context: Context, recipient: str, code: str) -> None:
+    nonces = await context.lane.run(otps.verified(recipient, now=context.clock()))
+    if not any(
+        [  # noqa: C419 - all are compared, so that time tells nothing
+            matches(code, derive_code(context.otp_key, nonce, recipient)) for nonce in nonces
+        ]
+    ):
+        raise OtpNotVerified
+
+
+async def _revoke(context: Context, found: list[Link]) -> list[str]:
+    """Ids of those that were active until now."""
+    now = context.clock()
+    revoked = await context.lane.run_all([links.revoke(link, now=now, retention=context.retention) for link in found])
+    return [link.id for link, newly in zip(found, revoked, strict=True) if newly]
+
+
+async def _revoke_recipient(context: Context, admin: Admin, recipient: str) -> list[str]:
+    """Revokes what the admin may of the recipient's active links: they lie in every partition, an organization's in one."""
+    partitions = keys.PARTITIONS if admin.role is Role.INTERNAL_ADMIN else [domain.partition_of(admin.org_id or "")]
+    revoked = await asyncio.gather(*(_revoke_in(context, partition, admin, recipient) for partition in partitions))
+    return [link_id for ids in revoked for link_id in ids]
+
+
+async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: str) -> list[str]:
+    revoked: list[str] = []
+    passed_over = 0
+    while True:
+        ids = await context.lane.run(links.active_ids(partition, recipient, now=context.clock(), offset=passed_over, limit=BATCH))
+        if not ids:
+            return revoked
+        found = await context.lane.run(links.get_many(ids))
+        theirs = [link for link in found if link is not None and admin.may_act_for(link.org_id)]
+        newly = await _revoke(context, theirs)
+        revoked += newly
+        passed_over += len(ids) - len(newly)
+
+
+async def _page(
+    context: Context, org_id: str, limit: int, cursor: str | None, status: Status | None
+) -> tuple[links.Page, list[Link]]:
+    page = await context.lane.run(
+        links.page(org_id, now=context.clock(), retention=context.retention, limit=limit, status=status, cursor=cursor)
+    )
+    found = await context.lane.run(links.get_many(page.ids)) if page.ids else []
+    return page, [link for link in found if link is not None]
+
+
+async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:
+    while True:
+        page, found = await _page(context, org_id, BATCH, cursor, status)
+        now = context.clock()
+        yield ENCODER.encode_lines([link_body(link, now=now, public_url=context.public_url) for link in found])
+        if page.next_cursor is None:
+            return
+        cursor = page.next_cursor
+
+
+HANDLERS: list[Any] = [create_link, get_link, verify_link, revoke_links, list_links]

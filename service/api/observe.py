@@ -1,0 +1,51 @@
+"""Around every request: an id, a line in the log, and headers that keep what is private private."""
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger("service.requests")
+
+Send = Callable[[Any], Awaitable[None]]
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+SHORTENED_ID = re.compile(r"(pl_[0-9a-f]{2}[0-9A-Za-z]{6})[0-9A-Za-z]{16}")
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+QUIET = {"/healthz", "/readyz"}
+
+
+async def observe(app: Callable[[Any, Any, Send], Awaitable[None]], scope: Any, receive: Any, send: Send) -> None:
+    """Serves one request of ``app``. Logs hold the beginning of a link's id only, for whoever has all of it can open the link."""
+    request_id = _request_id(scope["headers"])
+    started, status = time.perf_counter(), 0
+
+    async def send_observed(message: Any) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
+        await send(message)
+
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        try:
+            await app(scope, receive, send_observed)
+        finally:
+            if scope["path"] not in QUIET or status >= 400:
+                path = SHORTENED_ID.sub(r"\1…", scope["path"])[:200]
+                milliseconds = round((time.perf_counter() - started) * 1000, 1)
+                log.info("request", method=scope["method"], path=path, status=status, ms=milliseconds)
+
+
+def _request_id(headers: Any) -> str:
+    """The caller's ``X-Request-ID``, if it is fit for a log; else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return bytes(value).decode()
+    return secrets.token_hex(8)

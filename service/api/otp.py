@@ -1,0 +1,93 @@
+"""One-time passwords over HTTP: ask for one, submit it, get a token."""
+
+import secrets
+from typing import Any
+
+from litestar import Request, post, put
+from litestar.datastructures import State
+
+from service.api.bodies import JsonBody
+from service.api.clients import client_of
+from service.api.context import Context, context_of
+from service.api.problems import responses
+from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
+from service.domain.email import canonical, parse_email
+from service.domain.errors import LimitReached, OtpInvalid
+from service.domain.link import partition_of
+from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
+from service.domain.tokens import CUSTOMER_LIFE
+from service.jobs import Bell
+from service.store import otps
+
+PublicRequest = Request[None, None, State]
+SENDS, FAILURES = "otp_sends", "otp_failures"
+TOO_MANY = {
+    otps.Limit.RESEND: "a code was sent to this e-mail a moment ago",
+    otps.Limit.HOUR: "no more codes can be sent to this e-mail in this hour",
+    otps.Limit.DAY: "no more codes can be sent to this e-mail today",
+}
+
+
+@post(
+    "/payment-links/otp",
+    status_code=202,
+    dto=JsonBody[SendOtp],
+    return_dto=None,
+    responses=responses(400, 413, 415, 422, 429),
+    security=[{}],
+)
+async def send_otp(request: PublicRequest, data: SendOtp) -> OtpSent:
+    """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
+    context = context_of(request)
+    policy, email = context.otp_policy, canonical(parse_email(data.email))
+    await _count_client(context, client_of(request), SENDS, policy.client_sends_per_hour)
+    refusal = await context.lane.run(
+        otps.create(
+            email,
+            secrets.token_bytes(NONCE_BYTES),
+            now=context.clock(),
+            ttl=policy.ttl,
+            resend_after=policy.resend_after,
+            sends_per_hour=policy.sends_per_hour,
+            sends_per_day=policy.sends_per_day,
+        )
+    )
+    if refusal is not None:
+        raise LimitReached(TOO_MANY[refusal.limit or otps.Limit.DAY], refusal.retry_after)
+    context.doorbell.ring(Bell.OTPS, [partition_of(email)])
+    return OtpSent(int(policy.ttl.total_seconds()), int(policy.resend_after.total_seconds()))
+
+
+@put(
+    "/payment-links/otp",
+    dto=JsonBody[SubmitOtp],
+    return_dto=None,
+    responses=responses(400, 401, 413, 415, 422, 429),
+    security=[{}],
+)
+async def submit_otp(request: PublicRequest, data: SubmitOtp) -> CustomerToken:
+    """Takes a one-time password and gives the token that opens this e-mail's gated links."""
+    context = context_of(request)
+    policy, email, client = context.otp_policy, canonical(parse_email(data.email)), client_of(request)
+    await _count_client(context, client, FAILURES, policy.client_failures_per_hour)
+    outcome = await context.lane.run(
+        otps.start_try(email, now=context.clock(), max_tries=policy.max_tries, failures_per_day=policy.failures_per_day)
+    )
+    if isinstance(outcome, otps.Refusal):
+        raise LimitReached("too many wrong codes for this e-mail today", outcome.retry_after)
+    nonce = outcome or secrets.token_bytes(NONCE_BYTES)
+    right = matches(data.otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
+    if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
+        raise OtpInvalid
+    await context.lane.run(otps.uncount_client(client, FAILURES))
+    token = context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
+    return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
+
+
+async def _count_client(context: Context, client: str, limit: str, most: int) -> None:
+    refusal = await context.lane.run(otps.count_client(client, limit, most=most))
+    if refusal is not None:
+        raise LimitReached("too many requests from this address in this hour", refusal.retry_after)
+
+
+HANDLERS: list[Any] = [send_otp, submit_otp]

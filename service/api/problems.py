@@ -1,0 +1,106 @@
+"""Errors as RFC 9457 problems: what each becomes over HTTP is said here, once."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ExceptionHandlersMap
+
+from service.api.schemas import ENCODER, FieldError, Problem
+from service.domain import errors
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_OUTAGE = 1
+"""Seconds after which a request that found Redis away may be repeated."""
+
+STATUS: dict[type[Exception], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.LinkNotFound: 404,
+    errors.IdempotencyConflict: 409,
+    errors.LimitReached: 429,
+    errors.Unavailable: 503,
+}
+CODES = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    500: "internal_error",
+}
+
+
+class UnsupportedMediaType(HTTPException):
+    status_code = 415
+    detail = "the body must be JSON: Content-Type: application/json"
+
+
+class MalformedBody(HTTPException):
+    """The body is no JSON."""
+
+    status_code = 400
+
+
+class BodyInvalid(errors.Invalid):
+    """The body is JSON, but not what is asked for."""
+
+
+def responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """Declares that a route may answer with these problems, beside those that every route may."""
+    return {
+        status: ResponseSpec(Problem, description=HTTPStatus(status).phrase, media_type=PROBLEM_MEDIA_TYPE, generate_examples=False)
+        for status in (*statuses, 503)
+    }
+
+
+def problem(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None, field_errors: list[FieldError] | None = None
+) -> Response[Any]:
+    """The response that tells of a problem."""
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=field_errors or [])
+    return Response(ENCODER.encode(body), status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def _from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Response[Any]:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    field_errors = [FieldError(error.field, str(error))] if isinstance(error, errors.Invalid) else None
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if isinstance(error, errors.TokenInvalid) else "Bearer"
+    if isinstance(error, errors.LimitReached):
+        headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
+        log.warning("unavailable", cause=type(error.__cause__).__name__ if error.__cause__ else str(error))
+    return problem(status, error.code, str(error), headers, field_errors)
+
+
+def _from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    if isinstance(error, ValidationException):
+        extra = error.extra if isinstance(error.extra, list) else []
+        found = [FieldError(str(item.get("key", "")), str(item.get("message", ""))) for item in extra]
+        return problem(422, "validation_failed", "a parameter is not valid", field_errors=found)
+    if error.status_code >= 500:
+        return _from_fault(request, error)
+    code = "unsupported_media_type" if error.status_code == 415 else CODES.get(error.status_code, "request_failed")
+    headers = {name.title(): value for name, value in (error.headers or {}).items()}
+    return problem(error.status_code, code, error.detail, headers)
+
+
+def _from_fault(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    log.error("internal_error", exc_info=error)
+    return problem(500, CODES[500], "something went wrong on our side; the request id names it in our logs")
+
+
+EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    errors.PaymentLinkError: _from_domain,
+    HTTPException: _from_http,
+    Exception: _from_fault,
+}

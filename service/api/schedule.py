@@ -1,0 +1,78 @@
+"""The internal job's endpoint: have all links of a window e-mailed now."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+from litestar import Request, post
+from litestar.datastructures import State
+
+from service.api.bodies import JsonBody
+from service.api.context import Context, context_of
+from service.api.guards import require_admin, require_internal_admin
+from service.api.problems import responses
+from service.api.schemas import Dispatch, DispatchWindow, in_utc
+from service.domain.errors import Invalid
+from service.domain.link import Status, to_millisecond
+from service.domain.tokens import Admin
+from service.jobs import Bell
+from service.store import keys, outbox
+
+BATCH = 500
+"""Links that are claimed at once: some 2 ms of Redis."""
+
+
+@post(
+    "/payment-links/scheduled",
+    status_code=200,
+    guards=[require_admin, require_internal_admin],
+    dto=JsonBody[DispatchWindow],
+    return_dto=None,
+    opt={"optional_body": True},
+    responses=responses(400, 401, 403, 413, 415, 422),
+    security=[{"admin": []}],
+)
+async def dispatch_window(request: Request[Admin, None, State], data: DispatchWindow | None = None) -> Dispatch:
+    """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
+    context, window = context_of(request), data or DispatchWindow()
+    start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))
+    end = start + timedelta(hours=window.period)
+    claimed = await asyncio.gather(*(_queue_in(context, partition, start, end) for partition in keys.PARTITIONS))
+    return Dispatch(start, end, sum(due for due, _ in claimed), sum(queued for _, queued in claimed))
+
+
+def parse_moment(text: str) -> datetime:
+    """A time (RFC 3339), or a date as its first moment in UTC.
+
+    Raises:
+        Invalid: it is neither, or too far from today.
+    """
+    try:
+        moment = in_utc(msgspec.convert(text, datetime)) if len(text) > 10 else _midnight(msgspec.convert(text, date))
+    except msgspec.ValidationError:
+        raise Invalid("scheduled_at", "must be a time or a date: 2026-12-01T09:00:00Z or 2026-12-01") from None
+    if moment is None or not 2000 <= moment.year <= 9000:
+        raise Invalid("scheduled_at", "is too far from today")
+    return moment
+
+
+async def _queue_in(context: Context, partition: str, start: datetime, end: datetime) -> tuple[int, int]:
+    """How many links of the partition were due, and how many of them are queued."""
+    due = queued = 0
+    while True:
+        now = context.clock()
+        claimed = await context.lane.run(outbox.claim_window(partition, now=now, start=start, end=end, limit=BATCH))
+        if not claimed:
+            return due, queued
+        opened = await context.lane.run(outbox.open_links(partition, claimed))
+        context.doorbell.ring(Bell.LINKS, [partition])
+        due += len(claimed)
+        queued += sum(1 for link in opened if link is not None and link.status(now) is Status.ACTIVE)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+HANDLERS: list[Any] = [dispatch_window]

@@ -1,0 +1,227 @@
+"""What goes over the wire. Times without an offset are UTC; unknown fields are refused."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from service.domain.email import mask
+from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, Delivery, Link, Status
+
+Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"])]
+OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", examples=["acme"])]
+LinkId = Annotated[str, Meta(max_length=128, description=f"matches ^{ID_PATTERN}$", examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"])]
+Code = Annotated[str, Meta(pattern="^[0-9]{6}$", examples=["042817"])]
+
+
+class Amount(Decimal):
+    """A JSON number, read digit for digit."""
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request body."""
+
+
+class CreateLink(Request, frozen=True, kw_only=True):
+    """A payment link to be made."""
+
+    email: Email
+    org_id: OrgId
+    transaction_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    payment_amount: Amount | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Za-z]{3}$", examples=["NGN"])] | None = None
+    scheduled_at: datetime | None = None
+    expires_at: datetime | None = None
+    otp: Code | None = None
+    otp_required: bool = False
+    notify: bool = True
+
+
+class VerifyLink(Request, frozen=True):
+    link_id: LinkId
+
+
+class RevokeLinks(Request, frozen=True):
+    email: Email
+
+
+class SendOtp(Request, frozen=True):
+    email: Email
+
+
+class SubmitOtp(Request, frozen=True):
+    email: Email
+    otp: Code
+
+
+class DispatchWindow(Request, frozen=True):
+    """``scheduled_at`` (default: now) is a time, or a date, which means its first moment in UTC; ``period`` is in hours."""
+
+    scheduled_at: Annotated[str, Meta(max_length=40, examples=["2026-12-01", "2026-12-01T09:00:00Z"])] | None = None
+    period: Annotated[int, Meta(ge=1, le=720)] = 24
+
+
+class LinkBody(Struct, frozen=True, kw_only=True):
+    """A payment link."""
+
+    id: str
+    url: str
+    org_id: str
+    email: str
+    transaction_id: str | None
+    payment_amount: Decimal | None
+    currency: str | None
+    status: Status
+    otp_required: bool
+    scheduled_at: datetime | None
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    delivery: Delivery
+
+
+class MaskedLink(Struct, frozen=True, kw_only=True):
+    """What of a gated link needs no proof."""
+
+    id: str
+    status: Status
+    expires_at: datetime
+    otp_required: bool
+    email: str
+
+
+class Verification(Struct, frozen=True):
+    """Whether a link is good: neither expired nor revoked."""
+
+    valid: bool
+    status: Status
+    link: LinkBody
+
+
+class MaskedVerification(Struct, frozen=True):
+    """The same of a gated link, for whoever has not proved to be its customer."""
+
+    valid: bool
+    status: Status
+    link: MaskedLink
+
+
+class Revocation(Struct, frozen=True):
+    """Ids of the links that were active until now."""
+
+    revoked: int
+    links: list[str]
+
+
+class Counts(Struct, frozen=True):
+    active: int
+    expired: int
+    revoked: int
+
+
+class LinkPage(Struct, frozen=True):
+    total: int
+    counts: Counts
+    links: list[LinkBody]
+    next_cursor: str | None
+
+
+class OtpSent(Struct, frozen=True):
+    """In seconds: how long the code is good, and when another may be asked for."""
+
+    expires_in: int
+    resend_after: int
+
+
+class CustomerToken(Struct, frozen=True):
+    token: str
+    token_type: str
+    expires_in: int
+
+
+class Dispatch(Struct, frozen=True):
+    """Of the links scheduled in [``from``, ``to``): how many were still to be e-mailed, and how many of them now are queued."""
+
+    start: datetime = field(name="from")
+    end: datetime = field(name="to")
+    due: int
+    queued: int
+
+
+class Health(Struct, frozen=True):
+    status: str
+
+
+class Readiness(Struct, frozen=True):
+    """``degraded``: the API serves, but mail waits for a process that is away. Heartbeats are in seconds ago, null when away."""
+
+    status: str
+    redis: str
+    heartbeats: dict[str, float | None]
+    unsent: int
+    oldest_unsent_seconds: float | None
+
+
+class FieldError(Struct, frozen=True):
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Any error (RFC 9457). ``code`` is stable; ``errors`` is there where fields are at fault."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    type: str = "about:blank"
+    errors: list[FieldError] = []
+
+
+def link_body(link: Link, *, now: datetime, public_url: str) -> LinkBody:
+    """``link`` as it is at ``now``."""
+    return LinkBody(
+        id=link.id,
+        url=f"{public_url}/pay/{link.id}",
+        org_id=link.org_id,
+        email=link.email,
+        transaction_id=link.transaction_id,
+        payment_amount=link.payment_amount,
+        currency=link.currency,
+        status=link.status(now),
+        otp_required=link.otp_required,
+        scheduled_at=link.scheduled_at,
+        created_at=link.created_at,
+        expires_at=link.expires_at,
+        revoked_at=link.revoked_at,
+        delivery=link.delivery,
+    )
+
+
+def masked_link(link: Link, *, now: datetime) -> MaskedLink:
+    """What anyone may know of a gated link."""
+    return MaskedLink(
+        id=link.id,
+        status=link.status(now),
+        expires_at=link.expires_at,
+        otp_required=link.otp_required,
+        email=mask(link.email),
+    )
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """``moment``, which is in UTC where it does not say."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def decode_hook(kind: type[Any], value: Any) -> Any:
+    """Reads an ``Amount`` from a number, never from a string."""
+    if kind is Amount and isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return Amount(value)
+    raise ValueError(f"Expected `number | null`, got `{type(value).__name__}`")
+
+
+ENCODER = msgspec.json.Encoder(decimal_format="number")
+"""Writes every response: amounts as numbers, digit for digit."""

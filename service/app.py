@@ -1,0 +1,114 @@
+"""The composition root of the web process."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
+
+from config.settings import Settings, load
+from service import logs
+from service.api import health, links, otp, schedule
+from service.api.bodies import JsonResponse
+from service.api.context import Context
+from service.api.jwks import KeySet
+from service.api.observe import observe
+from service.api.problems import EXCEPTION_HANDLERS
+from service.api.reference import assets_router, openapi_config
+from service.domain.otp import Policy
+from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
+from service.jobs import Doorbell
+from service.store.client import connect_async, connect_queue
+from service.store.lane import Lane
+
+LARGEST_BODY = 64 * 1024
+
+
+class PaymentLinks(Litestar):
+    """The application, with every request observed, those that no route matches included."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        if scope["type"] == ScopeType.HTTP:
+            await observe(super().__call__, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Litestar:
+    """The application that ``settings`` describe. It connects when it starts, not before."""
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        doorbell = Doorbell(connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2))
+        async with Lane(connect_async(settings.redis_url)) as lane:
+            app.state.context = _context(settings, lane, doorbell, clock)
+            try:
+                yield
+            finally:
+                await doorbell.close()
+
+    return PaymentLinks(
+        route_handlers=[*health.HANDLERS, *links.HANDLERS, *otp.HANDLERS, *schedule.HANDLERS, *assets_router()],
+        lifespan=[lifespan],
+        exception_handlers=EXCEPTION_HANDLERS,
+        response_class=JsonResponse,
+        request_max_body_size=LARGEST_BODY,
+        cors_config=_cors(settings),
+        openapi_config=openapi_config(version("payment-links")),
+        logging_config=None,
+    )
+
+
+def from_environment() -> Litestar:
+    """The application as ``payment-links web`` serves it."""
+    settings = load(os.environ)
+    logs.configure(settings.log_format)
+    return create_app(settings)
+
+
+def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable[[], datetime]) -> Context:
+    return Context(
+        lane=lane,
+        doorbell=doorbell,
+        clock=clock,
+        find_admin_key=_key_finder(settings),
+        admin_issuer=settings.admin_jwt_issuer,
+        customer_tokens=CustomerTokens(settings.secret_key),
+        otp_key=derive_key(settings.secret_key, "otp"),
+        idempotency_key=derive_key(settings.secret_key, "idempotency"),
+        otp_policy=Policy(**msgspec.structs.asdict(settings.otp)),
+        link_ttl=settings.link_ttl,
+        retention=settings.retention,
+        public_url=settings.public_url,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def _key_finder(settings: Settings) -> Any:
+    """Where keys of admin tokens come from: the identity provider's set, its one key, or our own secret."""
+    if settings.admin_jwks_url:
+        return KeySet(settings.admin_jwks_url).find
+    pem = settings.admin_jwt_public_key
+    only = load_public_key(pem) if pem else own_admin_key(settings.secret_key)
+
+    async def find(_: str) -> VerificationKey:
+        return only
+
+    return find
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(settings.cors_origins),
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+        expose_headers=["Location", "Retry-After", "X-Request-ID"],
+    )

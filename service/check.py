@@ -1,0 +1,165 @@
+"""``payment-links check``: what is wrong with the configuration, Redis and the mail server."""
+
+import time
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import redis
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisError
+
+from config.settings import Settings, SettingsError, load
+from service.api.jwks import KeySet
+from service.domain.tokens import load_public_key
+from service.store.client import connect, connect_queue
+from tasks.mailer import Deferred, SmtpMailer
+
+OLDEST_REDIS = (7, 0)
+"""PEXPIREAT … GT is used, which came with 7.0; Valkey has it from its first release."""
+CLOCKS_APART = 2.0
+"""Seconds by which this machine's clock may differ from Redis'."""
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARNING = "warn"
+    FAILURE = "FAIL"
+
+
+class Finding(NamedTuple):
+    """What was looked at, and what was found."""
+
+    verdict: Verdict
+    what: str
+    found: str
+
+
+def check(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Looks at everything that ``environ`` configures."""
+    try:
+        settings = load(environ)
+    except SettingsError as error:
+        yield Finding(Verdict.FAILURE, "settings", str(error))
+        return
+    yield Finding(Verdict.OK, "settings", "complete")
+    yield from _admin_keys(settings)
+    yield from _redis("redis", settings.redis_url)
+    if settings.queue_redis_url != settings.redis_url:
+        yield from _redis("queue redis", settings.queue_redis_url, durable=False)
+    yield from _mail(settings)
+
+
+def _admin_keys(settings: Settings) -> Iterator[Finding]:
+    if settings.admin_jwt_public_key:
+        try:
+            key = load_public_key(settings.admin_jwt_public_key)
+        except ValueError as error:
+            yield Finding(Verdict.FAILURE, "admin tokens", f"ADMIN_JWT_PUBLIC_KEY: {error}")
+        else:
+            yield Finding(Verdict.OK, "admin tokens", f"the identity provider's, {key.algorithm}")
+    elif settings.admin_jwks_url:
+        found = KeySet(settings.admin_jwks_url).usable_keys()
+        if found:
+            yield Finding(Verdict.OK, "admin tokens", f"the identity provider's, {found} keys")
+        else:
+            yield Finding(Verdict.FAILURE, "admin tokens", "ADMIN_JWKS_URL: no usable key can be had there")
+    else:
+        yield Finding(Verdict.OK, "admin tokens", "our own, HS256")
+
+
+def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
+    try:
+        client = connect(url) if durable else connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+        info: dict[str, Any] = _first(client.info())
+        seconds, microseconds = _first_time(client)
+    except (RedisError, OSError, ValueError) as error:
+        yield Finding(Verdict.FAILURE, what, f"does not answer: {error}")
+        return
+    yield Finding(Verdict.OK, what, "answers")
+    yield _version(what, info)
+    if durable:
+        yield _persistence(what, client, info)
+        yield _eviction(what, client, info)
+    apart = abs(time.time() - seconds - microseconds / 1e6)
+    verdict = Verdict.OK if apart <= CLOCKS_APART else Verdict.WARNING
+    yield Finding(verdict, f"{what} clock", f"{apart:.1f} s from this machine's")
+    client.close()
+
+
+def _version(what: str, info: Mapping[str, Any]) -> Finding:
+    name, version = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
+    enough = tuple(int(part) for part in str(version).split(".")[:2]) >= OLDEST_REDIS
+    return Finding(
+        Verdict.OK if enough else Verdict.FAILURE,
+        f"{what} version",
+        f"{name} {version}" + ("" if enough else ", 7.0 is needed"),
+    )
+
+
+def _persistence(what: str, client: Any, info: Mapping[str, Any]) -> Finding:
+    what = f"{what} persistence"
+    if not int(info.get("aof_enabled", 0)):
+        return Finding(
+            Verdict.WARNING, what, "no append-only file: what was acknowledged is lost when the server dies (appendonly yes)"
+        )
+    if info.get("aof_last_write_status") != "ok":
+        return Finding(Verdict.FAILURE, what, "the append-only file cannot be written")
+    fsync = _config(client, "appendfsync")
+    if fsync != "always":
+        return Finding(
+            Verdict.WARNING, what, f"appendfsync {fsync}: the last second may be lost with the machine (appendfsync always)"
+        )
+    return Finding(Verdict.OK, what, "append-only file, appendfsync always")
+
+
+def _eviction(what: str, client: Any, info: Mapping[str, Any]) -> Finding:
+    policy = info.get("maxmemory_policy") or _config(client, "maxmemory-policy")
+    if policy != "noeviction":
+        return Finding(
+            Verdict.FAILURE,
+            f"{what} eviction",
+            f"{policy}: links are thrown away when memory is short (maxmemory-policy noeviction)",
+        )
+    return Finding(Verdict.OK, f"{what} eviction", "none")
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    smtp = settings.smtp
+    if smtp is None:
+        yield Finding(Verdict.WARNING, "mail", f"SMTP_URL is not set: mails become files in {settings.data_dir / 'outbox'}")
+        return
+    mailer = SmtpMailer(
+        smtp.host,
+        smtp.port,
+        implicit_tls=smtp.implicit_tls,
+        require_tls=smtp.require_tls,
+        user=smtp.user,
+        password=smtp.password,
+    )
+    try:
+        secured = mailer.greet()
+    except Deferred as error:
+        yield Finding(Verdict.FAILURE, "mail", f"{smtp.host}:{smtp.port} does not let us in: {error}")
+    else:
+        verdict = Verdict.OK if secured else Verdict.WARNING
+        yield Finding(verdict, "mail", f"{smtp.host}:{smtp.port} lets us in, {'over TLS' if secured else 'without TLS'}")
+
+
+def _config(client: Any, name: str) -> str:
+    try:
+        return str(_first(client.config_get(name)).get(name, "unknown"))
+    except RedisError:
+        return "unknown (CONFIG is not allowed)"
+
+
+def _first(reply: Any) -> Any:
+    """The reply itself, or, of a cluster that answers node by node, the first."""
+    values = list(reply.values()) if isinstance(reply, dict) else []
+    return values[0] if values and all(isinstance(value, dict) for value in values) else reply
+
+
+def _first_time(client: "redis.Redis | RedisCluster") -> tuple[int, int]:
+    reply: Any = client.time()
+    seconds, microseconds = next(iter(reply.values())) if isinstance(reply, dict) else reply
+    return int(seconds), int(microseconds)

@@ -1,0 +1,1 @@
+"""The rules of the service, without I/O: time and randomness are passed in."""

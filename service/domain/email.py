@@ -1,0 +1,48 @@
+"""E-mail addresses: what is one, when two are the same, and how one is shown without telling it."""
+
+from email_validator import EmailNotValidError, validate_email
+
+from service.domain.errors import Invalid
+
+
+def parse_email(text: str, field: str = "email") -> str:
+    """``text`` as it was sent, if mail can be addressed to it.
+
+    Raises:
+        Invalid: it is no address, or has a mailbox name outside ASCII, which needs SMTPUTF8 all the way.
+    """
+    try:
+        validate_email(text, check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise Invalid(field, str(error)) from None
+    return text
+
+
+def canonical(email: str) -> str:
+    """The form under which ``email`` is compared and indexed: in ASCII and lower case.
+
+    Raises:
+        Invalid: it is no address.
+    """
+    return to_ascii(email).lower()
+
+
+def to_ascii(email: str) -> str:
+    """The address with its domain as DNS knows it (RFC 5891).
+
+    Raises:
+        Invalid: it is no address.
+    """
+    if email.isascii():
+        return email
+    try:
+        parsed = validate_email(email, check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise Invalid("email", str(error)) from None
+    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}"
+
+
+def mask(email: str) -> str:
+    """``jane@example.com`` as ``j***@example.com``."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}***@{domain}"

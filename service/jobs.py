@@ -1,0 +1,129 @@
+"""RQ as a doorbell: a job says that partitions have mail to send, never for whom. The outbox is the truth; jobs may be lost."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+log = structlog.get_logger(__name__)
+
+JOB_TIMEOUT = 120
+"""Seconds after which RQ ends a job that hangs. A job that has more to do ends long before, and rings again."""
+SCAN_JOB_ID = "payment-links-scan"
+SCAN_INTERVAL = 2
+"""Seconds between two scans for what is due."""
+
+
+class Bell(StrEnum):
+    """What is rung for. Each has a queue of its own, and so a worker of its own."""
+
+    LINKS = "links"
+    OTPS = "otps"
+
+
+JOBS = {Bell.LINKS: "tasks.emails.deliver_links", Bell.OTPS: "tasks.emails.deliver_otps"}
+SCAN_JOB = "tasks.reminders.scan"
+SCAN_QUEUE = Bell.LINKS
+
+RING = """
+-- Adds partitions to those that wait for the worker.
+-- KEYS 1 waiting partitions  2 RQ's list of waiting jobs
+-- ARGV partitions
+-- Returns 1 where a job must be enqueued: none waits, or none that will find them.
+local waiting = redis.call('SCARD', KEYS[1])
+redis.call('SADD', KEYS[1], unpack(ARGV))
+if waiting == 0 or redis.call('LLEN', KEYS[2]) == 0 then return 1 end
+return 0
+"""
+
+
+class JsonJob(Job):
+    """A job in JSON wherever it is made: RQ and rq-scheduler would pickle it."""
+
+    def __init__(
+        self,
+        id: str | None = None,  # noqa: A002 - RQ passes it by this name
+        connection: Any = None,
+        serializer: Any = None,
+    ) -> None:
+        super().__init__(id, connection=connection, serializer=JSONSerializer)
+
+
+class JsonQueue(Queue):
+    """A queue of JSON jobs that holds a job only once."""
+
+    job_class = JsonJob
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.update(serializer=JSONSerializer, job_class=JsonJob)
+        super().__init__(*args, **kwargs)
+
+    def enqueue_job(self, job: Job, *args: Any, **kwargs: Any) -> Job:
+        """Enqueues ``job`` unless it waits already: a scan that was missed is not made up for."""
+        return job if self.get_job_position(job) is not None else super().enqueue_job(job, *args, **kwargs)
+
+
+def queue_of(bell: Bell, connection: Redis) -> JsonQueue:
+    """The RQ queue behind ``bell``."""
+    return JsonQueue(bell.value, connection=connection)
+
+
+def ring(bell: Bell, partitions: Iterable[str], connection: Redis) -> None:
+    """Tells the worker behind ``bell`` that ``partitions`` have mail, unless it will see so anyway.
+
+    Raises:
+        RedisError: RQ's Redis does not answer. Nothing is lost: the scan finds what is due.
+    """
+    queue = queue_of(bell, connection)
+    if connection.eval(RING, 2, _waiting(bell), queue.key, *partitions):
+        queue.enqueue(JOBS[bell], result_ttl=0, failure_ttl=3600, job_timeout=JOB_TIMEOUT)
+
+
+def answer(bell: Bell, connection: Redis) -> list[str]:
+    """The partitions that wait behind ``bell``, which from now on do not."""
+    with connection.pipeline() as pipeline:
+        pipeline.smembers(_waiting(bell))
+        pipeline.delete(_waiting(bell))
+        partitions, _ = pipeline.execute()
+    return sorted(partition.decode() if isinstance(partition, bytes) else partition for partition in partitions)
+
+
+class Doorbell:
+    """Rings from within the event loop, once for all requests that come while it rings. It never holds an answer back."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._redis = connection
+        self._partitions: dict[Bell, set[str]] = {bell: set() for bell in Bell}
+        self._ringing: asyncio.Task[None] | None = None
+
+    def ring(self, bell: Bell, partitions: Sequence[str]) -> None:
+        """Has ``bell`` rung for ``partitions`` soon."""
+        self._partitions[bell].update(partitions)
+        if self._ringing is None or self._ringing.done():
+            self._ringing = asyncio.create_task(self._ring_all())
+
+    async def close(self) -> None:
+        """Rings what is still to be rung."""
+        if self._ringing is not None:
+            await self._ringing
+        await asyncio.to_thread(self._redis.close)
+
+    async def _ring_all(self) -> None:
+        while waiting := {bell: partitions for bell, partitions in self._partitions.items() if partitions}:
+            for bell, partitions in waiting.items():
+                self._partitions[bell] = set()
+                try:
+                    await asyncio.to_thread(ring, bell, partitions, self._redis)
+                except (RedisError, OSError) as error:
+                    log.warning("doorbell_failed", bell=bell.value, error=type(error).__name__)
+
+
+def _waiting(bell: Bell) -> str:
+    return f"payment-links:waiting:{bell.value}"

@@ -1,0 +1,72 @@
+"""What is asked of Redis, without the asking."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Argument = str | int | float
+
+
+class Script(NamedTuple):
+    """A Lua script. Its text begins with what is common to all."""
+
+    name: str
+    source: str
+    sha: str
+
+
+class Call(NamedTuple, Generic[T]):
+    """One command, and how its reply is read. Every command may be carried out twice."""
+
+    command: tuple[Argument, ...]
+    decode: Callable[[Any], T]
+    script: Script | None = None
+
+    @property
+    def keys(self) -> tuple[Argument, ...]:
+        """The keys that it touches, all in one slot."""
+        if self.script is None:
+            return self.command[1:2]
+        return self.command[3 : 3 + int(self.command[2])]
+
+
+def call(decode: Callable[[Any], T], *command: Argument) -> Call[T]:
+    """A plain command; its first argument after its name is its only key."""
+    return Call(command, decode)
+
+
+def run_script(decode: Callable[[Any], T], name: str, keys: Sequence[str], *args: Argument) -> Call[T]:
+    """The script ``scripts/<name>.lua`` over ``keys``."""
+    script = load_script(name)
+    return Call(("EVALSHA", script.sha, len(keys), *keys, *args), decode, script)
+
+
+@cache
+def load_script(name: str) -> Script:
+    """The script, read once."""
+    scripts = files("service.store") / "scripts"
+    source = (scripts / "common.lua").read_text() + (scripts / f"{name}.lua").read_text()
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970, as every time is kept in Redis."""
+    return int((moment - EPOCH) / MILLISECOND)
+
+
+def from_ms(milliseconds: float | str) -> datetime:
+    """The moment behind ``to_ms``."""
+    return EPOCH + float(milliseconds) * MILLISECOND
+
+
+def span_ms(duration: timedelta) -> int:
+    """A duration in milliseconds."""
+    return int(duration / MILLISECOND)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)

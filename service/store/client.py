@@ -1,0 +1,153 @@
+"""Connections to Redis: the one place that knows whether it is a single server, Sentinel or a cluster."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from service.domain.errors import Unavailable
+from service.store.call import Call, Script
+
+T = TypeVar("T")
+
+TIMEOUT = 2.0
+"""Seconds that a connection, and a command, may take."""
+POOL_SIZE = 8
+
+
+class Client:
+    """Carries out calls one after the other, for processes that do one thing at a time."""
+
+    def __init__(self, connection: "redis.Redis | RedisCluster") -> None:
+        self._redis = connection
+
+    def run(self, call: Call[T]) -> T:
+        """The reply to ``call``.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        return self.run_all([call])[0]
+
+    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        """The replies to ``calls``, in one round trip.
+
+        Raises:
+            Unavailable: Redis does not answer; any of the calls may have been carried out.
+        """
+        if not calls:
+            return []
+        try:
+            replies = self._execute(calls)
+            if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
+                for script in scripts_of([calls[index] for index in again]):
+                    self._redis.script_load(script.source)
+                for index, reply in zip(again, self._execute([calls[index] for index in again]), strict=True):
+                    replies[index] = reply
+        except (RedisError, OSError) as error:
+            raise Unavailable from error
+        return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.execute_command(*call.command)
+        return cast("list[Any]", pipeline.execute(raise_on_error=False))
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+def scripts_of(calls: Sequence[Call[Any]]) -> list[Script]:
+    """The scripts that ``calls`` need, each once."""
+    return list({call.script.sha: call.script for call in calls if call.script}.values())
+
+
+def decode_reply(call: Call[T], reply: Any) -> T:
+    """What ``reply`` says.
+
+    Raises:
+        Unavailable: the server cannot serve now (loading, read-only, out of memory), or the connection broke.
+        ResponseError: the call is wrong.
+    """
+    if not isinstance(reply, Exception):
+        return call.decode(reply)
+    if not isinstance(reply, RedisError | OSError) or (type(reply) is ResponseError and not _is_passing(reply)):
+        raise reply
+    raise Unavailable from reply
+
+
+def connect(url: str) -> "redis.Redis | RedisCluster":
+    """A connection for ``Client``: commands are never sent twice, and give up after 2 s."""
+    parts = urlsplit(url)
+    options: dict[str, Any] = {**_options(), "retry": Retry(NoBackoff(), 0)}
+    if parts.scheme == "redis+cluster":
+        return RedisCluster(**_cluster(parts), **options, cluster_error_retry_attempts=1)
+    return connect_queue(url, **options)
+
+
+def connect_queue(url: str, **options: Any) -> redis.Redis:
+    """A connection that RQ can use: one server, or the one that Sentinel names."""
+    parts = urlsplit(url)
+    if parts.scheme == "redis+sentinel":
+        service, database = _sentinel_service(parts)
+        sentinel = Sentinel(_hosts(parts), sentinel_kwargs=_options(), **_credentials(parts), **options)  # type: ignore[no-untyped-call]
+        return cast("redis.Redis", sentinel.master_for(service, db=database))  # type: ignore[no-untyped-call]
+    return redis.Redis.from_url(url, **options)
+
+
+def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster":
+    """A connection for a ``Lane``: a bounded pool whose takers wait their turn."""
+    parts = urlsplit(url)
+    options: dict[str, Any] = {**_options(), "retry": AsyncRetry(NoBackoff(), 0)}
+    if parts.scheme == "redis+cluster":
+        return redis.asyncio.RedisCluster(**_cluster(parts), **options, cluster_error_retry_attempts=1)
+    if parts.scheme == "redis+sentinel":
+        service, database = _sentinel_service(parts)
+        sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+            _hosts(parts), sentinel_kwargs=_options(), **_credentials(parts), **options
+        )
+        return cast("redis.asyncio.Redis", sentinel.master_for(service, db=database))
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=TIMEOUT, **options)
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def _options() -> dict[str, Any]:
+    return {"decode_responses": True, "socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+
+
+def _hosts(parts: SplitResult) -> list[tuple[str, int]]:
+    """``host:port`` of every Sentinel; the port may be left out."""
+    addresses = parts.netloc.rpartition("@")[2].split(",")
+    return [(host, int(port or 26379)) for host, _, port in (address.partition(":") for address in addresses)]
+
+
+def _sentinel_service(parts: SplitResult) -> tuple[str, int]:
+    service, _, database = parts.path.strip("/").partition("/")
+    return service, int(database or 0)
+
+
+def _credentials(parts: SplitResult) -> dict[str, Any]:
+    credentials = {"username": parts.username, "password": parts.password}
+    return {name: unquote(value) for name, value in credentials.items() if value} | (
+        {"ssl": True} if dict(parse_qsl(parts.query)).get("ssl") == "true" else {}
+    )
+
+
+def _cluster(parts: SplitResult) -> dict[str, Any]:
+    return {"host": parts.hostname or "localhost", "port": parts.port or 6379, **_credentials(parts)}
+
+
+def _is_passing(error: ResponseError) -> bool:
+    """Whether the server refuses now what it will take later."""
+    return str(error).startswith(
+        ("OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")
+    )

@@ -1,0 +1,78 @@
+"""Every key the service has in Redis. What changes together carries the same hash tag, and so lies in one slot."""
+
+from service.domain.link import partition_of
+
+PARTITIONS = tuple(f"{number:02x}" for number in range(256))
+
+HEARTBEAT = "pl:heartbeat:"
+"""string: when the process named behind it was last alive; gone 20 s later."""
+
+
+def partition_of_link(link_id: str) -> str:
+    """The partition that the link's id names."""
+    return link_id[3:5]
+
+
+def link(link_id: str) -> str:
+    """hash: the link. Ends with its retention."""
+    return f"pl:{{{partition_of_link(link_id)}}}:link:{link_id}"
+
+
+def org(org_id: str) -> str:
+    """zset: all links of the organization, by ``created_at``."""
+    return f"pl:{{{partition_of(org_id)}}}:org:{org_id}"
+
+
+def active(org_id: str) -> str:
+    """zset: its links that were not revoked, by ``expires_at``."""
+    return f"{org(org_id)}:active"
+
+
+def revoked(org_id: str) -> str:
+    """zset: its revoked links, by ``revoked_at``."""
+    return f"{org(org_id)}:revoked"
+
+
+def email(partition: str, address: str) -> str:
+    """zset: the recipient's links that were not revoked, by ``expires_at``."""
+    return f"pl:{{{partition}}}:email:{address}"
+
+
+def scheduled(partition: str) -> str:
+    """zset: links whose e-mail nobody has claimed yet, by ``scheduled_at``."""
+    return f"pl:{{{partition}}}:scheduled"
+
+
+def outbox(partition: str) -> str:
+    """zset: links whose e-mail is owed now, by the moment at which it must be looked at again."""
+    return f"pl:{{{partition}}}:outbox"
+
+
+def unsent(partition: str) -> str:
+    """zset: links whose e-mail is owed now or later, by the moment at which it was or will be due."""
+    return f"pl:{{{partition}}}:unsent"
+
+
+def otp(address: str) -> str:
+    """hash: the nonce of the e-mail's code, and how often it was tried. Ends with the code."""
+    return f"pl:{{{partition_of(address)}}}:otp:{address}"
+
+
+def otp_limit(address: str, limit: str) -> str:
+    """Counter or marker: ``resend``, ``sends_hour``, ``sends_day`` or ``failures_day``. Ends with its window."""
+    return f"{otp(address)}:{limit}"
+
+
+def otp_verified(address: str) -> str:
+    """zset: nonces of the codes this e-mail has verified, by the moment they are forgotten."""
+    return f"{otp(address)}:verified"
+
+
+def otp_outbox(partition: str) -> str:
+    """zset: e-mails whose code is not mailed yet, by the moment at which it must be looked at again."""
+    return f"pl:{{{partition}}}:otp_outbox"
+
+
+def client_limit(client: str, limit: str) -> str:
+    """counter: ``otp_sends`` or ``otp_failures`` of one client address. Ends with its window."""
+    return f"pl:{{{partition_of(client)}}}:client:{client}:{limit}"

@@ -1,0 +1,116 @@
+"""E-mails that are owed: claimed under a lease, opened, and settled. What is written here survives whoever was sending it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+
+from service.domain.link import DeliveryState, Link
+from service.store import keys
+from service.store.call import Call, call, from_ms, run_script, to_ms
+from service.store.links import FIELDS, decode
+
+HEARTBEAT_LIFE = timedelta(seconds=20)
+
+
+class Due(msgspec.Struct, frozen=True):
+    """What a partition owes now: whether a link's or a code's e-mail is due, how many links' are, and since when the oldest."""
+
+    links: bool
+    codes: bool
+    unsent: int
+    oldest: datetime | None
+
+
+def claim_links(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+    """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
+    return _claim([keys.outbox(partition), keys.scheduled(partition)], now, deadline, limit, to_ms(now), "-inf", to_ms(now) + 1)
+
+
+def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+    """The same for e-mails that are owed a one-time password."""
+    return _claim([keys.otp_outbox(partition)], now, deadline, limit, to_ms(now))
+
+
+def claim_window(partition: str, *, now: datetime, start: datetime, end: datetime, limit: int) -> Call[list[str]]:
+    """Queues up to ``limit`` links scheduled in [``start``, ``end``) for whichever worker is next."""
+    return _claim([keys.outbox(partition), keys.scheduled(partition)], now, now, limit, "", to_ms(start), to_ms(end))
+
+
+def renew(outbox: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+    """Prolongs the lease that ends at ``deadline``; gives the members still under it."""
+    return run_script(list, "renew", [outbox], to_ms(deadline), to_ms(until), *members)
+
+
+def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | None]]:
+    """Reads claimed links and marks their e-mails as queued. None: the link is gone, and owes nothing any more."""
+    return run_script(
+        lambda records: [decode(*record) for record in zip(link_ids, records, strict=True)],
+        "open",
+        [keys.outbox(partition), keys.unsent(partition), *map(keys.link, link_ids)],
+        len(FIELDS),
+        *FIELDS,
+        *link_ids,
+    )
+
+
+def mark_sent(link_id: str, *, now: datetime) -> Call[bool]:
+    """The SMTP server has the link's e-mail."""
+    return _settle(link_id, DeliveryState.SENT, 1, to_ms(now), "", "")
+
+
+def mark_failed(link_id: str, *, error: str, attempts: int) -> Call[bool]:
+    """The link's e-mail is given up after ``attempts`` more tries (0 or 1)."""
+    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "")
+
+
+def retry_later(link_id: str, *, error: str, at: datetime) -> Call[bool]:
+    """A try failed; there is another at ``at``."""
+    return _settle(link_id, DeliveryState.QUEUED, 1, "", error, to_ms(at))
+
+
+def due(partition: str, *, now: datetime) -> Call[Due]:
+    """What the partition owes."""
+    return run_script(
+        lambda reply: Due(bool(reply[0]), bool(reply[1]), int(reply[2]), from_ms(reply[3]) if reply[3] else None),
+        "due",
+        [keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition), keys.unsent(partition)],
+        to_ms(now),
+    )
+
+
+def beat(process: str, *, now: datetime) -> Call[bool]:
+    """Says that ``process`` is alive, for 20 s."""
+    return call(bool, "SET", keys.HEARTBEAT + process, to_ms(now), "PX", int(HEARTBEAT_LIFE.total_seconds() * 1000))
+
+
+def heartbeat(process: str) -> Call[datetime | None]:
+    """When ``process`` was last alive, if in the last 20 s."""
+    return call(lambda reply: None if reply is None else from_ms(reply), "GET", keys.HEARTBEAT + process)
+
+
+def _claim(
+    queues: list[str],
+    now: datetime,
+    deadline: datetime,
+    limit: int,
+    outbox_until: int | str,
+    scheduled_from: int | str = "",
+    scheduled_before: int | str = "",
+) -> Call[list[str]]:
+    return run_script(list, "claim", queues, to_ms(now), to_ms(deadline), limit, outbox_until, scheduled_from, scheduled_before)
+
+
+def _settle(link_id: str, state: DeliveryState, attempts: int, sent_at: int | str, error: str, next_look: int | str) -> Call[bool]:
+    partition = keys.partition_of_link(link_id)
+    return run_script(
+        bool,
+        "settle",
+        [keys.link(link_id), keys.outbox(partition), keys.unsent(partition)],
+        link_id,
+        state.value,
+        attempts,
+        sent_at,
+        error,
+        next_look,
+    )

@@ -1,0 +1,24 @@
+-- Put before every script.
+
+-- Lets `key` live at least until `at` (ms): an index outlives every entry it holds.
+local function keep(key, at)
+  if redis.call('PEXPIREAT', key, at, 'GT') == 0 and redis.call('PTTL', key) == -1 then
+    redis.call('PEXPIREAT', key, at)
+  end
+end
+
+-- Counts one more under `key`, in a window of `window` ms that begins with the first.
+local function count(key, window)
+  local number = redis.call('INCR', key)
+  if number == 1 then redis.call('PEXPIRE', key, window) end
+  return number
+end
+
+-- Drops entries of `index` whose link's retention ended by `before`, from all of `indexes`; a bounded number a call.
+local function forget(index, before, ...)
+  local gone = redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 100)
+  if #gone > 0 then
+    redis.call('ZREM', index, unpack(gone))
+    for _, other in ipairs({...}) do redis.call('ZREM', other, unpack(gone)) end
+  end
+end

@@ -1,0 +1,159 @@
+"""``payment-links up``: everything in one, on the embedded store unless ``REDIS_URL`` is set."""
+
+import email
+import email.policy
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import honcho.manager
+from honcho.environ import parse_procfile
+
+from config.settings import Settings, load
+from service import embedded
+from service.domain.email import mask
+from service.domain.tokens import Admin, Role, issue_admin_token
+
+STOP_WITHIN = 20
+"""Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
+TOKEN_LIFE = timedelta(hours=24)
+
+
+def up(environ: Mapping[str, str]) -> int:
+    """Runs store, web, worker and scheduler until interrupted; gives the exit code.
+
+    Raises:
+        SettingsError, EmbeddedError: it cannot start.
+    """
+    data_dir = embedded.data_dir_of(environ)
+    with ExitStack() as stack:
+        lock = stack.enter_context(embedded.hold(data_dir))
+        own = {**environ, "DATA_DIR": str(data_dir), embedded.LOCK_VARIABLE: str(lock)}
+        if not environ.get("REDIS_URL"):
+            own["SECRET_KEY"] = environ.get("SECRET_KEY") or embedded.keep_secret(data_dir)
+            own["REDIS_URL"] = f"unix://{embedded.socket_path(data_dir)}"
+        settings = load(own)
+        _require_free(settings.host, settings.port)
+        if not environ.get("REDIS_URL"):
+            store = stack.enter_context(embedded.serve(data_dir))
+            stopping = threading.Event()
+            threading.Thread(target=_stop_with, args=(store, stopping), daemon=True).start()
+            stack.callback(stopping.set)
+        threading.Thread(target=_welcome, args=(settings,), daemon=True).start()
+        if settings.smtp is None:
+            threading.Thread(target=_show_mails, args=(data_dir / "outbox",), daemon=True).start()
+        return _run_procfile(own)
+
+
+def _run_procfile(environ: Mapping[str, str]) -> int:
+    """Runs the Procfile's lines until one ends or we are asked to stop."""
+    beside = Path(sys.executable).parent
+    env = {**environ, "PATH": f"{beside}{os.pathsep}{environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
+    honcho.manager.KILL_WAIT = STOP_WITHIN
+    manager = honcho.manager.Manager()
+    for name, command in parse_procfile(_procfile().read_text()).processes.items():
+        manager.add_process(name, command, env=env)
+    manager.loop()
+    interrupted = manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
+    return 0 if interrupted else int(manager.returncode or 0)
+
+
+def _procfile() -> Path:
+    """The Procfile: in a checkout at its top, in an installed package beside this file."""
+    here = Path(__file__).parent
+    return next(path for path in (here.parent / "Procfile", here / "Procfile") if path.exists())
+
+
+def _require_free(host: str, port: int) -> None:
+    """Waits a little for a port that an earlier ``up`` is giving up. Servers share ports, so nobody else would notice.
+
+    Raises:
+        EmbeddedError: somebody listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(50):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return
+            except OSError:
+                time.sleep(0.2)
+    raise embedded.EmbeddedError(f"PORT: {host}:{port} is in use")
+
+
+def _stop_with(store: "subprocess.Popen[bytes]", stopping: threading.Event) -> None:
+    """Stops everything should the store end on its own."""
+    store.wait()
+    if not stopping.is_set():
+        click.echo("the embedded store ended; stopping", err=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _welcome(settings: Settings) -> None:
+    """Says where everything is, once it is there."""
+    own_url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104 - not bound here
+    while not _answers(f"{own_url}/healthz"):
+        time.sleep(0.1)
+    lines = [
+        "",
+        "Payment Link Service is up. Ctrl-C stops it.",
+        f"  API      {own_url}",
+        f"  Schema   {own_url}/schema",
+        f"  Mails    {_mails(settings)}",
+    ]
+    if not (settings.admin_jwt_public_key or settings.admin_jwks_url):
+        admin = Admin("payment-links up", Role.INTERNAL_ADMIN)
+        token = issue_admin_token(settings.secret_key, admin, now=datetime.now(UTC), life=TOKEN_LIFE)
+        body = '{"email": "jane@example.com", "org_id": "acme", "payment_amount": 125000.50, "currency": "NGN"}'
+        lines += [
+            f"  Token    {token}",
+            "           (internal-admin, 24 hours; `payment-links token` makes others)",
+            "  Try",
+            f"curl -s {own_url}/payment-links -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'",
+        ]
+    click.echo("\n".join([*lines, ""]))
+
+
+def _mails(settings: Settings) -> str:
+    if settings.smtp is not None:
+        return f"to {settings.smtp.host}:{settings.smtp.port}"
+    return f"files in {settings.data_dir / 'outbox'} (SMTP_URL is not set)"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _show_mails(outbox: Path) -> None:
+    """Prints each mail that is written from now on."""
+    shown = set(outbox.glob("*.eml"))
+    while True:
+        for path in sorted(set(outbox.glob("*.eml")) - shown):
+            shown.add(path)
+            click.echo(describe_mail(path))
+        time.sleep(0.3)
+
+
+def describe_mail(path: Path) -> str:
+    """One line: to whom, the subject, the link in it if there is one, and the file."""
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    body = message.get_body(("plain",))
+    link = re.search(r"https?://\S+/pay/\S+", body.get_content() if body else "")
+    return f"mail to {mask(str(message['To']))}: {message['Subject']}" + (f" - {link[0]}" if link else "") + f" ({path})"

@@ -1,0 +1,92 @@
+"""The two kinds of mail: payment links and one-time passwords."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from email.message import EmailMessage
+
+from service.domain.email import mask
+from service.domain.link import DeliveryState, Link, Status
+from service.domain.otp import derive_code
+from service.logs import short
+from service.store import keys, otps, outbox
+from service.store.call import Call
+from service.store.otps import Otp
+from tasks.delivery import Drop
+from tasks.render import link_message, otp_message
+
+
+class LinkMail:
+    """Links, each mailed once to its recipient."""
+
+    def __init__(self, public_url: str, sender: str) -> None:
+        self._public_url = public_url
+        self._sender = sender
+
+    def outbox(self, partition: str) -> str:
+        return keys.outbox(partition)
+
+    def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+        return outbox.claim_links(partition, now=now, deadline=deadline, limit=limit)
+
+    def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | None]]:
+        return outbox.open_links(partition, members)
+
+    def message(self, opened: Link, now: datetime) -> EmailMessage:
+        if opened.status(now) is not Status.ACTIVE:
+            raise Drop(f"the link was {opened.status(now)} before it could be sent")
+        if opened.delivery.state not in {DeliveryState.SCHEDULED, DeliveryState.QUEUED}:
+            raise Drop(f"the mail was {opened.delivery.state} already")
+        return link_message(opened, url=f"{self._public_url}/pay/{opened.id}", sender=self._sender, now=now)
+
+    def attempts(self, opened: Link) -> int:
+        return opened.delivery.attempts
+
+    def describe(self, member: str) -> dict[str, str]:
+        return {"kind": "link", "link": short(member)}
+
+    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
+        return outbox.mark_sent(member, now=now)
+
+    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
+        return outbox.mark_failed(member, error=error, attempts=attempts)
+
+    def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]:
+        return outbox.retry_later(member, error=error, at=at)
+
+
+class OtpMail:
+    """One-time passwords. The code is made here, a moment before it is sent, and kept nowhere."""
+
+    def __init__(self, key: bytes, sender: str) -> None:
+        self._key = key
+        self._sender = sender
+
+    def outbox(self, partition: str) -> str:
+        return keys.otp_outbox(partition)
+
+    def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+        return outbox.claim_codes(partition, now=now, deadline=deadline, limit=limit)
+
+    def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | None]]:
+        return otps.open_codes(partition, members)
+
+    def message(self, opened: Otp, now: datetime) -> EmailMessage:
+        if now >= opened.expires_at:
+            raise Drop("the code expired before it could be sent")
+        code = derive_code(self._key, opened.nonce, opened.email)
+        return otp_message(opened, code, sender=self._sender, now=now)
+
+    def attempts(self, opened: Otp) -> int:
+        return opened.attempts
+
+    def describe(self, member: str) -> dict[str, str]:
+        return {"kind": "otp", "email": mask(member)}
+
+    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=None)
+
+    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=None)
+
+    def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=at)

@@ -1,0 +1,81 @@
+"""``payment-links scheduler``: rq-scheduler's daemon, which has the scan run every other second and outlives an outage of Redis."""
+
+import signal
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+from rq_scheduler import Scheduler
+
+from config.settings import load
+from service import logs
+from service.domain.errors import Unavailable
+from service.jobs import SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, SCAN_QUEUE, JsonJob, JsonQueue
+from service.store import outbox
+from service.store.client import Client, connect, connect_queue
+
+log = structlog.get_logger(__name__)
+
+POLL = 1
+"""Seconds between two looks at what is to be enqueued. A lock whose holder was killed ends after 10 s more."""
+
+
+class PeriodicScheduler(Scheduler):  # type: ignore[misc]
+    """Registers its periodic job again on every pass: no crash between two writes loses it for longer."""
+
+    def __init__(self, client: Client, stopping: threading.Event, **kwargs: Any) -> None:
+        super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
+        self._client = client
+        self._stopping = stopping
+
+    def enqueue_jobs(self) -> Any:
+        if SCAN_JOB_ID not in self:
+            self.schedule(
+                datetime.now(UTC),
+                SCAN_JOB,
+                interval=SCAN_INTERVAL,
+                id=SCAN_JOB_ID,
+                queue_name=SCAN_QUEUE.value,
+                result_ttl=3600,
+                timeout=60,
+            )
+        return super().enqueue_jobs()
+
+    def heartbeat(self) -> None:
+        super().heartbeat()
+        try:
+            self._client.run(outbox.beat("scheduler", now=datetime.now(UTC)))
+        except Unavailable:
+            log.warning("heartbeat_failed")
+
+    def _install_signal_handlers(self) -> None:
+        """Leaves Redis alone inside a signal handler: ``run`` gives the lock back on its way out."""
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            self._stopping.set()
+            raise SystemExit
+
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
+
+
+def run(environ: Mapping[str, str]) -> None:
+    """Schedules until asked to stop."""
+    settings = load(environ)
+    logs.configure(settings.log_format)
+    stopping, client = threading.Event(), Client(connect(settings.redis_url))
+    connection = connect_queue(settings.queue_redis_url, socket_timeout=5, socket_connect_timeout=2)
+    log.info("scheduling", every=SCAN_INTERVAL)
+    while not stopping.is_set():
+        try:
+            PeriodicScheduler(client, stopping, connection=connection).run()
+        except (RedisError, OSError) as error:
+            if not stopping.is_set():
+                log.warning("queue_away", error=type(error).__name__)
+        except SystemExit:
+            return
+        stopping.wait(1.0)

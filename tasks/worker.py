@@ -1,0 +1,145 @@
+"""``payment-links worker``: an RQ worker for each bell, in a process of its own, started again whenever it ends."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+from typing import Any
+
+import structlog
+from redis.exceptions import RedisError
+from rq import SimpleWorker
+
+from config.settings import load
+from service import logs
+from service.domain.errors import Unavailable
+from service.jobs import Bell, JsonJob, JsonQueue, queue_of
+from service.store import outbox
+from tasks.runtime import CURRENT, Runtime, create_runtime
+
+log = structlog.get_logger(__name__)
+
+POLL = 20
+"""RQ's worker_ttl: it waits 5 s (15 less) for a job before it says again that it is alive."""
+GRACE = 15.0
+"""Seconds in which a process that was asked to stop has to."""
+
+
+class DoorbellWorker(SimpleWorker):
+    """Works in its own process, one job at a time: jobs hold no state worth a fork, and a session is kept for all mails of one."""
+
+    max_connection_wait_time = 1.0
+    log_result_lifespan = False
+
+    def __init__(self, bell: Bell, runtime: Runtime) -> None:
+        self._bell = bell
+        self._runtime = runtime
+        super().__init__(
+            [queue_of(bell, runtime.queue)],
+            connection=runtime.queue,
+            job_class=JsonJob,
+            queue_class=JsonQueue,
+            worker_ttl=POLL,
+            log_job_description=False,
+        )
+
+    def heartbeat(self, *args: Any, **kwargs: Any) -> None:
+        super().heartbeat(*args, **kwargs)
+        beat(self._bell, self._runtime)
+
+    def handle_warm_shutdown_request(self) -> None:
+        self._runtime.stopping.set()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+
+    def subscribe(self) -> None:
+        """Takes no commands over Pub/Sub: its thread would outlive an outage that this worker does not."""
+
+    def unsubscribe(self) -> None:
+        pass
+
+
+def beat(bell: Bell, runtime: Runtime) -> None:
+    """Says that the worker is alive; a store that is away will see it later."""
+    try:
+        runtime.client.run(outbox.beat(f"worker-{bell.value}", now=runtime.clock()))
+    except Unavailable:
+        log.warning("heartbeat_failed", worker=bell.value)
+
+
+def work(bell: Bell, environ: Mapping[str, str]) -> None:
+    """Works for ``bell`` until it is asked to stop, through every outage of Redis."""
+    settings = load(environ)
+    logs.configure(settings.log_format)
+    runtime = create_runtime(settings)
+    CURRENT.set(runtime)
+    while not runtime.stopping.is_set():
+        _stop_between_workers(runtime)
+        try:
+            DoorbellWorker(bell, runtime).work(logging_level="WARNING")
+        except (RedisError, OSError) as error:
+            log.warning("queue_away", worker=bell.value, error=type(error).__name__)
+        runtime.stopping.wait(1.0)
+
+
+def supervise(bells: list[Bell]) -> None:
+    """Keeps a worker process for each of ``bells`` until asked to stop, then lets each finish the mail it is sending."""
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    processes: dict[Bell, SpawnProcess] = {}
+    while not stopping.wait(0.5 if processes else 0):
+        for bell in bells:
+            if bell not in processes or not processes[bell].is_alive():
+                if bell in processes:
+                    log.error("worker_died", worker=bell.value, exitcode=processes[bell].exitcode)
+                processes[bell] = _start(bell)
+    _stop_all(list(processes.values()))
+
+
+def _start(bell: Bell) -> SpawnProcess:
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=(bell,), name=f"worker-{bell.value}")
+    process.start()
+    return process
+
+
+def _child(bell: Bell) -> None:
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    work(bell, os.environ)
+
+
+def _follow_parent() -> None:
+    """Stops this process when the one that started it is gone, so that no worker is left over."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop_all(processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            log.error("worker_killed", worker=process.name)
+            process.kill()
+            process.join()
+
+
+def _stop_between_workers(runtime: Runtime) -> None:
+    """While no RQ worker minds them, signals ask to stop too."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        runtime.stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
