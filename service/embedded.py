@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import redis
 from redis.exceptions import BusyLoadingError, RedisError
+
+from service.store.client import connect_queue
 
 LONGEST_SOCKET_PATH = 100
 """A unix socket's path ends at 104 bytes on macOS, 108 on Linux."""
@@ -151,7 +152,7 @@ def _binary() -> Path:
 
 def _shut_down_left_over(socket: Path) -> None:
     """Ends the server of an ``up`` that was killed. It has answered nothing that is not on disk."""
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=10)
+    client = connect_queue(f"unix://{socket}", socket_timeout=10)
     try:
         client.shutdown()
     except (RedisError, OSError):
@@ -164,7 +165,7 @@ def _shut_down_left_over(socket: Path) -> None:
 
 
 def _answers(socket: Path) -> bool:
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+    client = connect_queue(f"unix://{socket}", socket_timeout=2)
     try:
         return bool(client.ping())
     except BusyLoadingError:
@@ -176,7 +177,7 @@ def _answers(socket: Path) -> bool:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, data_dir: Path) -> None:
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=2)
+    client = connect_queue(f"unix://{socket}", socket_timeout=2)
     deadline = time.monotonic() + START_WITHIN
     try:
         while time.monotonic() < deadline and process.poll() is None:

@@ -10,7 +10,7 @@ from functools import cache
 
 from babel import Locale
 from babel.dates import format_datetime as localized_datetime
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from service.domain.email import to_ascii
@@ -43,13 +43,14 @@ def otp_message(otp: Otp, code: str, *, sender: str, now: datetime) -> EmailMess
 
 
 def format_amount(amount: Decimal | None, currency: str | None) -> str:
-    """``$125,000.50``, ``¥1,000``: as many decimals as ISO 4217 gives the currency, which CLDR may show fewer of."""
+    """``$125.50``, ``NGN 125,000.50``, ``¥1,000``: as many decimals as ISO 4217 gives the currency, which CLDR may show fewer of."""
     if amount is None:
         return ""
     decimals = "." + "0" * minor_units(currency) if minor_units(currency) else ""
     if currency is None:
         return format_decimal(amount, f"#,##0{decimals}", locale=LOCALE)
-    return format_currency(amount, currency, f"¤#,##0{decimals}", locale=LOCALE, currency_digits=False)
+    space = " " if get_currency_symbol(currency, LOCALE)[-1].isalpha() else ""
+    return format_currency(amount, currency, f"¤{space}#,##0{decimals}", locale=LOCALE, currency_digits=False)
 
 
 def _message(
@@ -73,6 +74,4 @@ def _message(
 
 @cache
 def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("tasks"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined, trim_blocks=True
-    )
+    return Environment(loader=PackageLoader("tasks"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined)

@@ -13,11 +13,9 @@ log = structlog.get_logger("service.requests")
 Send = Callable[[Any], Awaitable[None]]
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 SHORTENED_ID = re.compile(r"(pl_[0-9a-f]{2}[0-9A-Za-z]{6})[0-9A-Za-z]{16}")
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-]
+HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+PRIVATE = (b"cache-control", b"no-store")
+"""What every response says of itself, unless its route says that it may be kept."""
 QUIET = {"/healthz", "/readyz"}
 
 
@@ -30,7 +28,8 @@ async def observe(app: Callable[[Any, Any, Send], Awaitable[None]], scope: Any, 
         nonlocal status
         if message["type"] == "http.response.start":
             status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
+            headers = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
+            message["headers"] = headers if any(name == b"cache-control" for name, _ in headers) else [*headers, PRIVATE]
         await send(message)
 
     with structlog.contextvars.bound_contextvars(request_id=request_id):

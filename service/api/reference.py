@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import Any
 
 from litestar import Request
+from litestar.datastructures import CacheControlHeader
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -51,7 +52,8 @@ def openapi_config(version: str) -> OpenAPIConfig:
 def assets_router() -> Any:
     """Serves Swagger UI's files and our own few lines that start it."""
     own, bundled = files("service.api") / "assets", files("litestar_offline_docs") / "static"
+    kept = CacheControlHeader(public=True, max_age=3600)
     return [
-        create_static_files_router(path=f"{ASSETS}/own", directories=[str(own)], include_in_schema=False),
-        create_static_files_router(path=ASSETS, directories=[str(bundled)], include_in_schema=False),
+        create_static_files_router(path=path, directories=[str(folder)], include_in_schema=False, cache_control=kept)
+        for path, folder in ((f"{ASSETS}/own", own), (ASSETS, bundled))
     ]

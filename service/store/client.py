@@ -88,15 +88,15 @@ def decode_reply(call: Call[T], reply: Any) -> T:
 def connect(url: str) -> "redis.Redis | RedisCluster":
     """A connection for ``Client``: commands are never sent twice, and give up after 2 s."""
     parts = urlsplit(url)
-    options: dict[str, Any] = {**_options(), "retry": Retry(NoBackoff(), 0)}
     if parts.scheme == "redis+cluster":
-        return RedisCluster(**_cluster(parts), **options, cluster_error_retry_attempts=1)
-    return connect_queue(url, **options)
+        return RedisCluster(**_cluster(parts), **_options(), retry=Retry(NoBackoff(), 0))
+    return connect_queue(url, **_options())
 
 
 def connect_queue(url: str, **options: Any) -> redis.Redis:
-    """A connection that RQ can use: one server, or the one that Sentinel names."""
+    """A connection that RQ can use: one server, or the one that Sentinel names. Commands are never sent twice."""
     parts = urlsplit(url)
+    options["retry"] = Retry(NoBackoff(), 0)
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
         sentinel = Sentinel(_hosts(parts), sentinel_kwargs=_options(), **_credentials(parts), **options)  # type: ignore[no-untyped-call]
@@ -109,7 +109,7 @@ def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster
     parts = urlsplit(url)
     options: dict[str, Any] = {**_options(), "retry": AsyncRetry(NoBackoff(), 0)}
     if parts.scheme == "redis+cluster":
-        return redis.asyncio.RedisCluster(**_cluster(parts), **options, cluster_error_retry_attempts=1)
+        return redis.asyncio.RedisCluster(**_cluster(parts), **options)
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
         sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]

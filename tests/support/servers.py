@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import redis
 from aiosmtpd.controller import Controller
@@ -122,7 +122,7 @@ class MailServer(Controller):
         self.mailbox = Mailbox()
         super().__init__(self.mailbox, hostname="127.0.0.1", port=free_port(), **options)
 
-    def __enter__(self) -> "MailServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -1,0 +1,47 @@
+"""The whole service, for real: each test talks to it over HTTP and reads its mails from an SMTP server."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.domain.tokens import Admin, Role, issue_admin_token
+from tests.support.processes import SECRET, Service
+from tests.support.servers import MailServer, Store, store, valkey_server
+
+
+def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None) -> str:
+    return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=timedelta(hours=1))
+
+
+@pytest.fixture(scope="module")
+def own_store() -> Iterator[Store]:
+    with store(valkey_server()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
+    directory: Path = tmp_path_factory.mktemp("service")
+    with Service(directory, own_store.url, mails.url) as running:
+        yield running
+
+
+@pytest.fixture
+def public(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url) as client:
+        yield client
+
+
+@pytest.fixture
+def admin(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}) as client:
+        yield client

@@ -1,0 +1,104 @@
+"""The real processes: what a Procfile starts, and ``up``."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.support.servers import free_port, wait_until
+
+COMMAND = str(Path(sys.executable).parent / "payment-links")
+SECRET = "a secret that end-to-end tests have made up"
+
+
+class Process:
+    """One ``payment-links`` command, with its output in a file."""
+
+    def __init__(self, command: str, environ: Mapping[str, str], log: Path) -> None:
+        self._command = command
+        self._environ = environ
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            environ = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self._environ}
+            self._process = subprocess.Popen(
+                [COMMAND, self._command],
+                env=environ,
+                cwd=self.log.parent,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel would; children are left to notice by themselves."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, within: float = 30.0) -> int:
+        """SIGTERM, as a platform would; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within)
+
+    def interrupt(self, within: float = 30.0) -> int:
+        """SIGINT, as Ctrl-C would; gives the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(within)
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None
+        return self._process
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+
+class Service:
+    """Web, worker and scheduler on a store and a mail server."""
+
+    def __init__(self, directory: Path, redis_url: str, smtp_url: str | None, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            "SECRET_KEY": SECRET,
+            "REDIS_URL": redis_url,
+            "PORT": str(self.port),
+            "DATA_DIR": str(directory),
+            "LOG_FORMAT": "json",
+            **({"SMTP_URL": smtp_url, "MAIL_FROM": "Acme Pay <pay@acme.example>"} if smtp_url else {}),
+            **settings,
+        }
+        self.web, self.worker, self.scheduler = (
+            Process(name, self.environ, directory / f"{name}.log") for name in ("web", "worker", "scheduler")
+        )
+
+    def __enter__(self) -> Self:
+        for process in (self.web, self.worker, self.scheduler):
+            process.start()
+        wait_until(self.ready, "the service to be ready", within=60)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for process in (self.web, self.worker, self.scheduler):
+            process.process.terminate()
+        for process in (self.web, self.worker, self.scheduler):
+            process.process.wait(30)
+
+    def ready(self) -> bool:
+        """Whether everything is alive."""
+        try:
+            return bool(httpx.get(f"{self.url}/readyz").json().get("status") == "ok")
+        except httpx.TransportError:
+            return False
+
+    def logs(self) -> str:
+        return "".join(process.output() for process in (self.web, self.worker, self.scheduler))
