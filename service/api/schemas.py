@@ -20,8 +20,8 @@ class Amount(Decimal):
     """A JSON number, read digit for digit."""
 
 
-class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request body."""
+class Request(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A request body. Written again (for its digest) it omits defaults, so that a field which is added later changes nothing."""
 
 
 class CreateLink(Request, frozen=True, kw_only=True):
@@ -223,5 +223,12 @@ def decode_hook(kind: type[Any], value: Any) -> Any:
     raise ValueError(f"Expected `number | null`, got `{type(value).__name__}`")
 
 
-ENCODER = msgspec.json.Encoder(decimal_format="number")
+def encode_hook(value: Any) -> Any:
+    """Writes an ``Amount`` as the decimal it is."""
+    if isinstance(value, Amount):
+        return Decimal(value)
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_hook)
 """Writes every response: amounts as numbers, digit for digit."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.domain.tokens import Admin, Role, issue_admin_token
-from tests.support.processes import SECRET, Service
+from tests.support.processes import SECRET, Service, Up
 from tests.support.servers import MailServer, Store, store, valkey_server
 
 
@@ -45,3 +45,12 @@ def public(service: Service) -> Iterator[httpx.Client]:
 def admin(service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}) as client:
         yield client
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    running = Up(tmp_path)
+    running.start()
+    yield running
+    if running.process.poll() is None:
+        running.interrupt()

@@ -1,50 +1,13 @@
 """``payment-links up`` as a newcomer meets it."""
 
-import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.support.processes import COMMAND, Process
+from tests.support.processes import COMMAND, Up
 from tests.support.servers import Store, free_port, wait_until
-
-
-class Up(Process):
-    """``up`` on a folder of its own, on the embedded store."""
-
-    def __init__(self, directory: Path, **settings: str) -> None:
-        self.port = free_port()
-        self.directory = directory
-        environ = {"DATA_DIR": str(directory / "var"), "PORT": str(self.port), **settings}
-        super().__init__("up", environ, directory / "up.log")
-
-    def start(self) -> None:
-        seen = len(self.output()) if self.log.exists() else 0
-        super().start()
-        wait_until(lambda: "Try\n" in self.output()[seen:] or self.process.poll() is not None, "the welcome", within=60)
-        self.welcome = self.output()[seen:]
-
-    def example(self) -> dict[str, object]:
-        """The answer to the curl line that ``up`` prints, pasted into a shell."""
-        line = next(line for line in self.welcome.splitlines() if line.startswith("curl "))
-        answer = subprocess.run(["bash", "-c", line], check=True, capture_output=True)  # noqa: S607
-        return dict(json.loads(answer.stdout))
-
-    def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.port}{path}")
-
-
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    running = Up(tmp_path)
-    running.start()
-    yield running
-    if running.process.poll() is None:
-        running.interrupt()
 
 
 def test_everything_that_is_printed_is_there(up: Up) -> None:

@@ -1,5 +1,6 @@
 """The real processes: what a Procfile starts, and ``up``."""
 
+import json
 import os
 import signal
 import subprocess
@@ -60,6 +61,31 @@ class Process:
 
     def output(self) -> str:
         return self.log.read_text()
+
+
+class Up(Process):
+    """``up`` on a folder of its own, on the embedded store."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.directory = directory
+        environ = {"DATA_DIR": str(directory / "var"), "PORT": str(self.port), **settings}
+        super().__init__("up", environ, directory / "up.log")
+
+    def start(self) -> None:
+        seen = len(self.output()) if self.log.exists() else 0
+        super().start()
+        wait_until(lambda: "Try\n" in self.output()[seen:] or self.process.poll() is not None, "the welcome", within=60)
+        self.welcome = self.output()[seen:]
+
+    def example(self) -> dict[str, object]:
+        """The answer to the curl line that ``up`` prints, pasted into a shell."""
+        line = next(line for line in self.welcome.splitlines() if line.startswith("curl "))
+        answer = subprocess.run(["bash", "-c", line], check=True, capture_output=True)  # noqa: S607
+        return dict(json.loads(answer.stdout))
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}")
 
 
 class Service:
