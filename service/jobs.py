@@ -30,7 +30,9 @@ class Bell(StrEnum):
 
 JOBS = {Bell.LINKS: "tasks.emails.deliver_links", Bell.OTPS: "tasks.emails.deliver_otps"}
 SCAN_JOB = "tasks.reminders.scan"
-SCAN_QUEUE = Bell.LINKS
+SCAN_BELL = Bell.LINKS
+NAMESPACE = "payment-links"
+"""What our names in RQ's Redis begin with: others may have queues there too."""
 
 RING = """
 -- Adds partitions to those that wait for the worker.
@@ -70,9 +72,14 @@ class JsonQueue(Queue):
         return job if self.get_job_position(job) is not None else super().enqueue_job(job, *args, **kwargs)
 
 
+def queue_name(bell: Bell) -> str:
+    """What RQ calls the queue behind ``bell``."""
+    return f"{NAMESPACE}-{bell.value}"
+
+
 def queue_of(bell: Bell, connection: Redis) -> JsonQueue:
     """The RQ queue behind ``bell``."""
-    return JsonQueue(bell.value, connection=connection)
+    return JsonQueue(queue_name(bell), connection=connection)
 
 
 def ring(bell: Bell, partitions: Iterable[str], connection: Redis) -> None:
@@ -126,4 +133,4 @@ class Doorbell:
 
 
 def _waiting(bell: Bell) -> str:
-    return f"payment-links:waiting:{bell.value}"
+    return f"{NAMESPACE}:waiting:{bell.value}"

@@ -43,7 +43,7 @@ def otp_message(otp: Otp, code: str, *, sender: str, now: datetime) -> EmailMess
 
 
 def format_amount(amount: Decimal | None, currency: str | None) -> str:
-    """``$125.50``, ``NGN 125,000.50``, ``¥1,000``: as many decimals as ISO 4217 gives the currency, which CLDR may show fewer of."""
+    """``$125.50``, ``NGN 125,000.50``, ``¥1,000``: as many decimals as ISO 4217 gives, where CLDR may show fewer."""
     if amount is None:
         return ""
     decimals = "." + "0" * minor_units(currency) if minor_units(currency) else ""

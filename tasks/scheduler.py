@@ -14,7 +14,7 @@ from rq_scheduler import Scheduler
 from config.settings import load
 from service import logs
 from service.domain.errors import Unavailable
-from service.jobs import SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, SCAN_QUEUE, JsonJob, JsonQueue
+from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
 from service.store import outbox
 from service.store.client import Client, connect, connect_queue
 
@@ -26,6 +26,11 @@ POLL = 1
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     """Registers its periodic job again on every pass: no crash between two writes loses it for longer."""
+
+    redis_scheduler_namespace_prefix = f"{NAMESPACE}:scheduler_instance:"
+    scheduler_key = f"{NAMESPACE}:scheduler"
+    scheduler_lock_key = f"{NAMESPACE}:scheduler_lock"
+    scheduled_jobs_key = f"{NAMESPACE}:scheduled_jobs"
 
     def __init__(self, client: Client, stopping: threading.Event, **kwargs: Any) -> None:
         super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
@@ -39,7 +44,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                 SCAN_JOB,
                 interval=SCAN_INTERVAL,
                 id=SCAN_JOB_ID,
-                queue_name=SCAN_QUEUE.value,
+                queue_name=queue_name(SCAN_BELL),
                 result_ttl=3600,
                 timeout=60,
             )

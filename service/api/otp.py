@@ -1,6 +1,7 @@
 """One-time passwords over HTTP: ask for one, submit it, get a token."""
 
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from litestar import Request, post, put
@@ -12,7 +13,7 @@ from service.api.context import Context, context_of
 from service.api.problems import responses
 from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.domain.email import canonical, parse_email
-from service.domain.errors import LimitReached, OtpInvalid
+from service.domain.errors import LimitReached, OtpInvalid, Unavailable
 from service.domain.link import partition_of
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
@@ -79,7 +80,8 @@ async def submit_otp(request: PublicRequest, data: SubmitOtp) -> CustomerToken:
     right = matches(data.otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
     if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
         raise OtpInvalid
-    await context.lane.run(otps.uncount_client(client, FAILURES))
+    with suppress(Unavailable):  # the code is used up: whoever submitted it gets the token, whatever becomes of a counter
+        await context.lane.run(otps.uncount_client(client, FAILURES))
     token = context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
     return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
 
