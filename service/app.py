@@ -21,7 +21,7 @@ from service.api.context import Context
 from service.api.jwks import KeySet
 from service.api.observe import observe
 from service.api.problems import EXCEPTION_HANDLERS
-from service.api.reference import assets_router, openapi_config
+from service.api.reference import reference
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
 from service.jobs import Doorbell
@@ -54,14 +54,15 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = lambda: datet
             finally:
                 await doorbell.close()
 
+    handlers = [*health.HANDLERS, *links.HANDLERS, *otp.HANDLERS, *schedule.HANDLERS]
     return PaymentLinks(
-        route_handlers=[*health.HANDLERS, *links.HANDLERS, *otp.HANDLERS, *schedule.HANDLERS, *assets_router()],
+        route_handlers=[*handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         response_class=JsonResponse,
         request_max_body_size=LARGEST_BODY,
         cors_config=_cors(settings),
-        openapi_config=openapi_config(version("payment-links")),
+        openapi_config=None,
         logging_config=None,
     )
 

@@ -10,11 +10,12 @@ from typing import NoReturn
 
 import click
 
-from config.settings import Settings, SettingsError, load, parse_duration
+from config.settings import Settings, SettingsError, parse_duration
 from service import embedded, logs
 from service.domain.errors import Invalid
 from service.domain.link import parse_org_id
 from service.domain.tokens import LONGEST_ADMIN_LIFE, Admin, Role, issue_admin_token
+from service.startup import read_settings
 
 STOP_WITHIN = 10
 """Seconds in which requests under way may finish when ``web`` is asked to stop."""
@@ -93,7 +94,7 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
     # Only the secret matters here, so nobody has to say where Redis is.
     environ = {"REDIS_URL": "unix:///", **embedded.environment(os.environ)}
     try:
-        settings = load(environ)
+        settings = read_settings(environ)
         if settings.admin_jwt_public_key or settings.admin_jwks_url:
             raise click.UsageError("admin tokens come from the identity provider that ADMIN_JWT_* names")
         if (role == Role.ORG_ADMIN) != (org is not None):
@@ -125,7 +126,7 @@ def check() -> None:
 def _settings() -> Settings:
     """The settings of a process of its own, which ends with the ``up`` that started it."""
     try:
-        settings = load(os.environ)
+        settings = read_settings(os.environ)
     except SettingsError as error:
         _refuse(error)
     logs.configure(settings.log_format)

@@ -21,10 +21,11 @@ import click
 import honcho.manager
 from honcho.environ import parse_procfile
 
-from config.settings import Settings, load
+from config.settings import Settings
 from service import embedded
 from service.domain.email import mask
 from service.domain.tokens import Admin, Role, issue_admin_token
+from service.startup import read_settings
 
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
@@ -44,7 +45,7 @@ def up(environ: Mapping[str, str]) -> int:
         if not environ.get("REDIS_URL"):
             own["SECRET_KEY"] = environ.get("SECRET_KEY") or embedded.keep_secret(data_dir)
             own["REDIS_URL"] = f"unix://{embedded.socket_path(data_dir)}"
-        settings = load(own)
+        settings = read_settings(own)
         _require_free(settings.host, settings.port)
         if not environ.get("REDIS_URL"):
             store = stack.enter_context(embedded.serve(data_dir))

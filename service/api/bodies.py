@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -19,8 +19,8 @@ from service.api.schemas import ENCODER, decode_hook
 T = TypeVar("T")
 
 
-class JsonBody(AbstractDTO[T]):
-    """Reads a request body straight into its Struct; an empty one, where a body is optional, as None."""
+class StrictJson(AbstractDTO[T]):
+    """Reads a request body straight into its Struct."""
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
@@ -47,8 +47,6 @@ class JsonBody(AbstractDTO[T]):
             MalformedBody: it is no JSON.
             BodyInvalid: it is JSON, but not what is asked for.
         """
-        if not value and self.asgi_connection.route_handler.opt.get("optional_body"):
-            return None
         media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != MediaType.JSON:
             raise UnsupportedMediaType
@@ -71,7 +69,14 @@ class JsonResponse(Response[T]):
 
 @cache
 def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=Decimal)
+    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("Number out of range") from None
 
 
 def _field_and_message(error: str) -> tuple[str, str]:

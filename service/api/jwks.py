@@ -5,9 +5,12 @@ import time
 from typing import Any
 
 import jwt
+import structlog
 
 from service.domain.errors import TokenInvalid, Unavailable
 from service.domain.tokens import VerificationKey, verification_key
+
+log = structlog.get_logger(__name__)
 
 FRESH_FOR = 300.0
 """Seconds for which a key set is taken for current."""
@@ -22,6 +25,7 @@ class KeySet:
         self._client = jwt.PyJWKClient(url, cache_jwk_set=False, timeout=5)
         self._keys: dict[str | None, VerificationKey] = {}
         self._fetched_at = self._tried_at = float("-inf")
+        self._failed = False
         self._fetching = asyncio.Lock()
 
     async def find(self, token: str) -> VerificationKey:
@@ -33,8 +37,10 @@ class KeySet:
         """
         kid = _kid(token)
         if time.monotonic() - self._fetched_at > FRESH_FOR or kid not in self._keys:
-            await self._refresh(kid)
+            await self._refresh()
         if kid not in self._keys:
+            if self._failed:
+                raise Unavailable("the identity provider's keys cannot be had")
             raise TokenInvalid("the token names no key of the identity provider")
         return self._keys[kid]
 
@@ -45,7 +51,7 @@ class KeySet:
         except (jwt.PyJWTError, OSError, ValueError):
             return 0
 
-    async def _refresh(self, kid: str | None) -> None:
+    async def _refresh(self) -> None:
         async with self._fetching:
             if time.monotonic() - self._tried_at < FETCH_EVERY:
                 return
@@ -53,9 +59,10 @@ class KeySet:
             try:
                 key_set = await asyncio.to_thread(self._client.get_jwk_set, refresh=True)
             except (jwt.PyJWTError, OSError, ValueError) as error:
-                if kid in self._keys:
-                    return
-                raise Unavailable("the identity provider's keys cannot be had") from error
+                self._failed = True
+                log.warning("key_set_away", error=type(error).__name__)
+                return
+            self._failed = False
             self._keys = _usable(key_set.keys)
             self._fetched_at = time.monotonic()
 
@@ -63,6 +70,8 @@ class KeySet:
 def _usable(keys: list[jwt.PyJWK]) -> dict[str | None, VerificationKey]:
     usable: dict[str | None, VerificationKey] = {}
     for key in keys:
+        if key.public_key_use == "enc":
+            continue
         try:
             usable[key.key_id] = verification_key(key.key)
         except ValueError:

@@ -7,12 +7,12 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from litestar import Request, delete, get, post
+from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
-from service.api.bodies import JsonBody, JsonResponse
+from service.api.bodies import JsonResponse, StrictJson
 from service.api.context import Context, context_of
 from service.api.guards import has_access, require_access, require_admin, require_org
 from service.api.problems import responses
@@ -46,21 +46,22 @@ PublicRequest = Request[None, None, State]
 BATCH = 500
 """Links that are read at once where there may be many."""
 NDJSON = "application/x-ndjson"
+LIST_PARAMETERS = {"limit", "cursor", "status"}
 PRINTABLE_KEY = "^[!-~]{1,255}$"
 
 
 @post(
     "/payment-links",
     guards=[require_admin],
-    dto=JsonBody[CreateLink],
+    dto=StrictJson[CreateLink],
     return_dto=None,
     responses=responses(400, 401, 403, 409, 413, 415, 422),
     security=[{"admin": []}],
 )
 async def create_link(
     request: AdminRequest,
-    data: CreateLink,
-    idempotency_key: Annotated[str | None, Parameter(header="Idempotency-Key", pattern=PRINTABLE_KEY)] = None,
+    data: JSONBody[CreateLink],
+    idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", pattern=PRINTABLE_KEY)] = None,
 ) -> JsonResponse[LinkBody]:
     """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
     context = context_of(request)
@@ -95,10 +96,10 @@ async def create_link(
 
 @get(
     ["/payment-links/{link_id:str}", "/pay/{link_id:str}"],
-    responses=responses(401, 403, 404),
-    security=[{}, {"customer": []}],
+    responses=responses(400, 401, 403, 404),
+    security=[{}, {"customer": []}, {"admin": []}],
 )
-async def get_link(request: PublicRequest, link_id: str) -> LinkBody:
+async def get_link(request: PublicRequest, link_id: FromPath[str]) -> LinkBody:
     """The link, whatever its status. A gated one opens to its customer and to admins of its organization."""
     context = context_of(request)
     link = await _find(context, link_id)
@@ -110,12 +111,12 @@ async def get_link(request: PublicRequest, link_id: str) -> LinkBody:
 @post(
     "/payment-links/verify",
     status_code=200,
-    dto=JsonBody[VerifyLink],
+    dto=StrictJson[VerifyLink],
     return_dto=None,
     responses=responses(400, 404, 413, 415, 422),
     security=[{}, {"customer": []}],
 )
-async def verify_link(request: PublicRequest, data: VerifyLink) -> Verification | MaskedVerification:
+async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Verification | MaskedVerification:
     """Whether the link is good. Of a gated one, strangers learn only what needs no proof."""
     context = context_of(request)
     link, now = await _find(context, data.link_id), context.clock()
@@ -126,54 +127,69 @@ async def verify_link(request: PublicRequest, data: VerifyLink) -> Verification 
 
 
 @delete(
-    ["/payment-links", "/payment-links/{link_id:str}"],
+    "/payment-links/{link_id:str}",
     status_code=200,
     guards=[require_admin],
-    dto=JsonBody[RevokeLinks],
+    dto=StrictJson[RevokeLinks],
     return_dto=None,
-    opt={"optional_body": True},
     responses=responses(400, 401, 403, 404, 413, 415, 422),
     security=[{"admin": []}],
 )
-async def revoke_links(request: AdminRequest, data: RevokeLinks | None = None, link_id: str | None = None) -> Revocation:
-    """Revokes the link, and all active links that were sent to ``email``; of both, at least one must be named."""
+async def revoke_link(request: AdminRequest, link_id: FromPath[str], data: JSONBody[RevokeLinks | None] = None) -> Revocation:
+    """Revokes the link, and, where a body names an ``email``, all active links that were sent to it."""
     context = context_of(request)
-    if link_id is None and data is None:
-        raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
-    recipient = None if data is None else canonical(parse_email(data.email))
-    revoked: list[str] = []
-    if link_id is not None:
-        link = await _find(context, link_id)
-        require_org(request.user, link.org_id)
-        revoked += await _revoke(context, [link])
+    recipient = _recipient(data)
+    link = await _find(context, link_id)
+    require_org(request.user, link.org_id)
+    revoked = await _revoke(context, [link])
     if recipient is not None:
         revoked += await _revoke_recipient(context, request.user, recipient)
+    return Revocation(len(revoked), revoked)
+
+
+@delete(
+    "/payment-links",
+    status_code=200,
+    guards=[require_admin],
+    dto=StrictJson[RevokeLinks],
+    return_dto=None,
+    responses=responses(400, 401, 413, 415, 422),
+    security=[{"admin": []}],
+)
+async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeLinks | None] = None) -> Revocation:
+    """Revokes all active links that were sent to ``email``: an org-admin's own organization's, or every one's."""
+    recipient = _recipient(data)
+    if recipient is None:
+        raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
+    revoked = await _revoke_recipient(context_of(request), request.user, recipient)
     return Revocation(len(revoked), revoked)
 
 
 @get(
     "/orgs/{org_id:str}/payment-links",
     guards=[require_admin],
-    responses=responses(401, 403, 422),
+    responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
 )
 async def list_links(
     request: AdminRequest,
-    org_id: str,
-    limit: Annotated[int, Parameter(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Parameter(max_length=128)] = None,
-    status: Status | None = None,
-) -> JsonResponse[LinkPage] | Stream:
-    """The organization's links, newest first; of one ``status``, those that end or ended last come first.
+    org_id: FromPath[str],
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    cursor: Annotated[str | None, QueryParameter(max_length=128)] = None,
+    status: FromQuery[Status | None] = None,
+) -> Response[LinkPage]:
+    """The organization's links, newest first. Of one ``status``, those that end or ended last are on the first page.
 
     ``Accept: application/x-ndjson`` streams all of them, one a line.
     """
     context = context_of(request)
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
+    if unknown := request.query_params.keys() - LIST_PARAMETERS:
+        raise Invalid(min(unknown), "is no parameter of this list")
     if request.accept.best_match(["application/json", NDJSON]) == NDJSON:
         await _page(context, org_id, 1, cursor, status)
-        return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)
+        return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
     page, found = await _page(context, org_id, limit, cursor, status)
     now = context.clock()
     bodies = [link_body(link, now=now, public_url=context.public_url) for link in found]
@@ -204,7 +220,7 @@ async def _made_before(context: Context, link_id: str, digest: str) -> Link | No
     Raises:
         IdempotencyConflict: that request asked for something else.
     """
-    link, request = await asyncio.gather(context.lane.run(links.get(link_id)), context.lane.run(links.request_of(link_id)))
+    link, request = await context.lane.run(links.get_with_request(link_id))
     if link is not None and request != digest:
         raise IdempotencyConflict
     return link
@@ -218,6 +234,10 @@ async def _require_verified(context: Context, recipient: str, code: str) -> None
         ]
     ):
         raise OtpNotVerified
+
+
+def _recipient(data: RevokeLinks | None) -> str | None:
+    return None if data is None or data.email is None else canonical(parse_email(data.email))
 
 
 async def _revoke(context: Context, found: list[Link]) -> list[str]:
@@ -255,7 +275,7 @@ async def _page(
         links.page(org_id, now=context.clock(), retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
     found = await context.lane.run(links.get_many(page.ids)) if page.ids else []
-    return page, [link for link in found if link is not None]
+    return page, sorted((link for link in found if link is not None), key=lambda link: link.created_at, reverse=True)
 
 
 async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:
@@ -268,4 +288,4 @@ async def _stream(context: Context, org_id: str, cursor: str | None, status: Sta
         cursor = page.next_cursor
 
 
-HANDLERS: list[Any] = [create_link, get_link, verify_link, revoke_links, list_links]
+HANDLERS: list[Any] = [create_link, get_link, verify_link, revoke_link, revoke_recipient, list_links]

@@ -8,11 +8,13 @@ from typing import Any
 
 import structlog
 
+from service.domain.link import is_id
+from service.logs import short
+
 log = structlog.get_logger("service.requests")
 
 Send = Callable[[Any], Awaitable[None]]
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-SHORTENED_ID = re.compile(r"(pl_[0-9a-f]{2}[0-9A-Za-z]{6})[0-9A-Za-z]{16}")
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 PRIVATE = (b"cache-control", b"no-store")
 """What every response says of itself, unless its route says that it may be kept."""
@@ -37,9 +39,15 @@ async def observe(app: Callable[[Any, Any, Send], Awaitable[None]], scope: Any, 
             await app(scope, receive, send_observed)
         finally:
             if scope["path"] not in QUIET or status >= 400:
-                path = SHORTENED_ID.sub(r"\1…", scope["path"])[:200]
                 milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                log.info("request", method=scope["method"], path=path, status=status, ms=milliseconds)
+                log.info("request", method=scope["method"], **_route(scope), status=status, ms=milliseconds)
+
+
+def _route(scope: Any) -> dict[str, str]:
+    """The route, and the beginning of the link's id. The path itself may hold anything: addresses, tokens, whole ids."""
+    link_id = scope.get("path_params", {}).get("link_id", "")
+    route = {"route": scope.get("path_template", "none")}
+    return {**route, "link": short(link_id)} if is_id(link_id) else route
 
 
 def _request_id(headers: Any) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 from litestar import Request, post, put
 from litestar.datastructures import State
+from litestar.params import JSONBody
 
-from service.api.bodies import JsonBody
+from service.api.bodies import StrictJson
 from service.api.clients import client_of
 from service.api.context import Context, context_of
 from service.api.problems import responses
@@ -32,12 +33,12 @@ TOO_MANY = {
 @post(
     "/payment-links/otp",
     status_code=202,
-    dto=JsonBody[SendOtp],
+    dto=StrictJson[SendOtp],
     return_dto=None,
     responses=responses(400, 413, 415, 422, 429),
     security=[{}],
 )
-async def send_otp(request: PublicRequest, data: SendOtp) -> OtpSent:
+async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
     context = context_of(request)
     policy, email = context.otp_policy, canonical(parse_email(data.email))
@@ -61,12 +62,12 @@ async def send_otp(request: PublicRequest, data: SendOtp) -> OtpSent:
 
 @put(
     "/payment-links/otp",
-    dto=JsonBody[SubmitOtp],
+    dto=StrictJson[SubmitOtp],
     return_dto=None,
     responses=responses(400, 401, 413, 415, 422, 429),
     security=[{}],
 )
-async def submit_otp(request: PublicRequest, data: SubmitOtp) -> CustomerToken:
+async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:
     """Takes a one-time password and gives the token that opens this e-mail's gated links."""
     context = context_of(request)
     policy, email, client = context.otp_policy, canonical(parse_email(data.email)), client_of(request)

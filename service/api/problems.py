@@ -9,6 +9,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET
 
 from service.api.schemas import ENCODER, FieldError, Problem
 from service.domain import errors
@@ -64,7 +65,7 @@ def problem(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None, field_errors: list[FieldError] | None = None
 ) -> Response[Any]:
     """The response that tells of a problem."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=field_errors or [])
+    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=field_errors or UNSET)
     return Response(ENCODER.encode(body), status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
@@ -85,6 +86,8 @@ def _from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> R
 def _from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     if isinstance(error, ValidationException):
         extra = error.extra if isinstance(error.extra, list) else []
+        if any(item.get("source") == "body" for item in extra):
+            return problem(400, CODES[400], "a body is required")
         found = [FieldError(str(item.get("key", "")), str(item.get("message", ""))) for item in extra]
         return problem(422, "validation_failed", "a parameter is not valid", field_errors=found)
     if error.status_code >= 500:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 from litestar import Request, post
 from litestar.datastructures import State
+from litestar.params import JSONBody
 
-from service.api.bodies import JsonBody
+from service.api.bodies import StrictJson
 from service.api.context import Context, context_of
 from service.api.guards import require_admin, require_internal_admin
 from service.api.problems import responses
@@ -27,13 +28,12 @@ BATCH = 500
     "/payment-links/scheduled",
     status_code=200,
     guards=[require_admin, require_internal_admin],
-    dto=JsonBody[DispatchWindow],
+    dto=StrictJson[DispatchWindow],
     return_dto=None,
-    opt={"optional_body": True},
     responses=responses(400, 401, 403, 413, 415, 422),
     security=[{"admin": []}],
 )
-async def dispatch_window(request: Request[Admin, None, State], data: DispatchWindow | None = None) -> Dispatch:
+async def dispatch_window(request: Request[Admin, None, State], data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
     start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))

@@ -11,9 +11,9 @@ from service.domain.email import mask
 from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, Delivery, Link, Status
 
 Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"])]
-OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", examples=["acme"])]
-LinkId = Annotated[str, Meta(max_length=128, description=f"matches ^{ID_PATTERN}$", examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"])]
-Code = Annotated[str, Meta(pattern="^[0-9]{6}$", examples=["042817"])]
+OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", max_length=64, examples=["acme"])]
+LinkId = Annotated[str, Meta(description=f"matches ^{ID_PATTERN}$", examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"])]
+Code = Annotated[str, Meta(pattern="^[0-9]{6}$", max_length=6, examples=["042817"])]
 
 
 class Amount(Decimal):
@@ -31,7 +31,7 @@ class CreateLink(Request, frozen=True, kw_only=True):
     org_id: OrgId
     transaction_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     payment_amount: Amount | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Za-z]{3}$", examples=["NGN"])] | None = None
+    currency: Annotated[str, Meta(pattern="^[A-Za-z]{3}$", max_length=3, examples=["NGN"])] | None = None
     scheduled_at: datetime | None = None
     expires_at: datetime | None = None
     otp: Code | None = None
@@ -44,7 +44,7 @@ class VerifyLink(Request, frozen=True):
 
 
 class RevokeLinks(Request, frozen=True):
-    email: Email
+    email: Email | None = None
 
 
 class SendOtp(Request, frozen=True):
@@ -169,15 +169,15 @@ class FieldError(Struct, frozen=True):
     message: str
 
 
-class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Problem(Struct, frozen=True, kw_only=True):
     """Any error (RFC 9457). ``code`` is stable; ``errors`` is there where fields are at fault."""
 
+    type: str = "about:blank"
     title: str
     status: int
     detail: str
     code: str
-    type: str = "about:blank"
-    errors: list[FieldError] = []
+    errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
 
 
 def link_body(link: Link, *, now: datetime, public_url: str) -> LinkBody:

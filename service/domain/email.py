@@ -12,7 +12,7 @@ def parse_email(text: str, field: str = "email") -> str:
         Invalid: it is no address, or has a mailbox name outside ASCII, which needs SMTPUTF8 all the way.
     """
     try:
-        validate_email(text, check_deliverability=False, allow_smtputf8=False)
+        validate_email(text, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
         raise Invalid(field, str(error)) from None
     return text

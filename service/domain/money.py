@@ -8,6 +8,8 @@ from iso4217 import Currency
 from service.domain.errors import Invalid
 
 LARGEST_AMOUNT = Decimal(10) ** 12
+SMALLEST_AMOUNT = Decimal(10) ** -4
+"""Of the smallest unit there is (CLF, UYW): no amount is written out before it is known to have a bearable length."""
 DECIMALS_WITHOUT_CURRENCY = 2
 
 
@@ -34,7 +36,7 @@ def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
     Raises:
         Invalid: it is not finite, not above zero, too large, or finer than that unit.
     """
-    if not amount.is_finite() or not 0 < amount < LARGEST_AMOUNT:
+    if not amount.is_finite() or not SMALLEST_AMOUNT <= amount < LARGEST_AMOUNT:
         raise Invalid("payment_amount", f"must be above 0 and below {LARGEST_AMOUNT:f}")
     allowed = minor_units(currency)
     whole, _, decimals = f"{amount:f}".partition(".")

@@ -25,6 +25,8 @@ CUSTOMER_LIFE = timedelta(hours=24)
 LONGEST_ADMIN_LIFE = timedelta(days=366)
 LEEWAY = timedelta(seconds=60)
 LONGEST_TOKEN = 8192
+LATEST_TIME = 2**53
+"""Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
 _ORG_ID = re.compile(ORG_ID_PATTERN)
 
 
@@ -174,7 +176,7 @@ def _check_times(claims: dict[str, Any], now: datetime, longest_life: timedelta)
     seconds = now.timestamp()
     for claim in ("exp", "iat", "nbf"):
         value = claims.get(claim, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST_TIME:
             raise TokenInvalid
         if claim != "exp" and value > seconds + LEEWAY.total_seconds():
             raise TokenInvalid("the token is not valid yet")

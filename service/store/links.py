@@ -45,7 +45,7 @@ class Page(msgspec.Struct, frozen=True):
 def create(link: Link, *, now: datetime, retention: timedelta, request: str | None = None) -> Call[bool]:
     """Stores ``link`` with its indexes and the e-mail it owes. False: its id exists already, and nothing was changed.
 
-    ``request`` is the digest of the request, kept where one may come again (``request_of`` reads it).
+    ``request`` is the digest of the request, kept where one may come again (``get_with_request`` reads it).
     """
     recipient, partition = link.recipient, keys.partition_of_link(link.id)
     owes = link.delivery.state is not DeliveryState.NONE
@@ -81,9 +81,9 @@ def get(link_id: str) -> Call[Link | None]:
     return call(lambda values: decode(link_id, values), "HMGET", keys.link(link_id), *FIELDS)
 
 
-def request_of(link_id: str) -> Call[str | None]:
-    """The digest of the request that made the link, where it came with an idempotency key."""
-    return call(_text_or_none, "HGET", keys.link(link_id), "request")
+def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
+    """The link, and the digest of the request that made it where it came with an idempotency key."""
+    return call(lambda values: (decode(link_id, values[:-1]), values[-1]), "HMGET", keys.link(link_id), *FIELDS, "request")
 
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
@@ -218,7 +218,3 @@ def _decode_page(reply: list[Any], limit: int) -> Page:
 
 def _moment_or_none(milliseconds: str | None) -> datetime | None:
     return None if milliseconds is None else from_ms(milliseconds)
-
-
-def _text_or_none(reply: Any) -> str | None:
-    return None if reply is None else str(reply)

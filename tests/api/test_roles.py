@@ -1,0 +1,181 @@
+"""Who may do what: every principal at every endpoint, with the exact answer."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from service.domain.tokens import Admin, Role
+from tests.api.helpers import JANE, JOHN, PROBLEM, Api, Headers, assert_problem, bearer
+
+
+def expired_admin(api: Api) -> Headers:
+    return api.admin_headers(Admin("root", Role.INTERNAL_ADMIN), life=timedelta(seconds=-1))
+
+
+def expired_customer(api: Api) -> Headers:
+    api.clock.advance(hours=-25)
+    headers = api.customer()
+    api.clock.advance(hours=25)
+    return headers
+
+
+PRINCIPALS: dict[str, Callable[[Api], Headers]] = {
+    "public": lambda _: {},
+    "customer": lambda api: api.customer(JANE),
+    "other customer": lambda api: api.customer(JOHN),
+    "org-admin": lambda api: api.org("acme"),
+    "other org-admin": lambda api: api.org("globex"),
+    "internal-admin": Api.internal,
+    "expired admin": expired_admin,
+    "expired customer": expired_customer,
+    "garbage": lambda _: bearer("not.a.token"),
+    "other scheme": lambda _: {"Authorization": "Basic YWRhOnB3"},
+}
+
+
+class Answer(NamedTuple):
+    """A status, and the ``code`` of the problem if it is one."""
+
+    status: int
+    code: str | None = None
+
+
+NOBODY, UNBELIEVED, FORBIDDEN = Answer(401, "token_required"), Answer(401, "token_invalid"), Answer(403, "forbidden")
+
+
+def for_all(answer: Answer, **others: Answer) -> dict[str, Answer]:
+    """``answer`` for every principal but ``others``."""
+    return dict.fromkeys(PRINCIPALS, answer) | {name.replace("_", "-"): other for name, other in others.items()}
+
+
+def for_admins(answer: Answer, other_org: Answer = FORBIDDEN, own_org: Answer | None = None) -> dict[str, Answer]:
+    """``answer`` for admins; everybody else is refused."""
+    return for_all(UNBELIEVED) | {
+        "public": NOBODY,
+        "org-admin": own_org or answer,
+        "other org-admin": other_org,
+        "internal-admin": answer,
+    }
+
+
+def for_readers_of_a_gated_link(answer: Answer) -> dict[str, Answer]:
+    """``answer`` for the link's customer and its organization's admins."""
+    return for_all(answer) | {
+        "public": Answer(401, "otp_required"),
+        "other customer": FORBIDDEN,
+        "other org-admin": FORBIDDEN,
+        "expired admin": UNBELIEVED,
+        "expired customer": UNBELIEVED,
+        "garbage": UNBELIEVED,
+        "other scheme": UNBELIEVED,
+    }
+
+
+class Endpoint(NamedTuple):
+    """A request, made when a direct and a gated link of acme to Jane exist, and how each principal is answered."""
+
+    request: Callable[[Api, dict[str, Any], dict[str, Any], Headers], httpx.Response]
+    answers: dict[str, Answer]
+
+
+def request(method: str, path: str, body: dict[str, Any] | None = None, link: str = "direct") -> Any:
+    """Sends ``body`` to ``path``, in both of which ``{id}`` is the link's."""
+
+    def send(api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
+        link_id = (direct if link == "direct" else gated)["id"]
+        json = None if body is None else {name: link_id if value == "{id}" else value for name, value in body.items()}
+        return api.client.request(method, path.replace("{id}", link_id), json=json, headers=headers)
+
+    return send
+
+
+OK = Answer(200)
+ENDPOINTS = {
+    "create": Endpoint(request("POST", "/payment-links", {"email": JANE, "org_id": "acme"}), for_admins(Answer(201))),
+    "read": Endpoint(request("GET", "/payment-links/{id}"), for_all(OK)),
+    "read gated": Endpoint(request("GET", "/payment-links/{id}", link="gated"), for_readers_of_a_gated_link(OK)),
+    "pay": Endpoint(request("GET", "/pay/{id}"), for_all(OK)),
+    "pay gated": Endpoint(request("GET", "/pay/{id}", link="gated"), for_readers_of_a_gated_link(OK)),
+    "verify": Endpoint(request("POST", "/payment-links/verify", {"link_id": "{id}"}), for_all(OK)),
+    "verify gated": Endpoint(request("POST", "/payment-links/verify", {"link_id": "{id}"}, link="gated"), for_all(OK)),
+    "revoke": Endpoint(request("DELETE", "/payment-links/{id}"), for_admins(OK)),
+    "revoke gated": Endpoint(request("DELETE", "/payment-links/{id}", link="gated"), for_admins(OK)),
+    "revoke by e-mail": Endpoint(request("DELETE", "/payment-links", {"email": JANE}), for_admins(OK, other_org=OK)),
+    "list": Endpoint(request("GET", "/orgs/acme/payment-links"), for_admins(OK)),
+    "dispatch": Endpoint(request("POST", "/payment-links/scheduled", {}), for_admins(OK, own_org=FORBIDDEN)),
+    "send otp": Endpoint(request("POST", "/payment-links/otp", {"email": JANE}), for_all(Answer(202))),
+    "submit otp": Endpoint(
+        request("PUT", "/payment-links/otp", {"email": JANE, "otp": "123456"}), for_all(Answer(401, "otp_invalid"))
+    ),
+    "healthz": Endpoint(request("GET", "/healthz"), for_all(OK)),
+    "readyz": Endpoint(request("GET", "/readyz"), for_all(OK)),
+    "schema": Endpoint(request("GET", "/schema"), for_all(OK)),
+    "openapi": Endpoint(request("GET", "/schema/openapi.json"), for_all(OK)),
+}
+MATRIX = [
+    pytest.param(endpoint, principal, endpoint.answers[principal], id=f"{name}-{principal}")
+    for name, endpoint in ENDPOINTS.items()
+    for principal in PRINCIPALS
+]
+
+
+@pytest.mark.parametrize(("endpoint", "principal", "answer"), MATRIX)
+def test_a_principal_may_do_what_its_role_allows(api: Api, endpoint: Endpoint, principal: str, answer: Answer) -> None:
+    direct, gated = api.create(), api.create(otp_required=True)
+    response = endpoint.request(api, direct, gated, PRINCIPALS[principal](api))
+    if answer.code is None:
+        assert response.status_code == answer.status, response.text
+    else:
+        assert_problem(response, answer.status, answer.code)
+
+
+@pytest.mark.parametrize("principal", ["public", "customer", "expired admin", "garbage"])
+@pytest.mark.parametrize("name", ["create", "read gated", "revoke", "list", "dispatch"])
+def test_whoever_is_not_believed_is_told_how_to_prove_it(api: Api, name: str, principal: str) -> None:
+    direct, gated = api.create(), api.create(otp_required=True)
+    response = ENDPOINTS[name].request(api, direct, gated, PRINCIPALS[principal](api))
+    assert ("www-authenticate" in response.headers) == (response.status_code == 401)
+    if response.status_code == 401:
+        assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("name", ["create", "revoke", "list", "dispatch"])
+def test_a_refused_request_changes_nothing(api: Api, name: str) -> None:
+    direct, gated = api.create(), api.create(otp_required=True)
+    before = api.list().json()
+    for principal in set(PRINCIPALS) - {"org-admin", "internal-admin"}:
+        ENDPOINTS[name].request(api, direct, gated, PRINCIPALS[principal](api))
+    assert api.list().json() == before
+
+
+def test_an_org_admin_creates_for_its_own_organization_only(api: Api) -> None:
+    assert_problem(api.post_link(api.org("acme"), org_id="globex"), 403, "forbidden")
+
+
+def test_an_internal_admin_creates_for_every_organization(api: Api) -> None:
+    assert [api.post_link(api.internal(), org_id=org_id).status_code for org_id in ("acme", "globex")] == [201, 201]
+
+
+def test_an_org_id_is_compared_in_its_case(api: Api) -> None:
+    assert_problem(api.post_link(api.org("acme"), org_id="Acme"), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/payment-links"),
+        ("DELETE", "/payment-links"),
+        ("DELETE", "/payment-links/x"),
+        ("POST", "/payment-links/scheduled"),
+    ],
+)
+def test_strangers_are_refused_before_their_body_is_read(api: Api, method: str, path: str) -> None:
+    response = api.client.request(method, path, content=b"{", headers={"Content-Type": "text/plain"})
+    assert_problem(response, 401, "token_required")
+
+
+def test_a_problem_is_of_one_media_type(api: Api) -> None:
+    assert api.list({"Authorization": "Bearer x", "Accept": "text/html"}).headers["content-type"] == PROBLEM
