@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
 import redis.asyncio
@@ -18,6 +18,7 @@ CARRIERS = 4
 """Pipelines that are under way at once; while all are, commands wait and gather."""
 LONGEST_PIPELINE = 256
 LONGEST_QUEUE = 4096
+STOPPING = "the service is stopping"
 
 
 class _Waiting(NamedTuple):
@@ -36,16 +37,21 @@ class Lane:
         self._redis = connection
         self._queue: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
+        self._closed = False
         self._carriers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         self._carriers = [asyncio.create_task(self._carry()) for _ in range(CARRIERS)]
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        for carrier in self._carriers:
-            carrier.cancel()
-        await asyncio.gather(*self._carriers, return_exceptions=True)
+    async def __aexit__(self, *_exception: object) -> None:
+        self._closed = True
+        carriers = set(self._carriers)
+        while carriers:  # more than once, for a library may take a cancellation for its own
+            for carrier in carriers:
+                carrier.cancel()
+            _, carriers = await asyncio.wait(carriers, timeout=0.1)
+        _answer(self._queue, [Unavailable(STOPPING)] * len(self._queue))
         await self._redis.aclose()
 
     async def run(self, call: Call[T]) -> T:
@@ -54,6 +60,8 @@ class Lane:
         Raises:
             Unavailable: Redis did not answer within 2 s, or too many commands wait already.
         """
+        if self._closed:
+            raise Unavailable(STOPPING)
         if len(self._queue) >= LONGEST_QUEUE:
             raise Unavailable("too many requests wait for the store")
         loop = asyncio.get_running_loop()
@@ -71,24 +79,29 @@ class Lane:
         return list(await asyncio.gather(*map(self.run, calls)))
 
     async def _carry(self) -> None:
-        while True:
+        while not self._closed:
             await self._awake.wait()
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), LONGEST_PIPELINE))]
             if not self._queue:
                 self._awake.clear()
-            if batch:
+            late = [waiting for waiting in batch if waiting.deadline <= asyncio.get_running_loop().time()]
+            _answer(late, [Unavailable()] * len(late))
+            if batch := batch[len(late) :]:
                 await self._execute(batch)
 
     async def _execute(self, batch: list[_Waiting]) -> None:
-        """Answers every call of ``batch``, with its reply or with what went wrong."""
+        """Answers every call of ``batch``, with its reply or what went wrong: in time, however long a connection takes to end."""
+        too_late = asyncio.get_running_loop().call_at(batch[0].deadline, _answer, batch, [Unavailable()] * len(batch))
         try:
             async with asyncio.timeout_at(batch[0].deadline):
                 replies = await self._pipeline([waiting.call for waiting in batch])
         except Exception as error:  # noqa: BLE001 - it is handed to the requests, each of which raises it
             replies = [error] * len(batch)
         except asyncio.CancelledError:
-            _answer(batch, [Unavailable("the service is stopping")] * len(batch))
+            _answer(batch, [Unavailable(STOPPING)] * len(batch))
             raise
+        finally:
+            too_late.cancel()
         _answer(batch, replies)
 
     async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
@@ -108,7 +121,7 @@ class Lane:
         return replies
 
 
-def _answer(batch: Sequence[_Waiting], replies: Sequence[Any]) -> None:
+def _answer(batch: Collection[_Waiting], replies: Sequence[Any]) -> None:
     for waiting, reply in zip(batch, replies, strict=True):
         if not waiting.reply.done():
             waiting.reply.set_result(reply)

@@ -110,6 +110,7 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
             keys.unsent(partition),
             keys.outbox(partition),
             keys.scheduled(partition),
+            keys.org(link.org_id),
         ],
         link.id,
         to_ms(now),

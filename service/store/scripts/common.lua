@@ -7,6 +7,11 @@ local function keep(key, at)
   end
 end
 
+-- Lets `key` live as long as `other`: without its entries, nobody would know to drop theirs from the other.
+local function keep_as_long(key, other)
+  keep(key, redis.call('PEXPIRETIME', other))
+end
+
 -- Counts one more under `key`, in a window of `window` ms that begins with the first.
 local function count(key, window)
   local number = redis.call('INCR', key)

@@ -19,7 +19,15 @@ if ARGV[3] == 'revoked' then index, size = KEYS[3], revoked end
 local start = first
 if ARGV[5] ~= '' then
   local rank = redis.call('ZREVRANK', index, ARGV[6])
-  start = math.max(first, rank and rank + 1 or redis.call('ZCOUNT', index, '(' .. ARGV[5], '+inf'))
+  if rank then
+    start = rank + 1
+  else
+    -- The cursor's link left this index meanwhile: where it would stand is known once it stands there again.
+    redis.call('ZADD', index, ARGV[5], ARGV[6])
+    start = redis.call('ZREVRANK', index, ARGV[6])
+    redis.call('ZREM', index, ARGV[6])
+  end
+  start = math.max(first, start)
 end
 local stop = math.min(start + tonumber(ARGV[4]), first + size - 1)
 if start <= stop then

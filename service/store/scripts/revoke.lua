@@ -1,5 +1,5 @@
 -- Revokes an active link, and takes back the e-mail it still owes.
--- KEYS 1 link  2 active  3 revoked  4 email  5 unsent  6 outbox  7 scheduled
+-- KEYS 1 link  2 active  3 revoked  4 email  5 unsent  6 outbox  7 scheduled  8 org
 -- ARGV 1 id  2 now  3 gone_at
 -- Returns 1, or 0 where the link had ended before.
 local record = redis.call('HMGET', KEYS[1], 'expires_at', 'revoked_at', 'delivery_state')
@@ -10,7 +10,7 @@ if record[3] == 'scheduled' or record[3] == 'queued' then
 end
 redis.call('PEXPIREAT', KEYS[1], ARGV[3])
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
-keep(KEYS[3], ARGV[3])
+keep_as_long(KEYS[3], KEYS[8])
 for _, key in ipairs({KEYS[2], KEYS[4], KEYS[5], KEYS[6], KEYS[7]}) do
   redis.call('ZREM', key, ARGV[1])
 end
