@@ -9,7 +9,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -21,6 +21,8 @@ T = TypeVar("T")
 TIMEOUT = 2.0
 """Seconds that a connection, and a command, may take."""
 POOL_SIZE = 8
+AWAY = (RedisError, RedisClusterException, OSError)
+"""What is raised where Redis does not answer; only a plain ResponseError can mean anything else."""
 
 
 class Client:
@@ -52,7 +54,7 @@ class Client:
                     self._redis.script_load(script.source)
                 for index, reply in zip(again, self._execute([calls[index] for index in again]), strict=True):
                     replies[index] = reply
-        except (RedisError, OSError) as error:
+        except AWAY as error:
             raise Unavailable from error
         return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
@@ -80,16 +82,23 @@ def decode_reply(call: Call[T], reply: Any) -> T:
     """
     if not isinstance(reply, Exception):
         return call.decode(reply)
-    if not isinstance(reply, RedisError | OSError) or (type(reply) is ResponseError and not _is_passing(reply)):
+    if not isinstance(reply, AWAY) or (type(reply) is ResponseError and not _is_passing(reply)):
         raise reply
     raise Unavailable from reply
 
 
 def connect(url: str) -> "redis.Redis | RedisCluster":
-    """A connection for ``Client``: commands are never sent twice, and give up after 2 s."""
+    """A connection for ``Client``: commands are never sent twice, and give up after 2 s.
+
+    Raises:
+        Unavailable: it is a cluster, and none of its nodes answers.
+    """
     parts = urlsplit(url)
     if parts.scheme == "redis+cluster":
-        return RedisCluster(**_cluster(parts), **_options(), retry=Retry(NoBackoff(), 0))
+        try:
+            return RedisCluster(**_cluster(parts), **_options(), retry=Retry(NoBackoff(), 0))
+        except AWAY as error:
+            raise Unavailable from error
     return connect_queue(url, **_options())
 
 
@@ -99,7 +108,8 @@ def connect_queue(url: str, **options: Any) -> redis.Redis:
     options["retry"] = Retry(NoBackoff(), 0)
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
-        sentinel = Sentinel(_hosts(parts), sentinel_kwargs=_options(), **_credentials(parts), **options)  # type: ignore[no-untyped-call]
+        once = {**_options(), "retry": options["retry"]}
+        sentinel = Sentinel(_hosts(parts), sentinel_kwargs=once, **_credentials(parts), **options)  # type: ignore[no-untyped-call]
         return cast("redis.Redis", sentinel.master_for(service, db=database))  # type: ignore[no-untyped-call]
     return redis.Redis.from_url(url, **options)
 
@@ -113,7 +123,7 @@ def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
         sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
-            _hosts(parts), sentinel_kwargs=_options(), **_credentials(parts), **options
+            _hosts(parts), sentinel_kwargs=options, **_credentials(parts), **options
         )
         return cast("redis.asyncio.Redis", sentinel.master_for(service, db=database))
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=TIMEOUT, **options)

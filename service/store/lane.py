@@ -30,15 +30,18 @@ class _Waiting(NamedTuple):
 class Lane:
     """Carries out the calls of concurrent tasks, one pipeline per turn of the event loop.
 
-    A request that goes away leaves its command to its pipeline: a connection belongs to a carrier, never to a request.
+    A request that goes away leaves its command to its pipeline: a connection belongs to a carrier, never to a request. A caller is
+    answered in time by the clock, not by cancelling a carrier: redis-py gives up a silent connection by itself.
     """
 
     def __init__(self, connection: "redis.asyncio.Redis | redis.asyncio.RedisCluster") -> None:
         self._redis = connection
         self._queue: deque[_Waiting] = deque()
+        self._unanswered: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
         self._closed = False
         self._carriers: list[asyncio.Task[None]] = []
+        self._giving_up: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._carriers = [asyncio.create_task(self._carry()) for _ in range(CARRIERS)]
@@ -46,12 +49,14 @@ class Lane:
 
     async def __aexit__(self, *_exception: object) -> None:
         self._closed = True
+        if self._giving_up is not None:
+            self._giving_up.cancel()
         carriers = set(self._carriers)
-        while carriers:  # more than once, for a library may take a cancellation for its own
+        while carriers:  # more than once, for redis-py may take a cancellation for its own time-out's
             for carrier in carriers:
                 carrier.cancel()
             _, carriers = await asyncio.wait(carriers, timeout=0.1)
-        _answer(self._queue, [Unavailable(STOPPING)] * len(self._queue))
+        _answer(self._unanswered, [Unavailable(STOPPING)] * len(self._unanswered))
         await self._redis.aclose()
 
     async def run(self, call: Call[T]) -> T:
@@ -67,6 +72,9 @@ class Lane:
         loop = asyncio.get_running_loop()
         waiting = _Waiting(call, loop.create_future(), loop.time() + TIMEOUT)
         self._queue.append(waiting)
+        self._unanswered.append(waiting)
+        if self._giving_up is None:
+            self._giving_up = loop.call_at(waiting.deadline, self._give_up)
         self._awake.set()
         return decode_reply(call, await waiting.reply)
 
@@ -78,39 +86,43 @@ class Lane:
         """
         return list(await asyncio.gather(*map(self.run, calls)))
 
+    def _give_up(self) -> None:
+        """Answers callers whose time is up, and comes back when the next one's is."""
+        loop = asyncio.get_running_loop()
+        while self._unanswered and (self._unanswered[0].reply.done() or self._unanswered[0].deadline <= loop.time()):
+            _answer([self._unanswered.popleft()], [Unavailable()])
+        self._giving_up = loop.call_at(self._unanswered[0].deadline, self._give_up) if self._unanswered else None
+
     async def _carry(self) -> None:
         while not self._closed:
-            await self._awake.wait()
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), LONGEST_PIPELINE))]
-            if not self._queue:
-                self._awake.clear()
-            late = [waiting for waiting in batch if waiting.deadline <= asyncio.get_running_loop().time()]
-            _answer(late, [Unavailable()] * len(late))
-            if batch := batch[len(late) :]:
-                await self._execute(batch)
+            try:
+                await self._awake.wait()
+                batch = self._next_batch()
+                if batch:
+                    _answer(batch, await self._replies([waiting.call for waiting in batch]))
+            except asyncio.CancelledError:
+                # Before Python 3.13 a time-out of redis-py's that comes a moment too late is raised at some later await: here.
+                if self._closed:
+                    raise
 
-    async def _execute(self, batch: list[_Waiting]) -> None:
-        """Answers every call of ``batch``, with its reply or what went wrong: in time, however long a connection takes to end."""
-        too_late = asyncio.get_running_loop().call_at(batch[0].deadline, _answer, batch, [Unavailable()] * len(batch))
+    def _next_batch(self) -> list[_Waiting]:
+        """What waits, and whose caller has not gone or been answered meanwhile."""
+        taken = [self._queue.popleft() for _ in range(min(len(self._queue), LONGEST_PIPELINE))]
+        if not self._queue:
+            self._awake.clear()
+        return [waiting for waiting in taken if not waiting.reply.done()]
+
+    async def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """A reply to each of ``calls``, or what went wrong, which each caller then raises."""
         try:
-            async with asyncio.timeout_at(batch[0].deadline):
-                replies = await self._pipeline([waiting.call for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - it is handed to the requests, each of which raises it
-            replies = [error] * len(batch)
-        except asyncio.CancelledError:
-            _answer(batch, [Unavailable(STOPPING)] * len(batch))
-            raise
-        finally:
-            too_late.cancel()
-        _answer(batch, replies)
-
-    async def _pipeline(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        replies = await self._send(calls)
-        if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
-            for script in scripts_of([calls[index] for index in again]):
-                await self._redis.script_load(script.source)
-            for index, reply in zip(again, await self._send([calls[index] for index in again]), strict=True):
-                replies[index] = reply
+            replies = await self._send(calls)
+            if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
+                for script in scripts_of([calls[index] for index in again]):
+                    await self._redis.script_load(script.source)
+                for index, reply in zip(again, await self._send([calls[index] for index in again]), strict=True):
+                    replies[index] = reply
+        except Exception as error:  # noqa: BLE001 - it is handed to the callers
+            return [error] * len(calls)
         return replies
 
     async def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
@@ -121,7 +133,7 @@ class Lane:
         return replies
 
 
-def _answer(batch: Collection[_Waiting], replies: Sequence[Any]) -> None:
-    for waiting, reply in zip(batch, replies, strict=True):
-        if not waiting.reply.done():
-            waiting.reply.set_result(reply)
+def _answer(waiting: Collection[_Waiting], replies: Sequence[Any]) -> None:
+    for one, reply in zip(waiting, replies, strict=True):
+        if not one.reply.done():
+            one.reply.set_result(reply)

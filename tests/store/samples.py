@@ -1,0 +1,109 @@
+"""Links for the store's tests, and looks at what is behind them in Redis."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain.link import Link, create
+from service.store import keys, links
+from service.store.call import call, from_ms
+from service.store.client import Client
+
+TTL = timedelta(hours=72)
+RETENTION = timedelta(days=90)
+MILLISECOND = timedelta(milliseconds=1)
+NOBODYS = "pl_00" + "0" * 22
+"""The id of a link that nobody made."""
+
+
+def make_link(now: datetime, *, org_id: str = "acme", email: str = "jane@example.com", **fields: Any) -> Link:
+    """A link that is not stored."""
+    return create(entropy=secrets.token_bytes(32), now=now, ttl=TTL, org_id=org_id, email=email, **fields)
+
+
+def put(client: Client, link: Link) -> Link:
+    """Stores ``link``."""
+    return put_all(client, [link])[0]
+
+
+def put_all(client: Client, made: Iterable[Link]) -> list[Link]:
+    """Stores links, and gives them in the same order."""
+    stored = list(made)
+    results = client.run_all([links.create(link, now=link.created_at, retention=RETENTION) for link in stored])
+    assert all(results)
+    return stored
+
+
+def read(client: Client, link_id: str) -> Link:
+    """The link, which is there."""
+    link = client.run(links.get(link_id))
+    assert link is not None
+    return link
+
+
+def revoke(client: Client, link: Link, now: datetime) -> bool:
+    return client.run(links.revoke(link, now=now, retention=RETENTION))
+
+
+def queues_of(link: Link) -> dict[str, str]:
+    """The keys of what a link's partition owes."""
+    partition = keys.partition_of_link(link.id)
+    return {name: getattr(keys, name)(partition) for name in ("scheduled", "outbox", "unsent")}
+
+
+def owed(client: Client, link: Link) -> dict[str, datetime]:
+    """In which of its partition's queues the link is, and with which moment."""
+    found = {name: score(client, key, link.id) for name, key in queues_of(link).items()}
+    return {name: moment for name, moment in found.items() if moment is not None}
+
+
+def score(client: Client, key: str, member: str) -> datetime | None:
+    """The moment by which ``member`` is sorted, if it is there."""
+    return client.run(call(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member))
+
+
+def members(client: Client, key: str) -> list[str]:
+    """A sorted set's members, lowest first."""
+    return client.run(call(list, "ZRANGE", key, 0, -1))
+
+
+def exists(client: Client, key: str) -> bool:
+    return client.run(call(bool, "EXISTS", key))
+
+
+def delete(client: Client, key: str) -> None:
+    """Removes ``key``, as its TTL would have in time."""
+    assert client.run(call(bool, "DEL", key))
+
+
+def all_keys(client: Client) -> set[str]:
+    return client.run(call(set, "KEYS", "*"))
+
+
+def goes_at(client: Client, key: str) -> datetime:
+    """When the key's TTL ends; it has one."""
+    milliseconds = client.run(call(int, "PEXPIRETIME", key))
+    assert milliseconds > 0, f"{key} has no TTL"
+    return from_ms(milliseconds)
+
+
+def ttl(client: Client, key: str) -> timedelta:
+    """What is left of the key's TTL; it has one."""
+    milliseconds = client.run(call(int, "PTTL", key))
+    assert milliseconds > 0, f"{key} has no TTL"
+    return timedelta(milliseconds=milliseconds)
+
+
+def snapshot(client: Client) -> dict[str, tuple[Any, int]]:
+    """Everything in Redis: each key's value, and when it goes."""
+    return {key: (_value(client, key), client.run(call(int, "PEXPIRETIME", key))) for key in all_keys(client)}
+
+
+def _value(client: Client, key: str) -> Any:
+    kind = client.run(call(str, "TYPE", key))
+    if kind == "hash":
+        return client.run(call(dict, "HGETALL", key))
+    if kind == "zset":
+        return {member: score(client, key, member) for member in members(client, key)}
+    return client.run(call(str, "GET", key))

@@ -1,0 +1,119 @@
+"""The client of processes that do one thing at a time: it says when the store is away, and carries on when it is back."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from service.domain.errors import Unavailable
+from service.store import keys, links, otps, outbox
+from service.store.call import Call, call
+from service.store.client import Client, connect
+from tests.store.samples import RETENTION, make_link, put, put_all, read
+from tests.support.clock import Clock
+from tests.support.servers import Store, store, valkey_server
+
+
+@pytest.fixture(scope="module")
+def own_store() -> Iterator[Store]:
+    """A store that these tests may stop and kill."""
+    with store(valkey_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def client(own_store: Store) -> Iterator[Client]:
+    connection = connect(own_store.url)
+    connection.flushall()
+    with closing(Client(connection)) as client:
+        yield client
+
+
+def test_no_calls_have_no_replies(client: Client) -> None:
+    assert client.run_all([]) == []
+
+
+def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) -> None:
+    made = put_all(client, [make_link(clock.now) for _ in range(300)])
+    assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
+
+
+def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
+    put(client, make_link(clock.now))
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        client.run(call(str, "HGET", keys.org("acme"), "field"))
+
+
+def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: Clock) -> None:
+    made = [make_link(clock.now), make_link(clock.now)]
+    put(client, made[0])
+    client.run(call(bool, "SCRIPT FLUSH"))
+    calls: list[Call[Any]] = [
+        links.get_many([made[0].id]),
+        outbox.heartbeat("nobody"),
+        links.create(made[1], now=clock.now, retention=RETENTION),
+    ]
+    assert client.run_all(calls) == [[made[0]], None, True]
+
+
+def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
+    client.run(call(bool, "SCRIPT FLUSH"))
+    client.run_all([otps.count_client("192.0.2.1", "otp_sends", most=100)] * 5)
+    assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 5
+
+
+def test_a_store_that_does_not_answer_is_unavailable_in_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:
+    link = put(client, make_link(clock.now))
+    began = time.monotonic()
+    os.kill(own_store.process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            client.run(links.get(link.id))
+    finally:
+        os.kill(own_store.process.pid, signal.SIGCONT)
+    assert 1.5 < time.monotonic() - began < 3
+    assert read(client, link.id) == link
+
+
+def test_a_store_that_is_down_is_unavailable_at_once(client: Client, own_store: Store, clock: Clock) -> None:
+    link = put(client, make_link(clock.now))
+    own_store.kill()
+    began = time.monotonic()
+    try:
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                client.run(links.get(link.id))
+        took = time.monotonic() - began
+    finally:
+        own_store.start()
+    assert took < 0.5
+    assert read(client, link.id) == link
+
+
+def test_a_store_without_memory_is_unavailable_for_writes(client: Client, own_store: Store, clock: Clock) -> None:
+    link = put(client, make_link(clock.now))
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(Unavailable):
+                client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
+            assert read(client, link.id) == link
+        finally:
+            connection.config_set("maxmemory", 0)
+
+
+def test_a_store_that_became_a_replica_is_unavailable(client: Client, own_store: Store, clock: Clock) -> None:
+    """So it is for a moment in every failover."""
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(Unavailable):
+                client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
+        finally:
+            connection.replicaof("NO", "ONE")

@@ -1,0 +1,552 @@
+"""The lane: calls travel together, and each reply finds its caller, whatever happens to the store or to other callers."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import redis
+import uvloop
+from redis.exceptions import ResponseError
+
+from service.domain.errors import Unavailable
+from service.domain.link import Link
+from service.store import keys, links, otps, outbox
+from service.store.call import Call, call
+from service.store.client import Client, connect, connect_async
+from service.store.lane import CARRIERS, LONGEST_PIPELINE, LONGEST_QUEUE, Lane
+from tests.store.samples import make_link, put_all
+from tests.support.clock import Clock
+from tests.support.servers import Store, store, valkey_server, wait_until
+
+LINKS = 100
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run_in_loop(request: pytest.FixtureRequest) -> Run:
+    """Runs a coroutine in a loop of each kind."""
+
+    def run_in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            return runner.run(coroutine)
+
+    return run_in_loop
+
+
+@pytest.fixture(scope="module")
+def own_store() -> Iterator[Store]:
+    """A store that these tests may stop and kill."""
+    with store(valkey_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def client(own_store: Store) -> Iterator[Client]:
+    """Looks into that store, which is empty, past the lane."""
+    connection = connect(own_store.url)
+    connection.flushall()
+    client = Client(connection)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def made(client: Client, clock: Clock) -> list[Link]:
+    return put_all(client, [make_link(clock.now, transaction_id=str(number)) for number in range(LINKS)])
+
+
+@pytest.fixture
+def lane(own_store: Store) -> Callable[[], Lane]:
+    """Makes a lane to that store; within a loop."""
+    return lambda: Lane(connect_async(own_store.url))
+
+
+class Stalled:
+    """The store does not answer meanwhile."""
+
+    def __init__(self, server: Store) -> None:
+        self._process = server.process
+
+    def __enter__(self) -> None:
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def __exit__(self, *_: object) -> None:
+        os.kill(self._process.pid, signal.SIGCONT)
+
+
+def mixed(link: Link) -> Call[Any]:
+    """A call that gives ``link``: a plain command for some, a script for others."""
+    if int(link.transaction_id or 0) % 2:
+        return links.get(link.id)
+    read: Call[Any] = links.get_many([link.id])
+    return read._replace(decode=lambda records: links.decode(link.id, records[0]))
+
+
+async def outcomes(lane: Lane, calls: list[Call[Any]]) -> list[Any]:
+    """What each of concurrent callers gets: a reply, or an error."""
+    return await asyncio.gather(*map(lane.run, calls), return_exceptions=True)
+
+
+async def until_answered(lane: Lane, link: Link) -> float:
+    """Seconds until the store answers again."""
+    began = time.monotonic()
+    while True:
+        try:
+            assert await lane.run(links.get(link.id)) == link
+        except Unavailable:
+            await asyncio.sleep(0.01)
+        else:
+            return time.monotonic() - began
+
+
+async def closes(lane: Lane) -> bool:
+    """Whether the lane closes in half a second. If not, all that runs is stopped, as often as it takes."""
+    closing = asyncio.create_task(lane.__aexit__())
+    done, _ = await asyncio.wait([closing], timeout=0.5)
+    if done:
+        return True
+    own = asyncio.current_task()
+    for _ in range(20):
+        for task in asyncio.all_tasks() - {own}:
+            task.cancel()
+        await asyncio.sleep(0.01)
+    return False
+
+
+def connections(server: Store) -> int:
+    """How many the store has, besides the one that asks."""
+    with redis.Redis.from_url(server.url) as connection:
+        return len(connection.client_list()) - 1
+
+
+async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
+    began = time.monotonic()
+    return await awaitable, time.monotonic() - began
+
+
+@asynccontextmanager
+async def counting_lane(server: Store) -> AsyncIterator[tuple[Lane, list[int]]]:
+    """A lane, and how many commands each of its pipelines had."""
+    connection: Any = connect_async(server.url)
+    sizes: list[int] = []
+    pipeline = connection.pipeline
+
+    def counted_pipeline(**options: Any) -> Any:
+        made = pipeline(**options)
+        execute = made.execute
+
+        async def counted_execute(**options: Any) -> Any:
+            sizes.append(len(made))
+            return await execute(**options)
+
+        made.execute = counted_execute
+        return made
+
+    connection.pipeline = counted_pipeline
+    async with Lane(connection) as lane:
+        yield lane, sizes
+
+
+class TestPipelines:
+    @pytest.mark.parametrize(
+        ("calls", "pipelines"),
+        [
+            pytest.param(1, [1], id="one"),
+            pytest.param(100, [100], id="many"),
+            pytest.param(LONGEST_PIPELINE + 1, [LONGEST_PIPELINE, 1], id="more than a pipeline holds"),
+        ],
+    )
+    def test_calls_of_one_turn_travel_together(self, own_store: Store, made: list[Link], calls: int, pipelines: list[int]) -> None:
+        async def run() -> list[int]:
+            async with counting_lane(own_store) as (lane, sizes):
+                await outcomes(lane, [links.get(made[0].id)] * calls)
+                return sizes
+
+        assert asyncio.run(run()) == pipelines
+
+    def test_calls_one_after_the_other_travel_alone(self, own_store: Store, made: list[Link]) -> None:
+        async def run() -> list[int]:
+            async with counting_lane(own_store) as (lane, sizes):
+                for link in made[:3]:
+                    await lane.run(links.get(link.id))
+                return sizes
+
+        assert asyncio.run(run()) == [1, 1, 1]
+
+    def test_calls_gather_while_all_carriers_are_busy(self, own_store: Store, made: list[Link]) -> None:
+        async def run() -> list[int]:
+            async with counting_lane(own_store) as (lane, sizes):
+                with Stalled(own_store):
+                    callers = []
+                    for link in made:
+                        callers.append(asyncio.create_task(lane.run(links.get(link.id))))
+                        await asyncio.sleep(0)
+                        await asyncio.sleep(0)
+                assert await asyncio.gather(*callers) == made
+                return sizes
+
+        assert asyncio.run(run()) == [1] * CARRIERS + [LINKS - CARRIERS]
+
+
+class TestReplies:
+    def test_every_caller_gets_its_own_reply(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [mixed(link) for link in made * 10])
+
+        assert asyncio.run(run()) == made * 10
+
+    def test_replies_to_many_calls_come_in_their_order(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Link | None]:
+            async with lane() as lane_:
+                return await lane_.run_all([links.get(link.id) for link in made[::-1]])
+
+        assert asyncio.run(run()) == made[::-1]
+
+    def test_no_calls_have_no_replies(self, lane: Callable[[], Lane]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await lane_.run_all([])
+
+        assert asyncio.run(run()) == []
+
+    def test_a_wrong_call_fails_alone(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        wrong = call(str, "HGET", keys.org("acme"), "field")
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [mixed(made[0]), wrong, mixed(made[1])])
+
+        first, error, second = asyncio.run(run())
+        assert (first, second) == (made[0], made[1])
+        assert isinstance(error, ResponseError)
+
+    def test_a_reply_that_cannot_be_read_fails_alone(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        unreadable = call(int, *links.get(made[0].id).command)
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [mixed(made[0]), unreadable, mixed(made[1])])
+
+        first, error, second = asyncio.run(run())
+        assert (first, second) == (made[0], made[1])
+        assert isinstance(error, TypeError)
+
+
+class TestScripts:
+    def test_scripts_that_the_store_forgot_are_loaded_again(
+        self, lane: Callable[[], Lane], client: Client, made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                before = await outcomes(lane_, [mixed(link) for link in made])
+                await asyncio.to_thread(client.run, call(bool, "SCRIPT FLUSH"))
+                return before + await outcomes(lane_, [mixed(link) for link in made])
+
+        assert asyncio.run(run()) == made * 2
+
+    def test_a_script_that_has_to_be_loaded_runs_once(self, lane: Callable[[], Lane], client: Client) -> None:
+        client.run(call(bool, "SCRIPT FLUSH"))
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [otps.count_client("192.0.2.1", "otp_sends", most=100)] * 20)
+
+        assert asyncio.run(run()) == [None] * 20
+        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
+
+
+class TestFullQueue:
+    def test_more_calls_than_may_wait_are_refused(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [links.get(made[0].id)] * (LONGEST_QUEUE + 10))
+
+        results = asyncio.run(run())
+        assert results[:LONGEST_QUEUE] == [made[0]] * LONGEST_QUEUE
+        assert [type(result) for result in results[LONGEST_QUEUE:]] == [Unavailable] * 10
+
+    def test_a_queue_that_was_full_takes_calls_again(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> Link | None:
+            async with lane() as lane_:
+                await outcomes(lane_, [links.get(made[0].id)] * (LONGEST_QUEUE + 10))
+                return await lane_.run(links.get(made[1].id))
+
+        assert asyncio.run(run()) == made[1]
+
+
+class TestStalledStore:
+    def test_callers_learn_in_two_seconds_and_are_served_again_in_one(
+        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+    ) -> None:
+        async def run() -> tuple[list[Any], float, float]:
+            async with lane() as lane_:
+                assert await lane_.run(links.get(made[0].id)) == made[0]
+                with Stalled(own_store):
+                    results, took = await timed(outcomes(lane_, [mixed(link) for link in made * 15]))
+                return results, took, await until_answered(lane_, made[0])
+
+        results, took, back_after = run_in_loop(run())
+        assert {type(result) for result in results} == {Unavailable}
+        assert 1.5 < took < 3
+        assert back_after < 1
+
+    def test_callers_that_come_meanwhile_wait_no_longer(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def one(lane_: Lane, link: Link) -> tuple[list[Any], float]:
+            return await timed(outcomes(lane_, [mixed(link)]))
+
+        async def run() -> list[tuple[list[Any], float]]:
+            async with lane() as lane_:
+                with Stalled(own_store):
+                    callers = []
+                    for link in made[:30]:
+                        callers.append(asyncio.create_task(one(lane_, link)))
+                        await asyncio.sleep(0.05)
+                    return await asyncio.gather(*callers)
+
+        results = asyncio.run(run())
+        assert {type(result) for (result,), _ in results} == {Unavailable}
+        assert max(took for _, took in results) < 3
+
+    def test_a_short_stall_goes_unnoticed(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                with Stalled(own_store):
+                    callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                    await asyncio.sleep(0.2)
+                return await callers
+
+        assert asyncio.run(run()) == made
+
+    def test_nothing_is_sent_twice(
+        self, own_store: Store, lane: Callable[[], Lane], client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.2)
+        count = otps.count_client("192.0.2.1", "otp_sends", most=100)
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                await lane_.run(count)
+                with Stalled(own_store):
+                    return await outcomes(lane_, [count])
+
+        assert [type(result) for result in asyncio.run(run())] == [Unavailable]
+        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) <= 2
+
+    def test_stalls_leave_no_connections_behind(
+        self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.05)
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                for _ in range(10):
+                    with Stalled(own_store):
+                        results = await outcomes(lane_, [links.get(made[0].id)] * (CARRIERS * LONGEST_PIPELINE))
+                        assert {type(result) for result in results} == {Unavailable}
+                    await until_answered(lane_, made[0])
+                wait_until(lambda: connections(own_store) <= before + CARRIERS, "connections that were given up to be closed")
+                return await outcomes(lane_, [mixed(link) for link in made])
+
+        before = connections(own_store)
+        assert asyncio.run(run()) == made
+
+
+class TestKilledStore:
+    def test_callers_learn_at_once_and_are_served_again_a_second_after_the_restart(
+        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+    ) -> None:
+        async def run() -> tuple[list[Any], float, float]:
+            async with lane() as lane_:
+                assert await lane_.run(links.get(made[0].id)) == made[0]
+                own_store.kill()
+                try:
+                    results, took = await timed(outcomes(lane_, [mixed(link) for link in made]))
+                finally:
+                    await asyncio.to_thread(own_store.start)
+                return results, took, await until_answered(lane_, made[0])
+
+        results, took, back_after = asyncio.run(run())
+        assert {type(result) for result in results} == {Unavailable}
+        assert took < 0.5
+        assert back_after < 1
+
+    def test_callers_under_way_learn_at_once(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> tuple[list[Any], float]:
+            async with lane() as lane_:
+                os.kill(own_store.process.pid, signal.SIGSTOP)
+                callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                await asyncio.sleep(0.1)
+                own_store.kill()
+                try:
+                    return await timed(callers)
+                finally:
+                    await asyncio.to_thread(own_store.start)
+
+        results, took = asyncio.run(run())
+        assert {type(result) for result in results} == {Unavailable}
+        assert took < 0.5
+
+    def test_what_was_acknowledged_is_there_after_the_restart(
+        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                own_store.kill()
+                await asyncio.to_thread(own_store.start)
+                await until_answered(lane_, made[0])
+                return await outcomes(lane_, [mixed(link) for link in made])
+
+        assert asyncio.run(run()) == made
+
+    def test_a_connection_that_the_store_closed_fails_those_on_it_at_most(
+        self, lane: Callable[[], Lane], client: Client, made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                await outcomes(lane_, [mixed(link) for link in made])
+                await asyncio.to_thread(client.run, call(int, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+                await until_answered(lane_, made[0])
+                return await outcomes(lane_, [mixed(link) for link in made])
+
+        assert asyncio.run(run()) == made
+
+
+class TestCancelledCallers:
+    def test_a_caller_that_goes_away_disturbs_no_other(
+        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                with Stalled(own_store):
+                    callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
+                    await asyncio.sleep(0.05)
+                    for caller in callers[::3]:
+                        caller.cancel()
+                    await asyncio.gather(*callers[::3], return_exceptions=True)
+                return await asyncio.gather(*callers, return_exceptions=True)
+
+        results = run_in_loop(run())
+        assert {type(result) for result in results[::3]} == {asyncio.CancelledError}
+        assert [result for number, result in enumerate(results) if number % 3] == [
+            link for number, link in enumerate(made) if number % 3
+        ]
+
+    def test_who_comes_after_it_gets_the_right_reply(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                with Stalled(own_store):
+                    callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
+                    await asyncio.sleep(0.05)
+                    for caller in callers:
+                        caller.cancel()
+                    later = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made[::-1]]))
+                    await asyncio.sleep(0)
+                return await later
+
+        assert asyncio.run(run()) == made[::-1]
+
+    def test_what_it_asked_for_and_was_sent_is_done(self, own_store: Store, lane: Callable[[], Lane], client: Client) -> None:
+        async def run() -> None:
+            async with lane() as lane_:
+                await lane_.run(outbox.heartbeat("nobody"))
+                with Stalled(own_store):
+                    caller = asyncio.create_task(lane_.run(outbox.beat("somebody", now=Clock().now)))
+                    await asyncio.sleep(0.05)
+                    caller.cancel()
+                await lane_.run(outbox.heartbeat("nobody"))
+
+        asyncio.run(run())
+        assert client.run(outbox.heartbeat("somebody")) is not None
+
+    def test_no_reply_reaches_the_wrong_caller(
+        self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Callers go away, and pipelines are given up, at moments that chance chooses."""
+        chance = random.Random(4226)  # noqa: S311 - nothing to guess
+        seen: Counter[str] = Counter()
+
+        async def one(lane_: Lane, link: Link) -> None:
+            try:
+                async with asyncio.timeout(chance.uniform(0, 0.02) if chance.random() < 0.3 else None):
+                    assert await lane_.run(mixed(link)) == link
+                seen["served"] += 1
+            except Unavailable:
+                seen["given up"] += 1
+            except TimeoutError:
+                seen["gone"] += 1
+
+        async def run() -> None:
+            async with lane() as lane_:
+                for _ in range(300):
+                    monkeypatch.setattr("service.store.lane.TIMEOUT", chance.uniform(0, 0.004))
+                    await asyncio.gather(*(one(lane_, link) for link in chance.sample(made, 20)))
+
+        run_in_loop(run())
+        assert set(seen) == {"served", "given up", "gone"}, seen
+
+
+class TestClosing:
+    def test_a_caller_under_way_learns_that_the_lane_closes(
+        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            with Stalled(own_store):
+                async with lane() as lane_:
+                    callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                    await asyncio.sleep(0.05)
+                return await asyncio.wait_for(callers, 3)
+
+        assert {type(result) for result in asyncio.run(run())} == {Unavailable}
+
+    def test_a_caller_that_still_waits_for_a_carrier_learns_it_too(
+        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+    ) -> None:
+        async def run() -> list[Any]:
+            with Stalled(own_store):
+                async with lane() as lane_:
+                    calls = [links.get(made[0].id)] * (CARRIERS * LONGEST_PIPELINE + 1)
+                    callers = asyncio.create_task(outcomes(lane_, calls))
+                    await asyncio.sleep(0.05)
+                return await asyncio.wait_for(callers, 3)
+
+        assert {type(result) for result in asyncio.run(run())} == {Unavailable}
+
+    def test_who_calls_a_closed_lane_learns_it_too(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                pass
+            return await asyncio.wait_for(outcomes(lane_, [links.get(made[0].id)]), 3)
+
+        assert [type(result) for result in asyncio.run(run())] == [Unavailable]
+
+    @pytest.mark.parametrize("turns", range(1, 12))
+    def test_a_lane_closes_whatever_its_carriers_are_at(self, lane: Callable[[], Lane], made: list[Link], turns: int) -> None:
+        async def run() -> list[Any]:
+            lane_ = await lane().__aenter__()
+            await lane_.run(links.get(made[0].id))
+            caller = asyncio.create_task(outcomes(lane_, [links.get(made[1].id)]))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert await closes(lane_)
+            return await asyncio.wait_for(caller, 1)
+
+        (result,) = asyncio.run(run())
+        assert result == made[1] or type(result) is Unavailable
+
+    def test_a_closed_lane_leaves_no_connections(self, own_store: Store, client: Client, made: list[Link]) -> None:
+        async def run() -> None:
+            async with Lane(connect_async(own_store.url)) as lane_:
+                await outcomes(lane_, [mixed(link) for link in made])
+                assert connections(own_store) > before
+
+        before = connections(own_store)
+        asyncio.run(run())
+        wait_until(lambda: connections(own_store) == before, "the lane's connections to be closed")
