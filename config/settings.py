@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
+from email_validator import EmailNotValidError, validate_email
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -123,7 +124,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     smtp = read("SMTP_URL", _smtp, None)
     if smtp is not None:
         read.required("MAIL_FROM", _mailbox)
-    if environ.get("ADMIN_JWT_PUBLIC_KEY") and environ.get("ADMIN_JWKS_URL"):
+    if read("ADMIN_JWT_PUBLIC_KEY", str, None) and read("ADMIN_JWKS_URL", str, None):
         raise SettingsError("ADMIN_JWKS_URL: set it or ADMIN_JWT_PUBLIC_KEY, not both")
     otp = OtpSettings()
     return Settings(
@@ -131,7 +132,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         redis_url=redis_url,
         queue_redis_url=queue_redis_url,
         public_url=read("PUBLIC_URL", _web_url, _own_url(host, port)),
-        checkout_url=read("CHECKOUT_URL", _web_url, None),
+        checkout_url=read("CHECKOUT_URL", _checkout_url, None),
         smtp=smtp,
         mail_from=read("MAIL_FROM", _mailbox, "Payment Links <payment-links@localhost>"),
         link_ttl=read("LINK_TTL", _duration("5m", "365d"), timedelta(hours=72)),
@@ -207,9 +208,19 @@ def _redis_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}:
         raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-    if parts.scheme == "redis+sentinel" and not parts.path.strip("/"):
-        raise ValueError("names no Sentinel service: redis+sentinel://host:26379/service")
+    if parts.scheme == "redis+sentinel":
+        _require_sentinels(parts)
+    elif parts.port == 0:
+        raise ValueError("has no port that anybody listens on")
     return text
+
+
+def _require_sentinels(parts: SplitResult) -> None:
+    hosts = parts.netloc.rpartition("@")[2]
+    if not re.fullmatch(r"[^:,]+(:[0-9]{1,5})?(,[^:,]+(:[0-9]{1,5})?)*", hosts):
+        raise ValueError("must list Sentinels as host:port,host:port")
+    if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
+        raise ValueError("must name a service, and may number a database: redis+sentinel://host:26379/service/0")
 
 
 def _queue_redis_url(text: str) -> str:
@@ -220,9 +231,18 @@ def _queue_redis_url(text: str) -> str:
 
 def _web_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError("must be an http:// or https:// URL")
+    if not text.isprintable() or " " in text or parts.query or parts.fragment:
+        raise ValueError("must have no spaces, query or fragment")
     return text.rstrip("/")
+
+
+def _checkout_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not text.isprintable() or " " in text:
+        raise ValueError("must be an http:// or https:// URL")
+    return text
 
 
 def _own_url(host: str, port: int) -> str:
@@ -243,6 +263,8 @@ def _smtp(text: str) -> SmtpSettings:
     parts = urlsplit(text)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ValueError("must be smtp://user:password@host:587 or smtps://…")
+    if not all(parts.hostname.strip("[]").split(".")):
+        raise ValueError("names no host")
     implicit_tls = parts.scheme == "smtps"
     return SmtpSettings(
         host=parts.hostname,
@@ -255,9 +277,14 @@ def _smtp(text: str) -> SmtpSettings:
 
 
 def _mailbox(text: str) -> str:
-    name, address = parseaddr(text)
-    if not address.isascii() or "@" not in address or not text.isprintable():
-        raise ValueError("must be an address, or a name and an address: Shop <pay@shop.example>")
+    mailboxes = getaddresses([text])
+    if len(mailboxes) != 1 or not text.isprintable() or not mailboxes[0][1].isascii():
+        raise ValueError("must be one address, or a name and an address: Shop <pay@shop.example>")
+    name, address = mailboxes[0]
+    try:
+        validate_email(address, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
     return str(Address(display_name=name, addr_spec=address))
 
 
@@ -273,7 +300,10 @@ def _networks(text: str) -> tuple[IPNetwork, ...]:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    return tuple(_web_url(part.strip()) for part in text.split(",") if part.strip())
+    origins = tuple(_web_url(part.strip()) for part in text.split(",") if part.strip())
+    if any(urlsplit(origin).path for origin in origins):
+        raise ValueError("must be origins, without a path: https://shop.example")
+    return origins
 
 
 def _duration(least: str, most: str) -> Callable[[str], timedelta]:

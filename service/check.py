@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 
 from config.settings import Settings, SettingsError, load
 from service.api.jwks import KeySet
+from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
-from service.store.client import connect, connect_queue
+from service.store.client import AWAY, connect, connect_queue
 from tasks.mailer import Deferred, SmtpMailer
 
 OLDEST_REDIS = (7, 0)
@@ -73,8 +74,8 @@ def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
         client = connect(url) if durable else connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
         info: dict[str, Any] = _first(client.info())
         seconds, microseconds = _first_time(client)
-    except (RedisError, OSError, ValueError) as error:
-        yield Finding(Verdict.FAILURE, what, f"does not answer: {error}")
+    except (*AWAY, Unavailable, ValueError) as error:
+        yield Finding(Verdict.FAILURE, what, f"does not answer: {error.__cause__ or error}")
         return
     yield Finding(Verdict.OK, what, "answers")
     yield _version(what, info)

@@ -100,6 +100,8 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
         if (role == Role.ORG_ADMIN) != (org is not None):
             raise click.UsageError("--org belongs to --role org-admin, and must be given with it")
         admin = Admin(subject, Role(role), parse_org_id(org) if org is not None else None)
+        if not 1 <= len(subject) <= 256:
+            raise click.UsageError("--subject must have 1 to 256 characters")
         lasting = parse_duration(life)
         if not timedelta(0) < lasting <= LONGEST_ADMIN_LIFE:
             raise click.UsageError("--life must lie between 1s and 366d")
@@ -107,7 +109,7 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
         _refuse(error)
     except (Invalid, ValueError) as error:
         raise click.UsageError(str(error)) from None
-    click.echo(issue_admin_token(settings.secret_key, admin, now=datetime.now(UTC), life=lasting))
+    click.echo(issue_admin_token(settings.secret_key, admin, now=datetime.now(UTC), life=lasting, issuer=settings.admin_jwt_issuer))
 
 
 @main.command()

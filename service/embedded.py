@@ -44,15 +44,15 @@ def data_dir_of(environ: Mapping[str, str]) -> Path:
 
 
 def keep_secret(data_dir: Path) -> str:
-    """The secret of the embedded store: made once, and readable by its owner only."""
+    """The secret of the embedded store: made once, by whoever holds ``data_dir``, whole, and readable by its owner only."""
     path = data_dir / "secret_key"
-    try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    if not path.exists() or not path.read_text().strip():
+        partial = data_dir / "secret_key.partial"
+        with open(partial, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(secrets.token_hex(32))
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        pass
+        partial.rename(path)
     return path.read_text().strip()
 
 

@@ -117,7 +117,9 @@ def _welcome(settings: Settings) -> None:
     ]
     if not (settings.admin_jwt_public_key or settings.admin_jwks_url):
         admin = Admin("payment-links up", Role.INTERNAL_ADMIN)
-        token = issue_admin_token(settings.secret_key, admin, now=datetime.now(UTC), life=TOKEN_LIFE)
+        token = issue_admin_token(
+            settings.secret_key, admin, now=datetime.now(UTC), life=TOKEN_LIFE, issuer=settings.admin_jwt_issuer
+        )
         body = '{"email": "jane@example.com", "org_id": "acme", "payment_amount": 125000.50, "currency": "NGN"}'
         lines += [
             f"  Token    {token}",

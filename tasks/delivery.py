@@ -101,9 +101,12 @@ class Delivery(Generic[Opened]):
                 self._client.run(batch.release(members[position:]))
                 return
             record = opened[position]
-            if record is None or not batch.holds(member, members[position:]):
+            if record is None:
                 continue
             try:
+                mailer.connect()
+                if not batch.holds(member, members[position:]):
+                    continue
                 self._send(member, record, batch.deadline, mailer)
             except NoSession as error:
                 self._put_off(members[position:], opened[position:], batch.deadline, str(error))

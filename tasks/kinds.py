@@ -48,10 +48,10 @@ class LinkMail:
         return outbox.mark_sent(member, now=now)
 
     def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
-        return outbox.mark_failed(member, error=error, attempts=attempts)
+        return outbox.mark_failed(member, error=error, attempts=attempts, deadline=deadline)
 
     def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]:
-        return outbox.retry_later(member, error=error, at=at)
+        return outbox.retry_later(member, error=error, at=at, deadline=deadline)
 
 
 class OtpMail:

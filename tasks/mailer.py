@@ -2,9 +2,12 @@
 
 import os
 import smtplib
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import getaddresses
@@ -14,7 +17,9 @@ from typing import Protocol, Self
 SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
 SESSION_TIMEOUT = 10.0
-"""Seconds for each step of opening a session."""
+"""Seconds that opening a session may take."""
+BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
+"""What ends a session; a UnicodeError comes from a host name or a password that cannot be put on the wire."""
 
 
 class Refused(Exception):
@@ -35,6 +40,13 @@ class Mailer(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+    def connect(self) -> None:
+        """Readies the session, if it is not: a lease is looked at after this, and before a mail.
+
+        Raises:
+            NoSession
+        """
 
     def send(self, message: EmailMessage) -> None:
         """Hands ``message`` over. When this returns, whoever took it answers for it.
@@ -76,14 +88,18 @@ class SmtpMailer:
                 self._smtp.close()
             self._smtp = None
 
+    def connect(self) -> None:
+        self._session()
+
     def send(self, message: EmailMessage) -> None:
-        smtp = self._smtp or self._open()
+        smtp = self._session()
         try:
-            self._transact(smtp, message, time.monotonic() + SEND_BUDGET)
+            with _within(SEND_BUDGET, smtp):
+                self._transact(smtp, message)
         except (Refused, Deferred):
             self._reset(smtp)
             raise
-        except (smtplib.SMTPException, OSError) as error:
+        except BROKEN as error:
             self._drop()
             raise Deferred(_reason(error)) from error
 
@@ -94,23 +110,31 @@ class SmtpMailer:
             NoSession: the server is away, or does not let us in.
         """
         with self:
-            return isinstance(self._open().sock, ssl.SSLSocket)
+            return isinstance(self._session().sock, ssl.SSLSocket)
 
-    def _open(self) -> smtplib.SMTP:
+    def _session(self) -> smtplib.SMTP:
+        if self._smtp is None:
+            self._smtp = self._opened()
+        return self._smtp
+
+    def _opened(self) -> smtplib.SMTP:
         """A session, ready for its first mail."""
         host, port = self._address
+        smtp: smtplib.SMTP = (
+            smtplib.SMTP_SSL(timeout=SESSION_TIMEOUT, context=self._tls)
+            if self._implicit_tls
+            else smtplib.SMTP(timeout=SESSION_TIMEOUT)
+        )
         try:
-            if self._implicit_tls:
-                smtp: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SESSION_TIMEOUT, context=self._tls)
-            else:
-                smtp = smtplib.SMTP(host, port, timeout=SESSION_TIMEOUT)
-        except (smtplib.SMTPException, OSError) as error:
-            raise NoSession(_reason(error)) from error
-        self._smtp = smtp
-        try:
-            self._introduce(smtp, host)
-        except (smtplib.SMTPException, OSError) as error:
-            self._drop()
+            with _within(SESSION_TIMEOUT, smtp):
+                # The name that certificates are checked for, which only the constructor sets, and it connects at once.
+                smtp._host = host  # type: ignore[attr-defined]  # noqa: SLF001
+                code, text = smtp.connect(host, port)
+                if code != 220:
+                    raise smtplib.SMTPConnectError(code, text)
+                self._introduce(smtp, host)
+        except BROKEN as error:
+            smtp.close()
             raise NoSession(_reason(error)) from error
         return smtp
 
@@ -125,20 +149,17 @@ class SmtpMailer:
         if self._credentials is not None:
             smtp.login(*self._credentials)
 
-    def _transact(self, smtp: smtplib.SMTP, message: EmailMessage, deadline: float) -> None:
+    def _transact(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
         """One mail. Its session stays good where the server merely declines it."""
         sender = getaddresses([message["From"]])[0][1]
         recipient = getaddresses([message["To"]])[0][1]
         content = message.as_bytes(policy=SMTP)
-        self._step(smtp, deadline, lambda: smtp.mail(sender, [f"size={len(content)}"] if smtp.has_extn("size") else []), 250)
-        self._step(smtp, deadline, lambda: smtp.rcpt(recipient), 250, 251)
-        self._step(smtp, deadline, lambda: smtp.data(content), 250)
+        self._step(lambda: smtp.mail(sender, [f"size={len(content)}"] if smtp.has_extn("size") else []), 250)
+        self._step(lambda: smtp.rcpt(recipient), 250, 251)
+        self._step(lambda: smtp.data(content), 250)
 
     @staticmethod
-    def _step(smtp: smtplib.SMTP, deadline: float, command: Callable[[], tuple[int, bytes]], *expected: int) -> None:
-        if smtp.sock is None:
-            raise smtplib.SMTPServerDisconnected("the server closed the connection")
-        smtp.sock.settimeout(max(0.1, deadline - time.monotonic()))
+    def _step(command: Callable[[], tuple[int, bytes]], *expected: int) -> None:
         try:
             code, text = command()
         except smtplib.SMTPDataError as error:
@@ -176,6 +197,9 @@ class FileMailer:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def connect(self) -> None:
+        pass
+
     def send(self, message: EmailMessage) -> None:
         name = f"{time.time_ns()}-{message['Message-ID'].strip('<>').partition('@')[0]}"
         partial = self._directory / f".{name}.partial"
@@ -187,6 +211,24 @@ class FileMailer:
             partial.rename(self._directory / f"{name}.eml")
         except OSError as error:
             raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
+
+
+@contextmanager
+def _within(seconds: float, smtp: smtplib.SMTP) -> Iterator[None]:
+    """Ends the connection after ``seconds``: a time-out of the socket's own begins anew with every byte that trickles in."""
+
+    def end() -> None:
+        if smtp.sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(smtp.sock, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 
 import msgspec
@@ -34,7 +35,7 @@ CURRENT: ContextVar[Runtime] = ContextVar("runtime")
 
 def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Runtime:
     """A runtime as ``settings`` describe it. It connects when it is used."""
-    client, stopping = Client(connect(settings.redis_url)), Event()
+    client, stopping = Client(partial(connect, settings.redis_url)), Event()
     open_mailer = _mailer(settings)
     link_mail = LinkMail(settings.public_url, settings.mail_from)
     otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from)

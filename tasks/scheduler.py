@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -72,7 +73,7 @@ def run(environ: Mapping[str, str]) -> None:
     """Schedules until asked to stop."""
     settings = load(environ)
     logs.configure(settings.log_format)
-    stopping, client = threading.Event(), Client(connect(settings.redis_url))
+    stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
     connection = connect_queue(settings.queue_redis_url, socket_timeout=5, socket_connect_timeout=2)
     log.info("scheduling", every=SCAN_INTERVAL)
     while not stopping.is_set():

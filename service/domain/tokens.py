@@ -132,7 +132,7 @@ def own_admin_key(secret: bytes) -> VerificationKey:
     return VerificationKey(derive_key(secret, "admin-jwt"), "HS256")
 
 
-def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timedelta) -> str:
+def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timedelta, issuer: str | None = None) -> str:
     """An admin token of our own."""
     own = own_admin_key(secret)
     claims: dict[str, Any] = {
@@ -144,6 +144,8 @@ def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timed
     }
     if admin.org_id is not None:
         claims["org_id"] = admin.org_id
+    if issuer is not None:
+        claims["iss"] = issuer
     return jwt.encode(claims, own.key, own.algorithm)
 
 

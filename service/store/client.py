@@ -1,6 +1,6 @@
 """Connections to Redis: the one place that knows whether it is a single server, Sentinel or a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -21,6 +21,7 @@ T = TypeVar("T")
 TIMEOUT = 2.0
 """Seconds that a connection, and a command, may take."""
 POOL_SIZE = 8
+Connection = redis.Redis | RedisCluster
 AWAY = (RedisError, RedisClusterException, OSError)
 """What is raised where Redis does not answer; only a plain ResponseError can mean anything else."""
 
@@ -28,8 +29,15 @@ AWAY = (RedisError, RedisClusterException, OSError)
 class Client:
     """Carries out calls one after the other, for processes that do one thing at a time."""
 
-    def __init__(self, connection: "redis.Redis | RedisCluster") -> None:
-        self._redis = connection
+    def __init__(self, connection: Connection | Callable[[], Connection]) -> None:
+        """``connection`` may be what makes one: a cluster is asked for its nodes as soon as it is made."""
+        self._connection = connection
+
+    @property
+    def _redis(self) -> Connection:
+        if callable(self._connection):
+            self._connection = self._connection()
+        return self._connection
 
     def run(self, call: Call[T]) -> T:
         """The reply to ``call``.
@@ -65,7 +73,8 @@ class Client:
         return cast("list[Any]", pipeline.execute(raise_on_error=False))
 
     def close(self) -> None:
-        self._redis.close()
+        if not callable(self._connection):
+            self._connection.close()
 
 
 def scripts_of(calls: Sequence[Call[Any]]) -> list[Script]:
@@ -87,7 +96,7 @@ def decode_reply(call: Call[T], reply: Any) -> T:
     raise Unavailable from reply
 
 
-def connect(url: str) -> "redis.Redis | RedisCluster":
+def connect(url: str) -> Connection:
     """A connection for ``Client``: commands are never sent twice, and give up after 2 s.
 
     Raises:

@@ -59,14 +59,14 @@ def mark_sent(link_id: str, *, now: datetime) -> Call[bool]:
     return _settle(link_id, DeliveryState.SENT, 1, to_ms(now), "", "")
 
 
-def mark_failed(link_id: str, *, error: str, attempts: int) -> Call[bool]:
-    """The link's e-mail is given up after ``attempts`` more tries (0 or 1)."""
-    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "")
+def mark_failed(link_id: str, *, error: str, attempts: int, deadline: datetime | None = None) -> Call[bool]:
+    """The link's e-mail is given up after ``attempts`` more tries (0 or 1), unless the lease until ``deadline`` was lost."""
+    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "", deadline)
 
 
-def retry_later(link_id: str, *, error: str, at: datetime) -> Call[bool]:
-    """A try failed; there is another at ``at``."""
-    return _settle(link_id, DeliveryState.QUEUED, 1, "", error, to_ms(at))
+def retry_later(link_id: str, *, error: str, at: datetime, deadline: datetime | None = None) -> Call[bool]:
+    """A try failed; there is another at ``at``, unless the lease until ``deadline`` was lost."""
+    return _settle(link_id, DeliveryState.QUEUED, 1, "", error, to_ms(at), deadline)
 
 
 def due(partition: str, *, now: datetime) -> Call[Due]:
@@ -101,7 +101,15 @@ def _claim(
     return run_script(list, "claim", queues, to_ms(now), to_ms(deadline), limit, outbox_until, scheduled_from, scheduled_before)
 
 
-def _settle(link_id: str, state: DeliveryState, attempts: int, sent_at: int | str, error: str, next_look: int | str) -> Call[bool]:
+def _settle(
+    link_id: str,
+    state: DeliveryState,
+    attempts: int,
+    sent_at: int | str,
+    error: str,
+    next_look: int | str,
+    deadline: datetime | None = None,
+) -> Call[bool]:
     partition = keys.partition_of_link(link_id)
     return run_script(
         bool,
@@ -113,4 +121,5 @@ def _settle(link_id: str, state: DeliveryState, attempts: int, sent_at: int | st
         sent_at,
         error,
         next_look,
+        "" if deadline is None else to_ms(deadline),
     )

@@ -1,0 +1,53 @@
+"""A post office: the real store, a clock that is turned by hand, and whatever mails are to be sent."""
+
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+from redis import Redis
+
+from service.store.client import Client, connect
+from tasks.runtime import CURRENT, Runtime
+from tests.support.clock import Clock
+from tests.support.servers import Store
+from tests.tasks.doubles import ScriptedMailer
+from tests.tasks.office import Office
+
+
+@pytest.fixture
+def office(valkey: Store, clock: Clock) -> Iterator[Office]:
+    """An empty one."""
+    client = Client(connect(valkey.url))
+    with Redis.from_url(valkey.url, decode_responses=True) as redis:
+        redis.flushall()
+        yield Office(client, redis, clock)
+    client.close()
+
+
+@pytest.fixture
+def queue(valkey: Store) -> Iterator[Redis]:
+    """RQ's connection."""
+    with Redis.from_url(valkey.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+def mailer() -> ScriptedMailer:
+    return ScriptedMailer()
+
+
+@pytest.fixture
+def runtime(office: Office, queue: Redis, mailer: ScriptedMailer) -> Iterator[Runtime]:
+    """What jobs find: the office's store and clock, and ``mailer``."""
+    stopping = Event()
+    made = Runtime(
+        client=office.client,
+        queue=queue,
+        links=office.link_worker(mailer, stopping.is_set),
+        otps=office.code_worker(mailer, stopping.is_set),
+        clock=office.clock,
+        stopping=stopping,
+    )
+    token = CURRENT.set(made)
+    yield made
+    CURRENT.reset(token)

@@ -1,0 +1,106 @@
+"""Links and codes that owe an e-mail, and workers that send it."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+
+from redis import Redis
+
+from service.domain.link import DeliveryState, Link, create, partition_of
+from service.store import keys, links, otps, outbox
+from service.store.call import from_ms
+from service.store.client import Client
+from service.store.otps import Otp
+from tasks.delivery import LEASE, Delivery
+from tasks.kinds import LinkMail, OtpMail
+from tasks.mailer import Mailer
+from tests.support.clock import Clock
+
+ORG = "acme"
+PARTITION = partition_of(ORG)
+RETENTION = timedelta(days=90)
+OTP_KEY = b"o" * 32
+SENDER = "Shop <pay@shop.example>"
+
+
+class Office:
+    """Writes what the API writes, and reads what it reads."""
+
+    def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:
+        self.client = client
+        self.redis = redis
+        self.clock = clock
+
+    def add_link(self, email: str = "jane@example.com", *, org_id: str = ORG, **fields: Any) -> Link:
+        link = create(
+            entropy=secrets.token_bytes(24),
+            now=self.clock(),
+            org_id=org_id,
+            email=email,
+            **{"ttl": timedelta(hours=72), **fields},
+        )
+        assert self.client.run(links.create(link, now=self.clock(), retention=RETENTION))
+        return link
+
+    def add_links(self, count: int, *, org_id: str = ORG) -> list[Link]:
+        """Links to jane+0, jane+1, …, due one after the other."""
+        made = []
+        for number in range(count):
+            made.append(self.add_link(f"jane+{number}@example.com", org_id=org_id))
+            self.clock.advance(milliseconds=1)
+        return made
+
+    def link(self, link: Link) -> Link:
+        """``link`` as it stands in the store."""
+        found = self.client.run(links.get(link.id))
+        assert found is not None
+        return found
+
+    def state(self, link: Link) -> DeliveryState:
+        return self.link(link).delivery.state
+
+    def revoke(self, link: Link) -> None:
+        assert self.client.run(links.revoke(link, now=self.clock(), retention=RETENTION))
+
+    def add_code(self, email: str = "jane@example.com", *, ttl: timedelta = timedelta(minutes=10)) -> bytes:
+        """The nonce of a new code; limits are no matter here."""
+        self.redis.delete(keys.otp_limit(email, "resend"))
+        nonce = secrets.token_bytes(16)
+        call = otps.create(
+            email, nonce, now=self.clock(), ttl=ttl, resend_after=timedelta(seconds=1), sends_per_hour=100, sends_per_day=100
+        )
+        assert self.client.run(call) is None
+        return nonce
+
+    def claim(self, partition: str = PARTITION) -> datetime:
+        """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
+        deadline = self.clock() + LEASE
+        self.client.run(outbox.claim_links(partition, now=self.clock(), deadline=deadline, limit=1000))
+        return deadline
+
+    def lease_of(self, link: Link) -> datetime | None:
+        """When the link's e-mail must be looked at again; None where none is owed."""
+        score = self.redis.zscore(keys.outbox(keys.partition_of_link(link.id)), link.id)
+        return None if score is None else from_ms(score)
+
+    def code_lease_of(self, email: str) -> datetime | None:
+        score = self.redis.zscore(keys.otp_outbox(partition_of(email)), email)
+        return None if score is None else from_ms(score)
+
+    def unsent(self) -> int:
+        """How many e-mails are due and not out."""
+        return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
+
+    def link_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Link]:
+        return Delivery(LinkMail("https://pay.example", SENDER), self.client, mailer, self.clock, should_stop)
+
+    def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
+        return Delivery(OtpMail(OTP_KEY, SENDER), self.client, mailer, self.clock, should_stop)
+
+
+def text_of(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())

@@ -1,0 +1,553 @@
+"""Delivery against a real store: every mail goes out once, whoever dies, stops or is away."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+from redis import Redis
+from structlog.testing import CapturingLogger
+
+from service.domain.errors import Unavailable
+from service.domain.link import DeliveryState, Status, partition_of
+from service.store import keys
+from service.store.client import Client, connect
+from tasks import delivery
+from tasks.delivery import LEASE, LONGEST_WAIT_FOR_RECIPIENT, LONGEST_WAIT_FOR_SESSION, backoff
+from tasks.mailer import Deferred, NoSession, Refused, SmtpMailer
+from tests.support.clock import Clock
+from tests.support.servers import Store, store, valkey_server
+from tests.tasks.doubles import Answer, ScriptedMailer, ScriptedServer, refusing
+from tests.tasks.office import PARTITION, Office
+
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def nth(number: int, act: Callable[[], object]) -> Answer:
+    """Does ``act`` while the ``number``-th mail (from 1) is being handed over."""
+    count = Counter[str]()
+
+    def answer(_: EmailMessage) -> None:
+        count["mails"] += 1
+        if count["mails"] == number:
+            act()
+
+    return answer
+
+
+class TestSending:
+    def test_a_link_is_mailed_and_marked(self, office: Office) -> None:
+        link, mailer = office.add_link(), ScriptedMailer()
+        office.clock.advance(seconds=1)
+        assert office.link_worker(mailer).drain([PARTITION]) == []
+        assert mailer.recipients == ["jane@example.com"]
+        found = office.link(link).delivery
+        assert (found.state, found.attempts, found.sent_at, found.error) == (DeliveryState.SENT, 1, office.clock(), None)
+
+    def test_a_mail_that_is_out_is_owed_no_more(self, office: Office) -> None:
+        link, mailer = office.add_link(), ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert office.lease_of(link) is None
+        assert office.unsent() == 0
+
+    def test_a_link_is_mailed_once_however_often_it_is_rung_for(self, office: Office) -> None:
+        office.add_link()
+        mailer = ScriptedMailer()
+        for _ in range(3):
+            office.link_worker(mailer).drain([PARTITION, PARTITION])
+            office.clock.advance(minutes=5)
+        assert len(mailer.sent) == 1
+
+    @pytest.mark.parametrize(
+        ("early", "mails"), [(MILLISECOND, 0), (timedelta(0), 1)], ids=["a millisecond before", "at that moment"]
+    )
+    def test_a_scheduled_link_is_mailed_at_the_very_millisecond(self, office: Office, early: timedelta, mails: int) -> None:
+        due = office.clock() + timedelta(hours=1)
+        office.add_link(scheduled_at=due)
+        office.clock.now = due - early
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert len(mailer.sent) == mails
+
+    def test_a_link_that_owes_no_mail_is_not_mailed(self, office: Office) -> None:
+        office.add_link(notify=False)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+
+    def test_only_the_partitions_that_were_rung_for_are_looked_at(self, office: Office) -> None:
+        office.add_link(org_id="acme")
+        office.add_link(org_id="globex")
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([partition_of("globex")])
+        assert [str(message["Subject"]) for message in mailer.sent] == ["Payment link from globex"]
+
+    def test_all_mails_of_a_job_take_one_session(self, office: Office) -> None:
+        office.add_links(5, org_id="acme")
+        office.add_links(5, org_id="globex")
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        assert (len(mailer.sent), mailer.sessions, mailer.open) == (10, 1, False)
+
+    def test_more_mails_than_a_batch_all_go_out(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(delivery, "BATCH", 2)
+        office.add_links(5)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == [f"jane+{number}@example.com" for number in range(5)]
+
+    def test_partitions_take_turns(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A campaign of one organization does not hold up another's mail."""
+        monkeypatch.setattr(delivery, "BATCH", 2)
+        office.add_links(6, org_id="acme")
+        office.add_links(1, org_id="globex")
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        assert "globex" in str(mailer.sent[2]["Subject"])
+        assert len(mailer.sent) == 7
+
+    def test_a_job_that_has_more_to_do_ends_and_says_so(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(delivery, "SHIFT", 0.0)
+        office.add_link()
+        mailer = ScriptedMailer()
+        assert office.link_worker(mailer).drain([PARTITION, "ff"]) == [PARTITION, "ff"]
+        assert mailer.sent == []
+
+    def test_workers_that_race_send_each_mail_once(self, office: Office, valkey: Store) -> None:
+        office.add_links(60)
+        mailers = [ScriptedMailer() for _ in range(6)]
+        start = threading.Barrier(len(mailers))
+
+        def work(mailer: ScriptedMailer) -> None:
+            client = Client(connect(valkey.url))
+            start.wait()
+            Office(client, office.redis, office.clock).link_worker(mailer).drain([PARTITION])
+            client.close()
+
+        threads = [threading.Thread(target=work, args=(mailer,)) for mailer in mailers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        recipients = [recipient for mailer in mailers for recipient in mailer.recipients]
+        assert sorted(recipients) == sorted(f"jane+{number}@example.com" for number in range(60))
+
+    def test_its_log_tells_no_address_and_nothing_that_opens_a_link(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        link, log = office.add_link(), CapturingLogger()
+        monkeypatch.setattr(delivery, "log", log)
+        office.link_worker(ScriptedMailer()).drain([PARTITION])
+        assert [call.args for call in log.calls] == [("mail_sent",)]
+        assert "jane" not in str(log.calls)
+        assert link.id not in str(log.calls)
+        assert link.id[:11] in str(log.calls)
+
+
+class TestRefusal:
+    def test_a_refused_mail_fails_with_the_server_s_reason(self, office: Office) -> None:
+        link = office.add_link()
+        mailer = ScriptedMailer(refusing(error=Refused("550 5.1.1 no such user")))
+        office.link_worker(mailer).drain([PARTITION])
+        found = office.link(link).delivery
+        assert (found.state, found.attempts, found.sent_at) == (DeliveryState.FAILED, 1, None)
+        assert found.error == "550 5.1.1 no such user"
+
+    def test_a_refused_mail_is_not_tried_again(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        office.clock.advance(hours=24)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+        assert (office.lease_of(link), office.unsent()) == (None, 0)
+
+    def test_the_others_go_out(self, office: Office) -> None:
+        office.add_links(3)
+        mailer = ScriptedMailer(refusing("jane+1@example.com", error=Refused("550 no")))
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == ["jane+0@example.com", "jane+2@example.com"]
+
+    def test_a_link_whose_mail_failed_is_good_all_the_same(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        assert office.link(link).status(office.clock()) is Status.ACTIVE
+
+
+class TestDeferral:
+    def test_a_deferred_mail_waits_with_its_reason(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+        found = office.link(link).delivery
+        assert (found.state, found.attempts, found.error) == (DeliveryState.QUEUED, 1, "450 later")
+        assert office.lease_of(link) == office.clock() + timedelta(seconds=5)
+
+    def test_it_is_tried_again_after_a_while_and_not_before(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+        mailer = ScriptedMailer()
+        office.clock.advance(seconds=4.999)
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+        office.clock.advance(milliseconds=1)
+        office.link_worker(mailer).drain([PARTITION])
+        assert len(mailer.sent) == 1
+        found = office.link(link).delivery
+        assert (found.state, found.attempts, found.error) == (DeliveryState.SENT, 2, None)
+
+    def test_it_waits_longer_every_time(self, office: Office) -> None:
+        link, waits = office.add_link(), []
+        for _ in range(7):
+            office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+            lease = office.lease_of(link)
+            assert lease is not None
+            waits.append((lease - office.clock()).total_seconds())
+            office.clock.now = lease
+        assert waits == [5, 15, 45, 135, 405, 900, 900]
+
+    def test_the_others_go_out(self, office: Office) -> None:
+        office.add_links(3)
+        mailer = ScriptedMailer(refusing("jane+0@example.com", error=Deferred("450 later")))
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == ["jane+1@example.com", "jane+2@example.com"]
+
+    def test_every_try_carries_the_same_message_id(self, office: Office) -> None:
+        """So that a mail that the server took without saying so is one mail to its reader."""
+        office.add_link()
+        tried: list[str] = []
+
+        def answer(message: EmailMessage) -> None:
+            tried.append(message["Message-ID"])
+            raise Deferred("450 later")
+
+        for _ in range(3):
+            office.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+            office.clock.advance(hours=1)
+        assert len(tried) == 3
+        assert len(set(tried)) == 1
+
+    @pytest.mark.parametrize(
+        ("attempts", "seconds"), [(0, 5), (1, 15), (2, 45), (3, 135), (4, 405), (5, 900), (50, 900), (10**6, 900)]
+    )
+    def test_the_wait_triples_up_to_the_longest(self, attempts: int, seconds: int) -> None:
+        assert backoff(attempts, LONGEST_WAIT_FOR_RECIPIENT) == timedelta(seconds=seconds)
+        assert backoff(attempts, LONGEST_WAIT_FOR_SESSION) == timedelta(seconds=min(seconds, 60))
+
+
+class TestServerAway:
+    def test_nothing_more_is_tried_and_all_is_put_off(self, office: Office) -> None:
+        made, tried = office.add_links(5), Counter[str]()
+
+        def answer(message: EmailMessage) -> None:
+            tried[str(message["To"])] += 1
+            raise NoSession("nobody listens")
+
+        office.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+        assert tried == {"jane+0@example.com": 1}
+        assert {office.lease_of(link) for link in made} == {office.clock() + timedelta(seconds=5)}
+        assert {office.link(link).delivery.error for link in made} == {"nobody listens"}
+
+    def test_what_was_sent_before_stays_sent(self, office: Office) -> None:
+        made = office.add_links(3)
+        office.link_worker(ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))).drain([PARTITION])
+        assert [office.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED, DeliveryState.QUEUED]
+
+    def test_all_goes_out_when_it_is_back(self, office: Office) -> None:
+        made = office.add_links(3)
+        office.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
+        office.clock.advance(seconds=5)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert sorted(mailer.recipients) == [link.email for link in made]
+        assert {office.state(link) for link in made} == {DeliveryState.SENT}
+
+    def test_it_is_tried_every_minute_at_least(self, office: Office) -> None:
+        link = office.add_link()
+        for _ in range(8):
+            office.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
+            lease = office.lease_of(link)
+            assert lease is not None
+            assert lease - office.clock() <= timedelta(minutes=1)
+            office.clock.now = lease
+
+
+class TestDropped:
+    def test_a_link_revoked_before_its_turn_is_not_mailed(self, office: Office) -> None:
+        made = office.add_links(2)
+        mailer = ScriptedMailer()
+        office.revoke(made[0])
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == ["jane+1@example.com"]
+        assert office.state(made[0]) is DeliveryState.NONE
+
+    def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+        office.revoke(link)
+        office.clock.advance(hours=1)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+
+    def test_a_scheduled_link_that_was_revoked_is_not_mailed(self, office: Office) -> None:
+        link = office.add_link(scheduled_at=office.clock() + timedelta(hours=1))
+        office.revoke(link)
+        office.clock.advance(hours=2)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+
+    def test_a_link_revoked_between_claim_and_reading_is_not_mailed(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        link = office.add_link()
+        mailer = ScriptedMailer()
+        worker = office.link_worker(mailer)
+        kind: Any = worker._kind  # noqa: SLF001 - the only place between the two
+        read = kind.open
+
+        def revoke_first(partition: str, members: list[str]) -> Any:
+            office.revoke(link)
+            return read(partition, members)
+
+        monkeypatch.setattr(kind, "open", revoke_first)
+        worker.drain([PARTITION])
+        assert mailer.sent == []
+        assert office.state(link) is DeliveryState.NONE
+
+    def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(self, office: Office) -> None:
+        link = office.add_link()
+        office.link_worker(ScriptedMailer(lambda _: office.revoke(link))).drain([PARTITION])
+        found = office.link(link)
+        assert (found.delivery.state, found.status(office.clock())) == (DeliveryState.SENT, Status.REVOKED)
+        assert office.lease_of(link) is None
+
+    def test_a_link_that_expired_meanwhile_is_not_mailed_and_says_why(self, office: Office) -> None:
+        link = office.add_link(ttl=timedelta(hours=1))
+        office.clock.advance(hours=1)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+        found = office.link(link).delivery
+        assert (found.state, found.attempts) == (DeliveryState.FAILED, 0)
+        assert found.error == "the link was expired before it could be sent"
+        assert office.lease_of(link) is None
+
+    def test_a_link_that_is_gone_is_owed_no_more(self, office: Office) -> None:
+        link = office.add_link()
+        office.redis.delete(keys.link(link.id))
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+        assert (office.lease_of(link), office.unsent()) == (None, 0)
+
+    @pytest.mark.parametrize(
+        ("field", "value", "error"),
+        [
+            ("currency", "ZZZ", "KeyError"),
+            ("email", "nobody", ""),
+            ("org_id", "a\r\nBcc: b@c.example", ""),
+        ],
+        ids=["currency", "recipient", "subject"],
+    )
+    def test_a_mail_that_cannot_be_made_fails_alone(self, office: Office, field: str, value: str, error: str) -> None:
+        made = [office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD") for number in range(3)]
+        office.redis.hset(keys.link(made[1].id), field, value)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION])
+        assert sorted(mailer.recipients) == ["jane+0@example.com", "jane+2@example.com"]
+        found = office.link(made[1]).delivery
+        assert found.state is DeliveryState.FAILED
+        assert str(found.error).startswith(f"the e-mail cannot be made: {error}")
+
+
+class TestLeases:
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
+        link = office.add_link()
+        office.claim()
+        mailer = ScriptedMailer()
+        office.clock.advance(seconds=19.999)
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.sent == []
+        office.clock.advance(milliseconds=1)
+        office.link_worker(mailer).drain([PARTITION])
+        assert len(mailer.sent) == 1
+        assert office.state(link) is DeliveryState.SENT
+
+    def test_while_one_worker_sends_another_finds_nothing(self, office: Office) -> None:
+        office.add_links(3)
+        other = ScriptedMailer()
+        mailer = ScriptedMailer(lambda _: office.link_worker(other).drain([PARTITION]))
+        office.link_worker(mailer).drain([PARTITION])
+        assert (len(mailer.sent), other.sent) == (3, [])
+
+    def test_a_lease_is_renewed_during_a_slow_batch(self, office: Office) -> None:
+        office.add_links(8)
+        other = ScriptedMailer()
+
+        def slowly(_: EmailMessage) -> None:
+            office.clock.advance(seconds=9)
+            office.link_worker(other).drain([PARTITION])
+
+        mailer = ScriptedMailer(slowly)
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == [f"jane+{number}@example.com" for number in range(8)]
+        assert other.sent == []
+
+    def test_a_worker_that_lost_its_lease_leaves_the_rest_to_who_has_it(self, office: Office) -> None:
+        office.add_links(3)
+        other = ScriptedMailer()
+
+        def stall() -> None:
+            office.clock.advance(seconds=25)
+            office.link_worker(other).drain([PARTITION])
+
+        mailer = ScriptedMailer(nth(1, stall))
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == ["jane+0@example.com"]
+        assert sorted(other.recipients) == [f"jane+{number}@example.com" for number in range(3)]
+
+    @pytest.mark.parametrize("error", [NoSession("gone"), Deferred("450 later")], ids=["server away", "deferred"])
+    def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(self, office: Office, error: Exception) -> None:
+        """Put off by 5 s, it would be claimed a third time while the second worker is at it."""
+        made = office.add_links(2)
+        taken = []
+
+        def stall() -> None:
+            office.clock.advance(seconds=25)
+            taken.append(office.claim())
+            raise error
+
+        office.link_worker(ScriptedMailer(nth(1, stall))).drain([PARTITION])
+        assert [office.lease_of(link) for link in made] == [taken[0], taken[0]]
+
+    def test_no_mail_is_begun_when_opening_the_session_took_the_lease(self, office: Office) -> None:
+        """Each step of a session may take 10 s, and there are six: together they outlast a lease."""
+        office.add_link()
+        other = ScriptedMailer()
+
+        def slow_ehlo() -> str:
+            office.clock.advance(seconds=25)
+            office.link_worker(other).drain([PARTITION])
+            return "250 here, at last"
+
+        with ScriptedServer(EHLO=slow_ehlo) as server:
+            host, port = server.address
+            office.link_worker(lambda: SmtpMailer(host, port, implicit_tls=False, require_tls=False)).drain([PARTITION])
+            assert len(other.sent) + server.verbs().count("DATA") == 1
+
+
+class TestStopping:
+    def test_the_rest_is_given_back_at_once(self, office: Office) -> None:
+        office.add_links(4)
+        stopping = threading.Event()
+        mailer, other = ScriptedMailer(nth(2, stopping.set)), ScriptedMailer()
+        assert office.link_worker(mailer, stopping.is_set).drain([PARTITION]) == [PARTITION]
+        office.link_worker(other).drain([PARTITION])
+        assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
+        assert sorted(other.recipients) == ["jane+2@example.com", "jane+3@example.com"]
+
+    def test_the_mail_that_is_going_out_is_marked(self, office: Office) -> None:
+        made = office.add_links(2)
+        stopping = threading.Event()
+        office.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain([PARTITION])
+        assert [office.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
+
+    def test_giving_back_is_no_attempt(self, office: Office) -> None:
+        made = office.add_links(2)
+        stopping = threading.Event()
+        office.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain([PARTITION])
+        assert office.link(made[1]).delivery.attempts == 0
+
+    def test_what_another_took_meanwhile_is_not_given_back(self, office: Office) -> None:
+        made = office.add_links(2)
+        stopping, taken = threading.Event(), []
+
+        def stall_and_stop() -> None:
+            office.clock.advance(seconds=25)
+            taken.append(office.claim())
+            stopping.set()
+
+        office.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain([PARTITION])
+        assert office.lease_of(made[1]) == taken[0]
+
+    def test_who_is_stopping_claims_nothing(self, office: Office) -> None:
+        link, mailer = office.add_link(), ScriptedMailer()
+        assert office.link_worker(mailer, lambda: True).drain([PARTITION]) == [PARTITION]
+        assert mailer.sent == []
+        assert office.lease_of(link) == office.link(link).due_at
+
+
+@pytest.fixture
+def own_store() -> Iterator[Store]:
+    """A store that may be killed."""
+    with store(valkey_server()) as server:
+        yield server
+
+
+@pytest.fixture
+def own_office(own_store: Store, clock: Clock) -> Iterator[Office]:
+    client = Client(connect(own_store.url))
+    with Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as redis:
+        yield Office(client, redis, clock)
+    client.close()
+
+
+class TestRedisAway:
+    def test_a_mail_sent_meanwhile_is_marked_and_not_sent_again(self, own_office: Office, own_store: Store) -> None:
+        made = own_office.add_links(2)
+        mailer = ScriptedMailer(nth(1, own_store.kill))
+        worker = own_office.link_worker(mailer)
+        with pytest.raises(Unavailable):
+            worker.drain([PARTITION])
+        own_store.start()
+        own_office.clock.advance(seconds=25)
+        worker.drain([PARTITION])
+        assert mailer.recipients == [link.email for link in made]
+        assert {own_office.state(link) for link in made} == {DeliveryState.SENT}
+
+    def test_it_is_marked_even_where_nothing_was_rung_for(self, own_office: Office, own_store: Store) -> None:
+        link = own_office.add_link()
+        worker = own_office.link_worker(ScriptedMailer(nth(1, own_store.kill)))
+        with pytest.raises(Unavailable):
+            worker.drain([PARTITION])
+        own_store.start()
+        worker.drain([])
+        assert own_office.state(link) is DeliveryState.SENT
+
+    def test_it_is_remembered_through_several_tries(self, own_office: Office, own_store: Store) -> None:
+        link = own_office.add_link()
+        mailer = ScriptedMailer(nth(1, own_store.kill))
+        worker = own_office.link_worker(mailer)
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                worker.drain([PARTITION])
+        own_store.start()
+        own_office.clock.advance(seconds=25)
+        worker.drain([PARTITION])
+        assert (len(mailer.sent), own_office.state(link)) == (1, DeliveryState.SENT)
+
+    def test_a_code_sent_meanwhile_is_not_sent_again(self, own_office: Office, own_store: Store) -> None:
+        own_office.add_code()
+        mailer = ScriptedMailer(nth(1, own_store.kill))
+        worker = own_office.code_worker(mailer)
+        partition = partition_of("jane@example.com")
+        with pytest.raises(Unavailable):
+            worker.drain([partition])
+        own_store.start()
+        own_office.clock.advance(seconds=25)
+        worker.drain([partition])
+        assert len(mailer.sent) == 1
+
+    def test_nothing_is_sent_that_could_not_be_claimed(self, own_office: Office, own_store: Store) -> None:
+        own_office.add_link()
+        own_store.kill()
+        mailer = ScriptedMailer()
+        with pytest.raises(Unavailable):
+            own_office.link_worker(mailer).drain([PARTITION])
+        assert (mailer.sent, mailer.open) == ([], False)
+        own_store.start()
+
+
+def test_the_lease_outlasts_the_budget_of_a_mail_that_is_begun_under_it() -> None:
+    assert timedelta(seconds=delivery.SEND_BUDGET) < delivery.RENEW_BELOW < LEASE

@@ -1,0 +1,179 @@
+"""The two kinds of mail: what a link's says, and how codes go out without being kept."""
+
+import re
+from datetime import timedelta
+from email.message import EmailMessage
+
+import msgspec
+import pytest
+from structlog.testing import CapturingLogger
+
+from service.domain.link import Delivery as MailState
+from service.domain.link import DeliveryState, partition_of
+from service.domain.otp import derive_code
+from service.store import keys, otps
+from tasks import delivery
+from tasks.delivery import Drop
+from tasks.kinds import LinkMail, OtpMail
+from tasks.mailer import Deferred, NoSession, Refused
+from tests.tasks.doubles import ScriptedMailer, refusing
+from tests.tasks.office import OTP_KEY, PARTITION, SENDER, Office, text_of
+
+JANE = "jane@example.com"
+JANES = partition_of(JANE)
+
+
+def code_in(message: EmailMessage) -> str:
+    [code] = re.findall(r"\b[0-9]{6}\b", text_of(message))
+    return str(code)
+
+
+class TestLinkMail:
+    def test_it_leads_to_the_public_url(self, office: Office) -> None:
+        link = office.add_link()
+        message = LinkMail("https://shop.example/links", SENDER).message(link, office.clock())
+        assert f"https://shop.example/links/pay/{link.id}" in text_of(message)
+
+    @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str)
+    def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
+        link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
+        with pytest.raises(Drop, match=state.value):
+            LinkMail("https://pay.example", SENDER).message(link, office.clock())
+
+    @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
+    def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
+        link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
+        assert LinkMail("https://pay.example", SENDER).message(link, office.clock())["To"] == JANE
+
+    def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
+        link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())
+        with pytest.raises(Drop, match="revoked"):
+            LinkMail("https://pay.example", SENDER).message(link, office.clock())
+
+    def test_a_log_names_a_link_by_its_beginning(self, office: Office) -> None:
+        link = office.add_link()
+        about = LinkMail("https://pay.example", SENDER).describe(link.id)
+        assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
+
+    def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, office: Office) -> None:
+        link = office.add_link(scheduled_at=office.clock() + timedelta(hours=1))
+        office.clock.advance(hours=1)
+        seen = []
+        office.link_worker(ScriptedMailer(lambda _: seen.append(office.state(link)))).drain([PARTITION])
+        assert seen == [DeliveryState.QUEUED]
+
+
+class TestOtpMail:
+    def test_a_code_is_mailed_once_to_who_asked(self, office: Office) -> None:
+        nonce = office.add_code()
+        mailer = ScriptedMailer()
+        for _ in range(2):
+            office.code_worker(mailer).drain([JANES])
+            office.clock.advance(seconds=30)
+        assert mailer.recipients == [JANE]
+        assert code_in(mailer.sent[0]) == derive_code(OTP_KEY, nonce, JANE)
+        assert office.code_lease_of(JANE) is None
+
+    def test_a_code_that_is_out_can_be_submitted(self, office: Office) -> None:
+        nonce = office.add_code()
+        office.code_worker(ScriptedMailer()).drain([JANES])
+        assert office.client.run(otps.start_try(JANE, now=office.clock(), max_tries=5, failures_per_day=10)) == nonce
+
+    def test_nothing_in_redis_tells_the_code(self, office: Office) -> None:
+        nonce = office.add_code()
+        office.code_worker(ScriptedMailer()).drain([JANES])
+        code = derive_code(OTP_KEY, nonce, JANE)
+        values = [value for key in office.redis.scan_iter(_type="hash") for value in office.redis.hgetall(key).values()]
+        assert values
+        assert code not in values
+
+    def test_its_log_tells_neither_code_nor_address(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        nonce, log = office.add_code(), CapturingLogger()
+        monkeypatch.setattr(delivery, "log", log)
+        office.code_worker(ScriptedMailer()).drain([JANES])
+        assert [call.args for call in log.calls] == [("mail_sent",)]
+        assert JANE not in str(log.calls)
+        assert derive_code(OTP_KEY, nonce, JANE) not in str(log.calls)
+        assert nonce.hex() not in str(log.calls)
+
+    def test_a_log_names_an_address_by_its_mask(self) -> None:
+        assert OtpMail(OTP_KEY, SENDER).describe(JANE) == {"kind": "otp", "email": "j***@example.com"}
+
+    def test_an_expired_code_is_not_mailed(self, office: Office) -> None:
+        office.add_code()
+        office.clock.advance(minutes=10)
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert mailer.sent == []
+        assert office.code_lease_of(JANE) is None
+
+    def test_a_code_is_mailed_until_the_millisecond_it_expires(self, office: Office) -> None:
+        office.add_code()
+        office.clock.advance(minutes=9, seconds=59, milliseconds=999)
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert len(mailer.sent) == 1
+
+    def test_a_code_that_is_gone_is_owed_no_more(self, office: Office) -> None:
+        office.add_code()
+        office.redis.delete(keys.otp(JANE))
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert mailer.sent == []
+        assert office.code_lease_of(JANE) is None
+
+    def test_a_code_that_was_used_is_not_mailed_again(self, office: Office) -> None:
+        nonce = office.add_code()
+        office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
+        assert office.client.run(otps.redeem(JANE, nonce, now=office.clock(), verified_for=timedelta(hours=24)))
+        office.clock.advance(minutes=1)
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert mailer.sent == []
+
+    def test_a_deferred_code_is_tried_again_and_is_the_same(self, office: Office) -> None:
+        nonce = office.add_code()
+        for wait in (5, 15, 45):
+            office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
+            assert office.code_lease_of(JANE) == office.clock() + timedelta(seconds=wait)
+            office.clock.advance(seconds=wait)
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert [code_in(message) for message in mailer.sent] == [derive_code(OTP_KEY, nonce, JANE)]
+
+    def test_a_refused_code_is_given_up(self, office: Office) -> None:
+        office.add_code()
+        office.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain([JANES])
+        assert office.code_lease_of(JANE) is None
+
+    def test_codes_are_put_off_while_the_server_is_away(self, office: Office) -> None:
+        office.add_code()
+        office.code_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([JANES])
+        assert office.code_lease_of(JANE) == office.clock() + timedelta(seconds=5)
+
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
+        office.add_code()
+        kind, now = OtpMail(OTP_KEY, SENDER), office.clock()
+        assert office.client.run(kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)) == [JANE]
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([JANES])
+        assert mailer.sent == []
+        office.clock.advance(seconds=20)
+        office.code_worker(mailer).drain([JANES])
+        assert mailer.recipients == [JANE]
+
+    @pytest.mark.parametrize("outcome", [None, Refused("550 no"), Deferred("450 later")], ids=["sent", "refused", "deferred"])
+    def test_a_code_asked_for_meanwhile_is_mailed_too(self, office: Office, outcome: Exception | None) -> None:
+        """What becomes of the first code's mail says nothing about the second's."""
+        nonces = [office.add_code()]
+
+        def ask_again(_: EmailMessage) -> None:
+            if len(nonces) == 1:
+                nonces.append(office.add_code())
+                if outcome is not None:
+                    raise outcome
+
+        mailer = ScriptedMailer(ask_again)
+        office.code_worker(mailer).drain([JANES])
+        assert code_in(mailer.sent[-1]) == derive_code(OTP_KEY, nonces[1], JANE)
+        assert office.code_lease_of(JANE) is None

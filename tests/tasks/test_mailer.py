@@ -1,0 +1,550 @@
+"""Handing mails over: to real SMTP servers, to ones that misbehave, and to files."""
+
+import datetime as dt
+import email
+import email.policy
+import ipaddress
+import ssl
+import stat
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.utils import make_msgid
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tasks import mailer as mailer_module
+from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer
+from tests.support.servers import MailServer, free_port
+from tests.tasks.doubles import ScriptedServer, refused_address
+
+USER, PASSWORD = "ann", "pass word+1"
+
+
+class Tls(NamedTuple):
+    """A server's certificate, and a client that trusts it and nothing else."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    directory = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail server of the tests")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "server.pem"
+    pem = certificate.public_bytes(Encoding.PEM)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(path)
+    return Tls(server, ssl.create_default_context(cadata=pem.decode()))
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience for 0.3 s, so that giving up is quick."""
+    monkeypatch.setattr(mailer_module, "SEND_BUDGET", 0.3)
+    monkeypatch.setattr(mailer_module, "SESSION_TIMEOUT", 0.3)
+
+
+class CountingServer(MailServer):
+    """A mail server that counts its connections, and knows who logged in over what."""
+
+    def __init__(self, **options: Any) -> None:
+        self.connections = 0
+        self.logins: list[tuple[str, bytes, bytes]] = []
+        super().__init__(**options)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self.connections = 0  # the controller's own, which only looks whether it runs
+        return self
+
+    def factory(self) -> SMTP:
+        self.connections += 1
+        return super().factory()
+
+    def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+        assert isinstance(data, LoginPassword)
+        self.logins.append((mechanism, data.login, data.password))
+        return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
+
+
+def login_server(**options: Any) -> CountingServer:
+    """A server that takes mail only from who logged in."""
+    server = CountingServer(**options)
+    server.SMTP_kwargs["authenticator"] = server.authenticate
+    return server
+
+
+def mailer_for(server: MailServer | ScriptedServer | tuple[str, int], **options: Any) -> SmtpMailer:
+    host, port = (
+        server if isinstance(server, tuple) else server.address if isinstance(server, ScriptedServer) else address_of(server)
+    )
+    return SmtpMailer(host, port, **{"implicit_tls": False, "require_tls": False, **options})
+
+
+def address_of(server: MailServer) -> tuple[str, int]:
+    return server.hostname, server.port
+
+
+def mail_to(recipient: str = "jane@example.com", *, text: str = "Hello\n") -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = "Shop <pay@shop.example>"
+    message["To"] = recipient
+    message["Subject"] = "A link"
+    message["Message-ID"] = make_msgid(domain="shop.example")
+    message.set_content(text, cte="quoted-printable")
+    return message
+
+
+class TestPlain:
+    def test_a_mail_arrives_as_it_was_sent(self, mail_server: MailServer) -> None:
+        message = mail_to()
+        with mailer_for(mail_server) as mailer:
+            mailer.send(message)
+        [arrived] = mail_server.mailbox.messages
+        assert {name: str(arrived[name]) for name in ("From", "To", "Subject", "Message-ID")} == {
+            name: str(message[name]) for name in ("From", "To", "Subject", "Message-ID")
+        }
+        assert arrived.get_content().split() == ["Hello"]
+
+    def test_its_envelope_has_bare_addresses(self, mail_server: MailServer) -> None:
+        with mailer_for(mail_server) as mailer:
+            mailer.send(mail_to())
+        [envelope] = mail_server.mailbox.envelopes
+        assert (envelope.mail_from, envelope.rcpt_tos) == ("pay@shop.example", ["jane@example.com"])
+
+    def test_lines_that_begin_with_a_dot_arrive_whole(self, mail_server: MailServer) -> None:
+        with mailer_for(mail_server) as mailer:
+            mailer.send(mail_to(text=".\n..\n.hidden\nlast\n"))
+        assert mail_server.mailbox.messages[0].get_content().splitlines() == [".", "..", ".hidden", "last"]
+
+    def test_many_mails_take_one_session(self) -> None:
+        with CountingServer() as server:
+            with mailer_for(server) as mailer:
+                for number in range(20):
+                    mailer.send(mail_to(f"jane+{number}@example.com"))
+            assert len(server.mailbox.messages) == 20
+            assert server.connections == 1
+
+    def test_no_mail_takes_no_session(self) -> None:
+        with CountingServer() as server:
+            with mailer_for(server):
+                pass
+            assert server.connections == 0
+
+    def test_a_session_ends_with_quit(self) -> None:
+        with ScriptedServer() as server:
+            with mailer_for(server) as mailer:
+                mailer.send(mail_to())
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+
+    def test_the_size_is_told_where_the_server_asks_for_it(self) -> None:
+        with ScriptedServer(EHLO="250-here\r\n250 SIZE 1000000") as server:
+            message = mail_to()
+            with mailer_for(server) as mailer:
+                mailer.send(message)
+            assert f"mail FROM:<pay@shop.example> size={len(message.as_bytes(policy=email.policy.SMTP))}" in server.commands
+
+    def test_a_mail_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
+        with MailServer(data_size_limit=100) as server, mailer_for(server) as mailer:
+            with pytest.raises(Refused, match="552"):
+                mailer.send(mail_to(text="x" * 200))
+            assert not server.mailbox.messages
+
+    def test_a_forwarded_recipient_is_taken(self) -> None:
+        with ScriptedServer(RCPT="251 will forward") as server, mailer_for(server) as mailer:
+            mailer.send(mail_to())
+
+    def test_a_server_that_only_knows_helo_is_spoken_to(self) -> None:
+        with ScriptedServer(EHLO="502 what?") as server, mailer_for(server) as mailer:
+            mailer.send(mail_to())
+            assert "HELO" in server.verbs()
+
+
+class TestTls:
+    def test_starttls_is_used_wherever_it_is_offered(self, tls: Tls) -> None:
+        with MailServer(tls_context=tls.server, require_starttls=True) as server:
+            with mailer_for(server, tls=tls.client) as mailer:
+                mailer.send(mail_to())
+            assert len(server.mailbox.messages) == 1
+
+    def test_smtps_begins_with_tls(self, tls: Tls) -> None:
+        with MailServer(ssl_context=tls.server) as server:
+            with mailer_for(server, implicit_tls=True, tls=tls.client) as mailer:
+                mailer.send(mail_to())
+            assert len(server.mailbox.messages) == 1
+
+    @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "SMTPS"])
+    def test_a_certificate_that_nobody_vouches_for_ends_the_session(self, tls: Tls, implicit: bool) -> None:
+        options = {"ssl_context": tls.server} if implicit else {"tls_context": tls.server}
+        with MailServer(**options) as server:
+            with mailer_for(server, implicit_tls=implicit) as mailer, pytest.raises(NoSession, match="CERTIFICATE_VERIFY_FAILED"):
+                mailer.send(mail_to())
+            assert not server.mailbox.messages
+
+    def test_a_certificate_of_another_host_ends_the_session(self, tls: Tls) -> None:
+        with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
+            port = server.address[1]
+            with mailer_for(("localhost", port), tls=tls.client) as mailer, pytest.raises(NoSession, match="localhost"):
+                mailer.send(mail_to())
+
+    def test_starttls_that_is_offered_but_fails_ends_the_session(self) -> None:
+        with ScriptedServer(EHLO="250-here\r\n250 STARTTLS", STARTTLS="454 not now") as server, mailer_for(server) as mailer:
+            with pytest.raises(NoSession, match="454 not now"):
+                mailer.send(mail_to())
+            assert "MAIL" not in server.verbs()
+
+    def test_what_was_said_before_tls_is_forgotten(self, tls: Tls) -> None:
+        with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
+            with mailer_for(server, tls=tls.client) as mailer:
+                mailer.send(mail_to())
+            assert server.verbs() == ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+
+    def test_a_greeting_tells_whether_it_was_secured(self, tls: Tls, mail_server: MailServer) -> None:
+        assert not mailer_for(mail_server).greet()
+        with MailServer(tls_context=tls.server) as server:
+            assert mailer_for(server, tls=tls.client).greet()
+        with MailServer(ssl_context=tls.server) as server:
+            assert mailer_for(server, implicit_tls=True, tls=tls.client).greet()
+
+
+class TestLogin:
+    @pytest.fixture(params=["PLAIN", "LOGIN"])
+    def mechanism(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def server(self, tls: Tls, mechanism: str) -> Iterator[CountingServer]:
+        other = {"PLAIN": "LOGIN", "LOGIN": "PLAIN"}[mechanism]
+        with login_server(tls_context=tls.server, auth_required=True, auth_exclude_mechanism=[other]) as server:
+            yield server
+
+    def test_a_good_password_lets_in(self, server: CountingServer, mechanism: str, tls: Tls) -> None:
+        with mailer_for(server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+            mailer.send(mail_to())
+        assert server.logins == [(mechanism, USER.encode(), PASSWORD.encode())]
+        assert len(server.mailbox.messages) == 1
+
+    def test_a_bad_password_lets_nobody_in(self, server: CountingServer, tls: Tls) -> None:
+        with mailer_for(server, require_tls=True, user=USER, password="wrong", tls=tls.client) as mailer:
+            with pytest.raises(NoSession, match="535"):
+                mailer.send(mail_to())
+            assert not server.mailbox.messages
+
+    def test_a_reason_does_not_tell_the_password(self, server: CountingServer, tls: Tls) -> None:
+        with mailer_for(server, require_tls=True, user=USER, password="hunter2", tls=tls.client) as mailer:
+            with pytest.raises(NoSession) as refusal:
+                mailer.send(mail_to())
+            assert "hunter2" not in str(refusal.value)
+
+    def test_many_mails_take_one_login(self, server: CountingServer, tls: Tls) -> None:
+        with mailer_for(server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+            for _ in range(3):
+                mailer.send(mail_to())
+        assert len(server.logins) == 1
+
+    def test_a_password_outside_ascii_lets_in_or_is_refused_by_the_session(self, server: CountingServer, tls: Tls) -> None:
+        """RFC 4616 has it in UTF-8. Whatever comes of it, the worker must not fall over."""
+        with (
+            mailer_for(server, require_tls=True, user=USER, password="pässwörd", tls=tls.client) as mailer,
+            pytest.raises(NoSession),
+        ):
+            mailer.send(mail_to())
+
+    def test_smtps_logs_in_too(self, tls: Tls) -> None:
+        with login_server(ssl_context=tls.server, auth_require_tls=False) as server:
+            with mailer_for(server, implicit_tls=True, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+                mailer.send(mail_to())
+            assert [password for _, _, password in server.logins] == [PASSWORD.encode()]
+
+    def test_no_user_means_no_login(self, tls: Tls) -> None:
+        with login_server(tls_context=tls.server) as server:
+            with mailer_for(server, tls=tls.client) as mailer:
+                mailer.send(mail_to())
+            assert not server.logins
+
+    def test_a_server_without_auth_ends_the_session(self, tls: Tls) -> None:
+        with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
+            options = {"require_tls": True, "user": USER, "password": PASSWORD, "tls": tls.client}
+            with mailer_for(server, **options) as mailer, pytest.raises(NoSession, match="AUTH"):
+                mailer.send(mail_to())
+
+    @pytest.mark.parametrize(
+        "replies",
+        [
+            {"EHLO": "250-here\r\n250 AUTH PLAIN LOGIN"},
+            {"EHLO": "250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN", "STARTTLS": "454 not now"},
+            {"EHLO": "250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN", "STARTTLS": "220 go ahead"},
+        ],
+        ids=["not offered", "refused", "not kept"],
+    )
+    @pytest.mark.usefixtures("hurried")
+    def test_a_password_is_never_sent_without_tls(self, replies: dict[str, str]) -> None:
+        with ScriptedServer(**replies) as server:
+            with mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer, pytest.raises(NoSession):
+                mailer.send(mail_to())
+            assert not [verb for verb in server.verbs() if verb in {"AUTH", "MAIL"}]
+
+    def test_a_password_is_never_sent_to_who_cannot_prove_to_be_the_server(self, tls: Tls) -> None:
+        with login_server(tls_context=tls.server) as server:
+            with mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer, pytest.raises(NoSession):
+                mailer.send(mail_to())
+            assert not server.logins
+
+
+class TestReplies:
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize("code", [450, 451, 452, 499])
+    def test_4xx_is_for_now(self, verb: str, code: int) -> None:
+        with ScriptedServer(**{verb: f"{code} try later"}) as server, mailer_for(server) as mailer:
+            with pytest.raises(Deferred, match=f"{code} try later") as delay:
+                mailer.send(mail_to())
+            assert type(delay.value) is Deferred
+
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize("code", [500, 550, 554, 599])
+    def test_5xx_is_for_good(self, verb: str, code: int) -> None:
+        with (
+            ScriptedServer(**{verb: f"{code} no"}) as server,
+            mailer_for(server) as mailer,
+            pytest.raises(Refused, match=f"{code} no"),
+        ):
+            mailer.send(mail_to())
+
+    def test_every_line_of_a_reason_is_kept(self) -> None:
+        with (
+            ScriptedServer(RCPT="550-5.1.1 no such user\r\n550 5.1.1 ask elsewhere") as server,
+            mailer_for(server) as mailer,
+            pytest.raises(Refused, match=r"550 5\.1\.1 no such user\s+5\.1\.1 ask elsewhere"),
+        ):
+            mailer.send(mail_to())
+
+    @pytest.mark.parametrize("reply", ["550 no such user", "450 later"], ids=["refused", "deferred"])
+    def test_the_session_goes_on_to_the_next_mail(self, reply: str) -> None:
+        with CountingServer() as server, mailer_for(server) as mailer:
+            server.mailbox.reply = lambda envelope: reply if "jane@example.com" in envelope.rcpt_tos else None
+            with pytest.raises((Refused, Deferred), match=reply):
+                mailer.send(mail_to("jane@example.com"))
+            mailer.send(mail_to("joe@example.com"))
+            assert [str(message["To"]) for message in server.mailbox.messages] == ["joe@example.com"]
+            assert server.connections == 1
+
+    def test_a_declined_mail_is_reset_before_the_next(self) -> None:
+        with ScriptedServer(RCPT="550 no") as server, mailer_for(server) as mailer:
+            for _ in range(2):
+                with pytest.raises(Refused):
+                    mailer.send(mail_to())
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "RSET"]
+
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "."], ids=["sender", "recipient", "final dot"])
+    def test_421_puts_the_mail_off_and_the_next_opens_another_session(self, verb: str) -> None:
+        with ScriptedServer(**{verb: "421 shutting down"}) as server, mailer_for(server) as mailer:
+            with pytest.raises(Deferred, match="421 shutting down") as delay:
+                mailer.send(mail_to())
+            assert type(delay.value) is Deferred
+            server.replies[verb] = "250 back again"
+            mailer.send(mail_to())
+            assert server.connections == 2
+
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    def test_a_connection_that_drops_puts_the_mail_off(self, verb: str) -> None:
+        """After the final dot nobody knows whether the server took it: it is sent again, under the same Message-ID."""
+        with ScriptedServer(**{verb: None}) as server, mailer_for(server) as mailer:
+            with pytest.raises(Deferred) as delay:
+                mailer.send(mail_to())
+            assert type(delay.value) is Deferred
+            server.replies[verb] = "354 go on" if verb == "DATA" else "250 fine"
+            mailer.send(mail_to())
+            assert server.connections == 2
+
+    def test_a_refusal_stands_though_the_server_then_hangs_up(self) -> None:
+        with ScriptedServer(RCPT="550 no such user", RSET=None) as server, mailer_for(server) as mailer:
+            with pytest.raises(Refused, match="550 no such user"):
+                mailer.send(mail_to())
+            server.replies["RCPT"] = "250 fine"
+            mailer.send(mail_to("joe@example.com"))
+            assert server.connections == 2
+
+    def test_a_server_that_left_between_two_mails_is_called_again(self) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            server.replies["."] = "450 later"
+            server.replies["RSET"] = None
+            with pytest.raises(Deferred):
+                mailer.send(mail_to())
+            server.replies["."] = "250 fine"
+            mailer.send(mail_to())
+
+    @pytest.mark.parametrize("reply", ["nonsense", "", "999 what?", "2xx hm"], ids=["words", "empty", "unknown code", "no code"])
+    def test_a_reply_that_is_no_smtp_puts_the_mail_off(self, reply: str) -> None:
+        with ScriptedServer(RCPT=reply) as server, mailer_for(server) as mailer, pytest.raises(Deferred):
+            mailer.send(mail_to())
+
+
+class TestNoSession:
+    def test_nobody_listens(self) -> None:
+        with mailer_for(refused_address()) as mailer, pytest.raises(NoSession, match="ConnectionRefusedError"):
+            mailer.send(mail_to())
+
+    def test_no_such_host(self) -> None:
+        with mailer_for(("mail.invalid", 25)) as mailer, pytest.raises(NoSession):
+            mailer.send(mail_to())
+
+    def test_a_name_that_can_be_no_host(self) -> None:
+        with mailer_for(("mail..example", 25)) as mailer, pytest.raises(NoSession):
+            mailer.send(mail_to())
+
+    @pytest.mark.parametrize("greeting", ["554 no mail here", "421 too busy", None], ids=["554", "421", "hangs up"])
+    def test_a_server_that_does_not_greet(self, greeting: str | None) -> None:
+        with ScriptedServer(greeting=greeting) as server, mailer_for(server) as mailer, pytest.raises(NoSession):
+            mailer.send(mail_to())
+
+    @pytest.mark.parametrize("reply", ["550 not you", "421 too busy", None], ids=["550", "421", "hangs up"])
+    def test_a_server_that_does_not_want_to_know_us(self, reply: str | None) -> None:
+        with ScriptedServer(EHLO=reply, HELO=reply) as server, mailer_for(server) as mailer, pytest.raises(NoSession):
+            mailer.send(mail_to())
+
+    def test_the_next_mail_tries_again(self) -> None:
+        with ScriptedServer(greeting="421 too busy") as server, mailer_for(server) as mailer:
+            with pytest.raises(NoSession):
+                mailer.send(mail_to())
+            server.replies["greeting"] = "220 ready"
+            mailer.send(mail_to())
+
+    def test_a_server_that_went_away_is_a_matter_of_the_session(self) -> None:
+        port = free_port()
+        server = CountingServer()
+        server.port = port
+        with mailer_for(("127.0.0.1", port)) as mailer:
+            with server:
+                mailer.send(mail_to())
+            with pytest.raises(Deferred):
+                mailer.send(mail_to())
+            with pytest.raises(NoSession):
+                mailer.send(mail_to())
+
+
+@pytest.mark.usefixtures("hurried")
+class TestPatience:
+    @pytest.mark.parametrize("verb", ["greeting", "EHLO"])
+    def test_a_server_that_does_not_begin_is_given_up(self, verb: str) -> None:
+        with ScriptedServer() as server:
+            server.replies[verb] = server.never
+            began = time.monotonic()
+            with mailer_for(server) as mailer, pytest.raises(NoSession):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 2
+
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    def test_a_server_that_hangs_is_given_up_and_the_mail_put_off(self, verb: str) -> None:
+        with ScriptedServer() as server:
+            server.replies[verb] = server.never
+            began = time.monotonic()
+            with mailer_for(server) as mailer, pytest.raises(Deferred) as delay:
+                mailer.send(mail_to())
+            assert type(delay.value) is Deferred
+            assert time.monotonic() - began < 2
+
+    def test_a_server_that_does_not_say_goodbye_is_left(self) -> None:
+        with ScriptedServer() as server:
+            server.replies["QUIT"] = server.never
+            began = time.monotonic()
+            with mailer_for(server) as mailer:
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 2
+
+    def test_slow_steps_share_the_budget_of_one_mail(self) -> None:
+        with ScriptedServer() as server:
+            server.replies |= {"MAIL": server.after(0.2), "RCPT": server.after(0.2)}
+            with mailer_for(server) as mailer, pytest.raises(Deferred):
+                mailer.send(mail_to())
+
+    def test_content_and_its_final_dot_share_the_budget_of_one_mail(self) -> None:
+        """A lease is renewed for one budget: a mail that takes two is sent by another worker meanwhile."""
+        with ScriptedServer() as server:
+            server.replies |= {"DATA": server.after(0.2, "354 go on"), ".": server.after(0.2)}
+            with mailer_for(server) as mailer, pytest.raises(Deferred):
+                mailer.send(mail_to())
+
+    def test_a_reply_that_trickles_in_is_given_up(self) -> None:
+        """Every line comes in time, but the reply never ends."""
+        with ScriptedServer() as server:
+            server.replies["."] = server.trickling(15, every=0.1)
+            began = time.monotonic()
+            with mailer_for(server) as mailer, pytest.raises(Deferred):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 1
+
+    def test_every_mail_has_a_budget_of_its_own(self) -> None:
+        with ScriptedServer() as server:
+            server.replies["."] = server.after(0.15)
+            with mailer_for(server) as mailer:
+                for _ in range(3):
+                    mailer.send(mail_to())
+
+
+class TestFiles:
+    def read(self, path: Path) -> EmailMessage:
+        message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
+        return message
+
+    def test_each_mail_is_a_file(self, tmp_path: Path) -> None:
+        with FileMailer(tmp_path / "outbox") as mailer:
+            mailer.send(mail_to("jane@example.com"))
+            mailer.send(mail_to("joe@example.com"))
+        written = sorted((tmp_path / "outbox").iterdir())
+        assert [str(self.read(path)["To"]) for path in written] == ["jane@example.com", "joe@example.com"]
+        assert {path.suffix for path in written} == {".eml"}
+
+    def test_a_mail_is_whole(self, tmp_path: Path) -> None:
+        message = mail_to(text="Grüße\n" * 1000)
+        with FileMailer(tmp_path) as mailer:
+            mailer.send(message)
+        [path] = tmp_path.iterdir()
+        assert self.read(path).get_content() == "Grüße\n" * 1000
+        assert self.read(path)["Message-ID"] == message["Message-ID"]
+
+    def test_only_their_owner_reads_them(self, tmp_path: Path) -> None:
+        with FileMailer(tmp_path / "outbox") as mailer:
+            mailer.send(mail_to())
+        [path] = (tmp_path / "outbox").iterdir()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE((tmp_path / "outbox").stat().st_mode) == 0o700
+
+    def test_the_same_mail_sent_again_is_another_file(self, tmp_path: Path) -> None:
+        message = mail_to()
+        with FileMailer(tmp_path) as mailer:
+            mailer.send(message)
+            mailer.send(message)
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_a_folder_that_is_there_already_is_used(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with FileMailer(tmp_path / "outbox") as mailer:
+                mailer.send(mail_to())
+        assert len(list((tmp_path / "outbox").iterdir())) == 2
+
+    def test_a_folder_that_is_gone_ends_the_session(self, tmp_path: Path) -> None:
+        with FileMailer(tmp_path / "outbox") as mailer:
+            (tmp_path / "outbox").rmdir()
+            with pytest.raises(NoSession, match="cannot write to"):
+                mailer.send(mail_to())

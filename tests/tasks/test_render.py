@@ -1,0 +1,348 @@
+"""E-mails as their recipients see them, and as mail servers do."""
+
+import email
+import email.policy
+import html
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.message import EmailMessage
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+
+from service.domain.link import Delivery, DeliveryState, Link, create
+from service.store.otps import Otp
+from tasks.render import format_amount, link_message, otp_message
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+SENDER = "Shop <pay@shop.example>"
+
+
+def make_link(**fields: Any) -> Link:
+    defaults: dict[str, Any] = {"org_id": "acme", "email": "jane@example.com"}
+    return create(entropy=bytes(range(24)), now=NOW, ttl=timedelta(hours=72), **{**defaults, **fields})
+
+
+def mail(link: Link | None = None, *, sender: str = SENDER, now: datetime = NOW, **fields: Any) -> EmailMessage:
+    link = link or make_link(**fields)
+    return link_message(link, url=f"https://pay.example/pay/{link.id}", sender=sender, now=now)
+
+
+def code_mail(code: str = "042817", *, expires_in: timedelta = timedelta(minutes=10), **fields: Any) -> EmailMessage:
+    otp = msgspec.structs.replace(Otp("jane@example.com", b"n" * 16, NOW + expires_in, 0), **fields)
+    return otp_message(otp, code, sender=SENDER, now=NOW)
+
+
+def received(message: EmailMessage) -> EmailMessage:
+    """``message`` after its way through SMTP."""
+    arrived = email.message_from_bytes(message.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+    assert isinstance(arrived, EmailMessage)
+    assert not arrived.defects
+    return arrived
+
+
+def text_of(message: EmailMessage) -> str:
+    part = received(message).get_body(("plain",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def html_of(message: EmailMessage) -> str:
+    part = received(message).get_body(("html",))
+    assert part is not None
+    return str(part.get_content())
+
+
+class Shown(HTMLParser):
+    """The words and links of an HTML page, as a browser shows them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self._hidden = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name == "href" and value]
+        self._hidden = tag in {"title", "style", "script"}
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden = False
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.words += data.split()
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+class TestLinkMail:
+    def test_it_goes_from_the_sender_to_the_recipient(self) -> None:
+        message = received(mail(email="Jane@Example.com"))
+        assert (str(message["From"]), str(message["To"])) == ("Shop <pay@shop.example>", "Jane@Example.com")
+
+    def test_its_subject_says_who_asks_for_how_much(self) -> None:
+        message = received(mail(payment_amount=Decimal("125000.50"), currency="NGN"))
+        assert message["Subject"] == "acme asks you for NGN 125,000.50"
+
+    def test_without_an_amount_its_subject_says_who_asks(self) -> None:
+        assert received(mail())["Subject"] == "Payment link from acme"
+
+    def test_it_is_marked_as_automatic(self) -> None:
+        """So that nobody's holiday notice answers it (RFC 3834)."""
+        assert received(mail())["Auto-Submitted"] == "auto-generated"
+
+    def test_it_is_dated_when_it_is_made(self) -> None:
+        assert received(mail())["Date"].datetime == NOW
+
+    @pytest.mark.parametrize(
+        "fact",
+        [
+            "acme asks you for a payment",
+            "$12.50",
+            "Reference: Invoice 17",
+            "https://pay.example/pay/pl_",
+            "The link is good until 4 March 2026, 12:00 UTC.",
+            "When you open it, a code is sent to this e-mail address.",
+            "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
+        ],
+        ids=["who", "amount", "reference", "link", "until when", "code", "what else"],
+    )
+    def test_both_parts_say(self, fact: str) -> None:
+        message = mail(payment_amount=Decimal("12.5"), currency="USD", transaction_id="Invoice 17", otp_required=True)
+        assert fact in " ".join(text_of(message).split())
+        assert fact in Shown(html_of(message)).text
+
+    @pytest.mark.parametrize("fact", ["Reference", "code", " of "], ids=["reference", "code", "amount"])
+    def test_neither_part_says_what_the_link_does_not_have(self, fact: str) -> None:
+        message = mail()
+        assert fact not in text_of(message)
+        assert fact not in Shown(html_of(message)).text
+
+    def test_both_parts_lead_to_the_link(self) -> None:
+        link = make_link()
+        url = f"https://pay.example/pay/{link.id}"
+        assert re.findall(r"https?://\S+", text_of(mail(link))) == [url]
+        assert Shown(html_of(mail(link))).links == [url]
+
+    def test_its_expiry_is_that_of_a_scheduled_link_too(self) -> None:
+        message = mail(scheduled_at=NOW + timedelta(days=10))
+        assert "good until 14 March 2026, 12:00 UTC" in text_of(message)
+
+    def test_a_plain_one_says_all_of_this(self) -> None:
+        link = make_link(payment_amount=Decimal(1000), currency="JPY")
+        assert text_of(mail(link)).rstrip("\n").splitlines() == [
+            "acme asks you for a payment of ¥1,000.",
+            "",
+            "Pay here:",
+            f"https://pay.example/pay/{link.id}",
+            "",
+            "The link is good until 4 March 2026, 12:00 UTC.",
+            "",
+            "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
+        ]
+
+
+class TestEscaping:
+    @pytest.mark.parametrize(
+        "reference",
+        ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a & b < c", "&lt;b&gt;", "{{ 7*7 }}{% raw %}", "'\"`"],
+        ids=["script", "attribute", "marks", "entity", "template", "quotes"],
+    )
+    def test_a_reference_is_shown_as_it_is_and_never_runs(self, reference: str) -> None:
+        message = mail(transaction_id=reference)
+        page = html_of(message)
+        assert Shown(page).tags == Shown(html_of(mail(transaction_id="plain"))).tags
+        assert f"Reference: {' '.join(reference.split())}" in Shown(page).text
+        assert f"Reference: {reference}" in text_of(message)
+
+    @pytest.mark.parametrize(
+        "reference",
+        ["x\r\nBcc: evil@example.com", "x\nBcc: evil@example.com", "x\u2028Bcc: evil@example.com", "x\x85Bcc: evil@example.com"],
+        ids=["CRLF", "LF", "line separator", "next line"],
+    )
+    def test_a_reference_never_becomes_a_header(self, reference: str) -> None:
+        """The domain refuses such; a record that has it all the same is harmless."""
+        link = msgspec.structs.replace(make_link(), transaction_id=reference)
+        assert "Bcc" not in received(mail(link))
+
+    @pytest.mark.parametrize("org_id", ["acme\r\nBcc: evil@example.com", "acme\nBcc: evil@example.com"], ids=["CRLF", "LF"])
+    def test_a_subject_takes_no_line_break(self, org_id: str) -> None:
+        link = msgspec.structs.replace(make_link(), org_id=org_id)
+        with pytest.raises(ValueError, match="linefeed"):
+            mail(link)
+
+    @pytest.mark.parametrize(
+        "recipient",
+        ["jane@example.com\r\nBcc: evil@example.com", "jane@example.com, evil@example.com", "jane@example.com\nevil@example.com"],
+        ids=["CRLF", "two addresses", "LF"],
+    )
+    def test_a_recipient_is_one_address_or_none(self, recipient: str) -> None:
+        link = msgspec.structs.replace(make_link(), email=recipient)
+        with pytest.raises(ValueError, match=r".+"):
+            mail(link)
+
+
+class TestAmounts:
+    @pytest.mark.parametrize(
+        ("amount", "currency", "shown"),
+        [
+            ("1000", "JPY", "¥1,000"),
+            ("1250.5", "KWD", "KWD 1,250.500"),
+            ("125000.50", "NGN", "NGN 125,000.50"),
+            ("1250.5", "IQD", "IQD 1,250.500"),
+            ("0.001", "IQD", "IQD 0.001"),
+            ("12.5", "USD", "$12.50"),
+            ("0.01", "EUR", "€0.01"),
+            ("999999999999.99", "USD", "$999,999,999,999.99"),
+            ("1", "CLF", "CLF 1.0000"),
+            ("1250.5", None, "1,250.50"),
+            ("7", None, "7.00"),
+        ],
+        ids=str,
+    )
+    def test_an_amount_has_all_decimals_of_its_currency(self, amount: str, currency: str | None, shown: str) -> None:
+        assert format_amount(Decimal(amount), currency) == shown
+
+    def test_no_amount_is_shown_as_none(self) -> None:
+        assert format_amount(None, "USD") == ""
+
+    @pytest.mark.parametrize("currency", ["JPY", "KWD", "NGN", "EUR", None], ids=str)
+    def test_subject_and_parts_show_the_same_amount(self, currency: str | None) -> None:
+        message = mail(payment_amount=Decimal(1000), currency=currency)
+        shown = format_amount(Decimal(1000), currency)
+        assert str(received(message)["Subject"]).endswith(f"for {shown}")
+        assert f"payment of {shown}." in text_of(message)
+        assert shown in Shown(html_of(message)).text
+
+
+class TestMessageId:
+    def test_it_is_the_same_however_often_the_mail_is_made(self) -> None:
+        link = make_link(scheduled_at=NOW + timedelta(hours=1))
+        tried = msgspec.structs.replace(link, delivery=Delivery(DeliveryState.QUEUED, attempts=3, error="450 later"))
+        assert mail(link)["Message-ID"] == mail(tried, now=NOW + timedelta(hours=2))["Message-ID"]
+
+    def test_another_schedule_makes_another(self) -> None:
+        link = make_link(scheduled_at=NOW + timedelta(hours=1))
+        moved = msgspec.structs.replace(link, scheduled_at=NOW + timedelta(hours=2))
+        assert mail(link)["Message-ID"] != mail(moved)["Message-ID"]
+
+    def test_another_link_makes_another(self) -> None:
+        link = make_link()
+        other = msgspec.structs.replace(link, id=link.id[:-1] + "_")
+        assert mail(link)["Message-ID"] != mail(other)["Message-ID"]
+
+    def test_it_is_of_the_sender_s_domain(self) -> None:
+        assert re.fullmatch(r"<[0-9a-f]{32}@shop\.example>", mail()["Message-ID"])
+
+    def test_it_does_not_tell_the_link(self) -> None:
+        link = make_link()
+        assert link.id not in mail(link)["Message-ID"]
+        assert link.id[5:] not in mail(link)["Message-ID"]
+
+    def test_no_header_tells_the_link(self) -> None:
+        link = make_link()
+        assert all(link.id not in str(value) for value in mail(link).values())
+
+    def test_a_long_domain_stays_whole(self) -> None:
+        message = mail(sender=f"pay@{'a' * 60}.{'b' * 60}.example")
+        assert received(message)["Message-ID"] == message["Message-ID"]
+
+
+class TestAddresses:
+    def test_an_idn_recipient_is_addressed_as_dns_knows_it(self) -> None:
+        message = mail(email="Jane@MÜNCHEN.de")
+        assert str(message["To"]) == "Jane@xn--mnchen-3ya.de"
+        assert b"To: Jane@xn--mnchen-3ya.de\r\n" in message.as_bytes(policy=email.policy.SMTP)
+
+    @pytest.mark.parametrize(
+        "recipient",
+        ["o'brien@example.ie", "x!#$%&*/=?^_`{|}~-@example.com", "a" * 64 + "@" + "b" * 60 + ".example.com"],
+        ids=["apostrophe", "marks", "long"],
+    )
+    def test_a_recipient_arrives_as_written(self, recipient: str) -> None:
+        assert str(received(mail(email=recipient))["To"]) == recipient
+
+    @pytest.mark.parametrize(
+        ("sender", "name"),
+        [("pay@shop.example", ""), ('"Shop, Inc." <pay@shop.example>', "Shop, Inc."), ("Café Zoë <pay@shop.example>", "Café Zoë")],
+        ids=["address", "comma", "accents"],
+    )
+    def test_a_sender_arrives_as_written(self, sender: str, name: str) -> None:
+        [address] = received(mail(sender=sender))["From"].addresses
+        assert (address.display_name, address.addr_spec) == (name, "pay@shop.example")
+
+
+class TestEncodings:
+    def encodings(self, message: EmailMessage) -> list[tuple[str, str]]:
+        return [(part.get_content_type(), part["Content-Transfer-Encoding"]) for part in received(message).iter_parts()]
+
+    def test_an_ascii_text_travels_as_it_is(self) -> None:
+        assert self.encodings(mail(payment_amount=Decimal(5), currency="USD")) == [("text/plain", "7bit"), ("text/html", "base64")]
+
+    def test_another_text_travels_as_quoted_printable(self) -> None:
+        assert self.encodings(mail(transaction_id="Nº 5")) == [("text/plain", "quoted-printable"), ("text/html", "base64")]
+
+    @pytest.mark.parametrize("reference", ["x" * 128, "é" * 128, "😀" * 128], ids=["ASCII", "accents", "emoji"])
+    def test_no_line_is_longer_than_smtp_takes_and_all_is_ascii(self, reference: str) -> None:
+        """Without 8BITMIME or SMTPUTF8, which a server need not offer."""
+        wire = mail(transaction_id=reference, org_id="o" * 64).as_bytes(policy=email.policy.SMTP)
+        assert wire.isascii()
+        assert max(len(line) for line in wire.split(b"\r\n")) <= 998
+        assert b"\n" not in wire.replace(b"\r\n", b"")
+
+    def test_a_reference_survives_its_encoding(self) -> None:
+        message = mail(transaction_id="Nº 5 = 😀" * 10)
+        assert "Nº 5 = 😀" * 10 in text_of(message)
+        assert html.escape("Nº 5 = 😀" * 10) in html_of(message)
+
+    def test_the_plain_part_comes_first(self) -> None:
+        """The last one is what a reader prefers (RFC 2046, 5.1.4)."""
+        message = received(mail())
+        assert message.get_content_type() == "multipart/alternative"
+        assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+
+
+class TestCodeMail:
+    def test_both_parts_say_the_code_and_how_long_it_is_good(self) -> None:
+        message = code_mail("042817")
+        for said in (text_of(message), Shown(html_of(message)).text):
+            assert re.findall(r"\b[0-9]{6}\b", said) == ["042817"]
+            assert "good for 10 minutes and can be used once" in said
+
+    def test_the_code_stands_in_no_header(self) -> None:
+        assert all("042817" not in str(value) for value in code_mail("042817").values())
+
+    def test_it_goes_to_the_email_that_asked(self) -> None:
+        assert str(received(code_mail())["To"]) == "jane@example.com"
+
+    @pytest.mark.parametrize(
+        ("left", "minutes"),
+        [
+            (timedelta(minutes=9, seconds=55), 10),
+            (timedelta(minutes=5), 5),
+            (timedelta(seconds=90), 2),
+            (timedelta(hours=24), 1440),
+        ],
+        ids=["a little later", "half the time later", "nearly over", "a day"],
+    )
+    def test_it_says_how_long_is_left(self, left: timedelta, minutes: int) -> None:
+        assert f"good for {minutes} minutes" in text_of(code_mail(expires_in=left))
+
+    def test_its_message_id_is_the_same_for_one_code_and_another_for_the_next(self) -> None:
+        assert code_mail()["Message-ID"] == code_mail(attempts=2)["Message-ID"]
+        assert code_mail()["Message-ID"] != code_mail(nonce=b"m" * 16)["Message-ID"]
+        assert code_mail()["Message-ID"] != code_mail(email="joe@example.com")["Message-ID"]
+
+    def test_its_message_id_tells_neither_nonce_nor_email(self) -> None:
+        message_id = code_mail()["Message-ID"]
+        assert (b"n" * 16).hex() not in message_id
+        assert "jane" not in message_id

@@ -1,0 +1,248 @@
+"""The embedded store: one secret, one holder, and data that outlive whoever was killed."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service import embedded
+from service.embedded import EmbeddedError, environment, hold, keep_secret, serve, socket_path, wait_for_release
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from service.embedded import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+SERVE = """
+import sys, time
+from pathlib import Path
+from service.embedded import serve
+with serve(Path(sys.argv[1])) as store:
+    print(store.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="pl-") as directory:
+        yield Path(directory)
+
+
+@contextmanager
+def another_process(code: str, data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A process that does ``code``, and the first line that it printed. It is killed in the end."""
+    process = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def client_of(data_dir: Path) -> redis.Redis:
+    once = Retry(NoBackoff(), 1)
+    return redis.Redis(unix_socket_path=str(socket_path(data_dir)), decode_responses=True, retry=once)
+
+
+class TestSecret:
+    def test_it_is_made_once(self, data_dir: Path) -> None:
+        assert keep_secret(data_dir) == keep_secret(data_dir)
+
+    def test_it_is_32_random_bytes_in_hex(self, data_dir: Path) -> None:
+        assert len(bytes.fromhex(keep_secret(data_dir))) == 32
+
+    def test_every_data_dir_has_another(self, data_dir: Path, tmp_path: Path) -> None:
+        assert keep_secret(data_dir) != keep_secret(tmp_path)
+
+    def test_only_its_owner_reads_it(self, data_dir: Path) -> None:
+        before = os.umask(0)
+        try:
+            keep_secret(data_dir)
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((data_dir / "secret_key").stat().st_mode) == 0o600
+
+    def test_one_that_was_put_there_is_kept(self, data_dir: Path) -> None:
+        (data_dir / "secret_key").write_text("s" * 40 + "\n")
+        assert keep_secret(data_dir) == "s" * 40
+
+    def test_one_that_was_not_written_to_its_end_is_made_again(self, data_dir: Path) -> None:
+        """As where the machine went down between making the file and filling it."""
+        (data_dir / "secret_key").touch(0o600)
+        assert len(keep_secret(data_dir)) == 64
+
+
+class TestEnvironment:
+    def test_nothing_is_added_before_the_first_up(self, data_dir: Path) -> None:
+        assert environment({"DATA_DIR": str(data_dir)}) == {"DATA_DIR": str(data_dir)}
+
+    def test_the_store_and_the_secret_of_up_are_added(self, data_dir: Path) -> None:
+        secret = keep_secret(data_dir)
+        found = environment({"DATA_DIR": str(data_dir), "PORT": "9000"})
+        assert found == {
+            "DATA_DIR": str(data_dir),
+            "PORT": "9000",
+            "REDIS_URL": f"unix://{data_dir}/valkey.sock",
+            "SECRET_KEY": secret,
+        }
+
+    def test_a_secret_that_is_set_stays(self, data_dir: Path) -> None:
+        keep_secret(data_dir)
+        assert environment({"DATA_DIR": str(data_dir), "SECRET_KEY": "mine"})["SECRET_KEY"] == "mine"
+
+    def test_a_redis_that_is_set_is_the_only_one(self, data_dir: Path) -> None:
+        keep_secret(data_dir)
+        environ = {"DATA_DIR": str(data_dir), "REDIS_URL": "redis://localhost"}
+        assert environment(environ) == environ
+
+    def test_data_are_in_var_where_nobody_says(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(data_dir)
+        assert embedded.data_dir_of({}) == Path.cwd() / "var"
+
+
+class TestHold:
+    def test_a_second_process_is_refused_by_a_clear_line(self, data_dir: Path) -> None:
+        with another_process(HOLD, data_dir) as (holder, said):
+            assert said == "held"
+            with pytest.raises(EmbeddedError) as refusal, hold(data_dir):
+                pass
+        assert str(refusal.value) == f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder.pid})"
+
+    def test_it_is_free_again_after_its_holder_left(self, data_dir: Path) -> None:
+        for _ in range(2):
+            with hold(data_dir):
+                pass
+
+    def test_it_is_free_again_after_its_holder_was_killed(self, data_dir: Path) -> None:
+        with another_process(HOLD, data_dir):
+            pass
+        with hold(data_dir) as lock:
+            assert lock.read_text() == f"{os.getpid()}\n"
+
+    def test_the_data_dir_is_made_for_its_owner_only(self, data_dir: Path) -> None:
+        with hold(data_dir / "a" / "b"):
+            assert stat.S_IMODE((data_dir / "a" / "b").stat().st_mode) == 0o700
+
+    def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(self, data_dir: Path) -> None:
+        with another_process(HOLD, data_dir):
+            waiting = threading.Thread(target=wait_for_release, args=(data_dir / "up.lock",))
+            waiting.start()
+            waiting.join(0.2)
+            assert waiting.is_alive()
+        waiting.join(10)
+        assert not waiting.is_alive()
+
+
+class TestSocket:
+    @pytest.fixture
+    def temporary(self, monkeypatch: pytest.MonkeyPatch, data_dir: Path) -> Path:
+        monkeypatch.setattr(tempfile, "tempdir", str(data_dir))
+        return data_dir
+
+    def test_it_is_in_the_data_dir(self, data_dir: Path) -> None:
+        assert socket_path(data_dir) == data_dir / "valkey.sock"
+
+    def test_a_data_dir_too_deep_gets_a_short_one_in_a_folder_of_our_own(self, temporary: Path) -> None:
+        path = socket_path(temporary / ("d" * 100))
+        assert len(os.fsencode(path)) <= embedded.LONGEST_SOCKET_PATH
+        assert path.parent.parent == temporary
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    def test_length_is_counted_in_bytes(self, temporary: Path) -> None:
+        assert socket_path(temporary / ("é" * 50)).parent.parent == temporary
+
+    def test_a_short_one_is_the_same_every_time_and_another_for_another(self, temporary: Path) -> None:
+        deep = temporary / ("d" * 100)
+        assert socket_path(deep) == socket_path(deep)
+        assert socket_path(deep) != socket_path(temporary / ("e" * 100))
+
+    def test_a_folder_of_somebody_else_is_refused(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        somebody = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: somebody)
+        with pytest.raises(EmbeddedError, match="belongs to somebody else"):
+            socket_path(temporary / ("d" * 100))
+
+    def test_a_store_runs_in_a_data_dir_too_deep(self, temporary: Path) -> None:
+        deep = temporary / ("d" * 100)
+        deep.mkdir()
+        with serve(deep), client_of(deep) as client:
+            assert client.ping()
+        assert (deep / "appendonlydir").is_dir()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[redis.Redis]:
+    """A store that runs for all tests that only look at it."""
+    with tempfile.TemporaryDirectory(prefix="pl-") as directory, serve(Path(directory)), client_of(Path(directory)) as client:
+        yield client
+
+
+class TestServe:
+    def test_what_was_written_is_there_the_next_time(self, data_dir: Path) -> None:
+        with serve(data_dir), client_of(data_dir) as client:
+            client.set("kept", "yes")
+        with serve(data_dir), client_of(data_dir) as client:
+            assert client.get("kept") == "yes"
+
+    def test_what_was_written_survives_the_store_being_killed(self, data_dir: Path) -> None:
+        with serve(data_dir) as process, client_of(data_dir) as client:
+            for number in range(100):
+                client.set(f"kept-{number}", "yes")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        with serve(data_dir), client_of(data_dir) as client:
+            assert client.dbsize() == 100
+
+    def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(self, data_dir: Path) -> None:
+        with another_process(SERVE, data_dir) as (_, left_over), client_of(data_dir) as client:
+            client.set("kept", "yes")
+        with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
+            line.connect(str(data_dir / "valkey.sock"))
+            assert str(client.info("server")["process_id"]) == left_over
+            with serve(data_dir) as process:
+                assert client.info("server")["process_id"] == process.pid
+                assert client.get("kept") == "yes"
+                line.settimeout(10)
+                assert line.recv(1) == b""
+
+    def test_it_ends_with_its_context(self, data_dir: Path) -> None:
+        with serve(data_dir) as process:
+            pass
+        assert process.poll() is not None
+        with pytest.raises(redis.ConnectionError), client_of(data_dir) as client:
+            client.ping()
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction"), ("port", "0"), ("save", "")],
+    )
+    def test_it_loses_nothing_and_listens_to_nobody_else(self, name: str, value: str, served: redis.Redis) -> None:
+        assert served.config_get(name) == {name: value}
+
+    def test_its_socket_is_its_owner_s_only(self, data_dir: Path) -> None:
+        with serve(data_dir):
+            assert stat.S_IMODE((data_dir / "valkey.sock").stat().st_mode) == 0o700
+
+    def test_a_store_that_does_not_start_says_where_to_look(self, data_dir: Path) -> None:
+        (data_dir / "appendonlydir").write_text("no folder at all")
+        with pytest.raises(EmbeddedError, match=r"see .*valkey\.log"), serve(data_dir):
+            pass
