@@ -120,7 +120,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     queue_redis_url = read("QUEUE_REDIS_URL", _queue_redis_url, redis_url)
     if urlsplit(queue_redis_url).scheme == "redis+cluster":
         raise SettingsError("QUEUE_REDIS_URL: required where REDIS_URL is a cluster, which RQ cannot use")
-    host, port = read("HOST", str, "127.0.0.1"), read("PORT", _number(1, 65535), 8000)
+    host, port = read("HOST", _address, "127.0.0.1"), read("PORT", _number(1, 65535), 8000)
     smtp = read("SMTP_URL", _smtp, None)
     if smtp is not None:
         read.required("MAIL_FROM", _mailbox)
@@ -131,7 +131,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         secret_key=read.required("SECRET_KEY", _secret),
         redis_url=redis_url,
         queue_redis_url=queue_redis_url,
-        public_url=read("PUBLIC_URL", _web_url, _own_url(host, port)),
+        public_url=read("PUBLIC_URL", _web_url, own_url(host, port)),
         checkout_url=read("CHECKOUT_URL", _checkout_url, None),
         smtp=smtp,
         mail_from=read("MAIL_FROM", _mailbox, "Payment Links <payment-links@localhost>"),
@@ -212,6 +212,8 @@ def _redis_url(text: str) -> str:
         _require_sentinels(parts)
     elif parts.port == 0:
         raise ValueError("has no port that anybody listens on")
+    elif parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
+        raise ValueError("must end in the number of a database, or in none")
     return text
 
 
@@ -221,6 +223,10 @@ def _require_sentinels(parts: SplitResult) -> None:
         raise ValueError("must list Sentinels as host:port,host:port")
     if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
         raise ValueError("must name a service, and may number a database: redis+sentinel://host:26379/service/0")
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.ip_address(text))
 
 
 def _queue_redis_url(text: str) -> str:
@@ -245,7 +251,8 @@ def _checkout_url(text: str) -> str:
     return text
 
 
-def _own_url(host: str, port: int) -> str:
+def own_url(host: str, port: int) -> str:
+    """How this machine reaches what listens on ``host`` and ``port``."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(  # noqa: S104 - nothing is bound here
         host, f"[{host}]" if ":" in host else host
     )
@@ -265,6 +272,8 @@ def _smtp(text: str) -> SmtpSettings:
         raise ValueError("must be smtp://user:password@host:587 or smtps://…")
     if not all(parts.hostname.strip("[]").split(".")):
         raise ValueError("names no host")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("must have a user and a password, or neither")
     implicit_tls = parts.scheme == "smtps"
     return SmtpSettings(
         host=parts.hostname,

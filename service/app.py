@@ -88,6 +88,7 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         link_ttl=settings.link_ttl,
         retention=settings.retention,
         public_url=settings.public_url,
+        checkout_url=settings.checkout_url,
         trusted_proxies=settings.trusted_proxies,
     )
 

@@ -1,5 +1,6 @@
 """``payment-links check``: what is wrong with the configuration, Redis and the mail server."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -90,7 +91,7 @@ def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
 
 def _version(what: str, info: Mapping[str, Any]) -> Finding:
     name, version = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
-    enough = tuple(int(part) for part in str(version).split(".")[:2]) >= OLDEST_REDIS
+    enough = tuple(int(part) for part in re.findall(r"[0-9]+", str(version))[:2]) >= OLDEST_REDIS
     return Finding(
         Verdict.OK if enough else Verdict.FAILURE,
         f"{what} version",

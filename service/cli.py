@@ -48,6 +48,7 @@ def web() -> None:
     from granian.http import HTTP1Settings
 
     settings = _settings()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Granian listens itself
     Granian(
         "service.app:from_environment",
         factory=True,

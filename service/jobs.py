@@ -30,7 +30,8 @@ class Bell(StrEnum):
 
 JOBS = {Bell.LINKS: "tasks.emails.deliver_links", Bell.OTPS: "tasks.emails.deliver_otps"}
 SCAN_JOB = "tasks.reminders.scan"
-SCAN_BELL = Bell.LINKS
+SCAN_BELL = Bell.OTPS
+"""Whose worker scans: the one that no campaign keeps busy."""
 NAMESPACE = "payment-links"
 """What our names in RQ's Redis begin with: others may have queues there too."""
 

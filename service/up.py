@@ -21,7 +21,7 @@ import click
 import honcho.manager
 from honcho.environ import parse_procfile
 
-from config.settings import Settings
+from config.settings import Settings, own_url
 from service import embedded
 from service.domain.email import mask
 from service.domain.tokens import Admin, Role, issue_admin_token
@@ -105,14 +105,14 @@ def _stop_with(store: "subprocess.Popen[bytes]", stopping: threading.Event) -> N
 
 def _welcome(settings: Settings) -> None:
     """Says where everything is, once it is there."""
-    own_url = f"http://{'127.0.0.1' if settings.host == '0.0.0.0' else settings.host}:{settings.port}"  # noqa: S104 - not bound here
-    while not _answers(f"{own_url}/healthz"):
+    url = own_url(settings.host, settings.port)
+    while not _answers(f"{url}/healthz"):
         time.sleep(0.1)
     lines = [
         "",
         "Payment Link Service is up. Ctrl-C stops it.",
-        f"  API      {own_url}",
-        f"  Schema   {own_url}/schema",
+        f"  API      {url}",
+        f"  Schema   {url}/schema",
         f"  Mails    {_mails(settings)}",
     ]
     if not (settings.admin_jwt_public_key or settings.admin_jwks_url):
@@ -125,7 +125,7 @@ def _welcome(settings: Settings) -> None:
             f"  Token    {token}",
             "           (internal-admin, 24 hours; `payment-links token` makes others)",
             "  Try",
-            f"curl -s {own_url}/payment-links -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'",
+            f"curl -s {url}/payment-links -H 'Authorization: Bearer {token}' -H 'Content-Type: application/json' -d '{body}'",
         ]
     click.echo("\n".join([*lines, ""]))
 

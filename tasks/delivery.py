@@ -1,30 +1,33 @@
 """Delivery: claim under a lease, hand over in one session, settle. Whatever dies here leaves a lease that runs out."""
 
+import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from service.store import outbox
 from service.store.call import Call
 from service.store.client import Client
-from tasks.mailer import SEND_BUDGET, Deferred, Mailer, NoSession, Refused
+from tasks.mailer import Deferred, Mailer, NoSession, Refused
 
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=20)
-"""How long a claimed mail belongs to its worker; it is renewed while the worker lives."""
-RENEW_BELOW = timedelta(seconds=SEND_BUDGET + 2)
-"""No mail is begun under a lease that may end before the mail is out."""
+"""How long a claimed mail belongs to its worker: longer than one mail may take."""
 BATCH = 200
+SLICE = timedelta(seconds=1)
+"""How long one partition's batch may take; what is not begun by then is given back, and the next partition has its turn."""
 SHIFT = 10.0
-"""Seconds after which a job ends and rings again, so that a scan gets its turn during a campaign."""
+"""Seconds after which a job ends and rings again."""
 LONGEST_WAIT_FOR_SESSION = timedelta(minutes=1)
 LONGEST_WAIT_FOR_RECIPIENT = timedelta(minutes=15)
+LONGEST_REASON = 500
+"""Characters of a server's words that are kept with a link."""
 
 Opened = TypeVar("Opened")
 
@@ -35,6 +38,9 @@ class Drop(Exception):
 
 class Kind(Protocol[Opened]):
     """What is mailed: links, or one-time passwords. ``member`` is what the outbox holds: a link's id, or an e-mail."""
+
+    process: str
+    """What heartbeats call the worker that sends this kind."""
 
     def outbox(self, partition: str) -> str: ...
 
@@ -54,7 +60,7 @@ class Kind(Protocol[Opened]):
 
     def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]: ...
 
-    def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]: ...
+    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]: ...
 
 
 class Delivery(Generic[Opened]):
@@ -74,9 +80,10 @@ class Delivery(Generic[Opened]):
         self._clock = clock
         self._should_stop = should_stop
         self._unmarked: list[Call[bool]] = []
+        self._sessions_missed = 0
 
-    def drain(self, partitions: Iterable[str]) -> list[str]:
-        """Sends what the partitions owe, a batch of each in turn. Gives those that may owe more.
+    def drain(self, partitions: Sequence[str], newly_waiting: Callable[[], Sequence[str]] = lambda: ()) -> list[str]:
+        """Sends what the partitions owe, a batch of each in turn; those of ``newly_waiting`` come next. Gives what may owe more.
 
         Raises:
             Unavailable: Redis does not answer. A mail that was handed over meanwhile is marked as soon as it does.
@@ -86,31 +93,41 @@ class Delivery(Generic[Opened]):
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < shift_ends and not self._should_stop():
                 partition = waiting.popleft()
-                deadline = self._clock() + LEASE
-                members = self._client.run(self._kind.claim(partition, now=self._clock(), deadline=deadline, limit=BATCH))
-                if members:
-                    self._send_batch(partition, members, deadline, mailer)
+                if self._send_batch(partition, mailer):
                     waiting.append(partition)
+                self._client.run(outbox.beat(self._kind.process, now=self._clock()))
+                waiting.extendleft(new for new in newly_waiting() if new not in waiting)
         return list(waiting)
 
-    def _send_batch(self, partition: str, members: Sequence[str], deadline: datetime, mailer: Mailer) -> None:
-        batch = _Lease(self._kind.outbox(partition), members, deadline, self._client, self._clock)
-        opened = self._client.run(self._kind.open(partition, members))
-        for position, member in enumerate(members):
-            if self._should_stop():
-                self._client.run(batch.release(members[position:]))
-                return
-            record = opened[position]
+    def _send_batch(self, partition: str, mailer: Mailer) -> bool:
+        """Whether the partition may owe more."""
+        began = self._clock()
+        deadline, slice_ends = began + LEASE, began + SLICE
+        members = self._client.run(self._kind.claim(partition, now=self._clock(), deadline=deadline, limit=BATCH))
+        opened = self._client.run(self._kind.open(partition, members)) if members else []
+        for position, (member, record) in enumerate(zip(members, opened, strict=True)):
+            if self._should_stop() or self._clock() > slice_ends:
+                self._renew(partition, members[position:], deadline, self._clock())
+                return True
             if record is None:
                 continue
+            own_deadline = deadline
             try:
                 mailer.connect()
-                if not batch.holds(member, members[position:]):
-                    continue
-                self._send(member, record, batch.deadline, mailer)
+                self._sessions_missed = 0
+                own_deadline = self._clock() + LEASE
+                if self._renew(partition, [member], deadline, own_deadline):
+                    self._send(member, record, own_deadline, mailer)
             except NoSession as error:
-                self._put_off(members[position:], opened[position:], batch.deadline, str(error))
-                return
+                self._put_off([member], own_deadline, str(error))
+                self._put_off(members[position + 1 :], deadline, str(error))
+                self._sessions_missed += 1
+                return False
+        return bool(members)
+
+    def _renew(self, partition: str, members: Sequence[str], deadline: datetime, until: datetime) -> list[str]:
+        """Those of ``members`` that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
+        return self._client.run(outbox.renew(self._kind.outbox(partition), members, deadline=deadline, until=until))
 
     def _send(self, member: str, opened: Opened, deadline: datetime, mailer: Mailer) -> None:
         about = self._kind.describe(member)
@@ -120,14 +137,18 @@ class Delivery(Generic[Opened]):
             self._client.run(self._kind.failed(member, error=str(drop), attempts=0, deadline=deadline))
             log.info("mail_dropped", reason=str(drop), **about)
         except Refused as refusal:
-            self._client.run(self._kind.failed(member, error=str(refusal), attempts=1, deadline=deadline))
-            log.warning("mail_refused", reason=str(refusal), **about)
+            error = str(refusal)[:LONGEST_REASON]
+            self._client.run(self._kind.failed(member, error=error, attempts=1, deadline=deadline))
+            log.warning("mail_refused", reason=loggable(error), **about)
         except NoSession:
             raise
         except Deferred as delay:
-            at = self._clock() + backoff(self._kind.attempts(opened), LONGEST_WAIT_FOR_RECIPIENT)
-            self._client.run(self._kind.retry(member, error=str(delay), at=at, deadline=deadline))
-            log.info("mail_deferred", reason=str(delay), until=at.isoformat(timespec="seconds"), **about)
+            error, at = (
+                str(delay)[:LONGEST_REASON],
+                self._clock() + backoff(self._kind.attempts(opened), LONGEST_WAIT_FOR_RECIPIENT),
+            )
+            self._client.run(self._kind.retry(member, error=error, attempts=1, at=at, deadline=deadline))
+            log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **about)
         else:
             self._unmarked.append(self._kind.sent(member, now=self._clock(), deadline=deadline))
             self._mark_sent()
@@ -146,53 +167,21 @@ class Delivery(Generic[Opened]):
             self._client.run(self._unmarked[0])
             self._unmarked.pop(0)
 
-    def _put_off(self, members: Sequence[str], opened: Sequence[Opened | None], deadline: datetime, error: str) -> None:
-        """Nothing of the rest can be sent now."""
-        now = self._clock()
-        self._client.run_all(
-            [
-                self._kind.retry(
-                    member,
-                    error=error,
-                    at=now + backoff(self._kind.attempts(record), LONGEST_WAIT_FOR_SESSION),
-                    deadline=deadline,
-                )
-                for member, record in zip(members, opened, strict=True)
-                if record is not None
-            ]
-        )
-        log.warning("mail_server_away", reason=error, waiting=len(members))
-
-
-class _Lease:
-    """A batch's lease, renewed while its mails are being sent."""
-
-    def __init__(
-        self, outbox_key: str, members: Sequence[str], deadline: datetime, client: Client, clock: Callable[[], datetime]
-    ) -> None:
-        self.deadline = deadline
-        self._outbox = outbox_key
-        self._held = set(members)
-        self._client = client
-        self._clock = clock
-
-    def holds(self, member: str, rest: Sequence[str]) -> bool:
-        """Whether ``member`` may be sent now. Where the lease runs low it is renewed for all the ``rest``."""
-        now = self._clock()
-        if self.deadline - now < RENEW_BELOW:
-            until = now + LEASE
-            held = [other for other in rest if other in self._held]
-            renewal = outbox.renew(self._outbox, held, deadline=self.deadline, until=until)
-            self._held = {*self._client.run(renewal)}
-            self.deadline = until
-        return member in self._held
-
-    def release(self, rest: Sequence[str]) -> Call[Any]:
-        """Gives back what is not begun: it is due at once, for whoever comes next."""
-        held = [member for member in rest if member in self._held]
-        return outbox.renew(self._outbox, held, deadline=self.deadline, until=self._clock())
+    def _put_off(self, members: Sequence[str], deadline: datetime, error: str) -> None:
+        """Nothing can be sent now. That is no try of any mail's, so it counts for none."""
+        at = self._clock() + backoff(self._sessions_missed, LONGEST_WAIT_FOR_SESSION)
+        error = error[:LONGEST_REASON]
+        self._client.run_all([self._kind.retry(member, error=error, attempts=0, at=at, deadline=deadline) for member in members])
+        if members:
+            log.warning("mail_server_away", reason=loggable(error), waiting=len(members))
 
 
 def backoff(attempts: int, longest: timedelta) -> timedelta:
     """5 s, 15 s, 45 s, …: how long to wait after ``attempts`` earlier tries."""
     return min(timedelta(seconds=5 * int(3 ** min(attempts, 10))), longest)
+
+
+def loggable(reason: str) -> str:
+    """A server's codes (RFC 5321, RFC 3463) without its words, which name the recipient; or what broke."""
+    codes = re.match(r"[0-9]{3}([ -][0-9]\.[0-9]{1,3}\.[0-9]{1,3})?", reason)
+    return codes[0] if codes else reason.partition(":")[0][:80]

@@ -18,6 +18,8 @@ from tasks.render import link_message, otp_message
 class LinkMail:
     """Links, each mailed once to its recipient."""
 
+    process = "worker-links"
+
     def __init__(self, public_url: str, sender: str) -> None:
         self._public_url = public_url
         self._sender = sender
@@ -50,12 +52,14 @@ class LinkMail:
     def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
         return outbox.mark_failed(member, error=error, attempts=attempts, deadline=deadline)
 
-    def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]:
-        return outbox.retry_later(member, error=error, at=at, deadline=deadline)
+    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:
+        return outbox.retry_later(member, error=error, attempts=attempts, at=at, deadline=deadline)
 
 
 class OtpMail:
     """One-time passwords. The code is made here, a moment before it is sent, and kept nowhere."""
+
+    process = "worker-otps"
 
     def __init__(self, key: bytes, sender: str) -> None:
         self._key = key
@@ -88,5 +92,5 @@ class OtpMail:
     def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
-    def retry(self, member: str, *, error: str, at: datetime, deadline: datetime) -> Call[bool]:
-        return otps.settle(member, deadline=deadline, retry_at=at)
+    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=at, attempts=attempts)

@@ -18,6 +18,8 @@ SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
 SESSION_TIMEOUT = 10.0
 """Seconds that opening a session may take."""
+NOT_LET_IN = {530, 534, 535, 538}
+"""Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
 """What ends a session; a UnicodeError comes from a host name or a password that cannot be put on the wire."""
 
@@ -169,6 +171,8 @@ class SmtpMailer:
         reason = f"{code} {text.decode(errors='replace')}"
         if code == 421:
             raise smtplib.SMTPServerDisconnected(reason)
+        if code in NOT_LET_IN:
+            raise NoSession(reason)
         raise Refused(reason) if 500 <= code <= 599 else Deferred(reason)
 
     def _reset(self, smtp: smtplib.SMTP) -> None:
@@ -191,16 +195,19 @@ class FileMailer:
         self._directory = directory
 
     def __enter__(self) -> Self:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def connect(self) -> None:
-        pass
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
 
     def send(self, message: EmailMessage) -> None:
+        self.connect()
         name = f"{time.time_ns()}-{message['Message-ID'].strip('<>').partition('@')[0]}"
         partial = self._directory / f".{name}.partial"
         try:

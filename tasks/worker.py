@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from rq import SimpleWorker
+from rq.exceptions import StopRequested
 
 from config.settings import load
 from service import logs
@@ -55,6 +56,11 @@ class DoorbellWorker(SimpleWorker):
         self._runtime.stopping.set()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
+    def _install_signal_handlers(self) -> None:
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        if self._runtime.stopping.is_set():  # asked a moment before, when nobody here was listening
+            raise StopRequested
+
     def subscribe(self) -> None:
         """Takes no commands over Pub/Sub: its thread would outlive an outage that this worker does not."""
 
@@ -80,6 +86,8 @@ def work(bell: Bell, environ: Mapping[str, str]) -> None:
         _stop_between_workers(runtime)
         try:
             DoorbellWorker(bell, runtime).work(logging_level="WARNING")
+        except StopRequested:
+            return
         except (RedisError, OSError) as error:
             log.warning("queue_away", worker=bell.value, error=type(error).__name__)
         runtime.stopping.wait(1.0)

@@ -14,7 +14,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
 from service.api.problems import BodyInvalid, MalformedBody, UnsupportedMediaType
-from service.api.schemas import ENCODER, decode_hook
+from service.api.schemas import ENCODER, CreateLink, decode_hook
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class JsonResponse(Response[T]):
 
 @cache
 def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal)
+    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal if model is CreateLink else None)
 
 
 def _decimal(text: str) -> Decimal:

@@ -1,10 +1,13 @@
 """Whose address a request comes from, as far as it can be believed."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from service.api.context import Connection, context_of
 
+_PORTED = re.compile(r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+"""Some proxies add the port: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``."""
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -38,7 +41,8 @@ def _network(address: str) -> str:
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        parsed = ipaddress.ip_address(address)
+        ported = _PORTED.fullmatch(address)
+        parsed = ipaddress.ip_address(ported[1].strip("[]") if ported else address)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -31,6 +31,7 @@ class Context(msgspec.Struct, kw_only=True):
     link_ttl: timedelta
     retention: timedelta
     public_url: str
+    checkout_url: str | None
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 

@@ -4,9 +4,9 @@ from litestar.handlers.base import BaseRouteHandler
 
 from service.api.context import Connection, context_of
 from service.domain.email import canonical
-from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired
+from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
 from service.domain.link import Link
-from service.domain.tokens import Admin, Role, verify_admin
+from service.domain.tokens import Admin, Role, is_customer_token, verify_admin
 
 
 async def require_admin(connection: Connection, _: BaseRouteHandler) -> None:
@@ -44,6 +44,8 @@ async def require_access(connection: Connection, link: Link) -> None:
     try:
         allowed = context.customer_tokens.email(token, now=context.clock()) == canonical(link.email)
     except TokenInvalid:
+        if is_customer_token(token):
+            raise
         allowed = (await _admin_of(connection, token)).may_act_for(link.org_id)
     if not allowed:
         raise Forbidden("the link was sent to somebody else")
@@ -53,7 +55,7 @@ async def has_access(connection: Connection, link: Link) -> bool:
     """Whether ``require_access`` would let pass."""
     try:
         await require_access(connection, link)
-    except (OtpRequired, TokenInvalid, Forbidden):
+    except (OtpRequired, TokenInvalid, Forbidden, Unavailable):
         return False
     return True
 

@@ -27,11 +27,11 @@ async def healthz() -> Health:
 async def readyz(request: Request[None, None, State]) -> Readiness:
     """Redis answers (503 if not); whether workers and scheduler are alive; how many mails wait, and how long the oldest has."""
     state = request.app.state
-    seen, readiness = state.get("readiness", (float("-inf"), None))
-    if time.monotonic() - seen > FRESH_FOR:
-        readiness = await _look(context_of(request))
-        state["readiness"] = (time.monotonic(), readiness)
-    return readiness  # type: ignore[no-any-return]
+    look = state.get("look")
+    if look is None or time.monotonic() - state["looked_at"] > FRESH_FOR:
+        look = state["look"] = asyncio.create_task(_look(context_of(request)))
+        state["looked_at"] = time.monotonic()
+    return await asyncio.shield(look)
 
 
 async def _look(context: Context) -> Readiness:

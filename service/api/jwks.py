@@ -13,7 +13,9 @@ from service.domain.tokens import VerificationKey, verification_key
 log = structlog.get_logger(__name__)
 
 FRESH_FOR = 300.0
-"""Seconds for which a key set is taken for current."""
+"""Seconds for which a key set is taken for current; after that it is fetched again, while nobody waits."""
+BELIEVED_FOR = 3600.0
+"""Seconds after which keys that could not be fetched again are not believed any more."""
 FETCH_EVERY = 10.0
 """Seconds between two fetches at least, however many unknown keys tokens name."""
 
@@ -26,6 +28,7 @@ class KeySet:
         self._keys: dict[str | None, VerificationKey] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._failed = False
+        self._refreshing: asyncio.Task[None] | None = None
         self._fetching = asyncio.Lock()
 
     async def find(self, token: str) -> VerificationKey:
@@ -36,8 +39,13 @@ class KeySet:
             Unavailable: the set cannot be had.
         """
         kid = _kid(token)
-        if time.monotonic() - self._fetched_at > FRESH_FOR or kid not in self._keys:
+        age = time.monotonic() - self._fetched_at
+        if kid not in self._keys or age > BELIEVED_FOR:
             await self._refresh()
+        elif age > FRESH_FOR and not self._fetching.locked():
+            self._refreshing = asyncio.create_task(self._refresh())
+        if time.monotonic() - self._fetched_at > BELIEVED_FOR:
+            self._keys = {}
         if kid not in self._keys:
             if self._failed:
                 raise Unavailable("the identity provider's keys cannot be had")

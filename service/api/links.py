@@ -1,6 +1,5 @@
 """Payment links over HTTP: create, read, verify, revoke, list."""
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
-from litestar.response import Stream
+from litestar.response import Redirect, Stream
 
 from service.api.bodies import JsonResponse, StrictJson
 from service.api.context import Context, context_of
@@ -45,6 +44,8 @@ PublicRequest = Request[None, None, State]
 
 BATCH = 500
 """Links that are read at once where there may be many."""
+REVOKED_AT_ONCE = 100
+"""Links that are revoked at once, so that other requests' commands get their turn."""
 NDJSON = "application/x-ndjson"
 LIST_PARAMETERS = {"limit", "cursor", "status"}
 PRINTABLE_KEY = "^[!-~]{1,255}$"
@@ -95,7 +96,7 @@ async def create_link(
 
 
 @get(
-    ["/payment-links/{link_id:str}", "/pay/{link_id:str}"],
+    "/payment-links/{link_id:str}",
     responses=responses(400, 401, 403, 404),
     security=[{}, {"customer": []}, {"admin": []}],
 )
@@ -106,6 +107,21 @@ async def get_link(request: PublicRequest, link_id: FromPath[str]) -> LinkBody:
     if link.otp_required:
         await require_access(request, link)
     return link_body(link, now=context.clock(), public_url=context.public_url)
+
+
+@get(
+    "/pay/{link_id:str}",
+    responses=responses(400, 401, 403, 404),
+    security=[{}, {"customer": []}, {"admin": []}],
+)
+async def pay(request: PublicRequest, link_id: FromPath[str]) -> Response[LinkBody]:
+    """Where a link's ``url`` leads. A browser goes on to the checkout, if there is one; all else gets the link."""
+    context = context_of(request)
+    body = await get_link.fn(request, link_id)
+    wants_page = request.accept.best_match(["application/json", "text/html"]) == "text/html"
+    if context.checkout_url and wants_page and body.status is Status.ACTIVE:
+        return Redirect(context.checkout_url.replace("{link_id}", body.id), status_code=303)
+    return JsonResponse(body)
 
 
 @post(
@@ -250,20 +266,26 @@ async def _revoke(context: Context, found: list[Link]) -> list[str]:
 async def _revoke_recipient(context: Context, admin: Admin, recipient: str) -> list[str]:
     """Revokes what the admin may of the recipient's active links: they lie in every partition, an organization's in one."""
     partitions = keys.PARTITIONS if admin.role is Role.INTERNAL_ADMIN else [domain.partition_of(admin.org_id or "")]
-    revoked = await asyncio.gather(*(_revoke_in(context, partition, admin, recipient) for partition in partitions))
-    return [link_id for ids in revoked for link_id in ids]
+    now = context.clock()
+    some = await context.lane.run_all([links.active_ids(part, recipient, now=now, offset=0, limit=1) for part in partitions])
+    revoked: list[str] = []
+    for partition, found in zip(partitions, some, strict=True):
+        if found:
+            revoked += await _revoke_in(context, partition, admin, recipient)
+    return revoked
 
 
 async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: str) -> list[str]:
     revoked: list[str] = []
     passed_over = 0
     while True:
-        ids = await context.lane.run(links.active_ids(partition, recipient, now=context.clock(), offset=passed_over, limit=BATCH))
+        ids = await context.lane.run(
+            links.active_ids(partition, recipient, now=context.clock(), offset=passed_over, limit=REVOKED_AT_ONCE)
+        )
         if not ids:
             return revoked
         found = await context.lane.run(links.get_many(ids))
-        theirs = [link for link in found if link is not None and admin.may_act_for(link.org_id)]
-        newly = await _revoke(context, theirs)
+        newly = await _revoke(context, [link for link in found if link is not None and admin.may_act_for(link.org_id)])
         revoked += newly
         passed_over += len(ids) - len(newly)
 
@@ -275,7 +297,9 @@ async def _page(
         links.page(org_id, now=context.clock(), retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
     found = await context.lane.run(links.get_many(page.ids)) if page.ids else []
-    return page, sorted((link for link in found if link is not None), key=lambda link: link.created_at, reverse=True)
+    return page, sorted(
+        (link for link in found if link is not None and link.org_id == org_id), key=lambda link: link.created_at, reverse=True
+    )
 
 
 async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:
@@ -288,4 +312,4 @@ async def _stream(context: Context, org_id: str, cursor: str | None, status: Sta
         cursor = page.next_cursor
 
 
-HANDLERS: list[Any] = [create_link, get_link, verify_link, revoke_link, revoke_recipient, list_links]
+HANDLERS: list[Any] = [create_link, get_link, pay, verify_link, revoke_link, revoke_recipient, list_links]

@@ -24,7 +24,10 @@ QUIET = {"/healthz", "/readyz"}
 async def observe(app: Callable[[Any, Any, Send], Awaitable[None]], scope: Any, receive: Any, send: Send) -> None:
     """Serves one request of ``app``. Logs hold the beginning of a link's id only, for whoever has all of it can open the link."""
     request_id = _request_id(scope["headers"])
-    started, status = time.perf_counter(), 0
+    started, status, outcome = time.perf_counter(), 0, {"aborted": True}
+    method = scope["method"]
+    if method == "HEAD":  # as GET, without the content (RFC 9110, 9.3.2)
+        scope["method"] = "GET"
 
     async def send_observed(message: Any) -> None:
         nonlocal status
@@ -32,15 +35,18 @@ async def observe(app: Callable[[Any, Any, Send], Awaitable[None]], scope: Any, 
             status = message["status"]
             headers = [*message["headers"], (b"x-request-id", request_id.encode()), *HEADERS]
             message["headers"] = headers if any(name == b"cache-control" for name, _ in headers) else [*headers, PRIVATE]
+        elif method == "HEAD":
+            message["body"] = b""
         await send(message)
 
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             await app(scope, receive, send_observed)
+            outcome = {}
         finally:
             if scope["path"] not in QUIET or status >= 400:
                 milliseconds = round((time.perf_counter() - started) * 1000, 1)
-                log.info("request", method=scope["method"], **_route(scope), status=status, ms=milliseconds)
+                log.info("request", method=method, **_route(scope), status=status, ms=milliseconds, **outcome)
 
 
 def _route(scope: Any) -> dict[str, str]:

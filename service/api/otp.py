@@ -42,7 +42,8 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
     context = context_of(request)
     policy, email = context.otp_policy, canonical(parse_email(data.email))
-    await _count_client(context, client_of(request), SENDS, policy.client_sends_per_hour)
+    client = client_of(request)
+    await _count_client(context, client, SENDS, policy.client_sends_per_hour)
     refusal = await context.lane.run(
         otps.create(
             email,
@@ -55,6 +56,7 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
         )
     )
     if refusal is not None:
+        await context.lane.run(otps.uncount_client(client, SENDS))
         raise LimitReached(TOO_MANY[refusal.limit or otps.Limit.DAY], refusal.retry_after)
     context.doorbell.ring(Bell.OTPS, [partition_of(email)])
     return OtpSent(int(policy.ttl.total_seconds()), int(policy.resend_after.total_seconds()))

@@ -69,6 +69,8 @@ def describe(handlers: Sequence[Any], version: str) -> dict[str, Any]:
         body = operation.get("requestBody")
         if body and {"type": "null"} in body["content"]["application/json"]["schema"].get("oneOf", []):
             body["required"] = False
+            content = body["content"]["application/json"]
+            content["schema"] = next(option for option in content["schema"]["oneOf"] if option != {"type": "null"})
     listed = description["paths"]["/orgs/{org_id}/payment-links"]["get"]["responses"]["200"]
     listed["content"]["application/x-ndjson"] = {"schema": {"type": "string", "description": "A LinkBody a line."}}
     return description

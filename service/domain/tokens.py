@@ -113,6 +113,14 @@ class CustomerTokens:
         return str(claims["sub"])
 
 
+def is_customer_token(token: str) -> bool:
+    """Whether ``token`` says that it is a customer's; it may lie."""
+    try:
+        return jwt.get_unverified_header(token).get("typ") == CUSTOMER_HEADER_TYPE
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return False
+
+
 def verify_admin(token: str, key: VerificationKey, *, now: datetime, issuer: str | None = None) -> Admin:
     """Who holds an admin token that ``key`` must have signed, and ``issuer`` made where it is given.
 

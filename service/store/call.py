@@ -20,7 +20,7 @@ class Script(NamedTuple):
 
 
 class Call(NamedTuple, Generic[T]):
-    """One command, and how its reply is read. Every command may be carried out twice."""
+    """One command, and how its reply is read. Done twice, counters count twice, and all else is the same."""
 
     command: tuple[Argument, ...]
     decode: Callable[[Any], T]

@@ -1,4 +1,7 @@
-"""Every key the service has in Redis. What changes together carries the same hash tag, and so lies in one slot."""
+"""Every key the service has in Redis. What changes together carries the same hash tag, and so lies in one slot.
+
+The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
+"""
 
 from service.domain.link import partition_of
 
@@ -25,12 +28,12 @@ def org(org_id: str) -> str:
 
 def active(org_id: str) -> str:
     """zset: its links that were not revoked, by ``expires_at``."""
-    return f"{org(org_id)}:active"
+    return f"pl:{{{partition_of(org_id)}}}:active:{org_id}"
 
 
 def revoked(org_id: str) -> str:
     """zset: its revoked links, by ``revoked_at``."""
-    return f"{org(org_id)}:revoked"
+    return f"pl:{{{partition_of(org_id)}}}:revoked:{org_id}"
 
 
 def email(partition: str, address: str) -> str:

@@ -112,7 +112,7 @@ def open_codes(partition: str, emails: Sequence[str]) -> Call[list[Otp | None]]:
     )
 
 
-def settle(email: str, *, deadline: datetime, retry_at: datetime | None) -> Call[bool]:
+def settle(email: str, *, deadline: datetime, retry_at: datetime | None, attempts: int = 1) -> Call[bool]:
     """The code's mail is out or given up (``retry_at`` None), or is tried again. False: another holds its lease by now."""
     return run_script(
         bool,
@@ -121,6 +121,7 @@ def settle(email: str, *, deadline: datetime, retry_at: datetime | None) -> Call
         email,
         to_ms(deadline),
         "" if retry_at is None else to_ms(retry_at),
+        attempts,
     )
 
 

@@ -64,9 +64,9 @@ def mark_failed(link_id: str, *, error: str, attempts: int, deadline: datetime |
     return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "", deadline)
 
 
-def retry_later(link_id: str, *, error: str, at: datetime, deadline: datetime | None = None) -> Call[bool]:
-    """A try failed; there is another at ``at``, unless the lease until ``deadline`` was lost."""
-    return _settle(link_id, DeliveryState.QUEUED, 1, "", error, to_ms(at), deadline)
+def retry_later(link_id: str, *, error: str, at: datetime, attempts: int = 1, deadline: datetime | None = None) -> Call[bool]:
+    """After ``attempts`` more tries (0 or 1) there is another at ``at``, unless the lease until ``deadline`` was lost."""
+    return _settle(link_id, DeliveryState.QUEUED, attempts, "", error, to_ms(at), deadline)
 
 
 def due(partition: str, *, now: datetime) -> Call[Due]:

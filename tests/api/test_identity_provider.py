@@ -27,6 +27,7 @@ from tests.api.signing import (
     signed,
 )
 from tests.conftest import SECRET
+from tests.support.servers import wait_until
 
 MakeApi = Callable[..., Api]
 
@@ -233,6 +234,8 @@ def test_a_key_that_left_the_set_is_not_believed_after_a_while(
     key_server.keys = []
     key_server.add("RS256", "two")
     seconds.now += 301
+    assert_believed(api, token)  # which has the set fetched again, while nobody waits
+    wait_until(lambda: api.list(token).status_code == 401, "the key not to be believed any more")
     assert_not_believed(api, token)
 
 

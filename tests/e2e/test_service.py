@@ -143,8 +143,10 @@ def test_nothing_secret_is_logged(service: Service, admin: httpx.Client, public:
     codes = [code_in(mail) for mail in mails.mailbox.to("quiet@example.com") if mail["Subject"] == "Your payment code"]
     logs = service.logs()
     assert "mail_sent" in logs
-    for secret in [link["id"], token, "quiet@example.com", *codes]:
+    for secret in [link["id"], token, "quiet@example.com"]:
         assert secret not in logs
+    for code in codes:
+        assert re.search(rf"(?<![0-9.]){code}(?![0-9])", logs) is None
 
 
 def together(count: int, call: Callable[[], T]) -> list[T]:

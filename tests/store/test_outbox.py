@@ -118,9 +118,14 @@ class TestClaim:
         scheduled = [link.id for link in put_all(client, [make_link(clock.now, scheduled_at=clock.now) for _ in range(3)])]
         lapsed = [link.id for link in put_all(client, [make_link(clock.now) for _ in range(2)])]
         claimed = claim(client, clock.now, limit=limit)
-        assert set(claimed[:3]) <= set(scheduled)
-        assert set(claimed[3:]) <= set(lapsed)
+        assert set(claimed) <= {*scheduled, *lapsed}
         assert len(claimed) == min(limit, 5)
+
+    def test_neither_scheduled_nor_lapsed_ones_keep_the_others_waiting(self, client: Client, clock: Clock) -> None:
+        put_all(client, [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)])
+        owed = {key: set(client._redis.zrange(key(PARTITION), 0, -1)) for key in (keys.scheduled, keys.outbox)}  # noqa: SLF001
+        claimed = set(claim(client, clock.now, limit=4))
+        assert [len(claimed & members) for members in owed.values()] == [2, 2]
 
     def test_what_one_claim_leaves_is_left_for_the_next(self, client: Client, clock: Clock) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(5)])
@@ -397,7 +402,7 @@ class TestDue:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
         client.run(outbox.claim_codes(partition, now=clock.now, deadline=clock.now + LEASE, limit=1))
-        expected = outbox.Due(links=False, codes=is_due, unsent=0, oldest=None)
+        expected = outbox.Due(links=False, codes=is_due, unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
 
     def test_it_changes_nothing(self, client: Client, clock: Clock) -> None:

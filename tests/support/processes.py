@@ -100,6 +100,7 @@ class Service:
             "PORT": str(self.port),
             "DATA_DIR": str(directory),
             "LOG_FORMAT": "json",
+            "OTP_CLIENT_FAILURES_PER_HOUR": "10000",
             **({"SMTP_URL": smtp_url, "MAIL_FROM": "Acme Pay <pay@acme.example>"} if smtp_url else {}),
             **settings,
         }

@@ -111,7 +111,7 @@ class TestLinkMail:
             "Reference: Invoice 17",
             "https://pay.example/pay/pl_",
             "The link is good until 4 March 2026, 12:00 UTC.",
-            "When you open it, a code is sent to this e-mail address.",
+            "It opens with a code that is sent to this e-mail address.",
             "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
         ],
         ids=["who", "amount", "reference", "link", "until when", "code", "what else"],

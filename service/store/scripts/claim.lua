@@ -1,20 +1,24 @@
--- Takes due mails under a lease: scheduled ones first, then those whose moment in the outbox has come.
+-- Takes due mails under a lease: scheduled ones first, then those whose moment in the outbox has come, which half of the limit is
+-- kept for.
 -- KEYS 1 outbox  2 scheduled (links only)
 -- ARGV 1 now  2 lease deadline  3 limit  4 outbox until ('' for none of it)  5 scheduled from  6 scheduled before
 -- Returns the claimed members.
-local claimed = {}
+local limit = tonumber(ARGV[3])
+local lapsed, scheduled = {}, {}
+if ARGV[4] ~= '' then lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4], 'LIMIT', 0, limit) end
 if KEYS[2] then
-  claimed = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[5], '(' .. ARGV[6], 'LIMIT', 0, ARGV[3])
+  scheduled = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[5], '(' .. ARGV[6], 'LIMIT', 0, limit)
 end
-local keep_until
+local of_scheduled = math.min(#scheduled, math.max(math.ceil(limit / 2), limit - #lapsed))
+local claimed = {unpack(scheduled, 1, of_scheduled)}
 if #claimed > 0 then
-  keep_until = tonumber(ARGV[1]) + redis.call('PTTL', KEYS[2])
+  local keep_until = tonumber(ARGV[1]) + redis.call('PTTL', KEYS[2])
   redis.call('ZREM', KEYS[2], unpack(claimed))
+  for _, member in ipairs(claimed) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
+  keep(KEYS[1], keep_until)
 end
-if ARGV[4] ~= '' and #claimed < tonumber(ARGV[3]) then
-  local lapsed = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[4], 'LIMIT', 0, tonumber(ARGV[3]) - #claimed)
-  for _, member in ipairs(lapsed) do claimed[#claimed + 1] = member end
+for i = 1, math.min(#lapsed, limit - #claimed) do
+  redis.call('ZADD', KEYS[1], ARGV[2], lapsed[i])
+  claimed[#claimed + 1] = lapsed[i]
 end
-for _, member in ipairs(claimed) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
-if keep_until then keep(KEYS[1], keep_until) end
 return claimed

@@ -9,7 +9,8 @@ end
 
 -- Lets `key` live as long as `other`: without its entries, nobody would know to drop theirs from the other.
 local function keep_as_long(key, other)
-  keep(key, redis.call('PEXPIRETIME', other))
+  local at = redis.call('PEXPIRETIME', other)
+  if at > 0 then keep(key, at) end
 end
 
 -- Counts one more under `key`, in a window of `window` ms that begins with the first.
