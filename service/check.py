@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
@@ -131,14 +132,7 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     if smtp is None:
         yield Finding(Verdict.WARNING, "mail", f"SMTP_URL is not set: mails become files in {settings.data_dir / 'outbox'}")
         return
-    mailer = SmtpMailer(
-        smtp.host,
-        smtp.port,
-        implicit_tls=smtp.implicit_tls,
-        require_tls=smtp.require_tls,
-        user=smtp.user,
-        password=smtp.password,
-    )
+    mailer = SmtpMailer(**msgspec.structs.asdict(smtp))
     try:
         secured = mailer.greet()
     except Deferred as error:

@@ -53,11 +53,4 @@ def _mailer(settings: Settings) -> Callable[[], Mailer]:
     smtp = settings.smtp
     if smtp is None:
         return lambda: FileMailer(settings.data_dir / "outbox")
-    return lambda: SmtpMailer(
-        smtp.host,
-        smtp.port,
-        implicit_tls=smtp.implicit_tls,
-        require_tls=smtp.require_tls,
-        user=smtp.user,
-        password=smtp.password,
-    )
+    return lambda: SmtpMailer(**msgspec.structs.asdict(smtp))

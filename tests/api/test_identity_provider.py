@@ -235,7 +235,7 @@ def test_a_key_that_left_the_set_is_not_believed_after_a_while(
     key_server.add("RS256", "two")
     seconds.now += 301
     assert_believed(api, token)  # which has the set fetched again, while nobody waits
-    wait_until(lambda: api.list(token).status_code == 401, "the key not to be believed any more")
+    wait_until(lambda: api.list(bearer(token)).status_code == 401, "the key not to be believed any more")
     assert_not_believed(api, token)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.domain.errors import Invalid
-from service.domain.link import Link, Status, to_millisecond
+from service.domain.link import Link, Status, partition_of, to_millisecond
 from service.store import keys, links, outbox
 from service.store.call import to_ms
 from service.store.client import Client
@@ -343,6 +343,18 @@ class TestPage:
     def test_another_organizations_links_are_not_in_it(self, client: Client, clock: Clock) -> None:
         put(client, make_link(clock.now, org_id="globex"))
         assert page(client, clock.now).total == 0
+
+    @pytest.mark.parametrize("kind", ["active", "revoked"])
+    def test_an_organization_is_not_taken_for_anothers_index(self, client: Client, clock: Clock, kind: str) -> None:
+        """Its id may hold colons, and both may be in one partition."""
+        pairs = ((f"org{number}", f"org{number}:{kind}") for number in range(10_000))
+        pair = next(pair for pair in pairs if len(set(map(partition_of, pair))) == 1)
+        made = [put(client, make_link(clock.now, org_id=org_id)) for org_id in pair]
+        for link in made:
+            revoke(client, put(client, make_link(clock.now, org_id=link.org_id)), clock.now)
+        for link in made:
+            found = page(client, clock.now, org_id=link.org_id, status=Status.ACTIVE)
+            assert (found.total, found.ids) == (2, [link.id])
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
     def test_pages_hold_every_link_once(self, client: Client, clock: Clock, limit: int) -> None:

@@ -425,6 +425,10 @@ class TestSettle:
         settle(client, clock.now + MINUTE, retry_at=clock.now + HOUR)
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 2)
 
+    def test_what_is_put_off_untried_counts_no_try(self, client: Client, clock: Clock, deadline: datetime) -> None:
+        client.run(otps.settle(EMAIL, deadline=deadline, retry_at=clock.now + MINUTE, attempts=0))
+        assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
+
     @pytest.mark.parametrize("retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")])
     def test_a_lease_that_another_took_over_settles_nothing(
         self, client: Client, clock: Clock, deadline: datetime, retry: timedelta | None

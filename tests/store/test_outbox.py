@@ -352,6 +352,22 @@ class TestSettle:
         assert client.run(settle(link, clock.now)) is False
         assert snapshot(client) == before
 
+    @pytest.mark.parametrize("verdict", ["failed", "put off"])
+    def test_a_lease_that_another_took_over_settles_nothing(self, client: Client, clock: Clock, link: Link, verdict: str) -> None:
+        lost = clock.now + LEASE
+        claim(client, lost)
+        before = snapshot(client)
+        settles = {
+            "failed": outbox.mark_failed(link.id, error="550 no such user", attempts=1, deadline=lost),
+            "put off": outbox.retry_later(link.id, error="421 try later", at=lost + HOUR, deadline=lost),
+        }
+        assert client.run(settles[verdict]) is False
+        assert snapshot(client) == before
+
+    def test_what_is_put_off_untried_counts_no_try(self, client: Client, clock: Clock, link: Link) -> None:
+        client.run(outbox.retry_later(link.id, error="the server is away", at=clock.now + HOUR, attempts=0))
+        assert read(client, link.id).delivery == Delivery(DeliveryState.QUEUED, 0, None, "the server is away")
+
     @pytest.mark.parametrize("settle", SETTLES)
     def test_a_link_that_is_gone_owes_nothing_and_does_not_come_back(
         self, client: Client, clock: Clock, link: Link, settle: Settle
