@@ -285,9 +285,9 @@ async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: 
         if not ids:
             return revoked
         found = await context.lane.run(links.get_many(ids))
-        newly = await _revoke(context, [link for link in found if link is not None and admin.may_act_for(link.org_id)])
-        revoked += newly
-        passed_over += len(ids) - len(newly)
+        theirs = [link for link in found if link is not None and admin.may_act_for(link.org_id)]
+        revoked += await _revoke(context, theirs)
+        passed_over += len(ids) - len(theirs)
 
 
 async def _page(

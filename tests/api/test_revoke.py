@@ -211,3 +211,11 @@ def test_of_twenty_revocations_at_once_one_revokes(make_api: Callable[..., Api])
     calls = [lambda api=processes[number % 2]: api.revoke(link["id"]) for number in range(10)]
     calls += [lambda api=processes[number % 2]: api.revoke(email=JANE) for number in range(10)]
     assert sum(response.json()["revoked"] for response in all_at_once(*calls)) == 1
+
+
+def test_requests_that_revoke_a_recipient_at_once_leave_none_active(api: Api) -> None:
+    for _ in range(350):
+        api.create(notify=False)
+    answers = all_at_once(*[lambda: api.revoke(email=JANE)] * 3)
+    assert sum(answer.json()["revoked"] for answer in answers) == 350
+    assert api.list(limit=1).json()["counts"] == {"active": 0, "expired": 0, "revoked": 350}

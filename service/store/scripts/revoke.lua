@@ -3,7 +3,10 @@
 -- ARGV 1 id  2 now  3 gone_at
 -- Returns 1, or 0 where the link had ended before.
 local record = redis.call('HMGET', KEYS[1], 'expires_at', 'revoked_at', 'delivery_state')
-if not record[1] or record[2] or tonumber(record[1]) <= tonumber(ARGV[2]) then return 0 end
+if not record[1] or record[2] or tonumber(record[1]) <= tonumber(ARGV[2]) then
+  if record[2] then redis.call('ZREM', KEYS[4], ARGV[1]) end
+  return 0
+end
 redis.call('HSET', KEYS[1], 'revoked_at', ARGV[2])
 if record[3] == 'scheduled' or record[3] == 'queued' then
   redis.call('HSET', KEYS[1], 'delivery_state', 'none')
