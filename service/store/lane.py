@@ -121,6 +121,8 @@ class Lane:
                     await self._redis.script_load(script.source)
                 for index, reply in zip(again, await self._send([calls[index] for index in again]), strict=True):
                     replies[index] = reply
+        except RuntimeError as error:  # uvloop's, for writing to a connection that was reset a moment ago
+            return [ConnectionResetError(str(error))] * len(calls)
         except Exception as error:  # noqa: BLE001 - it is handed to the callers
             return [error] * len(calls)
         return replies

@@ -94,7 +94,11 @@ class Proxy:
     def _connect(self) -> socket.socket:
         if isinstance(self.target, Path):
             server = socket.socket(socket.AF_UNIX)
-            server.connect(str(self.target))
+            try:
+                server.connect(str(self.target))
+            except OSError:
+                server.close()
+                raise
             return server
         return socket.create_connection(self.target, timeout=5)
 
