@@ -7,7 +7,7 @@ import pytest
 
 from service.store import outbox
 from service.store.client import Client
-from tests.api.helpers import Api, stamp
+from tests.api.helpers import Api, all_at_once, stamp
 
 PROCESSES = ["worker-links", "worker-otps", "scheduler"]
 
@@ -66,3 +66,12 @@ def test_a_mail_that_is_not_due_yet_is_not_unsent(api: Api) -> None:
 def test_a_revoked_links_mail_is_not_unsent(api: Api) -> None:
     api.revoke(api.create()["id"])
     assert api.client.get("/readyz").json()["unsent"] == 0
+
+
+def test_a_crowd_of_probes_looks_once(api: Api) -> None:
+    """One look asks every partition: a hundred would leave the store no time for anybody else."""
+    api.clock.advance(seconds=1)
+    before = api.redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+    answers = all_at_once(*[lambda: api.client.get("/readyz").status_code] * 30)
+    looked = api.redis.info("commandstats")["cmdstat_evalsha"]["calls"] - before
+    assert (set(answers), looked <= 2 * 256) == ({200}, True)

@@ -17,7 +17,7 @@ from service.domain.link import DeliveryState, Status, partition_of
 from service.store import keys
 from service.store.client import Client, connect
 from tasks import delivery
-from tasks.delivery import LEASE, LONGEST_WAIT_FOR_RECIPIENT, LONGEST_WAIT_FOR_SESSION, backoff
+from tasks.delivery import LEASE, LONGEST_WAIT_FOR_RECIPIENT, LONGEST_WAIT_FOR_SESSION, backoff, loggable
 from tasks.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
 from tests.support.clock import Clock
 from tests.support.servers import Store, store, valkey_server
@@ -273,6 +273,21 @@ class TestServerAway:
             office.clock.now = lease
 
 
+@pytest.mark.parametrize(
+    ("reason", "logged"),
+    [
+        ("550 5.1.1 <jane@example.com>: no such mailbox", "550 5.1.1"),
+        ("451-4.7.1 jane@example.com is greylisted", "451-4.7.1"),
+        ("421 closing", "421"),
+        ("SMTPServerDisconnected: jane@example.com timed out", "SMTPServerDisconnected"),
+    ],
+    ids=["refused", "greylisted", "plain", "broken"],
+)
+def test_a_servers_words_are_not_logged(reason: str, logged: str) -> None:
+    """They name the recipient."""
+    assert loggable(reason) == logged
+
+
 class TestDropped:
     def test_a_link_revoked_before_its_turn_is_not_mailed(self, office: Office) -> None:
         made = office.add_links(2)
@@ -281,6 +296,14 @@ class TestDropped:
         office.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+1@example.com"]
         assert office.state(made[0]) is DeliveryState.NONE
+
+    def test_a_link_revoked_after_it_was_claimed_is_not_mailed(self, office: Office) -> None:
+        """Up to the moment at which its own turn comes."""
+        made = office.add_links(3)
+        mailer = ScriptedMailer(nth(1, lambda: office.revoke(made[2])))
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
+        assert office.state(made[2]) is DeliveryState.NONE
 
     def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(self, office: Office) -> None:
         link = office.add_link()
