@@ -53,4 +53,5 @@ def _mailer(settings: Settings) -> Callable[[], Mailer]:
     smtp = settings.smtp
     if smtp is None:
         return lambda: FileMailer(settings.data_dir / "outbox")
-    return lambda: SmtpMailer(**msgspec.structs.asdict(smtp))
+    mailer = SmtpMailer(**msgspec.structs.asdict(smtp))  # once: reading trusted certificates takes 25 ms
+    return lambda: mailer
