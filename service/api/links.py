@@ -32,7 +32,7 @@ from service.api.schemas import (
 )
 from service.domain import link as domain
 from service.domain.email import canonical, parse_email
-from service.domain.errors import IdempotencyConflict, Invalid, LinkNotFound, OtpNotVerified
+from service.domain.errors import IdempotencyConflict, Invalid, LinkNotFound, OtpNotVerified, Unavailable
 from service.domain.link import DeliveryState, Link, Status
 from service.domain.otp import derive_code, matches
 from service.domain.tokens import Admin, Role
@@ -88,7 +88,10 @@ async def create_link(
     if data.otp is not None:
         await _require_verified(context, link.recipient, data.otp)
     stored = await context.lane.run(links.create(link, now=link.created_at, retention=context.retention, request=digest))
-    if not stored and digest is not None and (earlier := await _made_before(context, link.id, digest)):
+    if not stored:
+        earlier = None if digest is None else await _made_before(context, link.id, digest)
+        if earlier is None:
+            raise Unavailable("the link could not be stored")
         return _created(context, earlier)
     if link.delivery.state is DeliveryState.QUEUED:
         context.doorbell.ring(Bell.LINKS, [keys.partition_of_link(link.id)])
