@@ -143,10 +143,8 @@ class Delivery(Generic[Opened]):
         except NoSession:
             raise
         except Deferred as delay:
-            error, at = (
-                str(delay)[:LONGEST_REASON],
-                self._clock() + backoff(self._kind.attempts(opened), LONGEST_WAIT_FOR_RECIPIENT),
-            )
+            error = str(delay)[:LONGEST_REASON]
+            at = self._clock() + backoff(self._kind.attempts(opened), LONGEST_WAIT_FOR_RECIPIENT)
             self._client.run(self._kind.retry(member, error=error, attempts=1, at=at, deadline=deadline))
             log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **about)
         else:

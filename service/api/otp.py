@@ -56,7 +56,7 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
         )
     )
     if refusal is not None:
-        await context.lane.run(otps.uncount_client(client, SENDS))
+        await _uncount_client(context, client, SENDS)
         raise LimitReached(TOO_MANY[refusal.limit or otps.Limit.DAY], refusal.retry_after)
     context.doorbell.ring(Bell.OTPS, [partition_of(email)])
     return OtpSent(int(policy.ttl.total_seconds()), int(policy.resend_after.total_seconds()))
@@ -83,8 +83,7 @@ async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> Custo
     right = matches(data.otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
     if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
         raise OtpInvalid
-    with suppress(Unavailable):  # the code is used up: whoever submitted it gets the token, whatever becomes of a counter
-        await context.lane.run(otps.uncount_client(client, FAILURES))
+    await _uncount_client(context, client, FAILURES)
     token = context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
     return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
 
@@ -93,6 +92,12 @@ async def _count_client(context: Context, client: str, limit: str, most: int) ->
     refusal = await context.lane.run(otps.count_client(client, limit, most=most))
     if refusal is not None:
         raise LimitReached("too many requests from this address in this hour", refusal.retry_after)
+
+
+async def _uncount_client(context: Context, client: str, limit: str) -> None:
+    """Takes a count back. The answer is known by then, a used-up code's above all: it is given whatever becomes of a counter."""
+    with suppress(Unavailable):
+        await context.lane.run(otps.uncount_client(client, limit))
 
 
 HANDLERS: list[Any] = [send_otp, submit_otp]

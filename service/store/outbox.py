@@ -7,7 +7,7 @@ import msgspec
 
 from service.domain.link import DeliveryState, Link
 from service.store import keys
-from service.store.call import Call, call, from_ms, run_script, to_ms
+from service.store.call import Call, call, from_ms, run_script, span_ms, to_ms
 from service.store.links import FIELDS, decode
 
 HEARTBEAT_LIFE = timedelta(seconds=20)
@@ -81,7 +81,7 @@ def due(partition: str, *, now: datetime) -> Call[Due]:
 
 def beat(process: str, *, now: datetime) -> Call[bool]:
     """Says that ``process`` is alive, for 20 s."""
-    return call(bool, "SET", keys.HEARTBEAT + process, to_ms(now), "PX", int(HEARTBEAT_LIFE.total_seconds() * 1000))
+    return call(bool, "SET", keys.HEARTBEAT + process, to_ms(now), "PX", span_ms(HEARTBEAT_LIFE))
 
 
 def heartbeat(process: str) -> Call[datetime | None]:
