@@ -25,6 +25,13 @@ def valkey() -> Iterator[Store]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def own_store() -> Iterator[Store]:
+    """A store that the tests of one module may stop and kill."""
+    with store(valkey_server()) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def debian_redis() -> Iterator[Store]:
     binary = redis_server()

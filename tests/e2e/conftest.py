@@ -9,17 +9,11 @@ import pytest
 
 from service.domain.tokens import Admin, Role, issue_admin_token
 from tests.support.processes import SECRET, Service, Up
-from tests.support.servers import MailServer, Store, store, valkey_server
+from tests.support.servers import MailServer, Store
 
 
 def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None) -> str:
     return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=timedelta(hours=1))
-
-
-@pytest.fixture(scope="module")
-def own_store() -> Iterator[Store]:
-    with store(valkey_server()) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,7 @@ from service.store.call import Call, call
 from service.store.client import Client, connect
 from tests.store.samples import RETENTION, make_link, put, put_all, read
 from tests.support.clock import Clock
-from tests.support.servers import Store, store, valkey_server
-
-
-@pytest.fixture(scope="module")
-def own_store() -> Iterator[Store]:
-    """A store that these tests may stop and kill."""
-    with store(valkey_server()) as server:
-        yield server
+from tests.support.servers import Store
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from service.store.client import Client, connect, connect_async
 from service.store.lane import CARRIERS, LONGEST_PIPELINE, LONGEST_QUEUE, Lane
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
-from tests.support.servers import Store, store, valkey_server, wait_until
+from tests.support.servers import Store, wait_until
 
 LINKS = 100
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -38,13 +38,6 @@ def run_in_loop(request: pytest.FixtureRequest) -> Run:
             return runner.run(coroutine)
 
     return run_in_loop
-
-
-@pytest.fixture(scope="module")
-def own_store() -> Iterator[Store]:
-    """A store that these tests may stop and kill."""
-    with store(valkey_server()) as server:
-        yield server
 
 
 @pytest.fixture
