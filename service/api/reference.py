@@ -17,6 +17,10 @@ from litestar.typing import FieldDefinition
 
 TITLE = "Payment Link Service"
 ASSETS = "/schema/assets"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 PAGE = f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -31,7 +35,9 @@ def reference(handlers: Sequence[Any], version: str) -> list[Any]:
     """Handlers that describe ``handlers``: the page, the description itself, and the page's files."""
     description = msgspec.json.encode(describe(handlers, version))
 
-    @get("/schema", media_type=MediaType.HTML, include_in_schema=False)
+    policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+
+    @get("/schema", media_type=MediaType.HTML, include_in_schema=False, response_headers=policy)
     async def page() -> str:
         return PAGE
 

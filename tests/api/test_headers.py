@@ -33,6 +33,14 @@ def test_no_answer_is_kept_on_the_way(api: Api, method: str, path: str) -> None:
     assert api.client.request(method, path).headers.get_list("cache-control") == ["no-store"]
 
 
+def test_a_page_runs_and_loads_nothing_but_its_own(api: Api) -> None:
+    policy = api.client.get("/schema").headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(
+        policy
+    )
+    assert "unsafe" not in " ".join(policy)
+
+
 def test_assets_may_be_kept(api: Api) -> None:
     assert "max-age" in api.client.get("/schema/assets/swagger-ui.css").headers["cache-control"]
 
