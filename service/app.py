@@ -16,7 +16,7 @@ from litestar.types import Receive, Scope, Send
 from config.settings import Settings, load
 from service import logs
 from service.api import health, links, otp, schedule
-from service.api.bodies import JsonResponse
+from service.api.bodies import JsonResponse, PatientRequest
 from service.api.context import Context
 from service.api.jwks import KeySet
 from service.api.observe import observe
@@ -59,6 +59,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = lambda: datet
         route_handlers=[*handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
+        request_class=PatientRequest,
         response_class=JsonResponse,
         request_max_body_size=LARGEST_BODY,
         cors_config=_cors(settings),

@@ -1,5 +1,7 @@
 """Bodies, read and written by msgspec without a detour over floats."""
 
+import asyncio
+import json
 import re
 from collections.abc import Generator
 from decimal import Decimal, InvalidOperation
@@ -7,16 +9,39 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
-from litestar import Response
+from litestar import Request, Response
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.enums import MediaType
+from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Reference, Schema
 from litestar.typing import FieldDefinition
 
-from service.api.problems import BodyInvalid, MalformedBody, UnsupportedMediaType
+from service.api.problems import BodyInvalid, MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.api.schemas import ENCODER, CreateLink, decode_hook
 
 T = TypeVar("T")
+
+BODY_WITHIN = 10.0
+"""Seconds in which a client has to send a request's body."""
+
+
+class PatientRequest(Request[Any, Any, Any]):
+    """A request that waits for its body, but not for ever."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            RequestTimeout: it did not arrive in time.
+            MalformedBody: the client went away before all of it was sent.
+        """
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                return await super().body()
+        except TimeoutError:
+            raise RequestTimeout from None
+        except InternalServerException:  # Litestar's word for a client that went away
+            raise MalformedBody("the body is not complete") from None
 
 
 class StrictJson(AbstractDTO[T]):
@@ -51,11 +76,13 @@ class StrictJson(AbstractDTO[T]):
         if media_type != MediaType.JSON:
             raise UnsupportedMediaType
         try:
-            return _decoder(cast("Any", self.model_type)).decode(value)
+            decoded = _decoder(cast("Any", self.model_type)).decode(value)
         except msgspec.ValidationError as error:
             raise BodyInvalid(*_field_and_message(str(error))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(str(error)) from None
+        json.loads(value, object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str)
+        return decoded
 
 
 class JsonResponse(Response[T]):
@@ -70,6 +97,14 @@ class JsonResponse(Response[T]):
 @cache
 def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal if model is CreateLink else None)
+
+
+def _refuse_duplicates(members: list[tuple[str, Any]]) -> None:
+    """RFC 8259 leaves open which of two values counts, so whoever sends both may mean either."""
+    names = [name for name, _ in members]
+    if len(names) > len(set(names)):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise BodyInvalid(repeated, "Object contains the field twice")
 
 
 def _decimal(text: str) -> Decimal:

@@ -56,7 +56,7 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
     guards=[require_admin],
     dto=StrictJson[CreateLink],
     return_dto=None,
-    responses=responses(400, 401, 403, 409, 413, 415, 422),
+    responses=responses(400, 401, 403, 408, 409, 413, 415, 422),
     security=[{"admin": []}],
 )
 async def create_link(
@@ -132,7 +132,7 @@ async def pay(request: PublicRequest, link_id: FromPath[str]) -> Response[LinkBo
     status_code=200,
     dto=StrictJson[VerifyLink],
     return_dto=None,
-    responses=responses(400, 404, 413, 415, 422),
+    responses=responses(400, 404, 408, 413, 415, 422),
     security=[{}, {"customer": []}],
 )
 async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Verification | MaskedVerification:
@@ -151,7 +151,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
     guards=[require_admin],
     dto=StrictJson[RevokeLinks],
     return_dto=None,
-    responses=responses(400, 401, 403, 404, 413, 415, 422),
+    responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
 async def revoke_link(request: AdminRequest, link_id: FromPath[str], data: JSONBody[RevokeLinks | None] = None) -> Revocation:
@@ -172,7 +172,7 @@ async def revoke_link(request: AdminRequest, link_id: FromPath[str], data: JSONB
     guards=[require_admin],
     dto=StrictJson[RevokeLinks],
     return_dto=None,
-    responses=responses(400, 401, 413, 415, 422),
+    responses=responses(400, 401, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
 async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeLinks | None] = None) -> Revocation:

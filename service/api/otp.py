@@ -35,7 +35,7 @@ TOO_MANY = {
     status_code=202,
     dto=StrictJson[SendOtp],
     return_dto=None,
-    responses=responses(400, 413, 415, 422, 429),
+    responses=responses(400, 408, 413, 415, 422, 429),
     security=[{}],
 )
 async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
@@ -66,7 +66,7 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     "/payment-links/otp",
     dto=StrictJson[SubmitOtp],
     return_dto=None,
-    responses=responses(400, 401, 413, 415, 422, 429),
+    responses=responses(400, 401, 408, 413, 415, 422, 429),
     security=[{}],
 )
 async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:

@@ -33,6 +33,7 @@ CODES = {
     400: "malformed_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     500: "internal_error",
 }
@@ -47,6 +48,16 @@ class MalformedBody(HTTPException):
     """The body is no JSON."""
 
     status_code = 400
+
+
+class RequestTimeout(HTTPException):
+    """The body did not arrive in time; what is left of it must not be taken for the next request."""
+
+    status_code = 408
+    detail = "the body did not arrive in time"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Connection": "close"})
 
 
 class BodyInvalid(errors.Invalid):

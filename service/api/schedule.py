@@ -30,7 +30,7 @@ BATCH = 500
     guards=[require_admin, require_internal_admin],
     dto=StrictJson[DispatchWindow],
     return_dto=None,
-    responses=responses(400, 401, 403, 413, 415, 422),
+    responses=responses(400, 401, 403, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
 async def dispatch_window(request: Request[Admin, None, State], data: JSONBody[DispatchWindow | None] = None) -> Dispatch:

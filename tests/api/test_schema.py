@@ -23,7 +23,7 @@ LINK_FIELDS = {
     "revoked_at",
     "delivery",
 }
-BODY = {400, 413, 415, 422}
+BODY = {400, 408, 413, 415, 422}
 ROUTES = [
     pytest.param("get", "/healthz", 200, set(), id="healthz"),
     pytest.param("get", "/readyz", 200, {503}, id="readyz"),
