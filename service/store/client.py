@@ -18,8 +18,8 @@ from service.store.call import Call, Script
 
 T = TypeVar("T")
 
-TIMEOUT = 2.0
-"""Seconds that a connection, and a command, may take."""
+TIMEOUT = 1.25
+"""Seconds that a connection, and a command, may take: a request is answered in 2 on a busy machine too."""
 POOL_SIZE = 8
 Connection = redis.Redis | RedisCluster
 AWAY = (RedisError, RedisClusterException, OSError)
@@ -97,7 +97,7 @@ def decode_reply(call: Call[T], reply: Any) -> T:
 
 
 def connect(url: str) -> Connection:
-    """A connection for ``Client``: commands are never sent twice, and give up after 2 s.
+    """A connection for ``Client``: commands are never sent twice, and give up after ``TIMEOUT``.
 
     Raises:
         Unavailable: it is a cluster, and none of its nodes answers.

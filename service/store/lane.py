@@ -63,7 +63,7 @@ class Lane:
         """The reply to ``call``.
 
         Raises:
-            Unavailable: Redis did not answer within 2 s, or too many commands wait already.
+            Unavailable: Redis did not answer within ``TIMEOUT``, or too many commands wait already.
         """
         if self._closed:
             raise Unavailable(STOPPING)

@@ -61,7 +61,7 @@ def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
     assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 5
 
 
-def test_a_store_that_does_not_answer_is_unavailable_in_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:
     link = put(client, make_link(clock.now))
     began = time.monotonic()
     os.kill(own_store.process.pid, signal.SIGSTOP)
@@ -70,7 +70,7 @@ def test_a_store_that_does_not_answer_is_unavailable_in_two_seconds(client: Clie
             client.run(links.get(link.id))
     finally:
         os.kill(own_store.process.pid, signal.SIGCONT)
-    assert 1.5 < time.monotonic() - began < 3
+    assert 1 < time.monotonic() - began < 2
     assert read(client, link.id) == link
 
 

@@ -276,7 +276,7 @@ class TestFullQueue:
 
 
 class TestStalledStore:
-    def test_callers_learn_in_two_seconds_and_are_served_again_in_one(
+    def test_callers_learn_within_two_seconds_and_are_served_again_in_one(
         self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
@@ -288,7 +288,7 @@ class TestStalledStore:
 
         results, took, back_after = run_in_loop(run())
         assert {type(result) for result in results} == {Unavailable}
-        assert 1.5 < took < 3
+        assert 1 < took < 2
         assert back_after < 1
 
     def test_callers_that_come_meanwhile_wait_no_longer(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
@@ -306,7 +306,7 @@ class TestStalledStore:
 
         results = asyncio.run(run())
         assert {type(result) for (result,), _ in results} == {Unavailable}
-        assert max(took for _, took in results) < 3
+        assert max(took for _, took in results) < 2
 
     def test_a_short_stall_goes_unnoticed(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
         async def run() -> list[Any]:
