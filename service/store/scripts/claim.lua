@@ -12,10 +12,9 @@ end
 local of_scheduled = math.min(#scheduled, math.max(math.ceil(limit / 2), limit - #lapsed))
 local claimed = {unpack(scheduled, 1, of_scheduled)}
 if #claimed > 0 then
-  local keep_until = tonumber(ARGV[1]) + redis.call('PTTL', KEYS[2])
-  redis.call('ZREM', KEYS[2], unpack(claimed))
   for _, member in ipairs(claimed) do redis.call('ZADD', KEYS[1], ARGV[2], member) end
-  keep(KEYS[1], keep_until)
+  keep_as_long(KEYS[1], KEYS[2])
+  redis.call('ZREM', KEYS[2], unpack(claimed))
 end
 for i = 1, math.min(#lapsed, limit - #claimed) do
   redis.call('ZADD', KEYS[1], ARGV[2], lapsed[i])
