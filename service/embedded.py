@@ -110,6 +110,8 @@ def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     """
     socket = socket_path(data_dir)
     _shut_down_left_over(socket)
+    for unfinished in data_dir.glob("temp-rewriteaof-*.aof"):  # of a server that was killed meanwhile; nothing reads it again
+        unfinished.unlink()
     process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
         [str(_binary()), *_arguments(data_dir, socket)], stdin=subprocess.DEVNULL, start_new_session=True
     )

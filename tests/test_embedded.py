@@ -212,6 +212,12 @@ class TestServe:
         with serve(data_dir), client_of(data_dir) as client:
             assert client.dbsize() == 100
 
+    def test_a_file_that_was_being_rewritten_when_the_store_was_killed_takes_no_space(self, data_dir: Path) -> None:
+        unfinished = data_dir / "temp-rewriteaof-bg-4226.aof"
+        unfinished.write_bytes(b"REDIS")
+        with embedded.serve(data_dir):
+            assert not unfinished.exists()
+
     def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(self, data_dir: Path) -> None:
         with another_process(SERVE, data_dir) as (_, left_over), client_of(data_dir) as client:
             client.set("kept", "yes")
