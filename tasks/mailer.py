@@ -122,16 +122,15 @@ class SmtpMailer:
     def _opened(self) -> smtplib.SMTP:
         """A session, ready for its first mail."""
         host, port = self._address
-        smtp: smtplib.SMTP = (
-            smtplib.SMTP_SSL(timeout=SESSION_TIMEOUT, context=self._tls)
-            if self._implicit_tls
-            else smtplib.SMTP(timeout=SESSION_TIMEOUT)
-        )
+        smtp = smtplib.SMTP(timeout=SESSION_TIMEOUT)
         try:
             with _within(SESSION_TIMEOUT, smtp):
                 # The name that certificates are checked for, which only the constructor sets, and it connects at once.
                 smtp._host = host  # type: ignore[attr-defined]  # noqa: SLF001
-                code, text = smtp.connect(host, port)
+                smtp.sock = _dial(host, port)
+                if self._implicit_tls:
+                    smtp.sock = self._tls.wrap_socket(smtp.sock, server_hostname=host)
+                code, text = smtp.getreply()
                 if code != 220:
                     raise smtplib.SMTPConnectError(code, text)
                 self._introduce(smtp, host)
@@ -218,6 +217,22 @@ class FileMailer:
             partial.rename(self._directory / f"{name}.eml")
         except OSError as error:
             raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
+
+
+def _dial(host: str, port: int) -> socket.socket:
+    """A connection to the first of the host's addresses that answers; all of them together have the time of one session."""
+    addresses = [(str(address[0]), int(address[1])) for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    deadline = time.monotonic() + SESSION_TIMEOUT
+    while True:
+        share = max(0.01, deadline - time.monotonic()) / len(addresses)
+        try:
+            dialled = socket.create_connection(addresses.pop(0), share)
+        except OSError:
+            if not addresses:
+                raise
+        else:
+            dialled.settimeout(SESSION_TIMEOUT)
+            return dialled
 
 
 @contextmanager

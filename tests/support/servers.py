@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Self
@@ -116,11 +116,11 @@ class Mailbox:
 
 
 class MailServer(Controller):
-    """An SMTP server on a port of its own, with its mailbox."""
+    """An SMTP server on a port of its own, or ``port``, with its mailbox."""
 
-    def __init__(self, **options: Any) -> None:
-        self.mailbox = Mailbox()
-        super().__init__(self.mailbox, hostname="127.0.0.1", port=free_port(), **options)
+    def __init__(self, mailbox: Mailbox | None = None, *, port: int | None = None, **options: Any) -> None:
+        self.mailbox = mailbox or Mailbox()
+        super().__init__(self.mailbox, hostname="127.0.0.1", port=port or free_port(), **options)
 
     def __enter__(self) -> Self:
         self.start()
@@ -139,6 +139,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@contextmanager
+def unreachable(port: int) -> Iterator[None]:
+    """Connections to ``port`` never come about, as behind a firewall: others fill its backlog."""
+    with ExitStack() as opened:
+        listener = opened.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        for _ in range(3):
+            filling = opened.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(("127.0.0.1", port))
+        yield
 
 
 def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:

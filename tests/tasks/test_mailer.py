@@ -4,10 +4,12 @@ import datetime as dt
 import email
 import email.policy
 import ipaddress
+import socket
 import ssl
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
@@ -22,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tasks import mailer as mailer_module
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer
-from tests.support.servers import MailServer, free_port
+from tests.support.servers import MailServer, free_port, unreachable
 from tests.tasks.doubles import ScriptedServer, refused_address
 
 USER, PASSWORD = "ann", "pass word+1"
@@ -445,6 +447,21 @@ class TestNoSession:
 
 @pytest.mark.usefixtures("hurried")
 class TestPatience:
+    @pytest.mark.parametrize("good", [False, True], ids=["none answers", "the last answers"])
+    def test_a_host_s_addresses_share_the_time_of_one_session(self, monkeypatch: pytest.MonkeyPatch, good: bool) -> None:
+        silent = free_port()
+        with ScriptedServer() as server, unreachable(silent), mailer_for(("mail.example", 25)) as mailer:
+            addresses = [("127.0.0.1", silent)] * 5 + [server.address] * good
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+            look_up = socket.getaddrinfo
+            monkeypatch.setattr(
+                socket, "getaddrinfo", lambda host, *a, **k: found if host == "mail.example" else look_up(host, *a, **k)
+            )
+            began = time.monotonic()
+            with nullcontext() if good else pytest.raises(NoSession):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 1
+
     @pytest.mark.parametrize("verb", ["greeting", "EHLO"])
     def test_a_server_that_does_not_begin_is_given_up(self, verb: str) -> None:
         with ScriptedServer() as server:
