@@ -22,7 +22,9 @@ from service.store.client import Client, connect, connect_queue
 log = structlog.get_logger(__name__)
 
 POLL = 1
-"""Seconds between two looks at what is to be enqueued. A lock whose holder was killed ends after 10 s more."""
+"""Seconds between two looks at what is to be enqueued."""
+LOCK_LIFE = 2
+"""Seconds after which the lock of a scheduler that was killed ends. Two that look at once do no harm: the job is one."""
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]
@@ -37,6 +39,10 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
         self._client = client
         self._stopping = stopping
+
+    def acquire_lock(self) -> bool:
+        self._lock_acquired = bool(self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_LIFE, nx=True))
+        return self._lock_acquired
 
     def enqueue_jobs(self) -> Any:
         if SCAN_JOB_ID not in self:
