@@ -64,15 +64,15 @@ def bearer_token(connection: Connection) -> str | None:
     """The token of the Authorization header (RFC 6750, 2.1).
 
     Raises:
-        TokenInvalid: the header holds something else.
+        TokenInvalid: the header holds something else, or comes more than once.
     """
-    header = connection.headers.get("authorization")
-    if header is None:
+    headers = connection.headers.getall("authorization", [])
+    if not headers:
         return None
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise TokenInvalid("Authorization must be: Bearer <token>")
-    return token.strip()
+    scheme, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip(" "):
+        raise TokenInvalid("Authorization must be, and once: Bearer <token>")
+    return token.strip(" ")
 
 
 async def _admin_of(connection: Connection, token: str) -> Admin:

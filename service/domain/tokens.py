@@ -27,6 +27,8 @@ LEEWAY = timedelta(seconds=60)
 LONGEST_TOKEN = 8192
 LATEST_TIME = 2**53
 """Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""Three parts without padding (RFC 7515, 2 and 7.1): PyJWT takes ``=`` too, and then one token can be written in several ways."""
 _ORG_ID = re.compile(ORG_ID_PATTERN)
 
 
@@ -161,7 +163,7 @@ def _decode(
     token: str, key: VerificationKey, audience: str, required: list[str], issuer: str | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and claims of ``token``, its signature and audience verified; times are left to ``_check_times``."""
-    if len(token) > LONGEST_TOKEN:
+    if len(token) > LONGEST_TOKEN or not _COMPACT.fullmatch(token):
         raise TokenInvalid
     options = {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": False}
     try:

@@ -152,6 +152,11 @@ def test_what_is_no_token_is_not_believed(api: Api, token: str) -> None:
     assert_problem(response, 401, "token_invalid")
 
 
+def test_a_token_is_written_in_one_way_only(api: Api) -> None:
+    """Base64url has no padding there (RFC 7515, 2)."""
+    assert_not_believed(api, signed(claims(api)) + "=")
+
+
 def test_a_changed_token_is_not_believed(api: Api) -> None:
     head, _, signature = signed(claims(api, role="org-admin", org_id="globex")).split(".")
     body = signed(claims(api)).split(".")[1]
