@@ -6,9 +6,13 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from litestar.routes import HTTPRoute
 
+from config.settings import load
+from service.app import create_app
 from service.domain.tokens import Admin, Role
 from tests.api.helpers import JANE, JOHN, PROBLEM, Api, Headers, assert_problem, bearer
+from tests.conftest import SECRET
 
 
 def expired_admin(api: Api) -> Headers:
@@ -75,51 +79,63 @@ def for_readers_of_a_gated_link(answer: Answer) -> dict[str, Answer]:
 
 
 class Endpoint(NamedTuple):
-    """A request, made when a direct and a gated link of acme to Jane exist, and how each principal is answered."""
+    """A request, made when a direct and a gated link of acme to Jane exist, and how each principal is answered.
 
-    request: Callable[[Api, dict[str, Any], dict[str, Any], Headers], httpx.Response]
+    ``path`` is the route's template. Where ``{link_id}`` stands in it or in ``body``, the link's id is put.
+    """
+
+    method: str
+    path: str
     answers: dict[str, Answer]
+    body: dict[str, Any] | None = None
+    gated: bool = False
 
-
-def request(method: str, path: str, body: dict[str, Any] | None = None, link: str = "direct") -> Any:
-    """Sends ``body`` to ``path``, in both of which ``{id}`` is the link's."""
-
-    def send(api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
-        link_id = (direct if link == "direct" else gated)["id"]
-        json = None if body is None else {name: link_id if value == "{id}" else value for name, value in body.items()}
-        return api.client.request(method, path.replace("{id}", link_id), json=json, headers=headers)
-
-    return send
+    def request(self, api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
+        link_id = (gated if self.gated else direct)["id"]
+        path = self.path.format(link_id=link_id, org_id="acme", file_path=ASSETS.get(self.path, ""))
+        json = self.body and {name: link_id if value == "{link_id}" else value for name, value in self.body.items()}
+        return api.client.request(self.method, path, json=json, headers=headers)
 
 
 OK = Answer(200)
+READERS, NEW, LINK = for_readers_of_a_gated_link(OK), {"email": JANE, "org_id": "acme"}, {"link_id": "{link_id}"}
+ASSETS = {"/schema/assets/{file_path}": "swagger-ui.css", "/schema/assets/own/{file_path}": "reference.js"}
 ENDPOINTS = {
-    "create": Endpoint(request("POST", "/payment-links", {"email": JANE, "org_id": "acme"}), for_admins(Answer(201))),
-    "read": Endpoint(request("GET", "/payment-links/{id}"), for_all(OK)),
-    "read gated": Endpoint(request("GET", "/payment-links/{id}", link="gated"), for_readers_of_a_gated_link(OK)),
-    "pay": Endpoint(request("GET", "/pay/{id}"), for_all(OK)),
-    "pay gated": Endpoint(request("GET", "/pay/{id}", link="gated"), for_readers_of_a_gated_link(OK)),
-    "verify": Endpoint(request("POST", "/payment-links/verify", {"link_id": "{id}"}), for_all(OK)),
-    "verify gated": Endpoint(request("POST", "/payment-links/verify", {"link_id": "{id}"}, link="gated"), for_all(OK)),
-    "revoke": Endpoint(request("DELETE", "/payment-links/{id}"), for_admins(OK)),
-    "revoke gated": Endpoint(request("DELETE", "/payment-links/{id}", link="gated"), for_admins(OK)),
-    "revoke by e-mail": Endpoint(request("DELETE", "/payment-links", {"email": JANE}), for_admins(OK, other_org=OK)),
-    "list": Endpoint(request("GET", "/orgs/acme/payment-links"), for_admins(OK)),
-    "dispatch": Endpoint(request("POST", "/payment-links/scheduled", {}), for_admins(OK, own_org=FORBIDDEN)),
-    "send otp": Endpoint(request("POST", "/payment-links/otp", {"email": JANE}), for_all(Answer(202))),
-    "submit otp": Endpoint(
-        request("PUT", "/payment-links/otp", {"email": JANE, "otp": "123456"}), for_all(Answer(401, "otp_invalid"))
-    ),
-    "healthz": Endpoint(request("GET", "/healthz"), for_all(OK)),
-    "readyz": Endpoint(request("GET", "/readyz"), for_all(OK)),
-    "schema": Endpoint(request("GET", "/schema"), for_all(OK)),
-    "openapi": Endpoint(request("GET", "/schema/openapi.json"), for_all(OK)),
+    "create": Endpoint("POST", "/payment-links", for_admins(Answer(201)), NEW),
+    "read": Endpoint("GET", "/payment-links/{link_id}", for_all(OK)),
+    "read gated": Endpoint("GET", "/payment-links/{link_id}", READERS, gated=True),
+    "pay": Endpoint("GET", "/pay/{link_id}", for_all(OK)),
+    "pay gated": Endpoint("GET", "/pay/{link_id}", READERS, gated=True),
+    "verify": Endpoint("POST", "/payment-links/verify", for_all(OK), LINK),
+    "verify gated": Endpoint("POST", "/payment-links/verify", for_all(OK), LINK, gated=True),
+    "revoke": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK)),
+    "revoke gated": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK), gated=True),
+    "revoke with the recipient's": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK), {"email": JANE}),
+    "revoke by e-mail": Endpoint("DELETE", "/payment-links", for_admins(OK, other_org=OK), {"email": JANE}),
+    "list": Endpoint("GET", "/orgs/{org_id}/payment-links", for_admins(OK)),
+    "dispatch": Endpoint("POST", "/payment-links/scheduled", for_admins(OK, own_org=FORBIDDEN), {}),
+    "send otp": Endpoint("POST", "/payment-links/otp", for_all(Answer(202)), {"email": JANE}),
+    "submit otp": Endpoint("PUT", "/payment-links/otp", for_all(Answer(401, "otp_invalid")), {"email": JANE, "otp": "123456"}),
+    "healthz": Endpoint("GET", "/healthz", for_all(OK)),
+    "readyz": Endpoint("GET", "/readyz", for_all(OK)),
+    "schema": Endpoint("GET", "/schema", for_all(OK)),
+    "openapi": Endpoint("GET", "/schema/openapi.json", for_all(OK)),
+    **{f"{method} {path}": Endpoint(method, path, for_all(OK)) for path in ASSETS for method in ("GET", "HEAD")},
 }
 MATRIX = [
     pytest.param(endpoint, principal, endpoint.answers[principal], id=f"{name}-{principal}")
     for name, endpoint in ENDPOINTS.items()
     for principal in PRINCIPALS
 ]
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    """``OPTIONS`` is every route's, and tells no more than its methods."""
+    app = create_app(load({"SECRET_KEY": SECRET, "REDIS_URL": "unix:///nobody"}))
+    routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
+    assert len(routes) == len(app.routes)
+    served = {(method, route.path_format) for route in routes for method in route.methods if method != "OPTIONS"}
+    assert served == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values()}
 
 
 @pytest.mark.parametrize(("endpoint", "principal", "answer"), MATRIX)
@@ -130,6 +146,13 @@ def test_a_principal_may_do_what_its_role_allows(api: Api, endpoint: Endpoint, p
         assert response.status_code == answer.status, response.text
     else:
         assert_problem(response, answer.status, answer.code)
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_a_gated_link_is_verified_in_full_for_whoever_may_read_it(api: Api, principal: str) -> None:
+    direct, gated = api.create(), api.create(otp_required=True)
+    verified = ENDPOINTS["verify gated"].request(api, direct, gated, PRINCIPALS[principal](api)).json()
+    assert (verified["link"]["email"] == JANE) == (READERS[principal] == OK)
 
 
 @pytest.mark.parametrize("principal", ["public", "customer", "expired admin", "garbage"])
