@@ -1,0 +1,184 @@
+"""Tokens that nobody may believe: a hundred thousand of them, at every door that a token opens, and never a good one refused."""
+
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import jwt
+import pytest
+import redis
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.api.key_server import KeyServer, served
+from tests.api.signing import pem, private_key
+from tests.faults import alterations, forgeries
+from tests.faults.minting import ADMIN_KEY, Issuer, Mint
+from tests.support.processes import COMMAND
+from tests.support.servers import Store
+from tests.support.web import web
+from tests.support.wire import Answer, Header, Wire, request, wires
+
+Family = Callable[[Mint], bytes | list[bytes]]
+"""Draws a token, or the values of whole Authorization headers."""
+ISSUED = {"iss": "https://id.example.com"}
+ALGORITHMS = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
+FAMILIES: list[Family] = [*forgeries.FAMILIES, *alterations.FAMILIES]
+AT_ONCE = 32
+CONTROL_EVERY = 16
+JANE, JOHN = "jane@example.com", "john@example.com"
+
+
+def an_idp(algorithm: str, kid: str | None = None) -> Issuer:
+    """The identity provider with its key of ``algorithm``, and what is public of it, however one writes it."""
+    key = private_key(algorithm)
+    public, text = key.public_key(), pem(algorithm)
+    jwk = ALGORITHMS[algorithm].to_jwk(public)
+    members = json.loads(jwk)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    known = [text, text.strip(), text.replace("\n", "\\n"), text.replace("\n", ""), jwk, members.get("n") or members["x"]]
+    return Issuer(key, algorithm, kid, ISSUED, [*(form.encode() for form in known), der])
+
+
+class SetUp(NamedTuple):
+    """Whom a web process believes."""
+
+    issuers: list[Issuer]
+    settings: dict[str, str]
+
+
+@pytest.fixture(params=["our own secret", "a public key", "a key set"])
+def set_up(request: pytest.FixtureRequest) -> Iterator[SetUp]:
+    if request.param == "our own secret":
+        yield SetUp([Issuer(ADMIN_KEY, "HS256", None, {}, [])], {})
+    elif request.param == "a public key":
+        yield SetUp([an_idp("RS256")], {"ADMIN_JWT_PUBLIC_KEY": pem("RS256"), "ADMIN_JWT_ISSUER": ISSUED["iss"]})
+    else:
+        with served(KeyServer()) as keys:
+            for algorithm in ALGORITHMS:
+                keys.add(algorithm, f"key-{algorithm}")
+            issuers = [an_idp(algorithm, f"key-{algorithm}") for algorithm in ALGORITHMS]
+            yield SetUp(issuers, {"ADMIN_JWKS_URL": keys.url, "ADMIN_JWT_ISSUER": ISSUED["iss"]})
+
+
+class Door(NamedTuple):
+    """An endpoint that looks at tokens, and how it answers those that it believes."""
+
+    method: str
+    path: str
+    body: Any
+    opens: Callable[[Answer], bool]
+    to_customers: bool = False
+
+    def ask(self, authorizations: list[bytes]) -> bytes:
+        headers: list[Header] = [("Authorization", value) for value in authorizations]
+        return request(self.method, self.path, headers, self.body)
+
+    def refuses(self, answer: Answer) -> bool:
+        """``verify`` masks what it does not show; all others say that the token is not valid."""
+        if self.path == "/payment-links/verify":
+            return answer.status == 200 and answer.json()["link"].keys() == {"id", "status", "expires_at", "otp_required", "email"}
+        return answer.status == 401 and answer.json()["code"] == "token_invalid"
+
+
+def doors(wire: Wire, mint: Mint) -> list[Door]:
+    """Doors of the mint's organization, with a direct and a gated link behind them."""
+    token = mint.internal_admin().signed()
+    made = []
+    for gated in (False, True):
+        body = {"email": mint.email, "org_id": mint.org_id, "notify": False, "otp_required": gated}
+        answer = wire.ask(request("POST", "/payment-links", [("Authorization", b"Bearer " + token)], body))
+        assert answer.status == 201, answer
+        made.append(answer.json()["id"])
+    direct, gated_link = made
+    create = {"email": mint.email, "org_id": mint.org_id, "notify": False}
+    return [
+        Door("POST", "/payment-links", create, lambda answer: answer.status == 201),
+        Door("GET", f"/orgs/{mint.org_id}/payment-links?limit=1", None, lambda answer: answer.json()["total"] >= 2),
+        Door("DELETE", f"/payment-links/{direct}", None, lambda answer: "revoked" in answer.json()),
+        Door("DELETE", "/payment-links", {"email": f"nobody+{mint.email}"}, lambda answer: answer.json()["revoked"] == 0),
+        Door("GET", f"/payment-links/{gated_link}", None, lambda answer: answer.json()["email"] == mint.email, to_customers=True),
+        Door("GET", f"/pay/{gated_link}", None, lambda answer: answer.json()["email"] == mint.email, to_customers=True),
+        Door(
+            "POST",
+            "/payment-links/verify",
+            {"link_id": gated_link},
+            lambda answer: answer.json()["link"]["email"] == mint.email,
+            to_customers=True,
+        ),
+        Door("POST", "/payment-links/scheduled", {"period": 1}, lambda answer: answer.json()["due"] == 0),
+    ]
+
+
+class Asked(NamedTuple):
+    """A request under way: of a family of mutations, or a control."""
+
+    family: str | None
+    door: Door
+    authorizations: list[bytes]
+
+
+def wave(
+    families: Iterator[Callable[[Mint], bytes | list[bytes]]], victim: Mint, closed: list[Door], control: Mint, opened: list[Door]
+) -> list[Asked]:
+    """What is asked at the same moment, a good token among every few."""
+    asked = []
+    for family in islice(families, AT_ONCE - AT_ONCE // CONTROL_EVERY):
+        drawn = family(victim)
+        asked.append(
+            Asked(family.__name__, victim.chance.choice(closed), drawn if isinstance(drawn, list) else [b"Bearer " + drawn])
+        )
+    for _ in range(AT_ONCE // CONTROL_EVERY):
+        door = control.chance.choice(opened)
+        draft = control.customer() if door.to_customers and control.chance.random() < 0.5 else control.internal_admin()
+        asked.append(Asked(None, door, [b"Bearer " + draft.signed()]))
+    victim.chance.shuffle(asked)
+    return asked
+
+
+def test_no_mutated_token_is_believed_and_every_good_one_is(
+    set_up: SetUp, own_store: Store, tmp_path: Path, length: Callable[[int, int], int]
+) -> None:
+    """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
+    chance, now = Random(1138), int(datetime.now(UTC).timestamp())  # noqa: S311 - it has to be drawn again
+    victim, control = Mint(set_up.issuers, "acme", JANE, now, chance), Mint(set_up.issuers, "globex", JOHN, now, chance)
+    families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
+    with web(tmp_path, own_store.url, **set_up.settings) as service, wires(*[service.port] * AT_ONCE) as callers:
+        flush(own_store)
+        closed, opened = doors(callers[0], victim), doors(callers[0], control)
+        while drawn.total() - drawn[None] < length(2_000, 33_334):
+            asked = wave(families, victim, closed, control, opened)
+            for caller, one in zip(callers, asked, strict=True):
+                caller.send(one.door.ask(one.authorizations))
+            for caller, one in zip(callers, asked, strict=True):
+                answer = caller.receive()
+                drawn[one.family] += 1
+                if not (one.door.refuses(answer) if one.family else one.door.opens(answer)):
+                    wrong.append(f"{one} was answered {answer}"[:2000])
+        left = callers[0].ask(closed[1].ask([b"Bearer " + victim.internal_admin().signed()])).json()
+    assert not wrong, "\n".join(wrong)
+    assert (left["total"], left["counts"]["active"]) == (2, 2)
+    counts = [drawn[family.__name__] for family in FAMILIES]
+    assert max(counts) - min(counts) <= 1
+    assert drawn[None] > len(opened)
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "scheduler", "up", "check", "token --role internal-admin"])
+def test_a_secret_of_less_than_32_bytes_stops_the_start(own_store: Store, tmp_path: Path, command: str) -> None:
+    environ = {"PATH": os.environ["PATH"], "REDIS_URL": own_store.url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "s" * 31}
+    ended = subprocess.run([COMMAND, *command.split()], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30)  # noqa: PLW1510
+    assert ended.returncode == (1 if command == "check" else 2)
+    assert "SECRET_KEY" in ended.stdout + ended.stderr
+    assert "must be 32 bytes or more, not 31" in ended.stdout + ended.stderr
+    assert "s" * 31 not in ended.stdout + ended.stderr
+
+
+def flush(store: Store) -> None:
+    with redis.Redis.from_url(store.url) as client:
+        client.flushall()
