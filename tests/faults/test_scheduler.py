@@ -1,0 +1,148 @@
+"""The scheduler dies, at whatever moment. The scan runs again, and what is due is sent."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+import redis
+
+from service.jobs import SCAN_BELL, SCAN_JOB_ID, queue_name
+from service.store.client import Client, connect
+from tasks.delivery import LEASE
+from tasks.scheduler import PeriodicScheduler
+from tests.store.samples import make_link, put
+from tests.support.processes import Process, Service
+from tests.support.proxy import Proxy
+from tests.support.servers import MailServer, Store
+
+log = logging.getLogger(__name__)
+
+SCAN_AGAIN_WITHIN = 20.0
+SCAN_AGAIN_FOR_A_DEAD_WORKER = 30.0 - LEASE.total_seconds()
+"""A mail is with the server again 30 s after its worker died, of which the lease takes the most."""
+LOCK = PeriodicScheduler.scheduler_lock_key
+JOBS = PeriodicScheduler.scheduled_jobs_key
+Moment = Callable[[bytes], bool]
+"""Whether the scheduler is to be killed as it sends these bytes."""
+
+
+class Site:
+    """A worker and a scheduler, with a proxy between the scheduler and its Redis."""
+
+    def __init__(self, service: Service, store: Store, proxy: Proxy, mails: MailServer) -> None:
+        self._proxy = proxy
+        self._mails = mails
+        self._recipients = (f"payer{number}@example.com" for number in count())
+        self.client = Client(connect(store.url))
+        self.queue = redis.Redis(unix_socket_path=str(store.socket))
+        self.worker = service.worker
+        self.scheduler = Process(
+            "scheduler", {**service.environ, "QUEUE_REDIS_URL": f"redis://127.0.0.1:{proxy.port}"}, service.scheduler.log
+        )
+        self.second_scheduler = service.scheduler
+
+    def kill_at(self, moment: Moment, *, lands: bool) -> None:
+        """SIGKILL to the scheduler as it sends what ``moment`` tells; Redis is given that if it ``lands``, and nothing after."""
+        killed = threading.Event()
+
+        def watch(piece: bytes) -> None:
+            if killed.is_set():
+                raise ConnectionResetError
+            if moment(piece):
+                self.scheduler.process.kill()
+                killed.set()
+                if not lands:
+                    raise ConnectionResetError
+
+        self._proxy.watch = watch
+        assert killed.wait(20), "the scheduler never came to that"
+        self.scheduler.process.wait()
+        self._proxy.watch = lambda _: None
+
+    def seconds_to_the_next_scan(self) -> float:
+        """Until a link is mailed that nobody rang for. No scan that was asked for before is of any help."""
+        began = time.monotonic()
+        self.queue.delete(f"rq:queue:{queue_name(SCAN_BELL)}")
+        time.sleep(0.2)  # one that the worker had begun is over
+        recipient = next(self._recipients)
+        put(self.client, make_link(datetime.now(UTC), email=recipient))
+        self._mails.mailbox.wait_for(recipient, within=60)
+        return time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Site]:
+    with MailServer() as mails, Proxy(own_store.socket) as proxy:
+        service = Service(tmp_path_factory.mktemp("scheduler"), own_store.url, mails.url)
+        site = Site(service, own_store, proxy, mails)
+        site.worker.start()
+        site.scheduler.start()
+        site.seconds_to_the_next_scan()
+        yield site
+        site.scheduler.stop()
+        site.worker.stop()
+        site.client.close()
+        site.queue.close()
+
+
+def test_the_scan_runs_again_wherever_the_scheduler_is_killed(site: Site, length: Callable[[int, int], int]) -> None:
+    """Full: 50 kills, at each command of its passes, before and after that reaches Redis, and at random moments."""
+    chance = random.Random(1138)  # noqa: S311 - nothing to guess
+    sweep = [(number, lands) for number in range(20) for lands in (False, True)]
+    took: list[float] = []
+    for number, lands in chance.sample(sweep, length(0, 40)):
+        site.queue.zrem(JOBS, SCAN_JOB_ID)  # so that the pass registers its job, too
+        site.kill_at(nth_command(number), lands=lands)
+        site.scheduler.start()
+        took.append(site.seconds_to_the_next_scan())
+    for _ in range(length(1, 10)):
+        time.sleep(chance.uniform(0, 2))
+        site.scheduler.kill()
+        site.scheduler.start()
+        took.append(site.seconds_to_the_next_scan())
+    log.info("%d kills: the scan ran again after %.1f s at most", len(took), max(took))
+    assert max(took) < SCAN_AGAIN_WITHIN, took
+
+
+def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_with_its_lock_held(site: Site) -> None:
+    """Between ZREM and ZADD its job is on no list. The scan is back in time for the mails of a worker that died too."""
+    site.kill_at(command("ZREM", JOBS), lands=True)
+    assert (site.queue.exists(LOCK), site.queue.zscore(JOBS, SCAN_JOB_ID)) == (1, None)
+    site.scheduler.start()
+    took = site.seconds_to_the_next_scan()
+    log.info("killed between ZREM and ZADD: the scan ran again after %.1f s", took)
+    assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
+
+
+def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(site: Site) -> None:
+    site.second_scheduler.start()
+    site.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
+    took = site.seconds_to_the_next_scan()
+    site.second_scheduler.stop()
+    site.scheduler.start()
+    log.info("one of two killed: the scan ran again after %.1f s", took)
+    assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
+
+
+def nth_command(number: int) -> Moment:
+    """The one ``number`` commands after a pass asks for the lock."""
+    asks, seen = command("SET", LOCK), count()
+    begun = threading.Event()
+
+    def moment(piece: bytes) -> bool:
+        if asks(piece):
+            begun.set()
+        return begun.is_set() and next(seen) == number
+
+    return moment
+
+
+def command(name: str, key: str) -> Moment:
+    """The next one of that name on ``key``, as RESP puts it on the wire."""
+    words = f"\r\n${len(name)}\r\n{name}\r\n${len(key)}\r\n{key}\r\n".encode()
+    return lambda piece: words in piece
