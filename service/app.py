@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
-from service import logs
+from service import embedded, logs
 from service.api import health, links, otp, schedule
 from service.api.bodies import JsonResponse, PatientRequest
 from service.api.context import Context
+from service.api.drain import Drain
 from service.api.jwks import KeySet
 from service.api.observe import observe
 from service.api.problems import EXCEPTION_HANDLERS
@@ -36,12 +38,14 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == ScopeType.HTTP:
-            await observe(super().__call__, scope, receive, send)
+            await observe(super().__call__, scope, receive, self.state.drain.announce(send))
         else:
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Litestar:
+def create_app(
+    settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC), drain: Drain | None = None
+) -> Litestar:
     """The application that ``settings`` describe. It connects when it starts, not before."""
 
     @asynccontextmanager
@@ -59,6 +63,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = lambda: datet
         route_handlers=[*handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
+        state=State({"drain": drain or Drain()}),
         request_class=PatientRequest,
         response_class=JsonResponse,
         request_max_body_size=LARGEST_BODY,
@@ -72,7 +77,10 @@ def from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
     settings = load(os.environ)
     logs.configure(settings.log_format)
-    return create_app(settings)
+    drain = Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()  # beside an `up` there is nowhere else to go
+    app = create_app(settings, drain=drain)
+    app.on_startup.append(drain.watch)
+    return app
 
 
 def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable[[], datetime]) -> Context:

@@ -1,12 +1,13 @@
 """The ``payment-links`` command."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -17,8 +18,8 @@ from service.domain.link import parse_org_id
 from service.domain.tokens import LONGEST_ADMIN_LIFE, Admin, Role, issue_admin_token
 from service.startup import read_settings
 
-STOP_WITHIN = 10
-"""Seconds in which requests under way may finish when ``web`` is asked to stop."""
+STOP_WITHIN = 9
+"""Seconds from SIGTERM on after which ``web`` cuts off what is still under way."""
 HEADERS_WITHIN = 10_000
 """Milliseconds in which a client has to send a request's headers."""
 
@@ -49,7 +50,7 @@ def web() -> None:
 
     settings = _settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Granian listens itself
-    Granian(
+    server = Granian(
         "service.app:from_environment",
         factory=True,
         address=settings.host,
@@ -62,7 +63,9 @@ def web() -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
         log_dictconfig={"version": 1, "disable_existing_loggers": False, "loggers": {"_granian": {"propagate": True}}},
-    ).serve()
+    )
+    server.on_startup(_take_signals)
+    server.serve()
 
 
 @main.command()
@@ -136,6 +139,26 @@ def _settings() -> Settings:
     if lock := os.environ.get(embedded.LOCK_VARIABLE):
         threading.Thread(target=_follow, args=(Path(lock),), daemon=True).start()
     return settings
+
+
+def _take_signals() -> None:
+    """SIGTERM has the server's workers drain. SIGINT, or a second SIGTERM, has them finish what is under way, and end."""
+    parent = os.getpid()
+    interrupt: Any = signal.getsignal(signal.SIGTERM)
+    stopping = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopping
+        if os.getpid() != parent:
+            os._exit(0)  # a worker forked a moment ago, which serves nobody yet, nor minds signals by itself
+        if stopping or number == signal.SIGINT:
+            for pid in [worker.pid for worker in multiprocessing.active_children() if worker.pid]:
+                os.kill(pid, signal.SIGINT)
+        stopping = True
+        interrupt(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
 
 
 def _follow(lock: Path) -> None:

@@ -8,7 +8,7 @@ from litestar import Request, get
 from litestar.datastructures import State
 
 from service.api.context import Context, context_of
-from service.api.problems import responses
+from service.api.problems import Stopping, responses
 from service.api.schemas import Health, Readiness
 from service.store import keys, outbox
 
@@ -25,8 +25,10 @@ async def healthz() -> Health:
 
 @get("/readyz", responses=responses(), security=[{}])
 async def readyz(request: Request[None, None, State]) -> Readiness:
-    """Redis answers (503 if not); whether workers and scheduler are alive; how many mails wait, and how long the oldest has."""
+    """Redis answers and the process is not stopping (503 if not); whether workers and scheduler are alive; what mail waits."""
     state = request.app.state
+    if state.drain.began:
+        raise Stopping
     look = state.get("look")
     if look is None or time.monotonic() - state["looked_at"] > FRESH_FOR:
         look = state["look"] = asyncio.create_task(_look(context_of(request)))

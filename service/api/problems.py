@@ -64,6 +64,15 @@ class BodyInvalid(errors.Invalid):
     """The body is JSON, but not what is asked for."""
 
 
+class Stopping(errors.Unavailable):
+    """The process is about to end: requests had better go to another."""
+
+    code = "stopping"
+
+    def __init__(self) -> None:
+        super().__init__("this process is stopping")
+
+
 def responses(*statuses: int) -> dict[int, ResponseSpec]:
     """Declares that a route may answer with these problems, beside those that every route may."""
     return {
