@@ -48,7 +48,7 @@ def web(tmp_path: Path) -> Iterator[Callable[[str], Service]]:
 
     yield start
     for process in started:
-        process.stop()
+        process.interrupt()
 
 
 def answers(service: Service) -> bool:

@@ -92,7 +92,7 @@ class Service:
     """Web, worker and scheduler on a store and a mail server."""
 
     def __init__(self, directory: Path, redis_url: str, smtp_url: str | None, **settings: str) -> None:
-        self.port = free_port()
+        self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
             "SECRET_KEY": SECRET,
@@ -116,7 +116,7 @@ class Service:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in (self.web, self.worker, self.scheduler):
-            process.process.terminate()
+            process.process.send_signal(signal.SIGINT)  # on which web does not wait for clients to move on
         for process in (self.web, self.worker, self.scheduler):
             process.process.wait(30)
 

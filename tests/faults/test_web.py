@@ -1,0 +1,169 @@
+"""Web processes are stopped under load, and clients go away midway. Nobody else notices."""
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.api.drain import NOTICE, SETTLE
+from service.domain import link as domain
+from service.store import links
+from service.store.client import Client, connect
+from tests.e2e.conftest import admin_token
+from tests.support.balancer import balancer
+from tests.support.load import Load
+from tests.support.processes import Process, Service
+from tests.support.proxy import Proxy
+from tests.support.servers import Store, free_port, wait_until
+
+Length = Callable[[int, int], int]
+DAY = timedelta(days=1)
+STARTED = "Started worker-1"
+"""What the log says when a web process serves."""
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> str:
+    binary = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("haproxy is not on PATH")
+        pytest.skip("haproxy is not on PATH")
+    return binary
+
+
+@contextmanager
+def serving(directory: Path, redis_url: str, *ports: int, **settings: str) -> Iterator[list[Service]]:
+    """Web processes, one for each of ``ports``."""
+    services = []
+    for number, port in enumerate(ports):
+        (directory / str(number)).mkdir()
+        services.append(Service(directory / str(number), redis_url, None, PORT=str(port), **settings))
+    try:
+        for service in services:
+            service.web.start()
+        for service in services:
+            wait_until(lambda service=service: STARTED in service.web.output() and answers(service.url), "the web process")  # type: ignore[misc]
+        yield services
+    finally:
+        for service in services:
+            service.web.interrupt()
+
+
+def test_stopped_behind_a_balancer_no_request_fails(own_store: Store, tmp_path: Path, haproxy: str, length: Length) -> None:
+    """It looks at ``/readyz``. Full: 20 SIGTERMs."""
+    ports = free_port(), free_port()
+    with serving(tmp_path, own_store.url, *ports) as services, balancer(haproxy, tmp_path, ports) as port:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(url), "the balancer")
+        asyncio.run(stop_under_load(services, url, length(1, 20)))
+
+
+def test_stopped_on_a_shared_port_no_request_fails(own_store: Store, tmp_path: Path, length: Length) -> None:
+    """The kernel balances, and tries nothing again. Full: 20 SIGTERMs."""
+    port = free_port()
+    with serving(tmp_path, own_store.url, port, port) as services:
+        asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store, tmp_path: Path) -> None:
+    """Its whole group is signalled, as systemd does. Meanwhile others are served, and told to go elsewhere."""
+    fill(own_store, 2_500)
+    with (
+        Proxy(own_store.socket) as proxy,
+        serving(tmp_path, f"redis://127.0.0.1:{proxy.port}", free_port(), WEB_CONCURRENCY="2") as [service],
+        admin(service) as client,
+    ):
+        with client.stream("GET", "/orgs/acme/payment-links", headers={"Accept": "application/x-ndjson"}) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            proxy.delay = 0.06
+            began = time.monotonic()
+            os.killpg(service.web.process.pid, signal.SIGTERM)
+            wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain", within=1)
+            stopping = httpx.get(f"{service.url}/readyz")
+            assert (stopping.json()["code"], stopping.headers["retry-after"]) == ("stopping", "1")
+            alive = httpx.get(f"{service.url}/healthz")
+            assert (alive.status_code, alive.headers["connection"]) == (200, "close")
+            assert 1 + sum(1 for _ in lines) == 2_500
+            assert time.monotonic() - began > NOTICE + SETTLE
+        assert service.web.process.wait(10) == 0
+        assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
+def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, again: signal.Signals) -> None:
+    with serving(tmp_path, own_store.url, free_port()) as [service]:
+        service.web.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
+        service.web.process.send_signal(again)
+        assert service.web.process.wait(1) == 0
+
+
+def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_path: Path, length: Length) -> None:
+    """Whatever it has come to. Full: 40 moments."""
+    service = Service(tmp_path, own_store.url, None)
+    for number in range(length(3, 40)):
+        before = service.web.output().count("Spawning worker-1") if number else 0
+        service.web.start()
+        wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")  # type: ignore[misc]
+        time.sleep(number / 40)
+        assert service.web.stop(within=4) == 0
+
+
+async def stop_under_load(services: list[Service], url: str, times: int) -> None:
+    """Stops the two in turn, whenever both are at work."""
+    load = Load(url)
+    took: list[float] = []
+    async with load.running():
+        for number in range(times):
+            await at_work(services)
+            web = services[number % 2].web
+            began = time.monotonic()
+            assert await asyncio.to_thread(web.stop) == 0
+            took.append(time.monotonic() - began)
+            if number + 1 < times:
+                web.start()
+    print(f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most")  # noqa: T201 - the figures
+    assert (load.failures, max(took) < 10) == ([], True)
+
+
+async def at_work(services: list[Service]) -> None:
+    """Returns when each of the processes has answered 50 requests more."""
+    before = [requests(service.web) for service in services]
+    while min(requests(service.web) - answered for service, answered in zip(services, before, strict=True)) < 50:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+
+
+def requests(web: Process) -> int:
+    return web.output().count('"event": "request"')
+
+
+def admin(service: Service) -> httpx.Client:
+    return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}, timeout=30)
+
+
+def fill(store: Store, count: int) -> None:
+    """``count`` links of one organization."""
+    now, client = datetime.now(UTC), Client(connect(store.url))
+    made = [
+        domain.create(entropy=os.urandom(24), now=now, ttl=DAY, org_id="acme", email=f"payer{number}@example.com", notify=False)
+        for number in range(count)
+    ]
+    client.run_all([links.create(link, now=now, retention=DAY) for link in made])
+    client.close()
