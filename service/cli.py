@@ -45,7 +45,7 @@ def up() -> None:
 def web() -> None:
     """Serve the API."""
     from granian import Granian
-    from granian.constants import Interfaces, Loops
+    from granian.constants import HTTPModes, Interfaces, Loops
     from granian.http import HTTP1Settings
 
     settings = _settings()
@@ -56,6 +56,7 @@ def web() -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
+        http=HTTPModes.http1,  # the others wait for a client's first byte for ever
         loop=Loops.uvloop,
         workers=settings.web_concurrency,
         websockets=False,
