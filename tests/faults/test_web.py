@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from service.api.drain import NOTICE, SETTLE
 from service.domain import link as domain
@@ -19,7 +20,9 @@ from service.store import links
 from service.store.client import Client, connect
 from tests.e2e.conftest import admin_token
 from tests.support.balancer import balancer
+from tests.support.deserters import Deserters
 from tests.support.load import Load
+from tests.support.proc import children, descriptors
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Store, free_port, wait_until
@@ -124,6 +127,31 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
         wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")  # type: ignore[misc]
         time.sleep(number / 40)
         assert service.web.stop(within=4) == 0
+
+
+def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
+    """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000."""
+    with serving(tmp_path, own_store.url, free_port()) as [service], redis.Redis(unix_socket_path=str(own_store.socket)) as found:
+        fill(own_store, 500)
+        [worker] = children(service.web.process.pid)
+
+        def held() -> tuple[int, int]:
+            """The web process' files and sockets, and the store's connections."""
+            return descriptors(worker), len(found.client_list())
+
+        async def load(abandoned: int) -> Load:
+            load = Load(service.url)
+            async with load.running():
+                await Deserters(service.port).ask(abandoned)
+            return load
+
+        asyncio.run(load(200))  # whatever is kept for good is there now
+        time.sleep(1)
+        before = held()
+        checked = asyncio.run(load(length(300, 10_000)))
+        wait_until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), f"{before}, not {held()}")
+        failed = [line for line in service.web.output().splitlines() if '"status": 5' in line or '"level": "error"' in line]
+        assert (checked.failures, failed, answers(service.url)) == ([], [], True)
 
 
 async def stop_under_load(services: list[Service], url: str, times: int) -> None:

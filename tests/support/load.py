@@ -45,12 +45,14 @@ class Load:
 
     async def _ask(self, client: httpx.AsyncClient, email: str) -> None:
         """Makes a link and reads it: both answers must be this client's own."""
-        made = await client.post("/payment-links", json={"email": email, "org_id": "acme", "notify": False})
+        headers = {"X-Request-ID": email.replace("@", "-")}
+        made = await client.post("/payment-links", json={"email": email, "org_id": "acme", "notify": False}, headers=headers)
         self._require(made, 201, email)
-        read = await client.get(f"/payment-links/{made.json()['id']}")
+        read = await client.get(f"/payment-links/{made.json()['id']}", headers=headers)
         self._require(read, 200, email)
 
     def _require(self, answer: httpx.Response, status: int, email: str) -> None:
         assert answer.status_code == status, f"{answer.status_code} {answer.text}"
-        assert answer.json()["email"] == email, f"{email} was answered {answer.text}"
+        own = answer.json()["email"], answer.headers["x-request-id"]
+        assert own == (email, email.replace("@", "-")), f"{email} was answered {own}"
         self.answered += 1
