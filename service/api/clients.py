@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from service.api.context import Connection, context_of
 
-_PORTED = re.compile(r"([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
-"""Some proxies add the port: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``."""
+_DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+"""Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -41,8 +41,8 @@ def _network(address: str) -> str:
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ported = _PORTED.fullmatch(address)
-        parsed = ipaddress.ip_address(ported[1].strip("[]") if ported else address)
+        dressed = _DRESSED.fullmatch(address)
+        parsed = ipaddress.ip_address(dressed[1] or dressed[2] if dressed else address)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

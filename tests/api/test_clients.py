@@ -67,6 +67,8 @@ SAME_CLIENT = [
     pytest.param(PROXY, (PROXY, HERE), (HERE,), id="through the proxy or not"),
     pytest.param("", ("2001:db8:1:2::1",), ("2001:db8:1:2:ffff::9",), id="one IPv6 network"),
     pytest.param("", (f"::ffff:{HERE}",), (HERE,), id="IPv4 in IPv6"),
+    pytest.param(PROXY, (PROXY, "[2001:db8::1]"), (PROXY, "2001:db8::2"), id="in brackets or not"),
+    pytest.param(PROXY, (PROXY, "[2001:db8::1]:5678"), (PROXY, "2001:db8::2"), id="with a port or not"),
     pytest.param(PROXY, (f"::ffff:{PROXY}", HERE), (PROXY, HERE), id="the proxy as IPv4 in IPv6"),
 ]
 OTHER_CLIENT = [
@@ -75,6 +77,7 @@ OTHER_CLIENT = [
     pytest.param("10.0.0.0/8, 2001:db8::/32", ("2001:db8::1", HERE), (PROXY, THERE), id="another behind another proxy"),
     pytest.param("10.0.0.0/8", (PROXY, f"{HERE}, 10.9.9.9"), (PROXY, f"{THERE}, 10.9.9.9"), id="another behind two proxies"),
     pytest.param("", ("2001:db8:1:2::1",), ("2001:db8:1:3::1",), id="another IPv6 network"),
+    pytest.param(PROXY, (PROXY, "[2001:db8:1:2::1]"), (PROXY, "[2001:db8:1:3::1]"), id="another IPv6 network in brackets"),
 ]
 
 
