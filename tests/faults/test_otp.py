@@ -1,0 +1,240 @@
+"""Limits of one-time passwords, raced: 200 requests at the same moment, at two web processes on one store."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from random import Random
+
+import pytest
+import redis
+
+from service.domain.email import canonical
+from service.domain.otp import derive_code
+from service.domain.tokens import derive_key
+from service.store import keys
+from tests.api.helpers import wrong
+from tests.support import wire
+from tests.support.processes import SECRET
+from tests.support.servers import Store
+from tests.support.web import web
+from tests.support.wire import Answer, Header, all_at_once
+
+AT_ONCE = 200
+SPELLINGS = [
+    "jane@bücher.example.com", "JANE@BÜCHER.EXAMPLE.COM", "jane@bu\u0308cher.example.com", "jAnE@xn--bcher-kva.example.com",
+    "jane@XN--BCHER-KVA.Example.com", "jane@\uff42\u00fccher\uff0e\uff45xample\u3002com",
+]  # fmt: skip
+JANE = "jane@xn--bcher-kva.example.com"
+CLIENT, NETWORK = "203.0.113.7", "2001:db8:1:2"
+TRUSTED = "127.0.0.1, 10.0.0.0/8, 2001:db8:ffff::/48"
+FORGED: list[Callable[[int], list[str]]] = [
+    lambda _: [CLIENT],
+    lambda number: [f"192.0.2.{number}, {CLIENT}"],
+    lambda number: [f"192.0.2.{number}", CLIENT],
+    lambda number: [f"2001:db8::{number:x},{CLIENT}"],
+    lambda number: [f"10.0.0.{number}, {CLIENT}"],
+    lambda number: [f"127.0.0.1, 10.0.0.{number}", f"127.0.0.1, {CLIENT}"],
+    lambda number: [f"192.0.2.{number}, {CLIENT}, 10.9.9.{number}"],
+    lambda number: [f"192.0.2.{number}, {CLIENT}, 10.9.9.9:{number}, 2001:db8:ffff::{number:x}"],
+    lambda number: [f"{CLIENT}:{10_000 + number}"],
+    lambda number: [f"192.0.2.{number}, ::ffff:{CLIENT}"],
+    lambda number: [f"::ffff:10.0.0.{number}, ::FFFF:CB00:7107"],
+    lambda number: [f"[::ffff:{CLIENT}]:{number}, 127.0.0.1"],
+    lambda number: [f"192.0.2.{number}, [::ffff:{CLIENT}]"],
+    lambda number: [f"unknown, _hidden{number}, , {CLIENT}"],
+    lambda number: [f"192.0.2.{number} {CLIENT}", f"\t {CLIENT} \t"],
+    lambda number: ["1.1.1.1, " * number + CLIENT],
+]
+"""What proxies that are trusted may pass on of one client, with what it wrote itself before its address."""
+FORGED_IN_A_NETWORK: list[Callable[[int], list[str]]] = [
+    lambda number: [f"{NETWORK}::{number:x}"],
+    lambda number: [f"{NETWORK}:{number:x}:ffff:{number:x}:1"],
+    lambda number: [f"[{NETWORK}::{number:x}]:{10_000 + number}"],
+    lambda number: [f"[{NETWORK}::{number:x}]"],
+    lambda number: [f"2001:0DB8:0001:0002:{number:04X}::"],
+    lambda number: [f"{NETWORK}::1%eth{number}"],
+    lambda number: [f"[{NETWORK}::1%{number}]:{number}"],
+    lambda number: [f"2001:db8:{number:x}::1, {NETWORK}::{number:x}, 10.0.0.1"],
+]
+ELSEWHERE = ["Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "Client-IP"]
+"""Headers in which others say whom they forward for."""
+
+
+@pytest.fixture(scope="module")
+def behind_proxies(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+    with two_webs(own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED) as ports:
+        yield ports
+
+
+@pytest.fixture(scope="module")
+def exposed(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+    with two_webs(own_store, tmp_path_factory) as ports:
+        yield ports
+
+
+@contextmanager
+def two_webs(store: Store, directories: pytest.TempPathFactory, **settings: str) -> Iterator[list[int]]:
+    """Two processes with limits as they come."""
+    with ExitStack() as started:
+        webs = [web(directories.mktemp("web"), store.url, OTP_CLIENT_FAILURES_PER_HOUR="100", **settings) for _ in range(2)]
+        yield [started.enter_context(one).port for one in webs]
+
+
+@pytest.fixture(autouse=True)
+def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
+    """The store, empty."""
+    with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
+        connection.flushall()
+        yield connection
+
+
+def forwarded(*lines: str) -> list[Header]:
+    return [("X-Forwarded-For", line) for line in lines]
+
+
+def send(email: str, headers: Sequence[Header] = ()) -> bytes:
+    return wire.request("POST", "/payment-links/otp", headers, {"email": email})
+
+
+def submit(email: str, otp: str, headers: Sequence[Header] = ()) -> bytes:
+    return wire.request("PUT", "/payment-links/otp", headers, {"email": email, "otp": otp})
+
+
+def another_client(number: int) -> list[Header]:
+    """So that no client's limit is reached."""
+    return forwarded(f"198.51.{number // 256}.{number % 256}")
+
+
+def statuses(answers: Sequence[Answer]) -> Counter[int]:
+    assert {answer.json()["code"] for answer in answers if answer.status == 429} <= {"limit_reached"}
+    assert all(0 < int(answer.headers["retry-after"]) <= 86400 for answer in answers if answer.status == 429)
+    return Counter(answer.status for answer in answers)
+
+
+def code_of(email: str, redis_db: "redis.Redis") -> str:
+    """The code that the worker would mail."""
+    nonce = redis_db.hget(keys.otp(canonical(email)), "nonce")
+    assert isinstance(nonce, str)
+    return derive_code(derive_key(SECRET.encode(), "otp"), bytes.fromhex(nonce), canonical(email))
+
+
+def new_codes(emails: Sequence[str], ports: list[int], redis_db: "redis.Redis") -> list[str]:
+    sent = all_at_once(ports, [send(email, another_client(number)) for number, email in enumerate(emails)])
+    assert statuses(sent) == {202: len(emails)}
+    return [code_of(email, redis_db) for email in emails]
+
+
+@contextmanager
+def forgetting(redis_db: "redis.Redis", *limits: str) -> Iterator[None]:
+    """Has the windows of Jane's ``limits`` be over all the time: the store counts them, and nobody turns its clock."""
+    done = threading.Event()
+
+    def forget() -> None:
+        while not done.is_set():
+            redis_db.delete(*(keys.otp_limit(JANE, limit) for limit in limits))
+
+    thread = threading.Thread(target=forget)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def sends_in_any_spelling(ports: list[int]) -> Counter[int]:
+    spelled = [send(SPELLINGS[number % len(SPELLINGS)], another_client(number)) for number in range(AT_ONCE)]
+    return statuses(all_at_once(ports, spelled))
+
+
+def test_one_code_a_minute_is_sent_to_an_email_however_it_is_spelled(behind_proxies: list[int]) -> None:
+    assert sends_in_any_spelling(behind_proxies) == {202: 1, 429: AT_ONCE - 1}
+
+
+@pytest.mark.parametrize(("forgotten", "most"), [(["resend"], 5), (["resend", "sends_hour"], 10)], ids=["an hour", "a day"])
+def test_no_more_codes_are_sent_to_an_email(
+    behind_proxies: list[int], redis_db: "redis.Redis", forgotten: list[str], most: int
+) -> None:
+    with forgetting(redis_db, *forgotten):
+        sent = sum((sends_in_any_spelling(behind_proxies) for _ in range(4)), Counter[int]())
+    assert sent == {202: most, 429: 4 * AT_ONCE - most}
+
+
+def test_ten_codes_a_day_are_tried_in_vain_for_an_email(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+    """Over all its codes, of which another is made every time that a wave of tries is through."""
+    failed = Counter[int]()
+    with forgetting(redis_db, "resend"):
+        for _ in range(3):
+            [code] = new_codes([JANE], behind_proxies, redis_db)
+            tries = [submit(SPELLINGS[number % len(SPELLINGS)], wrong(code), another_client(number)) for number in range(AT_ONCE)]
+            failed += statuses(all_at_once(behind_proxies, tries))
+        [code] = new_codes([JANE], behind_proxies, redis_db)
+    assert failed == {401: 10, 429: 3 * AT_ONCE - 10}
+    assert statuses(all_at_once(behind_proxies, [submit(JANE, code)])) == {429: 1}
+
+
+@pytest.mark.parametrize(("tries", "status"), [(4, 200), (5, 401)])
+def test_five_wrong_tries_at_once_use_a_code_up_and_four_do_not(
+    behind_proxies: list[int], redis_db: "redis.Redis", tries: int, status: int
+) -> None:
+    emails = [f"payer{number}@example.com" for number in range(AT_ONCE // tries)]
+    codes = new_codes(emails, behind_proxies, redis_db)
+    headers = [another_client(number) for number in range(AT_ONCE)]
+    failing = [submit(emails[number // tries], wrong(codes[number // tries]), headers[number]) for number in range(AT_ONCE)]
+    assert statuses(all_at_once(behind_proxies, failing)) == {401: AT_ONCE}
+    right = [submit(email, code, header) for email, code, header in zip(emails, codes, headers, strict=False)]
+    assert statuses(all_at_once(behind_proxies, right)) == {status: len(emails)}
+
+
+def test_a_right_code_among_four_wrong_ones_gives_one_token(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+    """Forty e-mails at once, with five tries each."""
+    emails = [f"payer{number}@example.com" for number in range(AT_ONCE // 5)]
+    codes = new_codes(emails, behind_proxies, redis_db)
+    tries = [
+        submit(email, wrong(code) if number else code, another_client(number))
+        for email, code in zip(emails, codes, strict=True)
+        for number in range(5)
+    ]
+    Random(1138).shuffle(tries)  # noqa: S311 - nothing to guess
+    assert statuses(all_at_once(behind_proxies, tries)) == {200: len(emails), 401: 4 * len(emails)}
+
+
+def test_a_right_code_submitted_200_times_at_once_gives_one_token(
+    behind_proxies: list[int], redis_db: "redis.Redis", length: Callable[[int, int], int]
+) -> None:
+    """Full: for 20 e-mails, one after the other."""
+    emails = [f"payer{number}@example.com" for number in range(length(3, 20))]
+    for email, code in zip(emails, new_codes(emails, behind_proxies, redis_db), strict=True):
+        tries = [submit(email.upper() if number % 2 else email, code, another_client(number)) for number in range(AT_ONCE)]
+        answered = statuses(all_at_once(behind_proxies, tries))
+        assert answered[200] == 1
+        assert answered.keys() <= {200, 401, 429}
+
+
+@pytest.mark.parametrize("forged", [FORGED, FORGED_IN_A_NETWORK], ids=["an address", "an IPv6 network"])
+def test_a_client_behind_proxies_has_its_limits_whatever_it_forges(
+    behind_proxies: list[int], forged: list[Callable[[int], list[str]]]
+) -> None:
+    headers = [forwarded(*forged[number % len(forged)](number)) for number in range(AT_ONCE)]
+    assert_limited(behind_proxies, headers)
+
+
+def test_a_client_without_a_proxy_has_its_limits_whatever_it_forges(exposed: list[int]) -> None:
+    forged = [*FORGED, *FORGED_IN_A_NETWORK, lambda number: [f"198.51.100.{number}"]]
+    headers = [forwarded(*forged[number % len(forged)](number)) for number in range(AT_ONCE)]
+    assert_limited(exposed, headers)
+
+
+@pytest.mark.parametrize("ports", ["exposed", "behind_proxies"])
+def test_no_other_header_makes_another_client(ports: str, request: pytest.FixtureRequest) -> None:
+    headers: list[list[Header]] = [[(name, f"198.51.100.{number}") for name in ELSEWHERE] for number in range(AT_ONCE)]
+    assert_limited(request.getfixturevalue(ports), headers)
+
+
+def assert_limited(ports: list[int], headers: list[list[Header]]) -> None:
+    """All of ``headers`` come from one client, which has 30 codes sent and fails 100 times, for as many e-mails as it likes."""
+    sent = [send(f"payer{number}@example.com", header) for number, header in enumerate(headers)]
+    failed = [submit(f"other{number}@example.com", "123456", header) for number, header in enumerate(headers)]
+    assert statuses(all_at_once(ports, sent)) == {202: 30, 429: AT_ONCE - 30}
+    assert statuses(all_at_once(ports, failed)) == {401: 100, 429: AT_ONCE - 100}
