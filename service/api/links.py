@@ -42,8 +42,8 @@ from service.store import keys, links, otps
 AdminRequest = Request[Admin, None, State]
 PublicRequest = Request[None, None, State]
 
-BATCH = 500
-"""Links that are read at once where there may be many."""
+BATCH = 100
+"""Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
 REVOKED_AT_ONCE = 100
 """Links that are revoked at once, so that other requests' commands get their turn."""
 NDJSON = "application/x-ndjson"
