@@ -204,8 +204,7 @@ async def list_links(
     context = context_of(request)
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
-    if unknown := request.query_params.keys() - LIST_PARAMETERS:
-        raise Invalid(min(unknown), "is no parameter of this list")
+    _check_parameters(request)
     if request.accept.best_match(["application/json", NDJSON]) == NDJSON:
         await _page(context, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
@@ -214,6 +213,16 @@ async def list_links(
     bodies = [link_body(link, now=now, public_url=context.public_url) for link in found]
     counts = Counts(**{status.value: count for status, count in page.counts.items()})
     return JsonResponse(LinkPage(page.total, counts, bodies, page.next_cursor))
+
+
+def _check_parameters(request: AdminRequest) -> None:
+    for name, values in request.query_params.dict().items():
+        if name not in LIST_PARAMETERS:
+            raise Invalid(name, "is no parameter of this list")
+        if len(values) > 1:
+            raise Invalid(name, "must not be given twice")
+        if values == ["null"]:  # which Litestar takes for a parameter left out
+            raise Invalid(name, "must not be null")
 
 
 async def _find(context: Context, link_id: str) -> Link:
