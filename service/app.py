@@ -22,6 +22,7 @@ from service.api.context import Context
 from service.api.drain import Drain
 from service.api.jwks import KeySet
 from service.api.observe import observe
+from service.api.options import options
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.domain.otp import Policy
@@ -60,7 +61,7 @@ def create_app(
 
     handlers = [*health.HANDLERS, *links.HANDLERS, *otp.HANDLERS, *schedule.HANDLERS]
     return PaymentLinks(
-        route_handlers=[*handlers, *reference(handlers, version("payment-links"))],
+        route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),

@@ -206,6 +206,20 @@ def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(api: Api, me
     assert set(response.headers["allow"].replace(" ", "").split(",")) - {"OPTIONS", "HEAD"} == allowed
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        pytest.param("/payment-links", "DELETE, OPTIONS, POST", id="links"),
+        pytest.param(f"/payment-links/{UNKNOWN_ID}", "DELETE, GET, OPTIONS", id="link"),
+        pytest.param("/payment-links/otp", "OPTIONS, POST, PUT", id="otp"),
+        pytest.param("/healthz", "GET, OPTIONS", id="healthz"),
+    ],
+)
+def test_options_names_all_methods_of_a_path(api: Api, path: str, allowed: str) -> None:
+    response = api.client.request("OPTIONS", path)
+    assert (response.status_code, response.headers["allow"]) == (204, allowed)
+
+
 # 413.
 
 
