@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.openapi import ResponseSpec
+from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Redirect, Stream
 
 from service.api.bodies import JsonResponse, StrictJson
@@ -24,6 +25,7 @@ from service.api.schemas import (
     MaskedVerification,
     Revocation,
     RevokeLinks,
+    RevokeRecipient,
     Verification,
     VerifyLink,
     in_utc,
@@ -48,6 +50,7 @@ REVOKED_AT_ONCE = 100
 """Links that are revoked at once, so that other requests' commands get their turn."""
 NDJSON = "application/x-ndjson"
 LIST_PARAMETERS = {"limit", "cursor", "status"}
+PathId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ID_PATTERN}$"})]
 PRINTABLE_KEY = "^[!-~]{1,255}$"
 
 
@@ -103,7 +106,7 @@ async def create_link(
     responses=responses(400, 401, 403, 404),
     security=[{}, {"customer": []}, {"admin": []}],
 )
-async def get_link(request: PublicRequest, link_id: FromPath[str]) -> LinkBody:
+async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     """The link, whatever its status. A gated one opens to its customer and to admins of its organization."""
     context = context_of(request)
     link = await _find(context, link_id)
@@ -114,10 +117,10 @@ async def get_link(request: PublicRequest, link_id: FromPath[str]) -> LinkBody:
 
 @get(
     "/pay/{link_id:str}",
-    responses=responses(400, 401, 403, 404),
+    responses=responses(400, 401, 403, 404) | {303: ResponseSpec(None, description="The checkout, for a browser.")},
     security=[{}, {"customer": []}, {"admin": []}],
 )
-async def pay(request: PublicRequest, link_id: FromPath[str]) -> Response[LinkBody]:
+async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
     """Where a link's ``url`` leads. A browser goes on to the checkout, if there is one; all else gets the link."""
     context = context_of(request)
     body = await get_link.fn(request, link_id)
@@ -154,7 +157,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
-async def revoke_link(request: AdminRequest, link_id: FromPath[str], data: JSONBody[RevokeLinks | None] = None) -> Revocation:
+async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[RevokeLinks | None] = None) -> Revocation:
     """Revokes the link, and, where a body names an ``email``, all active links that were sent to it."""
     context = context_of(request)
     recipient = _recipient(data)
@@ -170,17 +173,16 @@ async def revoke_link(request: AdminRequest, link_id: FromPath[str], data: JSONB
     "/payment-links",
     status_code=200,
     guards=[require_admin],
-    dto=StrictJson[RevokeLinks],
+    dto=StrictJson[RevokeRecipient],
     return_dto=None,
     responses=responses(400, 401, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
-async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeLinks | None] = None) -> Revocation:
+async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient | None] = None) -> Revocation:
     """Revokes all active links that were sent to ``email``: an org-admin's own organization's, or every one's."""
-    recipient = _recipient(data)
-    if recipient is None:
+    if data is None:
         raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
-    revoked = await _revoke_recipient(context_of(request), request.user, recipient)
+    revoked = await _revoke_recipient(context_of(request), request.user, canonical(parse_email(data.email)))
     return Revocation(len(revoked), revoked)
 
 
@@ -192,7 +194,7 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeLinks | N
 )
 async def list_links(
     request: AdminRequest,
-    org_id: FromPath[str],
+    org_id: Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})],
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, QueryParameter(max_length=128)] = None,
     status: FromQuery[Status | None] = None,

@@ -52,7 +52,7 @@ def parse_moment(text: str) -> datetime:
         moment = in_utc(msgspec.convert(text, datetime)) if len(text) > 10 else _midnight(msgspec.convert(text, date))
     except msgspec.ValidationError:
         raise Invalid("scheduled_at", "must be a time or a date: 2026-12-01T09:00:00Z or 2026-12-01") from None
-    if moment is None or not 2000 <= moment.year <= 9000:
+    if moment is None or not 2000 <= moment.year < 9000:
         raise Invalid("scheduled_at", "is too far from today")
     return moment
 

@@ -10,10 +10,23 @@ from msgspec import Meta, Struct, field
 from service.domain.email import mask
 from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, Delivery, Link, Status
 
-Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"])]
+Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"], extra_json_schema={"format": "idn-email"})]
 OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", max_length=64, examples=["acme"])]
-LinkId = Annotated[str, Meta(description=f"matches ^{ID_PATTERN}$", examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"])]
+LinkId = Annotated[str, Meta(examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"], extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
+"""One that cannot be is not found, as one that never was: 404, not 422. So the pattern is described, but not checked."""
+KnownId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$")]
+Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 Code = Annotated[str, Meta(pattern="^[0-9]{6}$", max_length=6, examples=["042817"])]
+PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad]*$"
+"""Roughly: the rest of what Unicode does not print cannot be said in a portable pattern."""
+DateOrMoment = Annotated[
+    str,
+    Meta(
+        max_length=40,
+        examples=["2026-12-01", "2026-12-01T09:00:00Z"],
+        extra_json_schema={"anyOf": [{"format": "date"}, {"format": "date-time"}], "pattern": "^[2-8]"},
+    ),
+]
 
 
 class Amount(Decimal):
@@ -29,11 +42,11 @@ class CreateLink(Request, frozen=True, kw_only=True):
 
     email: Email
     org_id: OrgId
-    transaction_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    transaction_id: Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema={"pattern": PRINTABLE})] | None = None
     payment_amount: Amount | None = None
     currency: Annotated[str, Meta(pattern="^[A-Za-z]{3}$", max_length=3, examples=["NGN"])] | None = None
-    scheduled_at: datetime | None = None
-    expires_at: datetime | None = None
+    scheduled_at: Moment | None = None
+    expires_at: Moment | None = None
     otp: Code | None = None
     otp_required: bool = False
     notify: bool = True
@@ -45,6 +58,10 @@ class VerifyLink(Request, frozen=True):
 
 class RevokeLinks(Request, frozen=True):
     email: Email | None = None
+
+
+class RevokeRecipient(Request, frozen=True):
+    email: Email
 
 
 class SendOtp(Request, frozen=True):
@@ -59,14 +76,14 @@ class SubmitOtp(Request, frozen=True):
 class DispatchWindow(Request, frozen=True):
     """``scheduled_at`` (default: now) is a time, or a date, which means its first moment in UTC; ``period`` is in hours."""
 
-    scheduled_at: Annotated[str, Meta(max_length=40, examples=["2026-12-01", "2026-12-01T09:00:00Z"])] | None = None
+    scheduled_at: DateOrMoment | None = None
     period: Annotated[int, Meta(ge=1, le=720)] = 24
 
 
 class LinkBody(Struct, frozen=True, kw_only=True):
     """A payment link."""
 
-    id: str
+    id: KnownId
     url: str
     org_id: str
     email: str
@@ -75,19 +92,19 @@ class LinkBody(Struct, frozen=True, kw_only=True):
     currency: str | None
     status: Status
     otp_required: bool
-    scheduled_at: datetime | None
-    created_at: datetime
-    expires_at: datetime
-    revoked_at: datetime | None
+    scheduled_at: Moment | None
+    created_at: Moment
+    expires_at: Moment
+    revoked_at: Moment | None
     delivery: Delivery
 
 
 class MaskedLink(Struct, frozen=True, kw_only=True):
     """What of a gated link needs no proof."""
 
-    id: str
+    id: KnownId
     status: Status
-    expires_at: datetime
+    expires_at: Moment
     otp_required: bool
     email: str
 
@@ -112,7 +129,7 @@ class Revocation(Struct, frozen=True):
     """Ids of the links that were active until now."""
 
     revoked: int
-    links: list[str]
+    links: list[KnownId]
 
 
 class Counts(Struct, frozen=True):
@@ -144,8 +161,8 @@ class CustomerToken(Struct, frozen=True):
 class Dispatch(Struct, frozen=True):
     """Of the links scheduled in [``from``, ``to``): how many were still to be e-mailed, and how many of them now are queued."""
 
-    start: datetime = field(name="from")
-    end: datetime = field(name="to")
+    start: Moment = field(name="from")
+    end: Moment = field(name="to")
     due: int
     queued: int
 
