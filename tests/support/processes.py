@@ -127,5 +127,12 @@ class Service:
         except httpx.TransportError:
             return False
 
+    def lives(self) -> bool:
+        """Whether the web process answers."""
+        try:
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def logs(self) -> str:
         return "".join(process.output() for process in (self.web, self.worker, self.scheduler))

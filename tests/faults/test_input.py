@@ -1,0 +1,283 @@
+"""Hostile input, over the wire: a problem with a status of 4xx or a clean close, never a fault, and nothing that is kept of it."""
+
+import asyncio
+import itertools
+import json
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import redis
+
+from service.domain import link as domain
+from service.store import links
+from service.store.client import connect_async
+from service.store.lane import Lane
+from tests.e2e.conftest import admin_token
+from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, JSON, LIST, PROBLEMS, VALUES
+from tests.support.processes import Service
+from tests.support.raw import Answer, answers, chunked, exchange, read, request
+from tests.support.servers import Store, wait_until
+
+SERVERS_OWN = {400, 414, 431}
+"""What the HTTP server itself answers, without a word, where it cannot make a request of what it got."""
+HEADERS_WITHIN = 10.0
+MEGABYTE = 2**20
+STREAM = request("GET /orgs/big/payment-links HTTP/1.1", AUTHORIZATION, "Accept: application/x-ndjson")
+ESTABLISHED, CLOSE_WAIT = "01", "08"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
+    running = Service(tmp_path_factory.mktemp("service"), own_store.url, None)
+    running.web.start()
+    wait_until(running.lives, "the web process")
+    yield running
+    running.web.stop()
+    assert "internal_error" not in running.web.output()
+
+
+@pytest.fixture(scope="module")
+def slow(service: Service, length: Callable[[int, int], int]) -> Iterator["Slow"]:
+    found = Slow(service.port, length(100, 200))
+    yield found
+    found.close()
+
+
+class Slow:
+    """Connections that say nothing, or begin a line, headers, or a body, and then take their time."""
+
+    BEGINNINGS = (b"", b"P", b"GET /healthz HTTP/1.1\r\nX-A: ", request(CREATE, AUTHORIZATION, JSON, "Content-Length: 59") + b"{")
+
+    def __init__(self, port: int, number: int) -> None:
+        self.opened_at = time.monotonic()
+        self.silent, self.begun, self.headers, self.bodies = (
+            [begin(port, beginning) for _ in range(number)] for beginning in self.BEGINNINGS
+        )
+
+    @property
+    def all(self) -> list[socket.socket]:
+        return [*self.silent, *self.begun, *self.headers, *self.bodies]
+
+    def go_on(self) -> None:
+        """A byte more of each header."""
+        for connection in self.headers:
+            try:
+                connection.send(b"a")
+            except ConnectionError:
+                continue
+
+    def close(self) -> None:
+        for connection in self.all:
+            connection.close()
+
+
+def test_hostile_requests_leave_nothing_behind(service: Service, length: Callable[[int, int], int]) -> None:
+    """Neither memory nor connections. Full: 20,000."""
+    hostile = [
+        *PROBLEMS.values(),
+        *(request(CREATE, AUTHORIZATION, JSON, body=body({"email": value})) for value in VALUES.values()),
+    ]
+
+    def send(number: int) -> None:
+        for sent in itertools.islice(itertools.cycle(hostile), number):
+            exchange(service.port, sent)
+
+    process = Worker(service)
+    send(length(2, 10) * len(hostile))
+    memory, files = process.memory(), process.files()
+    send(length(500, 20_000))
+    assert process.memory() - memory < 8 * MEGABYTE
+    wait_until(lambda: process.files() <= files, "connections to be let go")
+
+
+def test_hundreds_of_slow_requests_hold_no_other_up(service: Service, slow: Slow) -> None:
+    """Full: 800; short: 400."""
+    with httpx.Client(base_url=service.url) as client:
+        waited = []
+        for _ in range(20):
+            slow.go_on()
+            answer = client.post("/payment-links", content=GOOD, headers=headers())
+            assert answer.status_code == 201
+            waited.append(answer.elapsed.total_seconds())
+    assert max(waited) < 1
+
+
+@pytest.mark.parametrize("line", BODIES)
+def test_a_hostile_value_is_refused(service: Service, line: str) -> None:
+    """In every field: numbers without end, what is no Unicode, what ends a header or a mail."""
+    for field, (name, value) in itertools.product(BODIES[line], VALUES.items()):
+        received = exchange(service.port, request(line, AUTHORIZATION, JSON, body=body(BODIES[line] | {field: value})))
+        assert is_problem(*answers(received)), (field, name, received)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_hostile_request_is_refused(service: Service, name: str) -> None:
+    received = exchange(service.port, PROBLEMS[name])
+    assert is_refusal(received), received
+
+
+@pytest.mark.parametrize("name", BROKEN_OFF)
+def test_a_body_that_ends_before_it_is_whole_is_refused(service: Service, name: str) -> None:
+    received = exchange(service.port, BROKEN_OFF[name], leave=True)
+    assert is_refusal(received), received
+
+
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        pytest.param(b"GET /healthz HTTP/1.0\r\n\r\n", [200], id="HTTP/1.0"),
+        pytest.param(b"GET /healthz HTTP/1.1\nConnection: close\n\n", [200], id="LF alone"),
+        pytest.param(request("GET http://evil.example/healthz HTTP/1.1"), [200], id="absolute form"),
+        pytest.param(request("GET //evil.example/healthz HTTP/1.1"), [404], id="two slashes"),
+        pytest.param(request("GET /healthz HTTP/1.1", body=b"[" * 1000), [200], id="body of a GET"),
+        pytest.param(request("GET /healthz HTTP/1.1", "X-Request-ID: " + "a" * 60_000), [200], id="request id of 60,000 letters"),
+        pytest.param(request("GET /healthz HTTP/1.1", b'Cookie: \xff=;;;"='), [200], id="cookies"),
+        pytest.param(request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket"), [200], id="websocket"),
+        pytest.param(request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c"), [200], id="h2c"),
+        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, b"Accept: ;;q=nan,*/x;q=,\xff"), [200], id="accepts nonsense"),
+        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, "Accept: " + "a/b;q=0.1," * 5000), [200], id="accepts much"),
+        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, "X-Forwarded-For: " + "::," * 5000), [200], id="from anywhere"),
+        pytest.param(request(CREATE, AUTHORIZATION, JSON, "Expect: 100-continue", body=GOOD), [100, 201], id="expects 100"),
+    ],
+)
+def test_what_is_odd_but_clear_is_answered(service: Service, sent: bytes, statuses: list[int]) -> None:
+    received = exchange(service.port, sent)
+    assert [answer.status for answer in answers(received)] == statuses, received
+    assert b"a" * 100 not in received
+
+
+def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
+    ids = [f"request-{number:04}" for number in range(200)]
+    sent = b"".join(f"GET /payment-links/x HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}\r\n\r\n".encode() for name in ids[:-1])
+    received = exchange(service.port, sent + request("GET /payment-links/x HTTP/1.1", f"X-Request-ID: {ids[-1]}"))
+    assert [(answer.status, answer.headers["x-request-id"]) for answer in answers(received)] == [(404, name) for name in ids]
+
+
+def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> None:
+    """Two lengths: the chunks count, and nothing after them (RFC 9112, 6.1)."""
+    lengths = "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent = f"{CREATE}\r\nHost: x\r\n{AUTHORIZATION}\r\n{JSON}{lengths}".encode() + chunked(GOOD)
+    received = exchange(service.port, sent + request("GET /healthz HTTP/1.1"))
+    assert [answer.status for answer in answers(received)] == [201]
+
+
+def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store: Store, length: Callable[[int, int], int]) -> None:
+    """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
+    number, readers = 12_000, length(5, 50)
+    asyncio.run(fill(own_store, number))
+    process, store = Worker(service), redis.Redis(unix_socket_path=str(own_store.socket))
+    read_before = links_read(store)
+    connections = [begin(service.port, STREAM, buffer=4096) for _ in range(readers)]
+    ports = {connection.getsockname()[1] for connection in connections}
+    try:
+        stopped_at = settled(lambda: links_read(store))
+        with httpx.Client(base_url=service.url) as client:
+            assert client.post("/payment-links", content=GOOD, headers=headers()).status_code == 201
+        assert stopped_at - read_before < readers * number * 3 / 4
+    finally:
+        store.close()
+        for connection in connections:
+            connection.close()
+    wait_until(lambda: not process.serves(ports), "connections to be let go")
+    assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
+
+
+def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
+    """However steadily it trickles."""
+    waiting, deadline = {*slow.silent, *slow.begun, *slow.headers}, max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
+    while waiting and time.monotonic() < deadline:
+        slow.go_on()
+        readable, _, _ = select.select(waiting, [], [], 1)
+        waiting -= {connection for connection in readable if not read(connection, 0.01)}
+    assert len(waiting) == 0
+
+
+class Worker:
+    """The process that serves, as the kernel (Linux) sees it."""
+
+    def __init__(self, service: Service) -> None:
+        pid = service.web.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        self._proc = Path("/proc") / child
+        self._address = f"0100007F:{service.port:04X}"
+
+    def memory(self) -> int:
+        """Bytes that are resident."""
+        [line] = [line for line in (self._proc / "status").read_text().splitlines() if line.startswith("VmRSS")]
+        return int(line.split()[1]) * 1024
+
+    def files(self) -> int:
+        return len(list((self._proc / "fd").iterdir()))
+
+    def serves(self, ports: set[int]) -> int:
+        """On how many connections, of those from ``ports``."""
+        sockets = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        served = [peer for local, peer, state in sockets if local == self._address and state in {ESTABLISHED, CLOSE_WAIT}]
+        return sum(1 for peer in served if int(peer.partition(":")[2], 16) in ports)
+
+
+def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
+    """A connection on which ``sent`` was sent, with no larger a buffer for what comes back."""
+    connection = socket.socket()
+    if buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(sent)
+    return connection
+
+
+async def fill(store: Store, number: int) -> None:
+    """Links of the organization ``big``, as long as they get."""
+    now, hour, longest = datetime.now(UTC), timedelta(hours=1), f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com"
+    link = domain.create(entropy=bytes(32), now=now, ttl=hour, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
+    made = [msgspec.structs.replace(link, id=domain.make_id("big", count.to_bytes(32))) for count in range(number)]
+    async with Lane(connect_async(store.url)) as lane:
+        for some in range(0, number, 500):
+            await lane.run_all([links.create(link, now=now, retention=hour) for link in made[some : some + 500]])
+
+
+def settled(count: Callable[[], int]) -> int:
+    """What ``count`` gives when it has risen, and rises no more for two seconds."""
+    first = last = count()
+    changed_at = time.monotonic()
+    while last == first or time.monotonic() - changed_at < 2:
+        time.sleep(0.1)
+        now = count()
+        if now != last:
+            last, changed_at = now, time.monotonic()
+    return last
+
+
+def links_read(store: "redis.Redis") -> int:
+    """By all commands and scripts so far."""
+    return int(store.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
+
+
+def headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {admin_token()}", "Content-Type": "application/json"}
+
+
+def body(fields: dict[str, bytes]) -> bytes:
+    return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields.items()) + b"}"
+
+
+def is_refusal(received: bytes) -> bool:
+    """A problem, the server's own short word, or nothing."""
+    found = answers(received)
+    own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.content]
+    return not found or found == own[:1] or is_problem(*found)
+
+
+def is_problem(*found: Answer) -> bool:
+    """Whether that is one answer, and it a problem that is not ours (RFC 9457)."""
+    if len(found) != 1 or found[0].headers.get("content-type") != "application/problem+json":
+        return False
+    told = json.loads(found[0].content)
+    return 400 <= found[0].status < 500 and told["status"] == found[0].status and bool(told["code"])
