@@ -1,0 +1,73 @@
+"""Schemathesis calls the service by its own description: all answers are as described, and what is described is taken."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.tokens import CustomerTokens, Role
+from tests.e2e.conftest import admin_token
+from tests.support.processes import SECRET, Service
+from tests.support.servers import Store, wait_until
+
+HERE = Path(__file__).parent
+SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
+SEED = "1138"
+ALL_PHASES = "examples,coverage,fuzzing,stateful"
+PRINCIPALS = ["internal-admin", "org-admin", "customer", "nobody"]
+TOKENS: dict[str, Callable[[], str]] = {
+    "internal-admin": admin_token,
+    "org-admin": lambda: admin_token(Role.ORG_ADMIN, "acme"),
+    "customer": lambda: CustomerTokens(SECRET.encode()).issue("jane@example.com", now=datetime.now(UTC), jti="0" * 16),
+}
+UNLIMITED = {
+    "OTP_SENDS_PER_HOUR": "1000000",
+    "OTP_SENDS_PER_DAY": "1000000",
+    "OTP_FAILURES_PER_DAY": "1000000",
+    "OTP_CLIENT_SENDS_PER_HOUR": "1000000",
+    "OTP_CLIENT_FAILURES_PER_HOUR": "1000000",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
+    running = Service(tmp_path_factory.mktemp("service"), own_store.url, None, **UNLIMITED)
+    running.web.start()
+    wait_until(running.lives, "the web process")
+    yield running
+    running.web.stop()
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_every_answer_is_described_and_what_is_described_is_taken(
+    tmp_path: Path, service: Service, length: Callable[[int, int], int], principal: str
+) -> None:
+    """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
+    phases = ALL_PHASES if length(0, 1) or principal == PRINCIPALS[0] else "fuzzing,stateful"
+    report = run(tmp_path, service.url, principal, phases, length(3, 340))
+    assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == ([], [], "completed", 0)
+    assert report["operations"]["tested"] == report["operations"]["total"]
+    assert report["test_cases"]["generated"] >= length(50, 5000)
+
+
+def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> dict[str, Any]:
+    """What schemathesis reports. Its output tells more, and is shown where the test fails."""
+    report = directory / "report.json"
+    options = ["--seed", SEED, "--phases", phases, "--max-examples", str(examples), "--continue-on-failure", "--no-color"]
+    options += ["--generation-database", "none", "--report", "json", "--report-json-path", str(report)]
+    if principal in TOKENS:
+        options += ["--header", f"Authorization: Bearer {TOKENS[principal]()}"]
+    subprocess.run(
+        [SCHEMATHESIS, "--config-file", str(HERE / "schemathesis.toml"), "run", f"{url}/schema/openapi.json", *options],
+        check=False,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
+    )
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
