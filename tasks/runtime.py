@@ -41,7 +41,7 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: d
     otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from)
     return Runtime(
         client=client,
-        queue=connect_queue(settings.queue_redis_url, socket_timeout=15, socket_connect_timeout=2),
+        queue=connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2),
         links=Delivery(link_mail, client, open_mailer, clock, stopping.is_set),
         otps=Delivery(otp_mail, client, open_mailer, clock, stopping.is_set),
         clock=clock,

@@ -17,14 +17,15 @@ from service import logs
 from service.domain.errors import Unavailable
 from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
 from service.store import outbox
-from service.store.client import Client, connect, connect_queue
+from service.store.client import TIMEOUT, Client, connect, connect_queue
 
 log = structlog.get_logger(__name__)
 
 POLL = 1
 """Seconds between two looks at what is to be enqueued."""
 LOCK_LIFE = 2
-"""Seconds after which the lock of a scheduler that was killed ends. Two that look at once do no harm: the job is one."""
+"""Seconds after which the lock ends of a scheduler that was killed, or never learned that it has it. Two that look at once do no harm: the
+job is one."""
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]
@@ -80,7 +81,7 @@ def run(environ: Mapping[str, str]) -> None:
     settings = load(environ)
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
-    connection = connect_queue(settings.queue_redis_url, socket_timeout=5, socket_connect_timeout=2)
+    connection = connect_queue(settings.queue_redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
     log.info("scheduling", every=SCAN_INTERVAL)
     while not stopping.is_set():
         try:

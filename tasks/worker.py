@@ -24,8 +24,8 @@ from tasks.runtime import CURRENT, Runtime, create_runtime
 
 log = structlog.get_logger(__name__)
 
-POLL = 20
-"""RQ's worker_ttl: it waits 5 s (15 less) for a job before it says again that it is alive."""
+POLL = 16
+"""RQ's worker_ttl: it waits 1 s (15 less) for a job before it says again that it is alive."""
 GRACE = 15.0
 """Seconds in which a process that was asked to stop has to."""
 
@@ -33,6 +33,7 @@ GRACE = 15.0
 class DoorbellWorker(SimpleWorker):
     """Works in its own process, one job at a time: jobs hold no state worth a fork, and a session is kept for all mails of one."""
 
+    connection_timeout = 2  # more than a poll, and as little as lets a worker be back in 5 s when a reply was lost
     max_connection_wait_time = 1.0
     log_result_lifespan = False
 
