@@ -22,7 +22,7 @@ class Process:
     """One ``payment-links`` command, with its output in a file."""
 
     def __init__(self, command: str, environ: Mapping[str, str], log: Path) -> None:
-        self._command = command
+        self.command = command
         self._environ = environ
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -31,7 +31,7 @@ class Process:
         with self.log.open("ab") as log:
             environ = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self._environ}
             self._process = subprocess.Popen(
-                [COMMAND, self._command],
+                [COMMAND, self.command],
                 env=environ,
                 cwd=self.log.parent,
                 stdout=log,

@@ -77,7 +77,7 @@ class Proxy:
         while True:
             readable, _, _ = select.select([client, server], [], [], 0.1)
             if self.black_hole:
-                time.sleep(0.02)
+                time.sleep(0.1)
                 continue
             for source in readable:
                 piece = source.recv(65536)
