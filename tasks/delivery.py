@@ -51,6 +51,9 @@ class Kind(Protocol[Opened]):
     def message(self, opened: Opened, now: datetime) -> EmailMessage:
         """Raises ``Drop`` where it is not to be sent."""
 
+    def ends_at(self, opened: Opened) -> datetime:
+        """From when on it is of no use."""
+
     def attempts(self, opened: Opened) -> int: ...
 
     def describe(self, member: str) -> dict[str, str]:
@@ -132,7 +135,8 @@ class Delivery(Generic[Opened]):
     def _send(self, member: str, opened: Opened, deadline: datetime, mailer: Mailer) -> None:
         about = self._kind.describe(member)
         try:
-            mailer.send(self._message(opened))
+            message = self._message(opened)
+            mailer.send(message, within=(self._kind.ends_at(opened) - self._clock()).total_seconds())
         except Drop as drop:
             self._client.run(self._kind.failed(member, error=str(drop), attempts=0, deadline=deadline))
             log.info("mail_dropped", reason=str(drop), **about)

@@ -40,6 +40,9 @@ class LinkMail:
             raise Drop(f"the mail was {opened.delivery.state} already")
         return link_message(opened, url=f"{self._public_url}/pay/{opened.id}", sender=self._sender, now=now)
 
+    def ends_at(self, opened: Link) -> datetime:
+        return opened.expires_at
+
     def attempts(self, opened: Link) -> int:
         return opened.delivery.attempts
 
@@ -79,6 +82,9 @@ class OtpMail:
             raise Drop("the code expired before it could be sent")
         code = derive_code(self._key, opened.nonce, opened.email)
         return otp_message(opened, code, sender=self._sender, now=now)
+
+    def ends_at(self, opened: Otp) -> datetime:
+        return opened.expires_at
 
     def attempts(self, opened: Otp) -> int:
         return opened.attempts

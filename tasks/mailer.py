@@ -50,8 +50,8 @@ class Mailer(Protocol):
             NoSession
         """
 
-    def send(self, message: EmailMessage) -> None:
-        """Hands ``message`` over. When this returns, whoever took it answers for it.
+    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
+        """Hands ``message`` over, ``within`` so many seconds or not. When this returns, whoever took it answers for it.
 
         Raises:
             Refused, Deferred, NoSession
@@ -93,10 +93,10 @@ class SmtpMailer:
     def connect(self) -> None:
         self._session()
 
-    def send(self, message: EmailMessage) -> None:
+    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
         smtp = self._session()
         try:
-            with _within(SEND_BUDGET, smtp):
+            with _within(min(within, SEND_BUDGET), smtp):
                 self._transact(smtp, message)
         except (Refused, Deferred):
             self._reset(smtp)
@@ -205,7 +205,7 @@ class FileMailer:
         except OSError as error:
             raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
 
-    def send(self, message: EmailMessage) -> None:
+    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
         self.connect()
         name = f"{time.time_ns()}-{message['Message-ID'].strip('<>').partition('@')[0]}"
         partial = self._directory / f".{name}.partial"

@@ -50,7 +50,7 @@ class ScriptedMailer:
     def __exit__(self, *_: object) -> None:
         self.open = False
 
-    def send(self, message: EmailMessage) -> None:
+    def send(self, message: EmailMessage, *, within: float = 10.0) -> None:
         self.answer(message)
         self.sent.append(message)
 

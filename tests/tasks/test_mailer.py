@@ -489,6 +489,14 @@ class TestPatience:
                 mailer.send(mail_to())
             assert time.monotonic() - began < 2
 
+    def test_a_mail_that_is_of_no_use_any_more_is_not_handed_over(self) -> None:
+        """A server may take its time; a code does not wait for it."""
+        with ScriptedServer() as server:
+            server.replies["RCPT"] = server.after(0.2)
+            with mailer_for(server) as mailer, pytest.raises(Deferred):
+                mailer.send(mail_to(), within=0.1)
+            assert "DATA" not in server.verbs()
+
     def test_slow_steps_share_the_budget_of_one_mail(self) -> None:
         with ScriptedServer() as server:
             server.replies |= {"MAIL": server.after(0.2), "RCPT": server.after(0.2)}
