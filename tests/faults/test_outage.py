@@ -1,0 +1,234 @@
+"""Redis is away for a while. The web says so in time, no process exits, and all serve again as soon as it is back."""
+
+import itertools
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import admin_token
+from tests.support.processes import Service
+from tests.support.proxy import Proxy
+from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
+
+BACK_WITHIN = 5.0
+"""Seconds in which all serve again."""
+BACKLOG = 20
+
+
+class Redis(NamedTuple):
+    """A store, and the proxy through which the service reaches it."""
+
+    store: Store
+    proxy: Proxy
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.proxy.port}"
+
+
+class Stack(NamedTuple):
+    """The whole service: its links in one Redis, RQ in another."""
+
+    service: Service
+    redis: Redis
+    queue: Redis
+    mails: MailServer
+
+
+class Answer(NamedTuple):
+    route: str
+    status: int
+    retry_after: str | None
+    took: float
+
+
+@contextmanager
+def reachable_store() -> Iterator[Redis]:
+    with store(valkey_server()) as server, Proxy(server.socket) as proxy:
+        yield Redis(server, proxy)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with (
+        MailServer() as mails,
+        reachable_store() as redis,
+        reachable_store() as queue,
+        Service(
+            tmp_path_factory.mktemp("service"),
+            redis.url,
+            mails.url,
+            QUEUE_REDIS_URL=queue.url,
+            OTP_CLIENT_SENDS_PER_HOUR="100000",
+        ) as service,
+    ):
+        yield Stack(service, redis, queue, mails)
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[httpx.Client]:
+    with connected(stack.service) as client:
+        yield client
+
+
+def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
+    stack: Stack, client: httpx.Client, length: Callable[[int, int], int]
+) -> None:
+    """Full: a minute away, in each of four ways."""
+    span, alive = length(2, 60), processes(stack.service)
+    for fault in ("half open", "killed", "stopped", "black hole")[: length(2, 4)]:
+        asked_for = create(client, fault)
+        waiting = [create(client, fault, scheduled_in=1 + span * number / BACKLOG / 2)["email"] for number in range(BACKLOG)]
+        with away(fault, stack.redis, stack.queue):
+            answers = ask_everything(stack.service, asked_for, span)
+        assert_all_serve(stack, client, time.monotonic(), waiting)
+        assert_drains(stack, client, set(waiting))
+        assert processes(stack.service) == alive
+        assert [answer for answer in answers if answer[1:3] != (503, "1") or answer.took >= 2] == []
+        assert {answer.route for answer in answers} == {route for route, _ in requests(asked_for)}
+
+
+def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_is_back(
+    stack: Stack, client: httpx.Client, length: Callable[[int, int], int]
+) -> None:
+    """Full: a minute away, in two ways."""
+    alive = processes(stack.service)
+    for fault in ("black hole", "killed")[: length(1, 2)]:
+        created, took, ends = [], [], time.monotonic() + length(2, 60)
+        with away(fault, stack.queue):
+            while time.monotonic() < ends:
+                began = time.monotonic()
+                created.append(create(client, fault)["email"])
+                took.append(time.monotonic() - began)
+                time.sleep(0.1)
+        assert_all_serve(stack, client, time.monotonic())
+        assert_drains(stack, client, set(created))
+        assert processes(stack.service) == alive
+        assert max(took) < 1.5
+
+
+def assert_all_serve(stack: Stack, client: httpx.Client, back: float, waiting: Iterable[str] = ()) -> None:
+    """A link and a code that are asked for now are mailed in time, and so is what these recipients wait for."""
+    fresh = create(client, "fresh", org_id="another", until=back + BACK_WITHIN)
+    code = f"code-{fresh['email']}"
+    assert client.post("/payment-links/otp", json={"email": code}).status_code == 202
+    owed = {fresh["email"], code, *waiting}
+    wait_until(lambda: owed <= recipients(stack.mails), "all to serve", within=back + BACK_WITHIN - time.monotonic())
+
+
+def assert_drains(stack: Stack, client: httpx.Client, waiting: set[str]) -> None:
+    wait_until(lambda: readiness(client) == ("ok", 0), "the backlog to drain", within=60)
+    assert waiting <= recipients(stack.mails)
+
+
+def recipients(mails: MailServer) -> set[str]:
+    return {recipient.lower() for envelope in mails.mailbox.envelopes for recipient in envelope.rcpt_tos}
+
+
+def readiness(client: httpx.Client) -> tuple[str, int]:
+    found = client.get("/readyz").json()
+    return found["status"], found.get("unsent")
+
+
+def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> list[Answer]:
+    """What callers are told who ask for one thing after the other meanwhile."""
+    answers: list[Answer] = []
+    ends = time.monotonic() + seconds
+
+    def call(first: int) -> None:
+        with connected(service) as client:
+            for route, request in itertools.islice(itertools.cycle(requests(link)), first, None):
+                if time.monotonic() > ends:
+                    return
+                began = time.monotonic()
+                answer = request(client)
+                answers.append(Answer(route, answer.status_code, answer.headers.get("retry-after"), time.monotonic() - began))
+                time.sleep(0.05)
+
+    callers = [threading.Thread(target=call, args=(number,)) for number in range(len(requests(link)))]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    return answers
+
+
+def requests(link: dict[str, Any]) -> list[tuple[str, Callable[[httpx.Client], httpx.Response]]]:
+    """One to every route that asks Redis, but for `readyz`, whose answer is good for a second."""
+    path, body = f"/payment-links/{link['id']}", {"email": link["email"]}
+    return [
+        ("create", lambda client: client.post("/payment-links", json={"org_id": "nobody", "notify": False, **body})),
+        ("read", lambda client: client.get(path)),
+        ("verify", lambda client: client.post("/payment-links/verify", json={"link_id": link["id"]})),
+        ("open", lambda client: client.get(f"/pay/{link['id']}")),
+        ("revoke", lambda client: client.delete(path)),
+        ("revoke a recipient's", lambda client: client.request("DELETE", "/payment-links", json=body)),
+        ("list", lambda client: client.get("/orgs/acme/payment-links")),
+        ("ask for a code", lambda client: client.post("/payment-links/otp", json=body)),
+        ("submit a code", lambda client: client.put("/payment-links/otp", json={"otp": "123456", **body})),
+        ("send a window", lambda client: client.post("/payment-links/scheduled", json={})),
+    ]
+
+
+def create(
+    client: httpx.Client, name: str, *, org_id: str = "acme", scheduled_in: float | None = None, until: float = 0.0
+) -> dict[str, Any]:
+    """A link to a recipient of its own; where it has ``until`` then, as often as it takes."""
+    email = f"{name.replace(' ', '-')}-{time.monotonic_ns()}@example.com"
+    scheduled_at = None if scheduled_in is None else (datetime.now(UTC) + timedelta(seconds=scheduled_in)).isoformat()
+    while True:
+        answer = client.post("/payment-links", json={"email": email, "org_id": org_id, "scheduled_at": scheduled_at})
+        if answer.status_code == 201:
+            return dict(answer.json())
+        assert time.monotonic() < until, answer.text
+
+
+def connected(service: Service) -> httpx.Client:
+    return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}, timeout=10)
+
+
+@contextmanager
+def away(fault: str, *servers: Redis) -> Iterator[None]:
+    """``servers`` are away meanwhile, as ``fault`` says."""
+    for server in servers:
+        begin, _ = faults(server)[fault]
+        begin()
+    yield
+    for server in servers:
+        _, end = faults(server)[fault]
+        end()
+
+
+def faults(server: Redis) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
+    """How each begins, and how it ends."""
+
+    def set_proxy(name: str, value: bool) -> Callable[[], None]:
+        return lambda: setattr(server.proxy, name, value)
+
+    def send(number: signal.Signals) -> Callable[[], None]:
+        return lambda: server.store.process.send_signal(number)
+
+    return {
+        "killed": (server.store.kill, server.store.start),
+        "stopped": (send(signal.SIGSTOP), send(signal.SIGCONT)),
+        "black hole": (set_proxy("black_hole", True), set_proxy("black_hole", False)),
+        "half open": (set_proxy("half_open", True), set_proxy("half_open", False)),
+    }
+
+
+def processes(service: Service) -> dict[str, list[int]]:
+    """The processes of each of the Procfile's lines, children included."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid="], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    groups = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    return {
+        process.command: sorted(pid for pid, group in groups if group == process.process.pid)
+        for process in (service.web, service.worker, service.scheduler)
+    }

@@ -1,0 +1,296 @@
+"""Mail servers that decline, refuse, hang up or hang. Every mail that is still good arrives; none that is not does."""
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+import redis
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from service.domain import link as domain
+from service.jobs import Bell, ring
+from service.store import links, otps
+from service.store.client import Client, connect
+from tests.e2e.conftest import admin_token
+from tests.support.processes import Service
+from tests.support.proxy import Proxy
+from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
+
+RETENTION = timedelta(days=90)
+GIVEN_UP_WITHIN = 30.0
+WAITS = (5.0, 15.0, 45.0)
+"""Seconds between one try of a declined mail and the next."""
+LATE_BY = 4.0
+"""Seconds that the scan and a busy machine may add to them."""
+HANGS: dict[str, Callable[[bytes], bool]] = {
+    "after the final dot": lambda said: said.endswith(b"\r\n.\r\n"),
+    "in DATA": lambda said: said.upper().startswith(b"DATA\r\n"),
+    "at EHLO": lambda said: said.upper().startswith(b"EHLO "),
+    "at its banner": lambda _: True,
+}
+"""What the server is told last before it answers nothing more."""
+
+
+class Postmaster(Mailbox):
+    """Notes when recipients were tried, and declines them, dawdles, or hangs up after their final dot, as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replies: dict[str, list[str]] = {}
+        self.tries: dict[str, list[float]] = {}
+        self.dawdles: dict[str, float] = {}
+        self.hangs_up_on: set[str] = set()
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        tries = self.tries.setdefault(address, [])
+        tries.append(time.monotonic())
+        await asyncio.sleep(self.dawdles.get(address, 0))
+        replies = self.replies.get(address, [])
+        if len(tries) <= len(replies):
+            return replies[len(tries) - 1]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        reply = await super().handle_DATA(server, session, envelope)
+        if envelope.rcpt_tos[0] in self.hangs_up_on:
+            self.hangs_up_on.remove(envelope.rcpt_tos[0])
+            server.transport.abort()
+        return reply
+
+
+class Stack(NamedTuple):
+    """The whole service, its mail server, and the proxy between them."""
+
+    service: Service
+    postmaster: Postmaster
+    proxy: Proxy
+    store: Client
+    queue: redis.Redis
+
+    def create_ending(self, name: str, life: timedelta) -> str:
+        """The same for one that ends sooner than the API allows."""
+        now = datetime.now(UTC)
+        link = domain.create(entropy=secrets.token_bytes(24), now=now, ttl=life, org_id="acme", email=address(name))
+        assert self.store.run(links.create(link, now=now, retention=RETENTION))
+        return link.id
+
+    def create_code(self, name: str, life: timedelta) -> None:
+        """A code for ``name``, as the API makes it, which is good for ``life``."""
+        limits: Any = {"resend_after": timedelta(seconds=60), "sends_per_hour": 5, "sends_per_day": 10}
+        made = otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life, **limits)
+        assert self.store.run(made) is None
+        ring(Bell.OTPS, [domain.partition_of(address(name))], self.queue)
+
+    def delivery(self, link_id: str) -> dict[str, Any]:
+        return dict(read(self.service, link_id)["delivery"])
+
+    def tries(self, name: str) -> list[float]:
+        return self.postmaster.tries.get(address(name), [])
+
+
+def create(service: Service, name: str) -> str:
+    """The id of a link to ``name``, to be mailed now."""
+    answer = httpx.post(f"{service.url}/payment-links", headers=admin(), json={"email": address(name), "org_id": "acme"})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def revoke(service: Service, link_id: str) -> None:
+    answer = httpx.delete(f"{service.url}/payment-links/{link_id}", headers=admin())
+    assert answer.json()["revoked"] == 1
+
+
+def read(service: Service, link_id: str) -> dict[str, Any]:
+    return dict(httpx.get(f"{service.url}/payment-links/{link_id}").json())
+
+
+def admin() -> dict[str, str]:
+    return {"Authorization": f"Bearer {admin_token()}"}
+
+
+def address(name: str) -> str:
+    return f"{name.replace(' ', '-')}@example.com"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Stack]:
+    postmaster = Postmaster()
+    with ExitStack() as opened:
+        server = opened.enter_context(MailServer(postmaster))
+        proxy = opened.enter_context(Proxy((server.hostname, server.port)))
+        smtp_url = f"smtp://127.0.0.1:{proxy.port}"
+        service = opened.enter_context(Service(tmp_path_factory.mktemp("service"), own_store.url, smtp_url))
+        store = Client(connect(own_store.url))
+        opened.callback(store.close)
+        queue = opened.enter_context(redis.Redis.from_url(own_store.url))
+        yield Stack(service, postmaster, proxy, store, queue)
+
+
+@pytest.fixture(scope="module")
+def declined(length: Callable[[int, int], int]) -> int:
+    """How often a server declines a mail before it takes it. Full: until the third wait is over."""
+    return length(1, len(WAITS))
+
+
+@pytest.fixture(scope="module")
+def life(length: Callable[[int, int], int]) -> timedelta:
+    """How long a code, and a link, is good that the server declines until then. Full: the least that ``OTP_TTL`` may be."""
+    return timedelta(seconds=length(4, 60))
+
+
+@pytest.fixture(scope="module")
+def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
+    """Links that mail servers are not nice to, all under way at once, by the names of their recipients."""
+    postmaster = stack.postmaster
+    postmaster.replies = {
+        address("declined"): ["451 4.3.0 try again later"] * declined,
+        address("greylisted"): ["450 4.2.0 greylisted"] * declined,
+        address("unknown"): ["550 5.1.1 no such mailbox"] * 100,
+        **{address(name): ["451 4.3.0 try again later"] * 100 for name in ("revoked", "expired", "expired code")},
+    }
+    postmaster.reply = lambda envelope: "554 5.7.1 spam" if envelope.rcpt_tos == [address("filtered")] else None
+    postmaster.hangs_up_on = {address("dropped")}
+    made = {name: create(stack.service, name) for name in ("declined", "greylisted", "unknown", "filtered", "dropped", "revoked")}
+    made["expired"] = stack.create_ending("expired", life)
+    stack.create_code("expired code", life)
+    for name in (*made, "expired code"):
+        wait_until(lambda name=name: stack.tries(name), f"the mail to {name} to be tried")
+    revoke(stack.service, made["revoked"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def unreached(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator["Future[float]"]:
+    """In how many seconds a server that cannot be reached is given up; found out while other tests run."""
+    port = free_port()
+    with (
+        Service(tmp_path_factory.mktemp("unreached"), f"{own_store.url}?db=1", f"smtp://127.0.0.1:{port}") as service,
+        ThreadPoolExecutor() as threads,
+    ):
+        yield threads.submit(reach_late, service, port)
+
+
+def reach_late(service: Service, port: int) -> float:
+    with unreachable(port):
+        began, link_id = time.monotonic(), create(service, "jane")
+        wait_until(lambda: read(service, link_id)["delivery"]["error"], "the server to be given up", 40)
+        given_up_in = time.monotonic() - began
+    with MailServer(port=port) as server:
+        server.mailbox.wait_for(address("jane"))
+    return given_up_in
+
+
+@pytest.mark.usefixtures("unreached", "ids")
+def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
+    stack: Stack, length: Callable[[int, int], int]
+) -> None:
+    """Full: whatever it hangs at."""
+    for stage in list(HANGS)[: length(1, len(HANGS))]:
+        with hanging(stack.proxy, stage) as hangs_since:
+            link_id = create(stack.service, f"hanging {stage}")
+            wait_until(
+                lambda link_id=link_id: stack.delivery(link_id)["error"], f"the server that hangs {stage} to be given up", 40
+            )
+            assert time.monotonic() - hangs_since() < GIVEN_UP_WITHIN
+        mails = stack.postmaster.wait_for(address(f"hanging {stage}"), 2 if "dot" in stage else 1)
+        wait_until(lambda link_id=link_id: stack.delivery(link_id)["state"] == "sent", "the mail to count as sent")
+        assert len({mail["Message-ID"] for mail in mails}) == 1
+
+
+@pytest.mark.parametrize("name", ["declined", "greylisted"])
+def test_a_mail_that_is_declined_is_tried_again_later_and_later_and_arrives(
+    stack: Stack, ids: dict[str, str], declined: int, name: str
+) -> None:
+    """Full: declined three times, for 65 s."""
+    stack.postmaster.wait_for(address(name), within=sum(WAITS) + 30)
+    wait_until(lambda: stack.delivery(ids[name])["state"] == "sent", "the mail to count as sent")
+    delivery, tries = stack.delivery(ids[name]), stack.tries(name)
+    waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert (delivery["attempts"], delivery["error"]) == (declined + 1, None)
+    assert all(wait >= least for wait, least in zip(waits, WAITS[:declined], strict=True))
+    assert len(stack.postmaster.to(address(name))) == 1
+
+
+def test_a_drop_after_the_final_dot_is_unknown_and_tried_again_with_the_same_message_id(stack: Stack, ids: dict[str, str]) -> None:
+    mails = stack.postmaster.wait_for(address("dropped"), 2)
+    wait_until(lambda: stack.delivery(ids["dropped"])["state"] == "sent", "the mail to count as sent")
+    assert (len(mails), len({mail["Message-ID"] for mail in mails})) == (2, 1)
+    assert stack.delivery(ids["dropped"])["attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("unknown", "550 5.1.1 no such mailbox"), ("filtered", "554 5.7.1 spam")], ids=["recipient", "content"]
+)
+def test_a_mail_that_is_refused_is_tried_once_and_its_link_says_why(
+    stack: Stack, ids: dict[str, str], name: str, reason: str
+) -> None:
+    wait_until_tried_again(stack, name)
+    delivery = stack.delivery(ids[name])
+    assert (delivery["state"], delivery["attempts"], delivery["error"]) == ("failed", 1, reason)
+    assert len(stack.tries(name)) == 1
+
+
+def test_a_code_is_not_sent_after_it_expired(stack: Stack, ids: dict[str, str], life: timedelta) -> None:
+    """Nor is a link."""
+    wait_until(lambda: stack.delivery(ids["expired"])["state"] == "failed", "the link to be given up", life.total_seconds() + 30)
+    tries = [stack.tries(name) for name in ("expired", "expired code")]
+    for name in ("expired", "expired code"):
+        stack.postmaster.replies.pop(address(name))
+        wait_until_tried_again(stack, name)
+    assert [stack.tries(name) for name in ("expired", "expired code")] == tries
+    assert read(stack.service, ids["expired"])["status"] == "expired"
+    assert "expired" in stack.delivery(ids["expired"])["error"]
+
+
+def test_a_code_that_expires_while_its_server_dawdles_is_not_sent(stack: Stack) -> None:
+    stack.postmaster.dawdles = {address("dawdling"): 4.0}
+    stack.create_code("dawdling", timedelta(seconds=3))
+    wait_until(lambda: stack.tries("dawdling"), "the code to be tried")
+    wait_until(lambda: time.monotonic() > stack.tries("dawdling")[0] + 5, "the server to be done")
+    assert stack.postmaster.to(address("dawdling")) == []
+
+
+def test_a_revoked_link_is_not_sent(stack: Stack, ids: dict[str, str]) -> None:
+    stack.postmaster.replies.pop(address("revoked"))
+    wait_until_tried_again(stack, "revoked")
+    assert len(stack.tries("revoked")) == 1
+    assert stack.delivery(ids["revoked"])["state"] == "none"
+
+
+def test_a_server_that_cannot_be_reached_is_given_up_and_the_mail_arrives_when_it_can(unreached: "Future[float]") -> None:
+    assert unreached.result() < GIVEN_UP_WITHIN
+
+
+def wait_until_tried_again(stack: Stack, name: str) -> None:
+    """Until after the moment at which the mail to ``name`` would be tried again, were it owed still."""
+    tries = stack.tries(name)
+    due = tries[-1] + WAITS[len(tries) - 1] + LATE_BY
+    wait_until(lambda: time.monotonic() > due, "the next try", within=sum(WAITS))
+
+
+@contextmanager
+def hanging(proxy: Proxy, stage: str) -> Iterator[Callable[[], float]]:
+    """The server answers nothing more once the client has said what ``stage`` says; gives since when."""
+    since: list[float] = []
+
+    def watch(said: bytes) -> None:
+        if HANGS[stage](said):
+            proxy.half_open = True
+            since.append(time.monotonic())
+
+    if stage == "at its banner":
+        watch(b"")
+    proxy.watch = watch
+    yield lambda: since[0]
+    proxy.watch, proxy.half_open = (lambda _: None), False
