@@ -1,0 +1,183 @@
+"""What the time of an answer tells: nothing of whether an e-mail is known."""
+
+import gc
+import sys
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from math import sqrt
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+import redis
+
+from service.domain import link as domain
+from service.domain.otp import derive_code
+from service.domain.tokens import derive_key
+from service.store import links, otps
+from service.store.client import Client, connect
+from tests.api.helpers import wrong
+from tests.support.processes import SECRET, Service
+from tests.support.servers import Store
+from tests.support.web import web
+from tests.support.wire import Wire, request
+
+NONCE = bytes(16)
+TOLERANCE = 50e-6
+"""Seconds that no network lets anybody see: a script writes one field more where there is a code."""
+ROUNDS = 5
+Meter = Callable[[], float]
+
+
+class Kind(NamedTuple):
+    """E-mails of one kind: how the store comes to know them, and what is asked about each."""
+
+    name: str
+    prepare: Callable[[Client, str], None]
+    ask: Callable[[str], bytes]
+
+
+def nobody(_client: Client, _email: str) -> None:
+    """The store never hears of an unknown e-mail."""
+
+
+def with_link(client: Client, email: str) -> None:
+    now = datetime.now(UTC)
+    entropy = Random(email).randbytes(32)  # noqa: S311 - nothing to guess
+    link = domain.create(
+        entropy=entropy, now=now, ttl=timedelta(hours=1), org_id="acme", email=email, otp_required=True, notify=False
+    )
+    assert client.run(links.create(link, now=now, retention=timedelta(days=1)))
+
+
+def with_code(client: Client, email: str) -> None:
+    limits = {"ttl": timedelta(minutes=10), "resend_after": timedelta(seconds=60)}
+    assert client.run(otps.create(email, NONCE, now=datetime.now(UTC), sends_per_hour=5, sends_per_day=5, **limits)) is None
+
+
+def sending(email: str) -> bytes:
+    return request("POST", "/payment-links/otp", (), {"email": email})
+
+
+def submitting(email: str) -> bytes:
+    """A code that is wrong where there is one."""
+    otp = wrong(derive_code(derive_key(SECRET.encode(), "otp"), NONCE, email))
+    return request("PUT", "/payment-links/otp", (), {"email": email, "otp": otp})
+
+
+UNKNOWN, ALSO_UNKNOWN = "unknown", "also unknown"
+SENDS = [Kind(UNKNOWN, nobody, sending), Kind(ALSO_UNKNOWN, nobody, sending), Kind("with a link", with_link, sending)]
+SUBMISSIONS = [
+    Kind(UNKNOWN, nobody, submitting),
+    Kind(ALSO_UNKNOWN, nobody, submitting),
+    Kind("with a link", with_link, submitting),
+    Kind("with a code", with_code, submitting),
+]
+
+
+@pytest.fixture
+def service(own_store: Store, tmp_path: Path) -> Iterator[Service]:
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.flushall()
+    no_limits = {"OTP_CLIENT_SENDS_PER_HOUR": "1000000", "OTP_CLIENT_FAILURES_PER_HOUR": "1000000"}
+    with web(tmp_path, own_store.url, **no_limits) as running:
+        yield running
+
+
+class Measured(NamedTuple):
+    """How long each answer took by each meter, and what answers there were."""
+
+    times: dict[str, dict[str, list[float]]]
+    answers: set[tuple[int, bytes, frozenset[str]]]
+
+
+@pytest.mark.parametrize("kinds", [SENDS, SUBMISSIONS], ids=["asked for a code", "given a code"])
+def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
+    service: Service, own_store: Store, length: Callable[[int, int], int], kinds: list[Kind]
+) -> None:
+    """By the clock, as an attacker has it, and by the processors' time, which others on this machine disturb less.
+
+    Full: 2,000 e-mails of each kind, and a difference of 200 us would be seen; short: of 1 ms. While the machine is too busy for
+    that, more are asked. Kinds take turns at random, so that a difference by chance is as rare as 5 standard errors are.
+    """
+    meters, client = meters_of(service, own_store), Client(connect(own_store.url))
+    measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
+    for number in range(ROUNDS):
+        measure(service, client, kinds, meters, length(300, 2000), measured, number)
+        by = {meter: {kind.name: measured.times[kind.name][meter] for kind in kinds} for meter in meters}
+        least = by[next(iter(meters))]
+        if seen([taken + length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]):
+            break
+    else:
+        pytest.fail("the machine is too busy to tell anything")
+    client.close()
+    assert len(measured.answers) == 1
+    for meter, times in by.items():
+        for name, taken in times.items():
+            found = f"{meter}, {name}: {len(taken)} e-mails, AUC {advantage(taken, times[UNKNOWN]):.3f}"
+            print(found)  # noqa: T201 - the figures, for pytest -rP
+            assert not seen(taken, times[UNKNOWN]), found
+            assert not seen(times[UNKNOWN], taken), found
+
+
+def seen(slower: list[float], faster: list[float]) -> bool:
+    """Whether ``slower`` took longer than ``faster`` by more than the tolerance, and chance does so less than once in a million."""
+    count = len(slower)
+    return advantage([taken - TOLERANCE for taken in slower], faster) > 0.5 + max(0.05, 5 / sqrt(6 * count))
+
+
+def advantage(slower: list[float], faster: list[float]) -> float:
+    """How often one of ``slower`` takes longer than one of ``faster`` (Mann-Whitney): half the times where nothing tells them."""
+    ordered = sorted(faster)
+    longer = sum(bisect_left(ordered, taken) + bisect_right(ordered, taken) for taken in slower)
+    return longer / 2 / len(slower) / len(faster)
+
+
+def measure(
+    service: Service, client: Client, kinds: list[Kind], meters: Mapping[str, Meter], count: int, measured: Measured, round_: int
+) -> None:
+    asked = []
+    for position, kind in enumerate(kinds):
+        for number in range(count):
+            email = f"{round_}{position}{number:05}@example.com"
+            kind.prepare(client, email)
+            asked.append((kind, kind.ask(email)))
+    Random(round_).shuffle(asked)  # noqa: S311 - nothing to guess
+    with Wire(service.port) as wire, no_collection():
+        for number in range(50):
+            wire.ask(kinds[0].ask(f"warm{round_}{number}@example.com"))
+        for kind, piece in asked:
+            began = {meter: read() for meter, read in meters.items()}
+            answer = wire.ask(piece)
+            for meter, read in meters.items():
+                measured.times[kind.name][meter].append(read() - began[meter])
+            measured.answers.add((answer.status, answer.body, frozenset(answer.headers)))
+
+
+def meters_of(service: Service, store: Store) -> dict[str, Meter]:
+    """The processors' time that web process and store had, where Linux tells it, and the clock; the least disturbed comes first."""
+    if sys.platform != "linux":
+        return {"wall": time.perf_counter}
+    clocks = [
+        ~process << 3 | 2 for process in [*with_children(service.web.process.pid), store.process.pid]
+    ]  # clock_getcpuclockid(3)
+    return {"cpu": lambda: sum(map(time.clock_gettime, clocks)), "wall": time.perf_counter}
+
+
+def with_children(process: int) -> list[int]:
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *(found for child in listed for found in with_children(int(child)))]
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Without pauses of our own."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
