@@ -24,8 +24,10 @@ log = structlog.get_logger(__name__)
 POLL = 1
 """Seconds between two looks at what is to be enqueued."""
 LOCK_LIFE = 2
-"""Seconds after which the lock ends of a scheduler that was killed, or never learned that it has it. Two that look at once do no harm: the
-job is one."""
+"""Seconds after which the lock ends of a scheduler that was killed, or that never learned that it has it.
+
+Two that look at once do no harm: the job is one.
+"""
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]

@@ -1,11 +1,8 @@
 """Handing mails over: to real SMTP servers, to ones that misbehave, and to files."""
 
-import datetime as dt
 import email
 import email.policy
-import ipaddress
 import socket
-import ssl
 import stat
 import time
 from collections.abc import Iterator
@@ -13,50 +10,23 @@ from contextlib import nullcontext
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tasks import mailer as mailer_module
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer
 from tests.support.servers import MailServer, free_port, unreachable
+from tests.support.tls import Tls, self_signed
 from tests.tasks.doubles import ScriptedServer, refused_address
 
 USER, PASSWORD = "ann", "pass word+1"
 
 
-class Tls(NamedTuple):
-    """A server's certificate, and a client that trusts it and nothing else."""
-
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    directory = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail server of the tests")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = directory / "server.pem"
-    pem = certificate.public_bytes(Encoding.PEM)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + pem)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(path)
-    return Tls(server, ssl.create_default_context(cadata=pem.decode()))
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
