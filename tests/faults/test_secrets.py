@@ -1,0 +1,342 @@
+"""Nothing that lets anybody in is left behind: not in the store's files, its keys, RQ's jobs or any log."""
+
+import base64
+import email
+import email.policy
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx
+import pytest
+import redis
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from service.domain.link import partition_of
+from service.domain.otp import derive_code
+from service.domain.tokens import Admin, Role, derive_key, issue_admin_token
+from service.jobs import Bell, queue_of
+from service.store import keys
+from tests.api.helpers import bearer, wrong
+from tests.support.processes import COMMAND, SECRET, Service
+from tests.support.search import Place, chance, forms_of, in_files, stored, traces
+from tests.support.servers import MailServer, Store, wait_until
+from tests.support.tls import self_signed
+
+USER, PASSWORD = "pay", "the mail server's pass+word/1"
+JSON = {"Content-Type": "application/json"}
+UNREADABLE = "line\nbreak@example.com"
+"""Whose mail cannot be made."""
+
+
+class PostOffice:
+    """A mail server behind a login that fails in ways which repeat what it was given; it sees every code and link."""
+
+    failures = {"refused": "550 5.7.1", "deferred": "451 4.3.0", "closing": "421 4.3.2"}  # noqa: RUF012 - nobody changes it
+
+    def __init__(self) -> None:
+        self.codes: dict[str, str] = {}
+        self.link_ids: set[str] = set()
+        self.lets_in = True
+
+    def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:
+        assert isinstance(given, LoginPassword)
+        return AuthResult(success=self.lets_in and given.password == PASSWORD.encode(), handled=False)
+
+    def reply(self, envelope: Envelope) -> str | None:
+        """To recipients whose name begins with a failure, that, and all that the mail says."""
+        assert isinstance(envelope.content, bytes)
+        text, recipient = text_of(envelope.content), envelope.rcpt_tos[0].lower()
+        self.link_ids |= set(re.findall(r"pl_[0-9A-Za-z]{24}", text))
+        if code := re.search(r"Your code is ([0-9]{6})", text):
+            self.codes[recipient] = code[1]
+        failure = self.failures.get(recipient.partition("-")[0])
+        return f"{failure} {text}"[:480] if failure else None
+
+
+def text_of(content: bytes) -> str:
+    body = email.message_from_bytes(content, policy=email.policy.default).get_body(("plain",))
+    assert body is not None
+    return " ".join(str(body.get_content()).split())
+
+
+class Left(NamedTuple):
+    """What was secret, and what is left where it might be."""
+
+    secrets: list[bytes]
+    codes: list[bytes]
+    link_ids: list[bytes]
+    store: Store
+    logs: list[Path]
+
+    def places(self) -> list[Place]:
+        with redis.Redis.from_url(self.store.url) as connection:
+            return [*stored(connection), *in_files(self.written())]
+
+    def written(self) -> list[Path]:
+        return [*self.logs, *(path for path in self.store.socket.parent.rglob("*") if path.is_file())]
+
+
+@pytest.fixture(scope="module")
+def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Left:
+    """The service at work for a while, twice on one store, with logs for people and in JSON."""
+    full = os.environ.get("FAULTS") == "full"
+    tls, office = self_signed(tmp_path_factory.mktemp("tls")), PostOffice()
+    options = {"tls_context": tls.server, "require_starttls": True, "auth_required": True, "authenticator": office.authenticate}
+    with ExitStack() as started:
+        mails = started.enter_context(MailServer(**options))
+        mails.mailbox.reply = office.reply
+        smtp_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{mails.port}"
+        settings = {"SSL_CERT_FILE": str(tls.certificate), "OTP_RESEND_AFTER": "1s", "OTP_CLIENT_SENDS_PER_HOUR": "10000"}
+        services = [
+            Service(tmp_path_factory.mktemp(log_format), own_store.url, smtp_url, LOG_FORMAT=log_format, **settings)
+            for log_format in ("json", "console")
+        ]
+        for service in services:
+            started.enter_context(service)
+        shift = Shift(services, own_store, office)
+        shift.work(100 if full else 10)
+    logs = [process.log for service in services for process in (service.web, service.worker, service.scheduler)] + [shift.checked]
+    secrets = [secret.encode() for secret in (SECRET, PASSWORD, *shift.tokens)]
+    secrets += [part.encode() for token in shift.tokens for part in token.split(".")[1:]]
+    secrets += [derive_key(SECRET.encode(), purpose) for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")]
+    codes = [code.encode() for code in (*office.codes.values(), *shift.codes)]
+    return Left(secrets, codes, [link_id.encode() for link_id in office.link_ids], own_store, logs)
+
+
+class Shift:
+    """All that happens to a service, right and wrong."""
+
+    def __init__(self, services: list[Service], store: Store, office: PostOffice) -> None:
+        self.services = services
+        self.store = store
+        self.office = office
+        self.codes: list[str] = []
+        self.checked = Path(services[0].environ["DATA_DIR"]) / "check.log"
+        self.admins = [admin_token("internal-admin", None), admin_token("org-admin", "acme")]
+        self.tokens = [*self.admins, admin_token("internal-admin", None, life=timedelta(seconds=-60))]
+
+    def work(self, customers: int) -> None:
+        with ExitStack() as opened:
+            self.webs = [opened.enter_context(httpx.Client(base_url=service.url, timeout=10)) for service in self.services]
+            self.redis = opened.enter_context(redis.Redis.from_url(self.store.url, decode_responses=True))
+            names = [f"payer-{number}" for number in range(customers)]
+            names += [f"{failure}-{number}" for failure in self.office.failures for number in range(4)]
+            links = {name: self.ask_for(name, self.webs[number % 2]) for number, name in enumerate(names)}
+            wait_until(lambda: len(self.office.codes) == len(links), "every code to be mailed or refused", within=60)
+            for number, (name, link) in enumerate(links.items()):
+                self.submit(name, link, self.webs[number % 2])
+            for number, web in enumerate(self.webs):
+                for secret in (self.codes[number], self.office.codes[f"payer-{number}@example.com"], self.tokens[-1], *self.admins):
+                    self.misplace(secret, next(iter(links.values())), web)
+            self.break_records(next(iter(links.values())))
+            self.break_mails()
+            self.lock_out()
+            self.take_the_store_away(next(iter(links.values())))
+
+    def ask_for(self, name: str, web: httpx.Client) -> dict[str, Any]:
+        body = {"email": f"{name}@example.com", "org_id": "acme", "otp_required": True}
+        link: dict[str, Any] = web.post("/payment-links", json=body, headers=bearer(self.admins[1])).json()
+        assert web.post("/payment-links/otp", json={"email": f"{name.upper()}@example.com"}).status_code == 202
+        return link
+
+    def submit(self, name: str, link: dict[str, Any], web: httpx.Client) -> None:
+        address, code = f"{name}@example.com", self.office.codes[f"{name}@example.com"]
+        self.codes.append(wrong(code))
+        assert web.put("/payment-links/otp", json={"email": address, "otp": wrong(code)}).status_code == 401
+        answer = web.put("/payment-links/otp", json={"email": address, "otp": code})
+        token = answer.json()["token"]
+        self.tokens.append(token)
+        assert web.get(f"/payment-links/{link['id']}", headers=bearer(token)).status_code == 200
+        body = {"email": address, "org_id": "acme", "otp": code, "notify": False}
+        headers = bearer(self.admins[0]) | {"Idempotency-Key": token[-40:]}
+        assert web.post("/payment-links", json=body, headers=headers).status_code == 201
+
+    def misplace(self, secret: str, link: dict[str, Any], web: httpx.Client) -> None:
+        """Puts ``secret`` wherever callers put things by mistake."""
+        links, one = "/payment-links", f"/payment-links/{link['id']}"
+        answers = [
+            *(web.get(f"{path}?token={secret}&otp={secret}") for path in (one, f"/pay/{secret}", f"/{secret}", f"{one}/{secret}")),
+            *(web.get("/orgs/acme/payment-links", headers={name: secret}) for name in ("Authorization", "Cookie", "Accept")),
+            *(web.get(one, headers={"Authorization": f"{scheme} {secret}"}) for scheme in ("Basic", "Bearer x", "Token")),
+            *(web.request(method, links, content=f'{{"otp": "{secret}"', headers=JSON) for method in ("POST", "PUT", "DELETE")),
+            *(web.put(f"{links}/otp", content=body, headers=JSON) for body in (f'{{"{secret}": 1}}', f'"{secret}"', secret)),
+            web.put(f"{links}/otp", content=secret, headers={"Content-Type": "text/plain"}),
+            web.put(f"{links}/otp", json={"email": secret, "otp": secret}),
+            web.post(f"{links}/verify", json={"link_id": secret}),
+            web.post(links, json={"email": f"{secret}@", "org_id": secret}, headers=bearer(self.admins[0])),
+            web.get(f"/orgs/acme/payment-links?cursor={secret[:100]}", headers=bearer(self.admins[0])),
+            web.get(f"/orgs/{secret}/payment-links", headers=bearer(self.admins[0])),
+        ]
+        assert max(answer.status_code for answer in answers) < 500
+
+    def break_records(self, link: dict[str, Any]) -> None:
+        """The store holds what it should not: every script over it fails."""
+        kept = self.redis.dump(keys.link(link["id"]))
+        for key in (keys.link(link["id"]), keys.otp("broken@example.com")):
+            self.redis.delete(key)
+            self.redis.set(key, "no hash", px=60_000)
+        for web in self.webs:
+            submitted = web.put("/payment-links/otp", json={"email": "broken@example.com", "otp": self.codes[0]})
+            read = [web.get(f"/payment-links/{link['id']}", headers=bearer(token)) for token in self.tokens[-2:]]
+            revoked = web.delete(f"/payment-links/{link['id']}", headers=bearer(self.admins[1]))
+            assert {answer.status_code for answer in (submitted, *read, revoked)} == {500}
+        self.redis.delete(keys.link(link["id"]))
+        self.redis.restore(keys.link(link["id"]), 0, kept)
+
+    def break_mails(self) -> None:
+        """A mail that cannot be made, and a code that cannot be read, over which jobs fail; the scan rings for both."""
+        nonce = bytes(range(16))
+        self.codes.append(derive_code(derive_key(SECRET.encode(), "otp"), nonce, UNREADABLE))
+        for address, written in ((UNREADABLE, nonce.hex()), ("no-nonce@example.com", "no nonce")):
+            ends = int((datetime.now(UTC) + timedelta(minutes=10)).timestamp() * 1000)
+            self.redis.hset(keys.otp(address), mapping={"nonce": written, "expires_at": ends, "tries": 0, "attempts": 0})
+            self.redis.zadd(keys.otp_outbox(partition_of(address)), {address: 0})
+        failed = f"rq:failed:{queue_of(Bell.OTPS, self.redis).name}"
+        wait_until(lambda: self.redis.zcard(failed) and "mail_cannot_be_made" in self.logs(), "the jobs to fail", within=60)
+        self.redis.delete(keys.otp("no-nonce@example.com"), keys.otp_outbox(partition_of("no-nonce@example.com")))
+
+    def lock_out(self) -> None:
+        """The mail server does not take our password any more."""
+        self.office.lets_in = False
+        for number, web in enumerate(self.webs):
+            self.ask_for(f"waiting-{number}", web)
+        wait_until(lambda: "535" in self.logs(), "a mail to wait", within=60)
+        with self.checked.open("wb") as output:
+            environ = {"PATH": os.environ["PATH"], **self.services[0].environ}
+            subprocess.run([COMMAND, "check"], env=environ, stdout=output, stderr=output, check=False, timeout=30)
+
+    def take_the_store_away(self, link: dict[str, Any]) -> None:
+        self.store.kill()
+        for web in self.webs:
+            for token in self.tokens[-2:]:
+                assert web.get(f"/payment-links/{link['id']}", headers=bearer(token)).status_code == 503
+            submitted = web.put("/payment-links/otp", json={"email": "payer-0@example.com", "otp": self.codes[0]})
+            created = self.ask_in_vain(web)
+            assert {submitted.status_code, created.status_code} == {503}
+        wait_until(lambda: "queue_away" in self.logs(), "a worker to notice")
+        self.store.start()
+        for service in self.services:
+            wait_until(service.ready, "all to be back", within=60)
+
+    def ask_in_vain(self, web: httpx.Client) -> httpx.Response:
+        body = {"email": "payer-0@example.com", "org_id": "acme", "otp": self.codes[0]}
+        return web.post("/payment-links", json=body, headers=bearer(self.admins[0]))
+
+    def logs(self) -> str:
+        return "".join(service.logs() for service in self.services)
+
+
+def admin_token(role: str, org_id: str | None, life: timedelta = timedelta(hours=1)) -> str:
+    return issue_admin_token(SECRET.encode(), Admin("tests", Role(role), org_id), now=datetime.now(UTC), life=life)
+
+
+def test_no_code_token_key_or_password_is_left_anywhere(left: Left) -> None:
+    """Among what fewer than one in a thousand codes would be found in by chance."""
+    places = left.places()
+    assert traces([*left.secrets, *left.codes], places) == []
+    assert chance(left.codes, places) < 0.001
+
+
+def test_no_link_id_is_left_in_a_log(left: Left) -> None:
+    """Whoever has all of one can open the link."""
+    assert traces(left.link_ids, in_files(left.logs)) == []
+
+
+def test_the_service_had_every_occasion(left: Left) -> None:
+    logs = "".join(path.read_text() for path in left.logs)
+    events = ["mail_sent", "mail_refused", "mail_deferred", "mail_dropped", "mail_cannot_be_made", "mail_server_away"]
+    events += ["internal_error", "unavailable", "queue_away", "SMTPServerDisconnected", "Traceback"]
+    assert [event for event in events if event not in logs] == []
+    assert len(left.codes) >= 40
+    assert len(left.link_ids) >= 20
+
+
+# The search finds what is there.
+
+
+def plant_job(connection: "redis.Redis", _: Path, secret: bytes) -> None:
+    queue_of(Bell.OTPS, connection).enqueue("tasks.emails.deliver_otps", secret.decode(), result_ttl=0)
+
+
+def plant_failure(connection: "redis.Redis", _: Path, secret: bytes) -> None:
+    packed = base64.b64encode(zlib.compress(b"Traceback: ValueError: " + secret + b" is not good"))
+    connection.xadd("rq:results:planted", {"exc_string": packed})
+
+
+def plant_for_a_moment(connection: "redis.Redis", _: Path, secret: bytes) -> None:
+    connection.set("planted for a moment", b"it is " + secret)
+    connection.delete("planted for a moment")
+
+
+def plant_line(_: "redis.Redis", log: Path, secret: bytes) -> None:
+    with log.open("ab") as file:
+        file.write(b'{"event": "oops", "given": "' + secret + b'"}\n')
+
+
+PLANTS: dict[str, Callable[["redis.Redis", Path, bytes], object]] = {
+    "the value of b'a string'": lambda connection, _, secret: connection.append("a string", b" otp=" + secret),
+    "the value of b'a hash'": lambda connection, _, secret: connection.hset("a hash", len(secret), secret),
+    "the value of b'fields'": lambda connection, _, secret: connection.hset("fields", secret, "code"),
+    "the value of b'a list'": lambda connection, _, secret: connection.rpush("a list", secret),
+    "the value of b'a set'": lambda connection, _, secret: connection.sadd("a set", secret),
+    "the value of b'scores'": lambda connection, _, secret: connection.zadd("scores", {secret: 1}),
+    "the value of b'compressed": lambda connection, _, secret: connection.set(f"compressed {len(secret)}", zlib.compress(secret)),
+    "the value of b'rq:job:": plant_job,
+    "the value of b'rq:results:": plant_failure,
+    "the name of b'pl:": lambda connection, _, secret: connection.set(b"pl:" + secret, 1),
+    "incr.aof": plant_for_a_moment,
+    "web.log": plant_line,
+}
+"""What is said of a place, and how to put a secret there."""
+
+
+def test_every_planted_secret_is_found(left: Left) -> None:
+    """A code and a token in each place."""
+    token = admin_token("org-admin", "planted").encode()
+    codes = {place: f"{zlib.crc32(place.encode()) % 10**6:06}".encode() for place in PLANTS}
+    with redis.Redis.from_url(left.store.url) as connection:
+        for place, plant in PLANTS.items():
+            plant(connection, left.logs[0], codes[place])
+            plant(connection, left.logs[0], token)
+    found = traces([*codes.values(), token], left.places())
+    for place, code in codes.items():
+        assert [trace for trace in found if place in trace and trace.startswith(code[:4].decode())] != [], place
+        assert [trace for trace in found if place in trace and trace.startswith("eyJ")] != [], place
+
+
+@pytest.mark.parametrize("secret", [b"042817", b"pass+word/1 \xc3\xa9", bytes(range(200, 232))], ids=["code", "password", "key"])
+def test_a_secret_is_found_however_it_is_written(secret: bytes) -> None:
+    assert [form for form in forms_of(secret) if not traces([secret], [("here", b"before " + form + b" after")])] == []
+    for before in (b"", b"a", b"ab"):
+        assert traces([secret], [("here", base64.b64encode(before + secret + b"after"))])
+
+
+def test_codes_within_something_longer_are_found_where_there_are_many() -> None:
+    codes = [b"%06d" % number for number in range(100_000, 100_010)]
+    assert traces(codes, [("here", b" ".join(b"otp" + code + b"x" for code in codes))])
+
+
+def test_digits_that_are_no_code_are_not_found() -> None:
+    noise = [b"1042817", b"0428170", b"12:00:00.042817Z", b"a042817", b"1.042817"]
+    assert traces([b"042817"], [("here", line) for line in noise]) == []
+
+
+def test_a_person_can_search_too(left: Left) -> None:
+    def search(secret: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "tests.support.search", "--store", left.store.url, "--files", *map(str, left.written())]
+        return subprocess.run(command, input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False)
+
+    with redis.Redis.from_url(left.store.url) as connection:
+        connection.set("planted for a person", "the secret of a person")
+    found, nothing = search("the secret of a person"), search("the secret of nobody")
+    assert (found.returncode, found.stdout.splitlines()[0][:4]) == (1, "the ")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
