@@ -67,8 +67,9 @@ async def _queue_in(context: Context, partition: str, start: datetime, end: date
             return due, queued
         opened = await context.lane.run(outbox.open_links(partition, claimed))
         context.doorbell.ring(Bell.LINKS, [partition])
-        due += len(claimed)
-        queued += sum(1 for link in opened if link is not None and link.status(now) is Status.ACTIVE)
+        there = [link for link in opened if link is not None]
+        due += len(there)
+        queued += sum(1 for link in there if link.status(now) is Status.ACTIVE)
 
 
 def _midnight(day: date) -> datetime:

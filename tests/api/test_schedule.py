@@ -46,6 +46,14 @@ def test_links_in_the_window_are_queued(api: Api) -> None:
     assert [state(api, link_id) for link_id in ids] == ["queued", "queued"]
 
 
+def test_a_link_that_is_gone_is_not_due(api: Api) -> None:
+    """Its retention ended before anybody sent it."""
+    link_id = scheduled(api, api.now + timedelta(hours=1))
+    api.redis.delete(keys.link(link_id))
+    body = api.dispatch().json()
+    assert (body["due"], body["queued"], in_outbox(api)) == (0, 0, [])
+
+
 def test_queued_links_wait_in_the_outbox(api: Api) -> None:
     link_id = scheduled(api, api.now + timedelta(hours=1))
     api.dispatch()
