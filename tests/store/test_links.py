@@ -19,6 +19,7 @@ from tests.store.samples import (
     NOBODYS,
     RETENTION,
     all_keys,
+    delete,
     exists,
     goes_at,
     make_link,
@@ -152,6 +153,16 @@ class TestCreate:
         revoke(client, link, clock.now)
         assert client.run(links.create(link, now=clock.now, retention=RETENTION)) is False
         assert read(client, link.id).revoked_at == clock.now
+
+    def test_a_link_with_the_id_of_a_revoked_one_that_is_gone_is_listed(self, client: Client, clock: Clock) -> None:
+        """An idempotency key that is used again after retention gives the same id."""
+        old = put(client, make_link(clock.now))
+        revoke(client, old, clock.now)
+        delete(client, keys.link(old.id))
+        now = clock.now + RETENTION
+        put(client, msgspec.structs.replace(make_link(now), id=old.id))
+        page = client.run(links.page("acme", now=now, retention=RETENTION, limit=10))
+        assert (page.ids, page.total, page.counts[Status.ACTIVE], page.counts[Status.REVOKED]) == ([old.id], 1, 1, 0)
 
     def test_of_ten_racing_for_one_id_one_makes_the_link(self, client: Client, clock: Clock) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)

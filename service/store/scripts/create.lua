@@ -6,6 +6,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local id, gone_at = ARGV[1], ARGV[4]
 redis.call('HSET', KEYS[1], unpack(ARGV, 8))
 redis.call('PEXPIREAT', KEYS[1], gone_at)
+redis.call('ZREM', KEYS[4], id) -- where a link of the same id was revoked, and is gone
 redis.call('ZADD', KEYS[2], ARGV[2], id)
 redis.call('ZADD', KEYS[3], ARGV[3], id)
 redis.call('ZADD', KEYS[5], ARGV[3], id)
