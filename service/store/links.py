@@ -49,7 +49,9 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
     """
     recipient, partition = link.recipient, keys.partition_of_link(link.id)
     owes = link.delivery.state is not DeliveryState.NONE
-    queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
+    queues = [keys.outbox(partition), keys.scheduled(partition)]
+    if link.delivery.state is DeliveryState.SCHEDULED:
+        queues.reverse()
     record = [part for field, value in _encode(link).items() for part in (field, value)]
     if request is not None:
         record += ["request", request]
@@ -63,7 +65,7 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
             keys.revoked(link.org_id),
             keys.email(partition, recipient),
             keys.unsent(partition),
-            queue(partition),
+            *queues,
         ],
         link.id,
         to_ms(link.created_at),

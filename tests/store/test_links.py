@@ -164,6 +164,17 @@ class TestCreate:
         page = client.run(links.page("acme", now=now, retention=RETENTION, limit=10))
         assert (page.ids, page.total, page.counts[Status.ACTIVE], page.counts[Status.REVOKED]) == ([old.id], 1, 1, 0)
 
+    @pytest.mark.parametrize("queue", ["outbox", "scheduled"])
+    def test_what_waits_to_be_sent_can_be_claimed_as_long_as_it_counts_as_unsent(
+        self, client: Client, clock: Clock, queue: str
+    ) -> None:
+        times = {"outbox": {}, "scheduled": {"scheduled_at": clock.now + SOON}}
+        waits = put(client, make_link(clock.now, **times.pop(queue)))
+        [other] = times.values()
+        put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=300), **other))
+        key = queues_of(waits)[queue]
+        assert goes_at(client, key) == goes_at(client, queues_of(waits)["unsent"])
+
     def test_of_ten_racing_for_one_id_one_makes_the_link(self, client: Client, clock: Clock) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
