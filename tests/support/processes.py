@@ -44,6 +44,11 @@ class Process:
         self.process.kill()
         self.process.wait()
 
+    def kill_all(self) -> None:
+        """SIGKILL to it and its children at once, as where a container goes."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self, within: float = 30.0) -> int:
         """SIGTERM, as a platform would; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,302 @@
+"""Web, worker and scheduler die, and the queue loses its data. Every mail arrives, twice only where nobody could know better."""
+
+import logging
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import NamedTuple
+
+import pytest
+import redis
+
+from service.jobs import Bell, queue_name
+from service.store import keys
+from tests.support.campaign import Ledger, campaign
+from tests.support.processes import Process, Service
+from tests.support.proxy import Proxy
+from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
+
+log = logging.getLogger(__name__)
+
+AGAIN_WITHIN = 30.0
+"""Seconds after which a mail whose worker died, or whose bell was lost, is with the mail server."""
+ON_ITS_WAY = 0.3
+"""Seconds in which what a process sent before it was stopped has reached Redis and the mail server."""
+A_SLOW_REPLY = 0.03
+"""Seconds that the mail server takes for its 250 while a sender is about to be killed, so that kills fall on it."""
+
+
+class Death(NamedTuple):
+    """A sender's: the leases it left, by link and deadline, and which copy of whose mail the server has but nobody marked."""
+
+    at: float
+    leases: set[tuple[str, float]]
+    unmarked: set[tuple[str, int]]
+
+
+class Site:
+    """The service with a queue of its own."""
+
+    def __init__(self, service: Service, main: Store, queue_store: Store, ledger: Ledger) -> None:
+        self.service = service
+        self.main = main
+        self.queue_store = queue_store
+        self.ledger = ledger
+        self.deaths: list[Death] = []
+        self._killed: set[int] = set()
+        self._store = redis.Redis(unix_socket_path=str(main.socket), decode_responses=True)
+        self.queue = redis.Redis(unix_socket_path=str(queue_store.socket), decode_responses=True)
+
+    def close(self) -> None:
+        self._store.close()
+        self.queue.close()
+
+    def victims(self) -> dict[str, Callable[[], None]]:
+        """Who may be killed, and how; what a platform would start again is started again."""
+        service = self.service
+        return {
+            "web": lambda: self.replace(service.web),
+            "web's child": lambda: self.kill(self.web_child()),
+            "worker": lambda: restart(service.worker),
+            "worker and its children": lambda: self.kill_sender(lambda _: self.replace(service.worker)),
+            "worker for links": lambda: self.kill_sender(self.kill),
+            "worker for codes": lambda: self.kill(self.worker_pid(Bell.OTPS)),
+            "scheduler": lambda: restart(service.scheduler),
+        }
+
+    def kill(self, pid: int) -> None:
+        self._killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    def kill_sender(self, kill: Callable[[int], None]) -> None:
+        """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
+        pid, self.ledger.pause = self.worker_pid(Bell.LINKS), A_SLOW_REPLY
+        self.wait_for_mail(within=2)
+        time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))  # noqa: S311 - nothing to guess
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(ON_ITS_WAY)
+        self.ledger.pause = 0.0
+        copies = self.ledger.copies()
+        leases, unmarked = self.leases(), {(link, copies[link]) for link in self.unmarked(copies)}
+        for death in self.deaths:
+            leases -= death.leases
+            unmarked -= death.unmarked
+        self.deaths.append(Death(time.time(), leases, unmarked))
+        kill(pid)
+
+    def replace(self, process: Process) -> None:
+        """As where a container goes and another comes."""
+        self._killed |= {self.web_child()} if process is self.service.web else {self.worker_pid(bell) for bell in Bell}
+        process.kill_all()
+        process.start()
+
+    def web_child(self) -> int:
+        """The youngest child that Granian speaks of."""
+        return self._living(lambda: re.findall(r"Spawning worker-1 with PID: (\d+)", self.service.web.output()), "a child of web")
+
+    def worker_pid(self, bell: Bell) -> int:
+        """The youngest worker behind ``bell`` that RQ knows of."""
+
+        def registered() -> list[str]:
+            workers = [self.queue.hmget(key, "birth", "pid") for key in self.queue.smembers(f"rq:workers:{queue_name(bell)}")]
+            return [str(pid) for birth, pid in sorted((birth, pid) for birth, pid in workers if birth and pid)]
+
+        return self._living(registered, f"a worker for {bell}")
+
+    def _living(self, pids: Callable[[], list[str]], what: str) -> int:
+        """The last one of ``pids``, as soon as that is none that was killed."""
+        wait_until(lambda: pids() and int(pids()[-1]) not in self._killed, what)
+        return int(pids()[-1])
+
+    def wait_for_mail(self, within: float) -> None:
+        """Until the mail server takes one, unless there is none to take."""
+        before = self.ledger.total()
+        with suppress(AssertionError):
+            wait_until(lambda: self.ledger.total() != before, "a mail", within)
+
+    def leases(self) -> set[tuple[str, float]]:
+        """The links that some worker, dead or alive, is to send, each with the lease's deadline."""
+        with self._store.pipeline(transaction=False) as pipeline:
+            for partition in keys.PARTITIONS:
+                pipeline.zrangebyscore(keys.outbox(partition), time.time() * 1000, "+inf", withscores=True)
+            return {lease for leases in pipeline.execute() for lease in map(tuple, leases)}
+
+    def end_leases(self, links: Iterable[str]) -> None:
+        """As if their time had passed."""
+        for link in links:
+            self._store.zadd(keys.outbox(keys.partition_of_link(link)), {link: time.time() * 1000}, xx=True)
+
+    def unmarked(self, links: Iterable[str]) -> set[str]:
+        """Those of ``links`` whose mail does not count as sent."""
+        asked = list(links)
+        with self._store.pipeline(transaction=False) as pipeline:
+            for link in asked:
+                pipeline.hget(keys.link(link), "delivery_state")
+            return {link for link, state in zip(asked, pipeline.execute(), strict=True) if state != "sent"}
+
+    def lateness(self, links: Iterable[str]) -> list[float]:
+        """Seconds from each link's time to its mail's."""
+        late = []
+        for link in links:
+            due = max(int(at) for at in self._store.hmget(keys.link(link), "created_at", "scheduled_at") if at)
+            late.append(self.ledger.taken[link][0].at - due / 1000)
+        return late
+
+    def wait_for_all(self, creations: list[Future[str]], within: float) -> set[str]:
+        """The campaign's links, once each was mailed and marked."""
+        created = {creation.result(60) for creation in creations}
+        assert len(created) == len(creations)
+        wait_until(lambda: created <= self.ledger.taken.keys(), "every mail", within)
+        wait_until(lambda: not self.unmarked(created), "every link to be marked as sent", within)
+        return created
+
+
+@pytest.fixture(scope="module")
+def queue_store() -> Iterator[Store]:
+    """RQ's, which keeps nothing when it dies."""
+    with store(valkey_server(), "--appendonly", "no") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, own_store: Store, queue_store: Store) -> Iterator[Site]:
+    with MailServer() as mails:
+        directory = tmp_path_factory.mktemp("workers")
+        with Service(directory, own_store.url, mails.url, QUEUE_REDIS_URL=queue_store.url) as service:
+            site = Site(service, own_store, queue_store, Ledger(mails.mailbox))
+            yield site
+            site.close()
+
+
+def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked(
+    site: Site, length: Callable[[int, int], int]
+) -> None:
+    """Full: 100 kills while 2,000 links are created and mailed. Short: 5, and leases of the dead are ended by hand."""
+    kills = length(5, 100)
+    creations: list[Future[str]] = []
+    chance = random.Random()  # noqa: S311 - nothing to guess
+    victims = list(site.victims().items())
+    for number in range(kills):
+        if number % len(victims) == 0:
+            chance.shuffle(victims)
+        with campaign(site.service.url, length(10, 20), length(0, 1)) as some:
+            time.sleep(chance.uniform(0, 1))
+            name, kill = victims[number % len(victims)]
+            log.info("kill %d: %s", number + 1, name)
+            kill()
+        creations += some
+        site.wait_for_mail(within=length(2, 6))
+    if length(1, 0):
+        site.end_leases(link for death in site.deaths for link, _ in death.leases)
+    created = site.wait_for_all(creations, within=AGAIN_WITHIN)
+    repeated = {(link, copy) for link in created for copy in range(1, len(site.ledger.taken[link]))}
+    between = [death for death in site.deaths if death.unmarked]
+    log.info("%d kills, %d of a sender; %d between the 250 and the mark", kills, len(site.deaths), len(between))
+    log.info("%d mails, %d of them twice", len(created), len(repeated))
+    assert repeated <= {copy for death in between for copy in death.unmarked}
+    assert all(len(death.unmarked) == 1 for death in between)
+    assert all(len({copy.message_id for copy in site.ledger.taken[link]}) == 1 for link in created)
+
+
+def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(site: Site, length: Callable[[int, int], int]) -> None:
+    """Full: 5 times. Short: once, and leases are ended by hand."""
+    for _ in range(length(1, 5)):
+        sender = site.worker_pid(Bell.LINKS)
+        os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
+        with campaign(site.service.url, 60, 0, orgs=1) as creations:
+            pass
+        os.kill(sender, signal.SIGCONT)
+        site.kill_sender(site.kill)
+        death = site.deaths[-1]
+        held = {link for link, _ in death.leases}
+        if length(1, 0):
+            site.end_leases(held)
+        site.wait_for_all(creations, within=60)
+        again = [min(copy.at for copy in site.ledger.taken[link] if copy.at > death.at) - death.at for link in held]
+        log.info("%d mails of a dead worker again after %.1f s at most", len(again), max(again))
+        assert max(again) < AGAIN_WITHIN
+
+
+@pytest.fixture
+def proxy(site: Site) -> Iterator[Proxy]:
+    """Between the worker and its store."""
+    direct = site.service.worker
+    direct.stop()
+    with Proxy(site.main.socket) as proxy:
+        environ = {**site.service.environ, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}"}
+        behind = Process("worker", environ, direct.log)
+        behind.start()
+        yield proxy
+        behind.stop()
+    direct.start()
+    for bell in Bell:
+        site.worker_pid(bell)
+
+
+def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_id(
+    site: Site, proxy: Proxy, length: Callable[[int, int], int]
+) -> None:
+    """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
+    pid, killed = site.worker_pid(Bell.LINKS), threading.Event()
+
+    def watch(piece: bytes) -> None:
+        if b"\r\nsent\r\n" in piece and not killed.is_set():
+            site.kill(pid)
+            killed.set()
+            raise ConnectionResetError
+
+    proxy.watch = watch
+    with campaign(site.service.url, 1, 0) as [creation]:
+        link = creation.result(20)
+    assert killed.wait(20)
+    died = time.time()
+    assert (site.ledger.copies()[link], site.unmarked([link])) == (1, {link})
+    if length(1, 0):
+        site.end_leases([link])
+    site.wait_for_all([creation], within=60)
+    first, second = site.ledger.taken[link]
+    log.info("again %.1f s after its worker died", second.at - died)
+    assert first.message_id == second.message_id
+    assert second.at - died < AGAIN_WITHIN
+
+
+def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(site: Site, length: Callable[[int, int], int]) -> None:
+    """Full: 1,000 mails within a minute, in which the queue is flushed some 200 times."""
+    flushes = 0
+    with campaign(site.service.url, length(100, 1000), length(1, 60)) as creations:
+        while not all(creation.done() for creation in creations):
+            site.queue.flushdb()
+            flushes += 1
+            time.sleep(random.uniform(0, 0.5))  # noqa: S311 - nothing to guess
+    created = site.wait_for_all(creations, within=60)
+    late = max(site.lateness(created))
+    log.info("%d flushes, %d mails, each within %.1f s of its time", flushes, len(created), late)
+    assert late < AGAIN_WITHIN
+    assert all(len(site.ledger.taken[link]) == 1 for link in created)
+
+
+def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(site: Site, length: Callable[[int, int], int]) -> None:
+    """Full: 5 times, for 5 s each. What came due meanwhile is with the mail server soon after the queue is back."""
+    for _ in range(length(1, 5)):
+        away = length(1, 5)
+        with campaign(site.service.url, length(50, 400), 2 * away) as creations:
+            time.sleep(away / 2)
+            site.queue_store.kill()
+            time.sleep(away)
+            site.queue_store.start()
+        created = site.wait_for_all(creations, within=30)
+        late = max(site.lateness(created)) - away
+        log.info("%d mails, each within %.1f s of its time or the queue's return", len(created), late)
+        assert late < AGAIN_WITHIN
+        assert all(len(site.ledger.taken[link]) == 1 for link in created)
+
+
+def restart(process: Process) -> None:
+    process.kill()
+    process.start()
