@@ -12,8 +12,8 @@ from tests.support.processes import SECRET, Service, Up
 from tests.support.servers import MailServer, Store
 
 
-def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None) -> str:
-    return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=timedelta(hours=1))
+def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None, life: timedelta = timedelta(hours=1)) -> str:
+    return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=life)
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def serving(directory: Path, redis_url: str, *ports: int, **settings: str) -> It
         for service in services:
             service.web.start()
         for service in services:
-            wait_until(lambda service=service: STARTED in service.web.output() and answers(service.url), "the web process")  # type: ignore[misc]
+            wait_until(lambda service=service: STARTED in service.web.output() and answers(service.url), "the web process")
         yield services
     finally:
         for service in services:
@@ -86,19 +86,19 @@ def answers(url: str) -> bool:
 
 def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store, tmp_path: Path) -> None:
     """Its whole group is signalled, as systemd does. Meanwhile others are served, and told to go elsewhere."""
-    fill(own_store, 2_500)
+    fill(own_store, "globex", 2_500)
     with (
         Proxy(own_store.socket) as proxy,
         serving(tmp_path, f"redis://127.0.0.1:{proxy.port}", free_port(), WEB_CONCURRENCY="2") as [service],
         admin(service) as client,
     ):
-        with client.stream("GET", "/orgs/acme/payment-links", headers={"Accept": "application/x-ndjson"}) as stream:
+        with client.stream("GET", "/orgs/globex/payment-links", headers={"Accept": "application/x-ndjson"}) as stream:
             lines = stream.iter_lines()
             next(lines)
             proxy.delay = 0.06
             began = time.monotonic()
             os.killpg(service.web.process.pid, signal.SIGTERM)
-            wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain", within=1)
+            wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain", within=NOTICE)
             stopping = httpx.get(f"{service.url}/readyz")
             assert (stopping.json()["code"], stopping.headers["retry-after"]) == ("stopping", "1")
             alive = httpx.get(f"{service.url}/healthz")
@@ -115,7 +115,7 @@ def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, a
         service.web.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
         service.web.process.send_signal(again)
-        assert service.web.process.wait(1) == 0
+        assert service.web.process.wait(NOTICE) == 0
 
 
 def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_path: Path, length: Length) -> None:
@@ -124,7 +124,7 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
     for number in range(length(3, 40)):
         before = service.web.output().count("Spawning worker-1") if number else 0
         service.web.start()
-        wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")  # type: ignore[misc]
+        wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")
         time.sleep(number / 40)
         assert service.web.stop(within=4) == 0
 
@@ -132,7 +132,7 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
     """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000."""
     with serving(tmp_path, own_store.url, free_port()) as [service], redis.Redis(unix_socket_path=str(own_store.socket)) as found:
-        fill(own_store, 500)
+        fill(own_store, "acme", 500)
         [worker] = children(service.web.process.pid)
 
         def held() -> tuple[int, int]:
@@ -186,11 +186,11 @@ def admin(service: Service) -> httpx.Client:
     return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}, timeout=30)
 
 
-def fill(store: Store, count: int) -> None:
-    """``count`` links of one organization."""
+def fill(store: Store, org_id: str, count: int) -> None:
+    """``count`` links of the organization."""
     now, client = datetime.now(UTC), Client(connect(store.url))
     made = [
-        domain.create(entropy=os.urandom(24), now=now, ttl=DAY, org_id="acme", email=f"payer{number}@example.com", notify=False)
+        domain.create(entropy=os.urandom(24), now=now, ttl=DAY, org_id=org_id, email=f"payer{number}@example.com", notify=False)
         for number in range(count)
     ]
     client.run_all([links.create(link, now=now, retention=DAY) for link in made])
