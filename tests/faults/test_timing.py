@@ -107,7 +107,7 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     meters, client = meters_of(service, own_store), Client(connect(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
-        measure(service, client, kinds, meters, length(300, 2000), measured, number)
+        measure(service, client, kinds, meters, length(150, 2000), measured, number)
         by = {meter: {kind.name: measured.times[kind.name][meter] for kind in kinds} for meter in meters}
         least = by[next(iter(meters))]
         if seen([taken + length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]):
