@@ -53,7 +53,7 @@ def slow(service: Service, length: Callable[[int, int], int]) -> Iterator["Slow"
 class Slow:
     """Connections that say nothing, or begin a line, headers, or a body, and then take their time."""
 
-    BEGINNINGS = (b"", b"P", b"GET /healthz HTTP/1.1\r\nX-A: ", request(CREATE, AUTHORIZATION, JSON, "Content-Length: 59") + b"{")
+    BEGINNINGS = (b"", b"P", b"GET /healthz HTTP/1.1\r\nX-A: ", request(CREATE, AUTHORIZATION, JSON, "Content-Length: 1000") + b"{")
 
     def __init__(self, port: int, number: int) -> None:
         self.opened_at = time.monotonic()
@@ -66,8 +66,8 @@ class Slow:
         return [*self.silent, *self.begun, *self.headers, *self.bodies]
 
     def go_on(self) -> None:
-        """A byte more of each header."""
-        for connection in self.headers:
+        """A byte more of each header and of each body."""
+        for connection in [*self.headers, *self.bodies]:
             try:
                 connection.send(b"a")
             except ConnectionError:
@@ -197,6 +197,42 @@ def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
         readable, _, _ = select.select(waiting, [], [], 1)
         waiting -= {connection for connection in readable if not read(connection, 0.01)}
     assert len(waiting) == 0
+
+
+def test_a_body_that_is_not_there_within_10_seconds_is_a_problem(slow: Slow) -> None:
+    """However steadily it trickles. The connection ends with it; what was sent meanwhile may cut the answer off."""
+    waiting, deadline = set(slow.bodies), max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
+    told = []
+    while waiting and time.monotonic() < deadline:
+        slow.go_on()
+        closing, _, _ = select.select(waiting, [], [], 1)
+        told += [answer for connection in closing for answer in answers(read(connection, 1))]
+        waiting -= set(closing)
+    assert len(waiting) == 0
+    assert all(is_problem(answer) for answer in told)
+    assert {(answer.status, json.loads(answer.content)["code"]) for answer in told} == {(408, "request_timeout")}
+
+
+@pytest.mark.parametrize(("line", "field"), [(line, field) for line, fields in BODIES.items() for field in fields])
+def test_a_field_that_is_there_twice_is_refused(service: Service, line: str, field: str) -> None:
+    """Which of its values counts, one parser and the next do not agree on (RFC 8259, 4)."""
+    good = BODIES[line]
+    again = f'"{field}":'.encode() + good[field]
+    escaped = f'"\\u{ord(field[0]):04x}{field[1:]}":'.encode() + good[field]
+    for twice in (again, escaped):
+        received = exchange(service.port, request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"))
+        [answer] = answers(received)
+        assert is_problem(answer), received
+        told = json.loads(answer.content)
+        assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (422, "validation_failed", [field])
+
+
+def test_the_page_runs_no_scripts_but_its_own(service: Service) -> None:
+    policy = httpx.get(f"{service.url}/schema").headers["content-security-policy"]
+    directives = {name: values for name, *values in (directive.split() for directive in policy.split(";") if directive.strip())}
+    scripts = directives.get("script-src", directives["default-src"])
+    assert set(scripts) <= {"'self'", "'none'"}
+    assert "'none'" in directives.get("frame-ancestors", [])
 
 
 class Worker:
