@@ -170,12 +170,12 @@ class Delivery(Generic[Opened]):
             self._unmarked.pop(0)
 
     def _put_off(self, members: Sequence[str], deadline: datetime, error: str) -> None:
-        """Nothing can be sent now. That is no try of any mail's, so it counts for none."""
+        """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""
         at = self._clock() + backoff(self._sessions_missed, LONGEST_WAIT_FOR_SESSION)
-        error = error[:LONGEST_REASON]
+        error = loggable(error)
         self._client.run_all([self._kind.retry(member, error=error, attempts=0, at=at, deadline=deadline) for member in members])
         if members:
-            log.warning("mail_server_away", reason=loggable(error), waiting=len(members))
+            log.warning("mail_server_away", reason=error, waiting=len(members))
 
 
 def backoff(attempts: int, longest: timedelta) -> timedelta:

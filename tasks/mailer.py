@@ -203,7 +203,7 @@ class FileMailer:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
+            raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
 
     def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
         self.connect()
@@ -216,7 +216,7 @@ class FileMailer:
                 os.fsync(file.fileno())
             partial.rename(self._directory / f"{name}.eml")
         except OSError as error:
-            raise NoSession(f"cannot write to {self._directory}: {error.strerror}") from error
+            raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
 
 
 def _dial(host: str, port: int) -> socket.socket:

@@ -249,6 +249,12 @@ class TestServerAway:
         assert {office.lease_of(link) for link in made} == {office.clock() + timedelta(seconds=5)}
         assert {office.link(link).delivery.error for link in made} == {"nobody listens"}
 
+    def test_what_the_server_said_to_us_is_not_told_to_who_reads_the_link(self, office: Office) -> None:
+        [link] = office.add_links(1)
+        refused = NoSession("535 5.7.8 no such user pay@acme.example")
+        office.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain([PARTITION])
+        assert office.link(link).delivery.error == "535 5.7.8"
+
     def test_what_was_sent_before_stays_sent(self, office: Office) -> None:
         made = office.add_links(3)
         office.link_worker(ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))).drain([PARTITION])
