@@ -68,12 +68,13 @@ class StrictJson(AbstractDTO[T]):
         """The body.
 
         Raises:
-            UnsupportedMediaType: it is not said to be JSON.
+            UnsupportedMediaType: it is not said to be plain JSON.
             MalformedBody: it is no JSON.
             BodyInvalid: it is JSON, but not what is asked for.
         """
-        media_type = self.asgi_connection.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != MediaType.JSON:
+        headers = self.asgi_connection.headers
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != MediaType.JSON or headers.get("content-encoding", "identity").lower() != "identity":
             raise UnsupportedMediaType
         try:
             decoded = _decoder(cast("Any", self.model_type)).decode(value)

@@ -41,7 +41,7 @@ CODES = {
 
 class UnsupportedMediaType(HTTPException):
     status_code = 415
-    detail = "the body must be JSON: Content-Type: application/json"
+    detail = "the body must be JSON, without a Content-Encoding: Content-Type: application/json"
 
 
 class MalformedBody(HTTPException):

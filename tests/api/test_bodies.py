@@ -25,3 +25,11 @@ def test_a_field_that_is_given_twice_is_refused(api: Api, method: str, path: str
     response = api.client.request(method, path, content=content, headers=api.internal() | JSON)
     assert_problem(response, 422, "validation_failed")
     assert [error["field"] for error in response.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(("coding", "status"), [("gzip", 415), ("br", 415), ("gzip, identity", 415), ("Identity", 201)])
+def test_a_body_comes_as_it_is(api: Api, coding: str, status: int) -> None:
+    """Whatever its bytes are: who says that they are packed does not mean them."""
+    content = f'{{"email":"{JANE}","org_id":"acme"}}'
+    response = api.client.post("/payment-links", content=content, headers=api.internal() | JSON | {"Content-Encoding": coding})
+    assert response.status_code == status
