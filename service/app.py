@@ -19,7 +19,6 @@ from service import embedded, logs
 from service.api import health, links, otp, schedule
 from service.api.bodies import JsonResponse, PatientRequest
 from service.api.context import Context
-from service.api.drain import Drain
 from service.api.jwks import KeySet
 from service.api.observe import observe
 from service.api.options import options
@@ -27,6 +26,7 @@ from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
+from service.drain import Drain
 from service.jobs import Doorbell
 from service.store.client import connect_async, connect_queue
 from service.store.lane import Lane

@@ -70,6 +70,8 @@ async def create_link(
     """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
     context = context_of(request)
     require_org(request.user, data.org_id)
+    if len(request.headers.getall("idempotency-key", [])) > 1:
+        raise Invalid("Idempotency-Key", "must not be given twice")
     digest = None if idempotency_key is None else _digest(context, data)
     entropy = secrets.token_bytes(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
     if digest is not None and (earlier := await _made_before(context, domain.make_id(data.org_id, entropy), digest)):

@@ -97,3 +97,10 @@ def test_two_requests_with_one_key_at_once_make_one_link_and_a_conflict(make_api
         lambda: keyed(processes[1], payment_amount=2),
     )
     assert sorted(response.status_code for response in responses) == [201, 409]
+
+
+def test_two_keys_are_refused(api: Api) -> None:
+    """Either of them may be the one that is repeated."""
+    headers = [*api.internal().items(), ("Idempotency-Key", "order-42"), ("Idempotency-Key", "order-43")]
+    response = api.client.post("/payment-links", json={"email": JANE, "org_id": "acme"}, headers=headers)
+    assert_problem(response, 422, "validation_failed")

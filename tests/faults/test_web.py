@@ -14,8 +14,8 @@ import httpx
 import pytest
 import redis
 
-from service.api.drain import NOTICE, SETTLE
 from service.domain import link as domain
+from service.drain import NOTICE, SETTLE
 from service.store import links
 from service.store.client import Client, connect
 from tests.e2e.conftest import admin_token
