@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+pytest.register_assert_rewrite("tests.support.both")
+
 
 @pytest.fixture(scope="session")
 def length() -> Callable[[int, int], int]:

@@ -1,0 +1,290 @@
+"""Whatever is done in whatever order, the service answers as a dictionary model of its contract does, and its books agree.
+
+The application runs in this process, for its clock must be given; the store is the real one.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from service.app import create_app
+from service.store.client import connect
+from tests.api.conftest import settings_of
+from tests.api.helpers import UNKNOWN_ID, Api, wrong
+from tests.support.both import INTERNAL, PUBLIC, Both
+from tests.support.cast import ORGS, SPELLINGS, WRITTEN, Who
+from tests.support.clock import Clock
+from tests.support.in_process import InProcess
+from tests.support.model import CLIENT_FAILURES_PER_HOUR, CLIENT_SENDS_PER_HOUR, STATUSES
+from tests.support.servers import Store
+
+LIMITS = {
+    "OTP_CLIENT_SENDS_PER_HOUR": str(CLIENT_SENDS_PER_HOUR),
+    "OTP_CLIENT_FAILURES_PER_HOUR": str(CLIENT_FAILURES_PER_HOUR),
+}
+DECIMALS = {None: 2, "NGN": 2, "usd": 2, "JPY": 0, "KWD": 3, "CLF": 4}
+
+
+def spans(*written: str) -> st.SearchStrategy[timedelta]:
+    units = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    parsed = [part.partition(" ") for part in written]
+    return st.sampled_from([timedelta(**{units[unit]: int(number)}) for number, _, unit in parsed])
+
+
+@st.composite
+def amounts(draw: st.DrawFn) -> dict[str, Any]:
+    currency = draw(st.sampled_from(list(DECIMALS)))
+    number = draw(st.one_of(st.integers(1, 10**6), st.integers(1, 10 ** (12 + DECIMALS[currency]) - 1)))
+    amount = Decimal(number).scaleb(-DECIMALS[currency])
+    return {"payment_amount": amount} | ({} if currency is None else {"currency": currency})
+
+
+OFTEN = [
+    "create: queued",
+    "create: scheduled",
+    "create: repeated",
+    "link expired",
+    "link gone",
+    "revoke: link",
+    "list: of several links",
+    "submit: right",
+    "submit: limit",
+    "deliver: mails taken",
+]
+"""What must have happened even in a few runs, or they prove little."""
+
+any_link = st.integers(0, 200)
+"""Which of the links there are, or were."""
+orgs, emails, statuses = st.sampled_from(ORGS), st.sampled_from(list(SPELLINGS)), st.sampled_from([None, *STATUSES])
+clients = st.sampled_from(["203.0.113.7", "198.51.100.9"])
+answers = st.sampled_from(["taken", "taken", "refused", "deferred"])
+admins = st.sampled_from([INTERNAL, *(Who("org-admin", org_id) for org_id in ORGS)])
+keys = st.sampled_from([None, None, "order-1", "order-2"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """A request for a link. ``send_in`` and ``life`` stand for times that depend on now."""
+    body = draw(
+        st.fixed_dictionaries(
+            {"email": emails, "org_id": orgs},
+            optional={
+                "send_in": spans("-2 m", "-60 s", "0 s", "5 m", "3 h", "1 d", "40 d", "365 d", "366 d"),
+                "life": spans("299999 ms", "5 m", "1 h", "30 d", "365 d", "366 d"),
+                "transaction_id": st.sampled_from(["order-1138", "Bestellung Nº 7", "x" * 128]),
+                "otp_required": st.booleans(),
+                "notify": st.booleans(),
+            },
+        )
+    )
+    return body | (draw(amounts()) if draw(st.booleans()) else {})
+
+
+class Machine(RuleBasedStateMachine):
+    """What clients, customers, workers and time do to the service."""
+
+    def __init__(self, both: Both) -> None:
+        super().__init__()
+        self.both = both
+        self.steps = 0
+
+    @initialize(made=st.lists(bodies(), min_size=4, max_size=10))
+    def create_some(self, made: "list[dict[str, Any]]") -> None:
+        for body in made:
+            self.both.create(self.in_time(body))
+
+    @rule(body=bodies(), key=keys, write=st.sampled_from(WRITTEN), who=admins)
+    def create(self, body: dict[str, Any], key: str | None, write: Callable[[datetime], str], who: Who) -> None:
+        self.both.create(self.in_time(body), key=key, write=write, who=who)
+
+    @rule(org_id=orgs, key=keys)
+    def create_with_key(self, org_id: str, key: str | None) -> None:
+        self.both.create({"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3")
+
+    @rule(org_id=orgs, key=keys.filter(bool), change=st.booleans())
+    def repeat(self, org_id: str, key: str, change: bool) -> None:
+        """The same request again, or another with its key."""
+        earlier = self.both.model.requests.get((org_id, key))
+        if earlier is not None:
+            self.both.create(earlier[0] | ({"transaction_id": "another"} if change else {}), key=key)
+
+    @precondition(lambda self: self.both.tokens)
+    @rule(org_id=orgs, customer=st.integers(0, 2), which=st.integers(0, 5))
+    def create_for_who_verified(self, org_id: str, customer: int, which: int) -> None:
+        """With a code that was verified in the last day, or with another."""
+        email = self.both.tokens[-1 - customer % len(self.both.tokens)].name
+        verified = [digits for digits, _ in self.both.model.verified[email]]
+        sent = verified * 2 + self.both.digits[email]
+        self.both.create({"email": email, "org_id": org_id, "otp": sent[which % len(sent)]})
+
+    @rule(link=any_link, who=st.integers(0, 20))
+    def read(self, link: int, who: int) -> None:
+        self.both.read(self.link_id(link), self.anybody(who))
+
+    @precondition(lambda self: self.both.tokens)
+    @rule(link=any_link, token=st.integers(0, 20))
+    def read_gated(self, link: int, token: int) -> None:
+        """By a customer, who may be another or come late."""
+        who = self.both.tokens[-1 - token % len(self.both.tokens)]
+        gated = [each for each in self.both.model.links.values() if each.otp_required]
+        theirs = [each for each in gated if each.recipient == who.name]
+        if chosen := theirs if theirs and link % 3 else gated:
+            self.both.read(chosen[link % len(chosen)].id, who)
+
+    @rule(link=st.none() | any_link, email=st.none() | emails, who=admins)
+    def revoke(self, link: int | None, email: str | None, who: Who) -> None:
+        self.both.revoke(None if link is None else self.link_id(link), email, who)
+
+    @rule(org_id=orgs, status=statuses, limit=st.integers(1, 5), who=admins)
+    def list(self, org_id: str, status: str | None, limit: int, who: Who) -> None:
+        self.both.list(org_id, status, limit, who)
+
+    @rule(org_id=orgs, status=statuses)
+    def stream(self, org_id: str, status: str | None) -> None:
+        self.both.stream(org_id, status)
+
+    @rule(org_id=orgs, status=statuses, limit=st.integers(1, 2))
+    def begin_walk(self, org_id: str, status: str | None, limit: int) -> None:
+        walk = self.both.walk(org_id, status, limit)
+        if self.both.go_on(walk):
+            self.both.walks.append(walk)
+
+    @precondition(lambda self: self.both.walks)
+    @rule()
+    def go_on(self) -> None:
+        walk = self.both.walks[0]
+        self.both.happened["list: went on later"] += 1
+        if not self.both.go_on(walk):
+            self.both.walks.remove(walk)
+
+    @rule(email=emails, client=clients)
+    def ask(self, email: str, client: str) -> None:
+        self.both.ask(email, client)
+
+    @rule(email=emails, client=clients, misses=st.sampled_from([0, 0, 1, 4, 5]))
+    def prove_mailbox(self, email: str, client: str, misses: int) -> None:
+        """A code is asked for, mistyped some times, and submitted as it came."""
+        self.both.ask(email, client)
+        self.guess(email, client, misses)
+        self.submit(email, client, 0)
+
+    @rule(email=emails, client=clients, which=st.integers(0, 2))
+    def submit(self, email: str, client: str, which: int) -> None:
+        """The newest code that was sent, or one before it."""
+        if sent := self.both.digits[SPELLINGS[email]]:
+            self.both.submit(email, sent[-1 - which % len(sent)], client)
+
+    @rule(email=emails, client=clients, times=st.integers(1, 6))
+    def guess(self, email: str, client: str, times: int) -> None:
+        for guessed in range(times):
+            self.both.submit(email, wrong((self.both.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]), client)
+
+    @rule(answer=answers)
+    def deliver(self, answer: str) -> None:
+        self.both.deliver(answer)
+
+    @rule(opened=st.booleans())
+    def claim(self, opened: bool) -> None:
+        self.both.claim(opened=opened)
+
+    @precondition(lambda self: self.both.claims)
+    @rule(which=st.integers(0, 5), answer=answers)
+    def wake(self, which: int, answer: str) -> None:
+        self.both.wake(which % len(self.both.claims), answer)
+
+    @rule(start=st.none() | spans("-30 d", "-1 h", "0 s", "3 h", "40 d"), period=st.sampled_from([1, 24, 720]), day=st.booleans())
+    def dispatch(self, start: timedelta | None, period: int, day: bool) -> None:
+        self.both.dispatch(None if start is None else self.both.model.now + start, period, whole_day=day)
+
+    @rule(which=any_link, early=spans("0 s", "1 h"), late=spans("-1 ms", "0 s", "1 ms"))
+    def dispatch_beside(self, which: int, early: timedelta, late: timedelta) -> None:
+        """A window whose beginning or end is at a scheduled link, or just beside it."""
+        if waiting := [link.due_at for link in self.both.model.links.values() if link.queue == "scheduled"]:
+            self.both.dispatch(waiting[which % len(waiting)] - early + late, 1)
+
+    @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
+    def wait(self, span: timedelta) -> None:
+        self.both.advance(self.both.model.now + span)
+
+    @rule(which=st.integers(0, 5), late=spans("-1 ms", "0 s", "1 ms"))
+    def wait_for_something(self, which: int, late: timedelta) -> None:
+        """Until just before, at, or just after a moment at which something ends or is due."""
+        if moments := self.both.model.moments():
+            self.both.advance(max(self.both.model.now, moments[which % len(moments)] + late))
+
+    @rule()
+    def wait_until_links_go(self) -> None:
+        if self.both.model.links:
+            self.both.advance(min(link.gone_at for link in self.both.model.links.values()))
+
+    @invariant()
+    def books_agree(self) -> None:
+        assert self.both.books.audit() == []
+
+    @invariant()
+    def totals_agree(self) -> None:
+        """Of one organization after the other, so that none is always looked at in time."""
+        self.steps += 1
+        self.both.list(ORGS[self.steps % len(ORGS)], None, 1000)
+
+    def teardown(self) -> None:
+        self.both.check_all()
+
+    def in_time(self, body: dict[str, Any]) -> dict[str, Any]:
+        """``body`` with the times that its spans mean now."""
+        now, times = self.both.model.now, {}
+        if "send_in" in body:
+            times["scheduled_at"] = now + body["send_in"]
+        if "life" in body:
+            times["expires_at"] = max(now, times.get("scheduled_at", now)) + body["life"]
+        return {name: value for name, value in body.items() if name not in {"send_in", "life"}} | times
+
+    def link_id(self, which: int) -> str:
+        """A link that can be read, as a rule; else one that is gone, or never was."""
+        readable, others = [*self.both.model.links], [*sorted(self.both.model.gone), UNKNOWN_ID]
+        return others[which % len(others)] if which % 10 == 9 or not readable else readable[which % len(readable)]
+
+    def anybody(self, which: int) -> Who:
+        known = [PUBLIC, INTERNAL, *(Who("org-admin", org_id) for org_id in ORGS), Who("forged", token="x.y.z")]
+        known += self.both.tokens[-6:] * 2
+        return known[which % len(known)]
+
+
+@pytest.fixture
+def api(valkey: Store) -> Iterator[Api]:
+    """The application, which rings in a database of its own and logs nothing, on a store that does not wait for its disk."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    clock, store = Clock(), connect(valkey.url)
+    app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
+    store.config_set("appendfsync", "no")
+    with InProcess(app) as client:
+        yield Api(client, clock, store)  # type: ignore[arg-type]
+    store.config_set("appendfsync", "always")
+    store.close()
+    structlog.reset_defaults()
+
+
+def test_the_service_and_a_model_of_its_contract_never_differ(api: Api, length: Callable[[int, int], int]) -> None:
+    """Full: 1,000 runs of 40 steps."""
+    happened: Counter[str] = Counter()
+    tomorrow = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+    def machine() -> Machine:
+        api.redis.flushdb()
+        api.clock.now = tomorrow
+        return Machine(Both(api, happened))
+
+    limits = {"max_examples": length(25, 1000), "stateful_step_count": 40, "deadline": None, "derandomize": True}
+    run_state_machine_as_test(machine, settings=settings(**limits, suppress_health_check=list(HealthCheck)))
+    for name, times in sorted(happened.items()):
+        print(f"{times:7} {name}")  # noqa: T201 - for whoever asks with -s
+    assert [name for name in OFTEN if happened[name] < length(1, 100)] == []
+    assert [name for name in happened if happened[name] < length(0, 10)] == []

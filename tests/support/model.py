@@ -1,0 +1,279 @@
+"""The service as its contract describes it, in plain dictionaries: for tests that ask both and compare.
+
+It knows nothing of how the service does it. A value in ``Model`` changes only as an answer, a mail or the clock says it must.
+"""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+LINK_TTL, RETENTION = timedelta(hours=72), timedelta(days=90)
+LEASE, LONGEST_BACKOFF = timedelta(seconds=20), timedelta(minutes=15)
+HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
+CODE_TTL, CODE_TRIES = timedelta(minutes=10), 5
+VERIFIED_FOR = TOKEN_LIFE = DAY
+FAILURES_PER_DAY = 10
+CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR = 12, 20
+"""Lower than the service's defaults, so that they are reached."""
+SEND_LIMITS = {"resend": (1, timedelta(seconds=60)), "sends_hour": (5, HOUR), "sends_day": (10, DAY)}
+STATUSES = ("active", "expired", "revoked")
+REFUSED, DEFERRED = "550 no such mailbox", "451 come back later"
+
+Counted = tuple[str, str]
+"""A limit and who it is of."""
+
+
+@dataclass
+class Link:
+    id: str
+    org_id: str
+    email: str
+    recipient: str
+    created_at: datetime
+    expires_at: datetime
+    transaction_id: str | None
+    payment_amount: Decimal | None
+    currency: str | None
+    otp_required: bool
+    scheduled_at: datetime | None
+    revoked_at: datetime | None = None
+    state: str = "none"
+    attempts: int = 0
+    sent_at: datetime | None = None
+    error: str | None = None
+    queue: str | None = None
+    """``scheduled`` or ``outbox`` while its e-mail is owed."""
+    look_at: datetime | None = None
+    """When its e-mail is to be looked at (again)."""
+
+    @property
+    def due_at(self) -> datetime:
+        return self.scheduled_at or self.created_at
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.revoked_at or self.expires_at
+
+    @property
+    def gone_at(self) -> datetime:
+        return self.ended_at + RETENTION
+
+    def status(self, now: datetime) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "active" if now < self.expires_at else "expired"
+
+    def owe(self, queue: str | None, look_at: datetime | None = None) -> None:
+        self.queue, self.look_at = queue, look_at
+
+
+@dataclass
+class Window:
+    ends_at: datetime
+    count: int = 0
+
+
+@dataclass
+class Code:
+    digits: str
+    expires_at: datetime
+    mail_at: datetime | None
+    """When its e-mail is to be looked at; None once it is out or given up."""
+    tries: int = 0
+    mails: int = 0
+
+
+@dataclass
+class Model:
+    now: datetime
+    links: dict[str, Link] = field(default_factory=dict)
+    """Those that can be read, oldest first."""
+    gone: set[str] = field(default_factory=set)
+    requests: dict[tuple[str, str], tuple[dict[str, Any], str]] = field(default_factory=dict)
+    """By organization and idempotency key: the body that came first, and the link it made."""
+    codes: dict[str, Code] = field(default_factory=dict)
+    verified: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)
+    windows: dict[Counted, Window] = field(default_factory=dict)
+    longest: datetime | None = None
+    """When the last link that ever was would have gone."""
+
+    def advance(self, now: datetime) -> None:
+        self.now = now
+        self.gone |= {link_id for link_id, link in self.links.items() if link.gone_at <= now}
+        self.links = {link_id: link for link_id, link in self.links.items() if link.gone_at > now}
+        self.codes = {email: code for email, code in self.codes.items() if code.expires_at > now}
+        self.windows = {name: window for name, window in self.windows.items() if window.ends_at > now}
+        self.verified = {email: [(digits, until) for digits, until in kept if until > now] for email, kept in self.verified.items()}
+
+    def moments(self) -> list[datetime]:
+        """When something changes by itself, soonest first."""
+        found = [window.ends_at for window in self.windows.values()] + [code.expires_at for code in self.codes.values()]
+        for link in self.links.values():
+            found += [moment for moment in (link.look_at, link.expires_at, link.gone_at) if moment is not None]
+        found += [until for kept in self.verified.values() for _, until in kept]
+        return sorted({moment for moment in found if moment > self.now})
+
+    def of(self, org_id: str, status: str | None = None) -> list[Link]:
+        return [link for link in self.links.values() if link.org_id == org_id and status in {None, link.status(self.now)}]
+
+    def counts(self, org_id: str) -> dict[str, int]:
+        return {status: len(self.of(org_id, status)) for status in STATUSES}
+
+    def counts_of_all(self) -> dict[str, int]:
+        return {status: sum(link.status(self.now) == status for link in self.links.values()) for status in STATUSES}
+
+    def fault(self, body: dict[str, Any], recipient: str) -> str | None:
+        """The ``code`` of the problem that a new link of this ``body`` has."""
+        scheduled_at, expires_at, otp = body.get("scheduled_at"), body.get("expires_at"), body.get("otp")
+        send_at = max(scheduled_at or self.now, self.now)
+        if scheduled_at and not self.now - timedelta(seconds=60) <= scheduled_at <= self.now + YEAR:
+            return "validation_failed"
+        if expires_at and not send_at + timedelta(minutes=5) <= expires_at <= send_at + YEAR:
+            return "validation_failed"
+        if otp and otp not in [digits for digits, _ in self.verified.get(recipient, [])]:
+            return "otp_not_verified"
+        return None
+
+    def earlier(self, org_id: str, key: str | None) -> tuple[dict[str, Any], Link] | None:
+        """What came with the key before, if the link it made can still be read."""
+        body, link_id = self.requests.get((org_id, key or ""), ({}, ""))
+        return (body, self.links[link_id]) if link_id in self.links else None
+
+    def create(self, link_id: str, body: dict[str, Any], recipient: str, key: str | None) -> Link:
+        assert link_id not in self.links
+        scheduled_at = body.get("scheduled_at")
+        link = Link(
+            id=link_id,
+            org_id=body["org_id"],
+            email=body["email"],
+            recipient=recipient,
+            created_at=self.now,
+            expires_at=body.get("expires_at") or max(scheduled_at or self.now, self.now) + LINK_TTL,
+            transaction_id=body.get("transaction_id"),
+            payment_amount=body.get("payment_amount"),
+            currency=body["currency"].upper() if "currency" in body else None,
+            otp_required=body.get("otp_required", False) or "otp" in body,
+            scheduled_at=scheduled_at,
+        )
+        if body.get("notify", True):
+            link.state = "scheduled" if scheduled_at else "queued"
+            link.owe("scheduled" if scheduled_at else "outbox", link.due_at)
+        if key is not None:
+            self.requests[link.org_id, key] = body, link_id
+        self.gone.discard(link_id)
+        self.links[link_id] = link
+        self.longest = max(self.longest or link.gone_at, link.gone_at)
+        return link
+
+    def revoke(self, links: list[Link]) -> set[str]:
+        """Ids of those that were active until now."""
+        newly = [link for link in links if link.status(self.now) == "active"]
+        for link in newly:
+            link.revoked_at = self.now
+            if link.state in {"scheduled", "queued"}:
+                link.state = "none"
+            link.owe(None)
+        return {link.id for link in newly}
+
+    def due(self) -> list[Link]:
+        """Links whose e-mail a worker takes now."""
+        return [link for link in self.links.values() if link.look_at is not None and link.look_at <= self.now]
+
+    def claim(self, *, opened: bool) -> list[Link]:
+        claimed = self.due()
+        for link in claimed:
+            link.owe("outbox", self.now + LEASE)
+            if opened:
+                link.state = "queued"
+        return claimed
+
+    def deliver(self, answer: str) -> set[str]:
+        """Ids of links whose e-mail is handed to a server that answers so."""
+        claimed = self.claim(opened=True)
+        for link in claimed:
+            if link.status(self.now) == "active":
+                self.settle(link, answer)
+            else:
+                link.state, link.error = "failed", "the link was expired before it could be sent"
+                link.owe(None)
+        return {link.id for link in claimed if link.status(self.now) == "active"}
+
+    def settle(self, link: Link, answer: str) -> None:
+        """What became of an e-mail that was tried."""
+        retry_at = self.now + backoff(link.attempts)
+        link.attempts += 1
+        if answer == "taken":
+            link.state, link.sent_at, link.error = "sent", self.now, None
+            link.owe(None)
+        elif answer == "refused":
+            link.state, link.error = "failed", REFUSED
+            link.owe(None)
+        else:
+            link.state, link.error = "queued", DEFERRED
+            link.owe("outbox", retry_at)
+
+    def deliver_codes(self, answer: str) -> set[str]:
+        """The codes that are handed to a server that answers so."""
+        due = [code for code in self.codes.values() if code.mail_at is not None and code.mail_at <= self.now]
+        for code in due:
+            code.mail_at = self.now + backoff(code.mails) if answer == "deferred" else None
+            code.mails += 1
+        return {code.digits for code in due}
+
+    def send_window(self, start: datetime, end: datetime) -> tuple[int, int]:
+        found = [link for link in self.links.values() if link.queue == "scheduled" and start <= link.due_at < end]
+        for link in found:
+            link.state = "queued"
+            link.owe("outbox", self.now)
+        return len(found), sum(link.status(self.now) == "active" for link in found)
+
+    def must_wait_to_ask(self, email: str, client: str) -> timedelta | None:
+        """How long no code is sent; None: one is."""
+        if wait := self.reached(("otp_sends", client), CLIENT_SENDS_PER_HOUR):
+            return wait
+        waits = [self.reached((name, email), most) for name, (most, _) in SEND_LIMITS.items()]
+        return max((wait for wait in waits if wait is not None), default=None)
+
+    def ask(self, email: str, client: str, digits: str) -> None:
+        self._count(("otp_sends", client), HOUR)
+        for name, (_, span) in SEND_LIMITS.items():
+            self._count((name, email), span)
+        self.codes[email] = Code(digits, self.now + CODE_TTL, self.now)
+
+    def reached(self, name: Counted, most: int) -> timedelta | None:
+        window = self.windows.get(name)
+        return window.ends_at - self.now if window is not None and window.count >= most else None
+
+    def submit(self, email: str, client: str, digits: str) -> bool | timedelta:
+        """Whether the code is right, or how long none is looked at."""
+        if wait := self.reached(("otp_failures", client), CLIENT_FAILURES_PER_HOUR):
+            return wait
+        self._count(("otp_failures", client), HOUR)
+        if wait := self.reached(("failures_day", email), FAILURES_PER_DAY):
+            return wait
+        self._count(("failures_day", email), DAY)
+        code = self.codes.get(email)
+        if code is None:
+            return False
+        code.tries += 1
+        if code.tries > CODE_TRIES or code.digits != digits:
+            return False
+        del self.codes[email]
+        for name in (("otp_failures", client), ("failures_day", email)):
+            self._take_back(name)
+        self.verified.setdefault(email, []).append((digits, self.now + VERIFIED_FOR))
+        return True
+
+    def _count(self, name: Counted, span: timedelta) -> None:
+        self.windows.setdefault(name, Window(self.now + span)).count += 1
+
+    def _take_back(self, name: Counted) -> None:
+        self.windows[name].count -= 1
+        if not self.windows[name].count:
+            del self.windows[name]
+
+
+def backoff(tries: int) -> timedelta:
+    return min(timedelta(seconds=5 * math.pow(3, min(tries, 10))), LONGEST_BACKOFF)
