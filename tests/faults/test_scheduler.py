@@ -119,12 +119,19 @@ def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_wi
     assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
 
 
-def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(site: Site) -> None:
+@pytest.fixture
+def second_scheduler(site: Site) -> Iterator[None]:
+    """At work beside the first one, which is to be killed."""
     site.second_scheduler.start()
-    site.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
-    took = site.seconds_to_the_next_scan()
+    yield
     site.second_scheduler.stop()
     site.scheduler.start()
+
+
+@pytest.mark.usefixtures("second_scheduler")
+def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(site: Site) -> None:
+    site.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
+    took = site.seconds_to_the_next_scan()
     log.info("one of two killed: the scan ran again after %.1f s", took)
     assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
 

@@ -17,6 +17,8 @@ from tests.e2e.conftest import admin_token
 from tests.support.servers import Mailbox
 
 CALLERS = 8
+PATIENCE = 60.0
+"""Seconds for which a caller repeats a request that gets no answer."""
 
 
 class Taken(NamedTuple):
@@ -73,10 +75,12 @@ def campaign(url: str, count: int, seconds: float, orgs: int = 20) -> Iterator[l
 
 def acknowledged(client: httpx.Client, body: dict[str, str], key: str) -> str:
     """The link that ``body`` asks for, once that is answered; the request is repeated until then."""
-    while True:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         with suppress(httpx.TransportError):
             answer = client.post("/payment-links", json=body, headers={"Idempotency-Key": key})
             if answer.status_code == 201:
                 return str(answer.json()["id"])
             assert answer.status_code == 503, answer.text
         time.sleep(0.1)
+    raise AssertionError(f"no answer within {PATIENCE} s")
