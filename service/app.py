@@ -28,6 +28,7 @@ from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
 from service.drain import Drain
 from service.jobs import Doorbell
+from service.startup import follow_parent
 from service.store.client import connect_async, connect_queue
 from service.store.lane import Lane
 
@@ -76,6 +77,7 @@ def create_app(
 
 def from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
+    follow_parent()
     settings = load(os.environ)
     logs.configure(settings.log_format)
     drain = Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()  # beside an `up` there is nowhere else to go

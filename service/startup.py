@@ -1,6 +1,11 @@
-"""What every command does first: read the settings, and refuse those that no process could serve."""
+"""What processes do first: read the settings, refuse those that nothing could serve, and mind that none outlives its parent."""
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 
 from config.settings import Settings, SettingsError, load
 from service.domain.tokens import load_public_key
@@ -19,3 +24,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         except ValueError as error:
             raise SettingsError(f"ADMIN_JWT_PUBLIC_KEY: {error}") from None
     return settings
+
+
+def follow_parent() -> None:
+    """Has this process asked to stop when the one that started it is gone: nothing old works on beside what is started next."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_stop_after, args=(parent,), daemon=True).start()
+
+
+def _stop_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -19,6 +19,7 @@ from config.settings import load
 from service import logs
 from service.domain.errors import Unavailable
 from service.jobs import Bell, JsonJob, JsonQueue, queue_of
+from service.startup import follow_parent
 from service.store import outbox
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
@@ -120,16 +121,8 @@ def _start(bell: Bell) -> SpawnProcess:
 
 
 def _child(bell: Bell) -> None:
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    follow_parent()
     work(bell, os.environ)
-
-
-def _follow_parent() -> None:
-    """Stops this process when the one that started it is gone, so that no worker is left over."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop_all(processes: list[SpawnProcess]) -> None:

@@ -22,7 +22,7 @@ from tests.e2e.conftest import admin_token
 from tests.support.balancer import balancer
 from tests.support.deserters import Deserters
 from tests.support.load import Load
-from tests.support.proc import children, descriptors
+from tests.support.proc import children, descriptors, runs
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Store, free_port, wait_until
@@ -116,6 +116,16 @@ def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, a
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
         service.web.process.send_signal(again)
         assert service.web.process.wait(NOTICE) == 0
+
+
+def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_path: Path) -> None:
+    """They would serve on beside what is started next, with old settings."""
+    with serving(tmp_path, own_store.url, free_port(), WEB_CONCURRENCY="2") as [service]:
+        workers = children(service.web.process.pid)
+        service.web.kill()
+        wait_until(lambda: not any(map(runs, workers)), "the workers to end", within=10)
+        service.web.start()
+        wait_until(lambda: answers(service.url), "the web process")
 
 
 def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_path: Path, length: Length) -> None:

@@ -8,6 +8,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for tasks in Path(f"/proc/{pid}/task").iterdir() for child in (tasks / "children").read_text().split()]
 
 
+def runs(pid: int) -> bool:
+    """Whether the process has not ended, be it that nobody has asked how."""
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
 def descriptors(pid: int) -> int:
     """How many files and sockets the process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
