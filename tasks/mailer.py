@@ -18,6 +18,8 @@ SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
 SESSION_TIMEOUT = 10.0
 """Seconds that opening a session may take."""
+COURTESY = 2.0
+"""Seconds that RSET and QUIT may take, on which no mail depends."""
 NOT_LET_IN = {530, 534, 535, 538}
 """Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
@@ -77,18 +79,16 @@ class SmtpMailer:
         self._require_tls = require_tls
         self._credentials = (user, password) if user and password else None
         self._tls = tls or ssl.create_default_context()
-        self._smtp: smtplib.SMTP | None = None
+        self._smtp: _Session | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._smtp is not None:
-            try:
+    def __exit__(self, *exception: object) -> None:
+        if self._smtp is not None and not any(exception):
+            with suppress(smtplib.SMTPException, OSError), self._smtp.within(COURTESY):
                 self._smtp.quit()
-            except (smtplib.SMTPException, OSError):
-                self._smtp.close()
-            self._smtp = None
+        self._drop()
 
     def connect(self) -> None:
         self._session()
@@ -96,7 +96,7 @@ class SmtpMailer:
     def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
         smtp = self._session()
         try:
-            with _within(min(within, SEND_BUDGET), smtp):
+            with smtp.within(min(within, SEND_BUDGET)):
                 self._transact(smtp, message)
         except (Refused, Deferred):
             self._reset(smtp)
@@ -114,32 +114,33 @@ class SmtpMailer:
         with self:
             return isinstance(self._session().sock, ssl.SSLSocket)
 
-    def _session(self) -> smtplib.SMTP:
+    def _session(self) -> "_Session":
         if self._smtp is None:
             self._smtp = self._opened()
         return self._smtp
 
-    def _opened(self) -> smtplib.SMTP:
+    def _opened(self) -> "_Session":
         """A session, ready for its first mail."""
-        host, port = self._address
-        smtp = smtplib.SMTP(timeout=SESSION_TIMEOUT)
+        deadline = time.monotonic() + SESSION_TIMEOUT
         try:
-            with _within(SESSION_TIMEOUT, smtp):
-                # The name that certificates are checked for, which only the constructor sets, and it connects at once.
-                smtp._host = host  # type: ignore[attr-defined]  # noqa: SLF001
-                smtp.sock = _dial(host, port)
-                if self._implicit_tls:
-                    smtp.sock = self._tls.wrap_socket(smtp.sock, server_hostname=host)
-                code, text = smtp.getreply()
-                if code != 220:
-                    raise smtplib.SMTPConnectError(code, text)
-                self._introduce(smtp, host)
+            smtp = _Session(*self._address)
+        except BROKEN as error:
+            raise NoSession(_reason(error)) from error
+        try:
+            with smtp.within(deadline - time.monotonic()):
+                self._introduce(smtp)
         except BROKEN as error:
             smtp.close()
             raise NoSession(_reason(error)) from error
         return smtp
 
-    def _introduce(self, smtp: smtplib.SMTP, host: str) -> None:
+    def _introduce(self, smtp: "_Session") -> None:
+        host, _ = self._address
+        if self._implicit_tls:
+            smtp.sock = self._tls.wrap_socket(smtp.sock, server_hostname=host)
+        code, text = smtp.getreply()
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, text)
         smtp.ehlo_or_helo_if_needed()
         if not self._implicit_tls:
             if smtp.has_extn("starttls"):
@@ -150,7 +151,7 @@ class SmtpMailer:
         if self._credentials is not None:
             smtp.login(*self._credentials)
 
-    def _transact(self, smtp: smtplib.SMTP, message: EmailMessage) -> None:
+    def _transact(self, smtp: "_Session", message: EmailMessage) -> None:
         """One mail. Its session stays good where the server merely declines it."""
         sender = getaddresses([message["From"]])[0][1]
         recipient = getaddresses([message["To"]])[0][1]
@@ -174,10 +175,11 @@ class SmtpMailer:
             raise NoSession(reason)
         raise Refused(reason) if 500 <= code <= 599 else Deferred(reason)
 
-    def _reset(self, smtp: smtplib.SMTP) -> None:
+    def _reset(self, smtp: "_Session") -> None:
         """Readies the session for the next mail; what the server said of this one stands."""
         try:
-            smtp.rset()
+            with smtp.within(COURTESY):
+                smtp.rset()
         except (smtplib.SMTPException, OSError):
             self._drop()
 
@@ -185,6 +187,37 @@ class SmtpMailer:
         if self._smtp is not None:
             self._smtp.close()
             self._smtp = None
+
+
+class _Session(smtplib.SMTP):
+    """A connection whose steps can be given a time: the socket's own begins anew with every byte that trickles in."""
+
+    sock: socket.socket
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(timeout=SESSION_TIMEOUT)
+        self._host = host  # the name that certificates are checked for
+        self.sock = _dial(host, port)
+        self._line = self.sock.dup()  # of the same connection, whatever TLS makes of the other
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Ends the connection after ``seconds``."""
+        timer = threading.Timer(seconds, self._hang_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def close(self) -> None:
+        super().close()
+        self._line.close()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
 
 
 class FileMailer:
@@ -233,24 +266,6 @@ def _dial(host: str, port: int) -> socket.socket:
         else:
             dialled.settimeout(SESSION_TIMEOUT)
             return dialled
-
-
-@contextmanager
-def _within(seconds: float, smtp: smtplib.SMTP) -> Iterator[None]:
-    """Ends the connection after ``seconds``: a time-out of the socket's own begins anew with every byte that trickles in."""
-
-    def end() -> None:
-        if smtp.sock is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(smtp.sock, socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _reason(error: Exception) -> str:

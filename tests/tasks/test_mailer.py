@@ -6,7 +6,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
@@ -487,6 +487,32 @@ class TestPatience:
             began = time.monotonic()
             with mailer_for(server) as mailer, pytest.raises(Deferred):
                 mailer.send(mail_to())
+            assert time.monotonic() - began < 1
+
+    @pytest.mark.parametrize("verb", ["greeting", "EHLO", "QUIT"])
+    def test_a_session_that_trickles_is_left(self, verb: str) -> None:
+        with ScriptedServer() as server:
+            server.replies[verb] = server.trickling(60, every=0.1)
+            began = time.monotonic()
+            with suppress(NoSession), mailer_for(server) as mailer:
+                mailer.connect()
+            assert time.monotonic() - began < 4
+
+    def test_what_was_said_of_a_mail_stands_though_the_server_trickles_afterwards(self) -> None:
+        with ScriptedServer() as server:
+            server.replies |= {"RCPT": "550 no such user", "RSET": server.trickling(60, every=0.1)}
+            began = time.monotonic()
+            with mailer_for(server) as mailer, pytest.raises(Refused):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 4
+
+    def test_what_ends_the_work_does_not_wait_for_a_goodbye(self) -> None:
+        with ScriptedServer() as server:
+            began = time.monotonic()
+            server.replies["QUIT"] = server.never
+            with suppress(KeyboardInterrupt), mailer_for(server) as mailer:
+                mailer.connect()
+                raise KeyboardInterrupt
             assert time.monotonic() - began < 1
 
     def test_every_mail_has_a_budget_of_its_own(self) -> None:
