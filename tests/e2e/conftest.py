@@ -1,19 +1,14 @@
 """The whole service, for real: each test talks to it over HTTP and reads its mails from an SMTP server."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
-from service.domain.tokens import Admin, Role, issue_admin_token
-from tests.support.processes import SECRET, Service, Up
+from tests.support.admins import admin_token
+from tests.support.processes import Service, Up
 from tests.support.servers import MailServer, Store
-
-
-def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None, life: timedelta = timedelta(hours=1)) -> str:
-    return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=life)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,12 @@
 """Faults on purpose. ``FAULTS=full`` runs them at the length that their figures are stated for; otherwise a shorter form."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import redis
+
+from tests.support.servers import Store
 
 pytest.register_assert_rewrite("tests.support.both")
 
@@ -12,3 +15,11 @@ pytest.register_assert_rewrite("tests.support.both")
 def length() -> Callable[[int, int], int]:
     """Chooses between a figure's short and its full length."""
     return lambda short, full: full if os.environ.get("FAULTS") == "full" else short
+
+
+@pytest.fixture
+def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
+    """The module's store, empty."""
+    with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
+        connection.flushall()
+        yield connection

@@ -1,45 +1,41 @@
 """Hostile input, over the wire: a problem with a status of 4xx or a clean close, never a fault, and nothing that is kept of it."""
 
-import asyncio
 import itertools
 import json
 import select
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 import redis
 
-from service.domain import link as domain
-from service.store import links
-from service.store.client import connect_async
-from service.store.lane import Lane
-from tests.e2e.conftest import admin_token
-from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, JSON, LIST, PROBLEMS, VALUES
+from service.store.client import Client, connect
+from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, LIST, PROBLEMS, VALUES
+from tests.store.samples import make_link, put_all
+from tests.support.admins import admin_of
+from tests.support.proc import children, descriptors, resident
 from tests.support.processes import Service
-from tests.support.raw import Answer, answers, chunked, exchange, read, request
 from tests.support.servers import Store, wait_until
+from tests.support.web import web
+from tests.support.wire import JSON, Answer, answers, chunked, exchange, read, request
 
 SERVERS_OWN = {400, 414, 431}
 """What the HTTP server itself answers, without a word, where it cannot make a request of what it got."""
 HEADERS_WITHIN = 10.0
-MEGABYTE = 2**20
+MEMORY = 8.0
+"""MB that requests may leave behind: some of what they use is kept for the next."""
 STREAM = request("GET /orgs/big/payment-links HTTP/1.1", AUTHORIZATION, "Accept: application/x-ndjson")
 ESTABLISHED, CLOSE_WAIT = "01", "08"
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("service"), own_store.url, None)
-    running.web.start()
-    wait_until(running.lives, "the web process")
-    yield running
-    running.web.stop()
+    with web(tmp_path_factory.mktemp("web"), own_store.url) as running:
+        yield running
     assert "internal_error" not in running.web.output()
 
 
@@ -89,21 +85,21 @@ def test_hostile_requests_leave_nothing_behind(service: Service, length: Callabl
         for sent in itertools.islice(itertools.cycle(hostile), number):
             exchange(service.port, sent)
 
-    process = Worker(service)
+    [process] = children(service.web.process.pid)
     send(length(2, 10) * len(hostile))
-    memory, files = process.memory(), process.files()
+    memory, files = resident(process), descriptors(process)
     send(length(500, 20_000))
-    assert process.memory() - memory < 8 * MEGABYTE
-    wait_until(lambda: process.files() <= files, "connections to be let go")
+    assert resident(process) - memory < MEMORY
+    wait_until(lambda: descriptors(process) <= files, "connections to be let go")
 
 
 def test_hundreds_of_slow_requests_hold_no_other_up(service: Service, slow: Slow) -> None:
     """Full: 800; short: 400."""
-    with httpx.Client(base_url=service.url) as client:
+    with admin_of(service.url) as client:
         waited = []
         for _ in range(20):
             slow.go_on()
-            answer = client.post("/payment-links", content=GOOD, headers=headers())
+            answer = client.post("/payment-links", json=json.loads(GOOD))
             assert answer.status_code == 201
             waited.append(answer.elapsed.total_seconds())
     assert max(waited) < 1
@@ -171,21 +167,21 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
 def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store: Store, length: Callable[[int, int], int]) -> None:
     """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
     number, readers = 12_000, length(5, 50)
-    asyncio.run(fill(own_store, number))
-    process, store = Worker(service), redis.Redis(unix_socket_path=str(own_store.socket))
+    fill(own_store, number)
+    store = redis.Redis(unix_socket_path=str(own_store.socket))
     read_before = links_read(store)
     connections = [begin(service.port, STREAM, buffer=4096) for _ in range(readers)]
     ports = {connection.getsockname()[1] for connection in connections}
     try:
         stopped_at = settled(lambda: links_read(store))
-        with httpx.Client(base_url=service.url) as client:
-            assert client.post("/payment-links", content=GOOD, headers=headers()).status_code == 201
+        with admin_of(service.url) as client:
+            assert client.post("/payment-links", json=json.loads(GOOD)).status_code == 201
         assert stopped_at - read_before < readers * number * 3 / 4
     finally:
         store.close()
         for connection in connections:
             connection.close()
-    wait_until(lambda: not process.serves(ports), "connections to be let go")
+    wait_until(lambda: not served(service.port, ports), "connections to be let go")
     assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
 
 
@@ -210,7 +206,7 @@ def test_a_body_that_is_not_there_within_10_seconds_is_a_problem(slow: Slow) -> 
         waiting -= set(closing)
     assert len(waiting) == 0
     assert all(is_problem(answer) for answer in told)
-    assert {(answer.status, json.loads(answer.content)["code"]) for answer in told} == {(408, "request_timeout")}
+    assert {(answer.status, answer.json()["code"]) for answer in told} == {(408, "request_timeout")}
 
 
 @pytest.mark.parametrize(("line", "field"), [(line, field) for line, fields in BODIES.items() for field in fields])
@@ -223,7 +219,7 @@ def test_a_field_that_is_there_twice_is_refused(service: Service, line: str, fie
         received = exchange(service.port, request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"))
         [answer] = answers(received)
         assert is_problem(answer), received
-        told = json.loads(answer.content)
+        told = answer.json()
         assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (422, "validation_failed", [field])
 
 
@@ -235,28 +231,11 @@ def test_the_page_runs_no_scripts_but_its_own(service: Service) -> None:
     assert "'none'" in directives.get("frame-ancestors", [])
 
 
-class Worker:
-    """The process that serves, as the kernel (Linux) sees it."""
-
-    def __init__(self, service: Service) -> None:
-        pid = service.web.process.pid
-        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
-        self._proc = Path("/proc") / child
-        self._address = f"0100007F:{service.port:04X}"
-
-    def memory(self) -> int:
-        """Bytes that are resident."""
-        [line] = [line for line in (self._proc / "status").read_text().splitlines() if line.startswith("VmRSS")]
-        return int(line.split()[1]) * 1024
-
-    def files(self) -> int:
-        return len(list((self._proc / "fd").iterdir()))
-
-    def serves(self, ports: set[int]) -> int:
-        """On how many connections, of those from ``ports``."""
-        sockets = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        served = [peer for local, peer, state in sockets if local == self._address and state in {ESTABLISHED, CLOSE_WAIT}]
-        return sum(1 for peer in served if int(peer.partition(":")[2], 16) in ports)
+def served(port: int, ports: set[int]) -> int:
+    """How many connections from ``ports`` the server on ``port`` has, as the kernel (Linux) sees it."""
+    sockets = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    peers = [peer for local, peer, state in sockets if local == f"0100007F:{port:04X}" and state in {ESTABLISHED, CLOSE_WAIT}]
+    return sum(1 for peer in peers if int(peer.partition(":")[2], 16) in ports)
 
 
 def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
@@ -269,14 +248,12 @@ def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
     return connection
 
 
-async def fill(store: Store, number: int) -> None:
+def fill(store: Store, number: int) -> None:
     """Links of the organization ``big``, as long as they get."""
-    now, hour, longest = datetime.now(UTC), timedelta(hours=1), f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com"
-    link = domain.create(entropy=bytes(32), now=now, ttl=hour, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
-    made = [msgspec.structs.replace(link, id=domain.make_id("big", count.to_bytes(32))) for count in range(number)]
-    async with Lane(connect_async(store.url)) as lane:
-        for some in range(0, number, 500):
-            await lane.run_all([links.create(link, now=now, retention=hour) for link in made[some : some + 500]])
+    now, longest, client = datetime.now(UTC), f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com", Client(connect(store.url))
+    for _ in range(0, number, 500):
+        put_all(client, (make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False) for _ in range(500)))
+    client.close()
 
 
 def settled(count: Callable[[], int]) -> int:
@@ -296,10 +273,6 @@ def links_read(store: "redis.Redis") -> int:
     return int(store.info("commandstats").get("cmdstat_hmget", {"calls": 0})["calls"])
 
 
-def headers() -> dict[str, str]:
-    return {"Authorization": f"Bearer {admin_token()}", "Content-Type": "application/json"}
-
-
 def body(fields: dict[str, bytes]) -> bytes:
     return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields.items()) + b"}"
 
@@ -307,7 +280,7 @@ def body(fields: dict[str, bytes]) -> bytes:
 def is_refusal(received: bytes) -> bool:
     """A problem, the server's own short word, or nothing."""
     found = answers(received)
-    own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.content]
+    own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.body]
     return not found or found == own[:1] or is_problem(*found)
 
 
@@ -315,5 +288,5 @@ def is_problem(*found: Answer) -> bool:
     """Whether that is one answer, and it a problem that is not ours (RFC 9457)."""
     if len(found) != 1 or found[0].headers.get("content-type") != "application/problem+json":
         return False
-    told = json.loads(found[0].content)
+    told = found[0].json()
     return 400 <= found[0].status < 500 and told["status"] == found[0].status and bool(told["code"])

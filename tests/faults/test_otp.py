@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from random import Random
 
 import pytest
@@ -14,12 +14,12 @@ from service.domain.otp import derive_code
 from service.domain.tokens import derive_key
 from service.store import keys
 from tests.api.helpers import wrong
-from tests.support import wire
 from tests.support.processes import SECRET
-from tests.support.servers import Store
-from tests.support.web import web
-from tests.support.wire import Answer, Header, all_at_once
+from tests.support.servers import Store, free_port
+from tests.support.web import webs
+from tests.support.wire import Answer, all_at_once, with_json
 
+pytestmark = pytest.mark.usefixtures("redis_db")
 AT_ONCE = 200
 SPELLINGS = [
     "jane@bücher.example.com", "JANE@BÜCHER.EXAMPLE.COM", "jane@bu\u0308cher.example.com", "jAnE@xn--bcher-kva.example.com",
@@ -76,32 +76,24 @@ def exposed(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @contextmanager
 def two_webs(store: Store, directories: pytest.TempPathFactory, **settings: str) -> Iterator[list[int]]:
     """Two processes with limits as they come."""
-    with ExitStack() as started:
-        webs = [web(directories.mktemp("web"), store.url, OTP_CLIENT_FAILURES_PER_HOUR="100", **settings) for _ in range(2)]
-        yield [started.enter_context(one).port for one in webs]
+    ports = [free_port(), free_port()]
+    with webs(directories.mktemp("webs"), store.url, *ports, OTP_CLIENT_FAILURES_PER_HOUR="100", **settings):
+        yield ports
 
 
-@pytest.fixture(autouse=True)
-def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
-    """The store, empty."""
-    with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
-        connection.flushall()
-        yield connection
+def forwarded(*lines: str) -> list[str]:
+    return [f"X-Forwarded-For: {line}" for line in lines]
 
 
-def forwarded(*lines: str) -> list[Header]:
-    return [("X-Forwarded-For", line) for line in lines]
+def send(email: str, headers: Sequence[str] = ()) -> bytes:
+    return with_json("POST /payment-links/otp HTTP/1.1", {"email": email}, *headers)
 
 
-def send(email: str, headers: Sequence[Header] = ()) -> bytes:
-    return wire.request("POST", "/payment-links/otp", headers, {"email": email})
+def submit(email: str, otp: str, headers: Sequence[str] = ()) -> bytes:
+    return with_json("PUT /payment-links/otp HTTP/1.1", {"email": email, "otp": otp}, *headers)
 
 
-def submit(email: str, otp: str, headers: Sequence[Header] = ()) -> bytes:
-    return wire.request("PUT", "/payment-links/otp", headers, {"email": email, "otp": otp})
-
-
-def another_client(number: int) -> list[Header]:
+def another_client(number: int) -> list[str]:
     """So that no client's limit is reached."""
     return forwarded(f"198.51.{number // 256}.{number % 256}")
 
@@ -228,11 +220,11 @@ def test_a_client_without_a_proxy_has_its_limits_whatever_it_forges(exposed: lis
 
 @pytest.mark.parametrize("ports", ["exposed", "behind_proxies"])
 def test_no_other_header_makes_another_client(ports: str, request: pytest.FixtureRequest) -> None:
-    headers: list[list[Header]] = [[(name, f"198.51.100.{number}") for name in ELSEWHERE] for number in range(AT_ONCE)]
+    headers: list[list[str]] = [[f"{name}: 198.51.100.{number}" for name in ELSEWHERE] for number in range(AT_ONCE)]
     assert_limited(request.getfixturevalue(ports), headers)
 
 
-def assert_limited(ports: list[int], headers: list[list[Header]]) -> None:
+def assert_limited(ports: list[int], headers: list[list[str]]) -> None:
     """All of ``headers`` come from one client, which has 30 codes sent and fails 100 times, for as many e-mails as it likes."""
     sent = [send(f"payer{number}@example.com", header) for number, header in enumerate(headers)]
     failed = [submit(f"other{number}@example.com", "123456", header) for number, header in enumerate(headers)]

@@ -2,7 +2,6 @@
 
 import itertools
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +12,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.e2e.conftest import admin_token
-from tests.support.processes import Service
+from tests.support.admins import admin_of
+from tests.support.proc import descendants
+from tests.support.processes import UNLIMITED, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
 
@@ -43,7 +43,9 @@ class Stack(NamedTuple):
     mails: MailServer
 
 
-class Answer(NamedTuple):
+class Told(NamedTuple):
+    """How a request to a route was answered, in how many seconds."""
+
     route: str
     status: int
     retry_after: str | None
@@ -67,7 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             redis.url,
             mails.url,
             QUEUE_REDIS_URL=queue.url,
-            OTP_CLIENT_SENDS_PER_HOUR="100000",
+            **UNLIMITED,
         ) as service,
     ):
         yield Stack(service, redis, queue, mails)
@@ -75,7 +77,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def client(stack: Stack) -> Iterator[httpx.Client]:
-    with connected(stack.service) as client:
+    with admin_of(stack.service.url) as client:
         yield client
 
 
@@ -138,19 +140,19 @@ def readiness(client: httpx.Client) -> tuple[str, int]:
     return found["status"], found.get("unsent")
 
 
-def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> list[Answer]:
+def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> list[Told]:
     """What callers are told who ask for one thing after the other meanwhile."""
-    answers: list[Answer] = []
+    answers: list[Told] = []
     ends = time.monotonic() + seconds
 
     def call(first: int) -> None:
-        with connected(service) as client:
+        with admin_of(service.url) as client:
             for route, request in itertools.islice(itertools.cycle(requests(link)), first, None):
                 if time.monotonic() > ends:
                     return
                 began = time.monotonic()
                 answer = request(client)
-                answers.append(Answer(route, answer.status_code, answer.headers.get("retry-after"), time.monotonic() - began))
+                answers.append(Told(route, answer.status_code, answer.headers.get("retry-after"), time.monotonic() - began))
                 time.sleep(0.05)
 
     callers = [threading.Thread(target=call, args=(number,)) for number in range(len(requests(link)))]
@@ -191,10 +193,6 @@ def create(
         assert time.monotonic() < until, answer.text
 
 
-def connected(service: Service) -> httpx.Client:
-    return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}, timeout=10)
-
-
 @contextmanager
 def away(fault: str, *servers: Redis) -> Iterator[None]:
     """``servers`` are away meanwhile, as ``fault`` says."""
@@ -226,9 +224,5 @@ def faults(server: Redis) -> dict[str, tuple[Callable[[], Any], Callable[[], Any
 
 def processes(service: Service) -> dict[str, list[int]]:
     """The processes of each of the Procfile's lines, children included."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid="], check=True, capture_output=True, text=True).stdout  # noqa: S607
-    groups = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    return {
-        process.command: sorted(pid for pid, group in groups if group == process.process.pid)
-        for process in (service.web, service.worker, service.scheduler)
-    }
+    first = {process.command: process.process.pid for process in (service.web, service.worker, service.scheduler)}
+    return {command: [pid, *sorted(descendants(pid))] for command, pid in first.items()}

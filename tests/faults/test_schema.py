@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from service.domain.tokens import CustomerTokens, Role
-from tests.e2e.conftest import admin_token
-from tests.support.processes import SECRET, Service
-from tests.support.servers import Store, wait_until
+from tests.support.admins import admin_token
+from tests.support.processes import SECRET, UNLIMITED, Service
+from tests.support.servers import Store
+from tests.support.web import web
 
 HERE = Path(__file__).parent
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
@@ -26,22 +27,12 @@ TOKENS: dict[str, Callable[[], str]] = {
     "org-admin": lambda: admin_token(Role.ORG_ADMIN, "acme"),
     "customer": lambda: CustomerTokens(SECRET.encode()).issue("jane@example.com", now=datetime.now(UTC), jti="0" * 16),
 }
-UNLIMITED = {
-    "OTP_SENDS_PER_HOUR": "1000000",
-    "OTP_SENDS_PER_DAY": "1000000",
-    "OTP_FAILURES_PER_DAY": "1000000",
-    "OTP_CLIENT_SENDS_PER_HOUR": "1000000",
-    "OTP_CLIENT_FAILURES_PER_HOUR": "1000000",
-}
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("service"), own_store.url, None, **UNLIMITED)
-    running.web.start()
-    wait_until(running.lives, "the web process")
-    yield running
-    running.web.stop()
+    with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
+        yield running
 
 
 @pytest.mark.parametrize("principal", PRINCIPALS)

@@ -22,10 +22,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from service.domain.link import partition_of
 from service.domain.otp import derive_code
-from service.domain.tokens import Admin, Role, derive_key, issue_admin_token
+from service.domain.tokens import Role, derive_key
 from service.jobs import Bell, queue_of
 from service.store import keys
 from tests.api.helpers import bearer, wrong
+from tests.support.admins import admin_token
 from tests.support.processes import COMMAND, SECRET, Service
 from tests.support.search import Place, chance, forms_of, in_files, stored, traces
 from tests.support.servers import MailServer, Store, wait_until
@@ -121,8 +122,8 @@ class Shift:
         self.office = office
         self.codes: list[str] = []
         self.checked = Path(services[0].environ["DATA_DIR"]) / "check.log"
-        self.admins = [admin_token("internal-admin", None), admin_token("org-admin", "acme")]
-        self.tokens = [*self.admins, admin_token("internal-admin", None, life=timedelta(seconds=-60))]
+        self.admins = [admin_token(), admin_token(Role.ORG_ADMIN, "acme")]
+        self.tokens = [*self.admins, admin_token(life=timedelta(seconds=-60))]
 
     def work(self, customers: int) -> None:
         with ExitStack() as opened:
@@ -233,10 +234,6 @@ class Shift:
 
     def logs(self) -> str:
         return "".join(service.logs() for service in self.services)
-
-
-def admin_token(role: str, org_id: str | None, life: timedelta = timedelta(hours=1)) -> str:
-    return issue_admin_token(SECRET.encode(), Admin("tests", Role(role), org_id), now=datetime.now(UTC), life=life)
 
 
 def test_no_code_token_key_or_password_is_left_anywhere(left: Left) -> None:

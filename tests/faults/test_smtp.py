@@ -11,25 +11,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
+import msgspec
 import pytest
 import redis
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from service.domain import link as domain
+from service.domain.link import partition_of
 from service.jobs import Bell, ring
-from service.store import links, otps
+from service.store import otps
 from service.store.client import Client, connect
-from tests.e2e.conftest import admin_token
+from tests.store.samples import make_link, put
+from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
 
-RETENTION = timedelta(days=90)
 GIVEN_UP_WITHIN = 30.0
 WAITS = (5.0, 15.0, 45.0)
 """Seconds between one try of a declined mail and the next."""
 LATE_BY = 4.0
 """Seconds that the scan and a busy machine may add to them."""
+DAWDLES = 4.0
+"""Seconds that the server takes to hear of a recipient."""
 HANGS: dict[str, Callable[[bytes], bool]] = {
     "after the final dot": lambda said: said.endswith(b"\r\n.\r\n"),
     "in DATA": lambda said: said.upper().startswith(b"DATA\r\n"),
@@ -79,18 +82,16 @@ class Stack(NamedTuple):
     queue: redis.Redis
 
     def create_ending(self, name: str, life: timedelta) -> str:
-        """The same for one that ends sooner than the API allows."""
+        """The id of a link to ``name`` that is good for ``life``, which may be shorter than the API allows."""
         now = datetime.now(UTC)
-        link = domain.create(entropy=secrets.token_bytes(24), now=now, ttl=life, org_id="acme", email=address(name))
-        assert self.store.run(links.create(link, now=now, retention=RETENTION))
-        return link.id
+        return put(self.store, msgspec.structs.replace(make_link(now, email=address(name)), expires_at=now + life)).id
 
     def create_code(self, name: str, life: timedelta) -> None:
         """A code for ``name``, as the API makes it, which is good for ``life``."""
         limits: Any = {"resend_after": timedelta(seconds=60), "sends_per_hour": 5, "sends_per_day": 10}
         made = otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life, **limits)
         assert self.store.run(made) is None
-        ring(Bell.OTPS, [domain.partition_of(address(name))], self.queue)
+        ring(Bell.OTPS, [partition_of(address(name))], self.queue)
 
     def delivery(self, link_id: str) -> dict[str, Any]:
         return dict(read(self.service, link_id)["delivery"])
@@ -101,22 +102,18 @@ class Stack(NamedTuple):
 
 def create(service: Service, name: str) -> str:
     """The id of a link to ``name``, to be mailed now."""
-    answer = httpx.post(f"{service.url}/payment-links", headers=admin(), json={"email": address(name), "org_id": "acme"})
+    answer = httpx.post(f"{service.url}/payment-links", headers=as_admin(), json={"email": address(name), "org_id": "acme"})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
 def revoke(service: Service, link_id: str) -> None:
-    answer = httpx.delete(f"{service.url}/payment-links/{link_id}", headers=admin())
+    answer = httpx.delete(f"{service.url}/payment-links/{link_id}", headers=as_admin())
     assert answer.json()["revoked"] == 1
 
 
 def read(service: Service, link_id: str) -> dict[str, Any]:
     return dict(httpx.get(f"{service.url}/payment-links/{link_id}").json())
-
-
-def admin() -> dict[str, str]:
-    return {"Authorization": f"Bearer {admin_token()}"}
 
 
 def address(name: str) -> str:
@@ -161,11 +158,13 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
     }
     postmaster.reply = lambda envelope: "554 5.7.1 spam" if envelope.rcpt_tos == [address("filtered")] else None
     postmaster.hangs_up_on = {address("dropped")}
+    postmaster.dawdles = {address("dawdling"): DAWDLES}
     made = {name: create(stack.service, name) for name in ("declined", "greylisted", "unknown", "filtered", "dropped", "revoked")}
     made["expired"] = stack.create_ending("expired", life)
     stack.create_code("expired code", life)
     for name in (*made, "expired code"):
         wait_until(lambda name=name: stack.tries(name), f"the mail to {name} to be tried")
+    stack.create_code("dawdling", timedelta(seconds=DAWDLES - 1))
     revoke(stack.service, made["revoked"])
     return made
 
@@ -253,11 +252,10 @@ def test_a_code_is_not_sent_after_it_expired(stack: Stack, ids: dict[str, str], 
     assert "expired" in stack.delivery(ids["expired"])["error"]
 
 
+@pytest.mark.usefixtures("ids")
 def test_a_code_that_expires_while_its_server_dawdles_is_not_sent(stack: Stack) -> None:
-    stack.postmaster.dawdles = {address("dawdling"): 4.0}
-    stack.create_code("dawdling", timedelta(seconds=3))
     wait_until(lambda: stack.tries("dawdling"), "the code to be tried")
-    wait_until(lambda: time.monotonic() > stack.tries("dawdling")[0] + 5, "the server to be done")
+    wait_until(lambda: time.monotonic() > stack.tries("dawdling")[0] + DAWDLES + 1, "the server to be done")
     assert stack.postmaster.to(address("dawdling")) == []
 
 

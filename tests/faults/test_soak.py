@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.support.proc import children, descriptors, resident
-from tests.support.processes import Service
+from tests.support.processes import UNLIMITED, Service
 from tests.support.servers import MailServer, Store, wait_until
 from tests.support.traffic import Customer, Postbox
 
@@ -20,14 +20,7 @@ WARM_UP = 20
 """Samples after which pools are full, caches warm, and as many links end as are made."""
 GROWTH = 6.0
 """MB (or open files) that may be gained afterwards: a tenth of a process. Thirty bytes lost a request are more, in an hour."""
-LIMITS = ["SENDS_PER_HOUR", "SENDS_PER_DAY", "FAILURES_PER_DAY", "CLIENT_SENDS_PER_HOUR", "CLIENT_FAILURES_PER_HOUR"]
-SETTINGS = {
-    "LINK_TTL": "5m",
-    "RETENTION": "1m",
-    "OTP_TTL": "1m",
-    "OTP_RESEND_AFTER": "1s",
-    **{f"OTP_{limit}": "1000000" for limit in LIMITS},
-}
+SETTINGS = {"LINK_TTL": "5m", "RETENTION": "1m", "OTP_TTL": "1m", "OTP_RESEND_AFTER": "1s", **UNLIMITED}
 ENDS_WITHIN = 6 * 60 + 10
 """Seconds in which every link is gone: ``LINK_TTL`` and ``RETENTION``, and a moment for those that are scheduled."""
 

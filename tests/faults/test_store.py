@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,61 +18,26 @@ import pytest
 import redis
 
 from service import embedded
-from service.domain import link as domain
-from service.domain.link import Link
 from service.store import keys, links, otps, outbox
 from service.store.client import Client, connect
-from tests.e2e.conftest import admin_token
-from tests.support.processes import Process, Service
+from tests.store.samples import RETENTION, make_link, put
+from tests.support.admins import admin_of, as_admin
 from tests.support.proxy import Proxy
-from tests.support.servers import Store, store, valkey_server, wait_until
+from tests.support.servers import Store
+from tests.support.web import web
 
-RETENTION = timedelta(days=90)
 CALLERS = 16
-
-
-@pytest.fixture
-def own_store() -> Iterator[Store]:
-    with store(valkey_server()) as server:
-        yield server
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[Callable[[str], Service]]:
-    """Starts the web process alone, on the Redis that it is given."""
-    started: list[Process] = []
-
-    def start(redis_url: str) -> Service:
-        service = Service(tmp_path, redis_url, None)
-        service.web.start()
-        started.append(service.web)
-        wait_until(lambda: answers(service), "the web process")
-        return service
-
-    yield start
-    for process in started:
-        process.interrupt()
-
-
-def answers(service: Service) -> bool:
-    try:
-        return httpx.get(f"{service.url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def create(client: httpx.Client, number: int = 0) -> httpx.Response:
     return client.post("/payment-links", json={"email": f"payer{number}@example.com", "org_id": f"org-{number % 50}"})
 
 
-def test_twenty_kills_under_load_lose_no_acknowledged_link(
-    tmp_path: Path, web: Callable[[str], Service], length: Callable[[int, int], int]
-) -> None:
+def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, length: Callable[[int, int], int]) -> None:
     """On the store as ``up`` configures it, which every other time rewrites its file. Full: 20 kills, at least 20,000 links."""
     kills, least = length(4, 20), length(500, 20_000)
     data_dir = tmp_path / "var"
     data_dir.mkdir()
-    service = web(f"unix://{embedded.socket_path(data_dir)}")
     acknowledged: list[str] = []
     rewriting: list[bool] = []
 
@@ -89,10 +54,9 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(
             else:
                 await asyncio.sleep(0.02)
 
-    async def load_and_kill() -> None:
+    async def load_and_kill(url: str) -> None:
         stopping = asyncio.Event()
-        headers = {"Authorization": f"Bearer {admin_token()}"}
-        async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=url, headers=as_admin(), timeout=10) as client:
             callers = [asyncio.create_task(call(client, stopping)) for _ in range(CALLERS)]
             for kill in range(1, kills + 1):
                 with embedded.serve(data_dir) as process:
@@ -106,7 +70,8 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(
             stopping.set()
             await asyncio.gather(*callers)
 
-    asyncio.run(load_and_kill())
+    with web(tmp_path, f"unix://{embedded.socket_path(data_dir)}") as service:
+        asyncio.run(load_and_kill(service.url))
     with embedded.serve(data_dir):
         found = store_in(data_dir)
         existing = each(found, "EXISTS", [keys.link(link_id) for link_id in acknowledged])
@@ -147,15 +112,17 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
         shutil.rmtree(copy)
 
 
-def test_connections_that_are_reset_disturb_no_later_request(own_store: Store, web: Callable[[str], Service]) -> None:
-    with Proxy(own_store.socket) as proxy:
-        service = web(f"redis://127.0.0.1:{proxy.port}")
-        with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}) as client:
-            for number in range(20):
-                proxy.reset()
-                create(client, number)
-                made = create(client, number)
-                assert made.json()["email"] == f"payer{number}@example.com"
+def test_connections_that_are_reset_disturb_no_later_request(own_store: Store, tmp_path: Path) -> None:
+    with (
+        Proxy(own_store.socket) as proxy,
+        web(tmp_path, f"redis://127.0.0.1:{proxy.port}") as service,
+        admin_of(service.url) as client,
+    ):
+        for number in range(20):
+            proxy.reset()
+            create(client, number)
+            made = create(client, number)
+            assert made.json()["email"] == f"payer{number}@example.com"
 
 
 def store_in(data_dir: Path) -> "redis.Redis":
@@ -204,9 +171,11 @@ def after_command(written: bytes, position: int) -> tuple[int, bytes]:
 def fill(data_dir: Path) -> None:
     """Links in every state, and codes: created, scheduled, revoked, claimed, sent, put off."""
     client, now = Client(connect(f"unix://{embedded.socket_path(data_dir)}")), datetime.now(UTC)
-    made = [new_link(number, now) for number in range(300)]
-    for number, link in enumerate(made):
-        client.run(links.create(link, now=now, retention=RETENTION))
+    for number in range(300):
+        scheduled_at = now + timedelta(hours=number) if number % 2 else None
+        link = put(
+            client, make_link(now, org_id=f"org-{number % 7}", email=f"payer{number}@example.com", scheduled_at=scheduled_at)
+        )
         partition = keys.partition_of_link(link.id)
         if number % 3 == 0:
             client.run(links.revoke(link, now=now, retention=RETENTION))
@@ -222,18 +191,6 @@ def fill(data_dir: Path) -> None:
         limits = {"ttl": timedelta(minutes=10), "resend_after": timedelta(seconds=60), "sends_per_hour": 5, "sends_per_day": 10}
         client.run(otps.create(f"payer{number}@example.com", bytes(16), now=now, **limits))  # type: ignore[arg-type]
     client.close()
-
-
-def new_link(number: int, now: datetime) -> Link:
-    scheduled_at = now + timedelta(hours=number) if number % 2 else None
-    return domain.create(
-        entropy=random.randbytes(32),  # noqa: S311 - nothing to guess
-        now=now,
-        ttl=timedelta(hours=72),
-        org_id=f"org-{number % 7}",
-        email=f"payer{number}@example.com",
-        scheduled_at=scheduled_at,
-    )
 
 
 def torn_links(found: "redis.Redis") -> list[str]:

@@ -8,23 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from math import sqrt
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import pytest
-import redis
 
-from service.domain import link as domain
 from service.domain.otp import derive_code
 from service.domain.tokens import derive_key
-from service.store import links, otps
+from service.store import otps
 from service.store.client import Client, connect
 from tests.api.helpers import wrong
-from tests.support.processes import SECRET, Service
+from tests.store.samples import make_link, put
+from tests.support.proc import descendants
+from tests.support.processes import SECRET, UNLIMITED, Service
 from tests.support.servers import Store
 from tests.support.web import web
-from tests.support.wire import Wire, request
+from tests.support.wire import Wire, with_json
 
 NONCE = bytes(16)
 TOLERANCE = 50e-6
@@ -46,12 +45,7 @@ def nobody(_client: Client, _email: str) -> None:
 
 
 def with_link(client: Client, email: str) -> None:
-    now = datetime.now(UTC)
-    entropy = Random(email).randbytes(32)  # noqa: S311 - nothing to guess
-    link = domain.create(
-        entropy=entropy, now=now, ttl=timedelta(hours=1), org_id="acme", email=email, otp_required=True, notify=False
-    )
-    assert client.run(links.create(link, now=now, retention=timedelta(days=1)))
+    put(client, make_link(datetime.now(UTC), email=email, otp_required=True, notify=False))
 
 
 def with_code(client: Client, email: str) -> None:
@@ -60,13 +54,13 @@ def with_code(client: Client, email: str) -> None:
 
 
 def sending(email: str) -> bytes:
-    return request("POST", "/payment-links/otp", (), {"email": email})
+    return with_json("POST /payment-links/otp HTTP/1.1", {"email": email}, lasting=True)
 
 
 def submitting(email: str) -> bytes:
     """A code that is wrong where there is one."""
     otp = wrong(derive_code(derive_key(SECRET.encode(), "otp"), NONCE, email))
-    return request("PUT", "/payment-links/otp", (), {"email": email, "otp": otp})
+    return with_json("PUT /payment-links/otp HTTP/1.1", {"email": email, "otp": otp}, lasting=True)
 
 
 UNKNOWN, ALSO_UNKNOWN = "unknown", "also unknown"
@@ -79,12 +73,9 @@ SUBMISSIONS = [
 ]
 
 
-@pytest.fixture
-def service(own_store: Store, tmp_path: Path) -> Iterator[Service]:
-    with redis.Redis.from_url(own_store.url) as connection:
-        connection.flushall()
-    no_limits = {"OTP_CLIENT_SENDS_PER_HOUR": "1000000", "OTP_CLIENT_FAILURES_PER_HOUR": "1000000"}
-    with web(tmp_path, own_store.url, **no_limits) as running:
+@pytest.fixture(scope="module")
+def service(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
         yield running
 
 
@@ -95,6 +86,7 @@ class Measured(NamedTuple):
     answers: set[tuple[int, bytes, frozenset[str]]]
 
 
+@pytest.mark.usefixtures("redis_db")
 @pytest.mark.parametrize("kinds", [SENDS, SUBMISSIONS], ids=["asked for a code", "given a code"])
 def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     service: Service, own_store: Store, length: Callable[[int, int], int], kinds: list[Kind]
@@ -162,15 +154,9 @@ def meters_of(service: Service, store: Store) -> dict[str, Meter]:
     """The processors' time that web process and store had, where Linux tells it, and the clock; the least disturbed comes first."""
     if sys.platform != "linux":
         return {"wall": time.perf_counter}
-    clocks = [
-        ~process << 3 | 2 for process in [*with_children(service.web.process.pid), store.process.pid]
-    ]  # clock_getcpuclockid(3)
+    web = service.web.process.pid
+    clocks = [~process << 3 | 2 for process in (web, *descendants(web), store.process.pid)]  # clock_getcpuclockid(3)
     return {"cpu": lambda: sum(map(time.clock_gettime, clocks)), "wall": time.perf_counter}
-
-
-def with_children(process: int) -> list[int]:
-    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    return [process, *(found for child in listed for found in with_children(int(child)))]
 
 
 @contextmanager

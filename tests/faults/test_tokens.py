@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jwt
 import pytest
-import redis
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.api.key_server import KeyServer, served
@@ -23,7 +22,7 @@ from tests.faults.minting import ADMIN_KEY, Issuer, Mint
 from tests.support.processes import COMMAND
 from tests.support.servers import Store
 from tests.support.web import web
-from tests.support.wire import Answer, Header, Wire, request, wires
+from tests.support.wire import Answer, Wire, request, wires, with_json
 
 Family = Callable[[Mint], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""
@@ -77,8 +76,8 @@ class Door(NamedTuple):
     to_customers: bool = False
 
     def ask(self, authorizations: list[bytes]) -> bytes:
-        headers: list[Header] = [("Authorization", value) for value in authorizations]
-        return request(self.method, self.path, headers, self.body)
+        line, headers = f"{self.method} {self.path} HTTP/1.1", [b"Authorization: " + value for value in authorizations]
+        return with_json(line, self.body, *headers, lasting=True) if self.body else request(line, *headers, lasting=True)
 
     def refuses(self, answer: Answer) -> bool:
         """``verify`` masks what it does not show; all others say that the token is not valid."""
@@ -93,7 +92,7 @@ def doors(wire: Wire, mint: Mint) -> list[Door]:
     made = []
     for gated in (False, True):
         body = {"email": mint.email, "org_id": mint.org_id, "notify": False, "otp_required": gated}
-        answer = wire.ask(request("POST", "/payment-links", [("Authorization", b"Bearer " + token)], body))
+        answer = wire.ask(with_json("POST /payment-links HTTP/1.1", body, b"Authorization: Bearer " + token, lasting=True))
         assert answer.status == 201, answer
         made.append(answer.json()["id"])
     direct, gated_link = made
@@ -142,6 +141,7 @@ def wave(
     return asked
 
 
+@pytest.mark.usefixtures("redis_db")
 def test_no_mutated_token_is_believed_and_every_good_one_is(
     set_up: SetUp, own_store: Store, tmp_path: Path, length: Callable[[int, int], int]
 ) -> None:
@@ -150,7 +150,6 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     victim, control = Mint(set_up.issuers, "acme", JANE, now, chance), Mint(set_up.issuers, "globex", JOHN, now, chance)
     families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
     with web(tmp_path, own_store.url, **set_up.settings) as service, wires(*[service.port] * AT_ONCE) as callers:
-        flush(own_store)
         closed, opened = doors(callers[0], victim), doors(callers[0], control)
         while drawn.total() - drawn[None] < length(800, 33_334):
             asked = wave(families, victim, closed, control, opened)
@@ -177,8 +176,3 @@ def test_a_secret_of_less_than_32_bytes_stops_the_start(own_store: Store, tmp_pa
     assert "SECRET_KEY" in ended.stdout + ended.stderr
     assert "must be 32 bytes or more, not 31" in ended.stdout + ended.stderr
     assert "s" * 31 not in ended.stdout + ended.stderr
-
-
-def flush(store: Store) -> None:
-    with redis.Redis.from_url(store.url) as client:
-        client.flushall()

@@ -5,20 +5,18 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import redis
 
-from service.domain import link as domain
 from service.drain import NOTICE, SETTLE
-from service.store import links
 from service.store.client import Client, connect
-from tests.e2e.conftest import admin_token
+from tests.store.samples import make_link, put_all
+from tests.support.admins import admin_of
 from tests.support.balancer import balancer
 from tests.support.deserters import Deserters
 from tests.support.load import Load
@@ -26,11 +24,9 @@ from tests.support.proc import children, descriptors, runs
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Store, free_port, wait_until
+from tests.support.web import web, webs
 
 Length = Callable[[int, int], int]
-DAY = timedelta(days=1)
-STARTED = "Started worker-1"
-"""What the log says when a web process serves."""
 
 
 @pytest.fixture(scope="session")
@@ -43,45 +39,18 @@ def haproxy() -> str:
     return binary
 
 
-@contextmanager
-def serving(directory: Path, redis_url: str, *ports: int, **settings: str) -> Iterator[list[Service]]:
-    """Web processes, one for each of ``ports``."""
-    services = []
-    for number, port in enumerate(ports):
-        (directory / str(number)).mkdir()
-        services.append(Service(directory / str(number), redis_url, None, PORT=str(port), **settings))
-    try:
-        for service in services:
-            service.web.start()
-        for service in services:
-            wait_until(lambda service=service: STARTED in service.web.output() and answers(service.url), "the web process")
-        yield services
-    finally:
-        for service in services:
-            service.web.interrupt()
-
-
 def test_stopped_behind_a_balancer_no_request_fails(own_store: Store, tmp_path: Path, haproxy: str, length: Length) -> None:
     """It looks at ``/readyz``. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
-    with serving(tmp_path, own_store.url, *ports) as services, balancer(haproxy, tmp_path, ports) as port:
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(url), "the balancer")
-        asyncio.run(stop_under_load(services, url, length(1, 20)))
+    with webs(tmp_path, own_store.url, *ports) as services, balancer(haproxy, tmp_path, ports) as port:
+        asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
 
 
 def test_stopped_on_a_shared_port_no_request_fails(own_store: Store, tmp_path: Path, length: Length) -> None:
     """The kernel balances, and tries nothing again. Full: 20 SIGTERMs."""
     port = free_port()
-    with serving(tmp_path, own_store.url, port, port) as services:
+    with webs(tmp_path, own_store.url, port, port) as services:
         asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store, tmp_path: Path) -> None:
@@ -89,8 +58,8 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store
     fill(own_store, "globex", 2_500)
     with (
         Proxy(own_store.socket) as proxy,
-        serving(tmp_path, f"redis://127.0.0.1:{proxy.port}", free_port(), WEB_CONCURRENCY="2") as [service],
-        admin(service) as client,
+        web(tmp_path, f"redis://127.0.0.1:{proxy.port}", WEB_CONCURRENCY="2") as service,
+        admin_of(service.url) as client,
     ):
         with client.stream("GET", "/orgs/globex/payment-links", headers={"Accept": "application/x-ndjson"}) as stream:
             lines = stream.iter_lines()
@@ -111,7 +80,7 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store
 
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
 def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, again: signal.Signals) -> None:
-    with serving(tmp_path, own_store.url, free_port()) as [service]:
+    with web(tmp_path, own_store.url) as service:
         service.web.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
         service.web.process.send_signal(again)
@@ -141,7 +110,7 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
 
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
     """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000."""
-    with serving(tmp_path, own_store.url, free_port()) as [service], redis.Redis(unix_socket_path=str(own_store.socket)) as found:
+    with web(tmp_path, own_store.url) as service, redis.Redis(unix_socket_path=str(own_store.socket)) as found:
         fill(own_store, "acme", 500)
         [worker] = children(service.web.process.pid)
 
@@ -161,7 +130,7 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: 
         checked = asyncio.run(load(length(300, 10_000)))
         wait_until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), f"{before}, not {held()}")
         failed = [line for line in service.web.output().splitlines() if '"status": 5' in line or '"level": "error"' in line]
-        assert (checked.failures, failed, answers(service.url)) == ([], [], True)
+        assert (checked.failures, failed, service.lives()) == ([], [], True)
 
 
 async def stop_under_load(services: list[Service], url: str, times: int) -> None:
@@ -171,12 +140,12 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> None
     async with load.running():
         for number in range(times):
             await at_work(services)
-            web = services[number % 2].web
+            stopped = services[number % 2].web
             began = time.monotonic()
-            assert await asyncio.to_thread(web.stop) == 0
+            assert await asyncio.to_thread(stopped.stop) == 0
             took.append(time.monotonic() - began)
             if number + 1 < times:
-                web.start()
+                stopped.start()
     print(f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most")  # noqa: T201 - the figures
     assert (load.failures, max(took) < 10) == ([], True)
 
@@ -188,20 +157,12 @@ async def at_work(services: list[Service]) -> None:
         await asyncio.sleep(0.05)
 
 
-def requests(web: Process) -> int:
-    return web.output().count('"event": "request"')
-
-
-def admin(service: Service) -> httpx.Client:
-    return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}, timeout=30)
+def requests(process: Process) -> int:
+    return process.output().count('"event": "request"')
 
 
 def fill(store: Store, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
     now, client = datetime.now(UTC), Client(connect(store.url))
-    made = [
-        domain.create(entropy=os.urandom(24), now=now, ttl=DAY, org_id=org_id, email=f"payer{number}@example.com", notify=False)
-        for number in range(count)
-    ]
-    client.run_all([links.create(link, now=now, retention=DAY) for link in made])
+    put_all(client, (make_link(now, org_id=org_id, email=f"payer{number}@example.com", notify=False) for number in range(count)))
     client.close()

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers import free_port
+from tests.support.processes import lives
+from tests.support.servers import free_port, wait_until
 
 CONFIGURATION = """
 defaults
@@ -36,6 +37,7 @@ def balancer(binary: str, directory: Path, ports: Sequence[int]) -> Iterator[int
     with (directory / "haproxy.log").open("wb") as log:
         process = subprocess.Popen([binary, "-db", "-f", str(configuration)], stdout=log, stderr=subprocess.STDOUT)
     try:
+        wait_until(lambda: lives(f"http://127.0.0.1:{port}"), "the balancer")
         yield port
     finally:
         process.terminate()

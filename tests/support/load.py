@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 
-from tests.e2e.conftest import admin_token
+from tests.support.admins import as_admin
 
 
 class Load:
@@ -32,7 +32,7 @@ class Load:
             await asyncio.gather(*callers)
 
     async def _call(self, number: int, stopping: asyncio.Event) -> None:
-        headers = {"Authorization": f"Bearer {admin_token()}"} | ({"Connection": "close"} if number % 2 else {})
+        headers = as_admin() | ({"Connection": "close"} if number % 2 else {})
         async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10) as client:
             count = 0
             while not stopping.is_set():

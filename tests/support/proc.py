@@ -14,6 +14,11 @@ def runs(pid: int) -> bool:
     return status.exists() and "State:\tZ" not in status.read_text()
 
 
+def descendants(pid: int) -> list[int]:
+    """Its children, and theirs."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
+
+
 def descriptors(pid: int) -> int:
     """How many files and sockets the process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

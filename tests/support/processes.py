@@ -16,6 +16,11 @@ from tests.support.servers import free_port, wait_until
 
 COMMAND = str(Path(sys.executable).parent / "payment-links")
 SECRET = "a secret that end-to-end tests have made up"
+UNLIMITED = {
+    f"OTP_{limit}": "1000000"
+    for limit in ("SENDS_PER_HOUR", "SENDS_PER_DAY", "FAILURES_PER_DAY", "CLIENT_SENDS_PER_HOUR", "CLIENT_FAILURES_PER_HOUR")
+}
+"""Settings with which no limit on codes is reached."""
 
 
 class Process:
@@ -134,10 +139,15 @@ class Service:
 
     def lives(self) -> bool:
         """Whether the web process answers."""
-        try:
-            return httpx.get(f"{self.url}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
+        return lives(self.url)
 
     def logs(self) -> str:
         return "".join(process.output() for process in (self.web, self.worker, self.scheduler))
+
+
+def lives(url: str) -> bool:
+    """Whether a web process answers at ``url``."""
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.e2e.conftest import admin_token
+from tests.support.admins import as_admin
 from tests.support.deserters import Deserters
 from tests.support.servers import Mailbox
 
@@ -52,8 +52,7 @@ class Customer:
         self._address = f"customer{number}@example.com"
         self._postbox = postbox
         self._chance = random.Random(number)  # noqa: S311 - nothing to guess
-        headers = {"Authorization": f"Bearer {admin_token(life=timedelta(hours=3))}"}
-        self._admin = httpx.AsyncClient(base_url=url, headers=headers, timeout=30)
+        self._admin = httpx.AsyncClient(base_url=url, headers=as_admin(life=timedelta(hours=3)), timeout=30)
         self._public = httpx.AsyncClient(base_url=url, timeout=30)
         self._deserters = Deserters(int(url.rpartition(":")[2]))
 

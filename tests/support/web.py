@@ -4,27 +4,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.support.processes import Service
-from tests.support.servers import wait_until
+from tests.support.servers import free_port, wait_until
+
+STARTED = "Started worker-1"
+"""What the log says when a web process serves; on a port that several share, an answer may be another's."""
 
 
 @contextmanager
 def web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
     """Serves while the context lasts, with its log in ``directory``."""
-    directory.mkdir(exist_ok=True)
-    service = Service(directory, redis_url, None, **settings)
-    service.web.start()
-    try:
-        wait_until(lambda: _answers(service), "the web process", within=60)
+    with webs(directory, redis_url, free_port(), **settings) as [service]:
         yield service
-    finally:
-        service.web.stop()
 
 
-def _answers(service: Service) -> bool:
+@contextmanager
+def webs(directory: Path, redis_url: str, *ports: int, **settings: str) -> Iterator[list[Service]]:
+    """A web process for each of ``ports``, two of which may be the same."""
+    services = []
+    for number, port in enumerate(ports):
+        home = directory / f"web-{number}"
+        home.mkdir()
+        services.append(Service(home, redis_url, None, PORT=str(port), **settings))
+    for service in services:
+        service.web.start()
     try:
-        return httpx.get(f"{service.url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
+        for service in services:
+            wait_until(lambda service=service: STARTED in service.web.output() and service.lives(), "the web process", within=60)
+        yield services
+    finally:
+        for service in services:
+            service.web.interrupt()

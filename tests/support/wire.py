@@ -1,13 +1,16 @@
-"""HTTP written byte by byte: headers that no client library sends, and many requests at the same moment."""
+"""HTTP written byte by byte: what no client library sends, and many requests at the same moment."""
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 import msgspec
 
-Header = tuple[str, str | bytes]
+CRLF = b"\r\n"
+JSON = "Content-Type: application/json"
+PIECE = 65536
 
 
 class Answer(NamedTuple):
@@ -27,6 +30,7 @@ class Wire:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._received = b""
 
     def __enter__(self) -> Self:
         return self
@@ -43,36 +47,14 @@ class Wire:
 
     def receive(self) -> Answer:
         """The next answer, which says how long it is."""
-        head, _, body = self._read_head().partition(b"\r\n\r\n")
-        status, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        missing = int(headers["content-length"]) - len(body)
-        while missing > 0:
-            body += self._more()
-            missing = int(headers["content-length"]) - len(body)
-        return Answer(int(status.split(" ")[1]), headers, body)
-
-    def _read_head(self) -> bytes:
-        read = b""
-        while b"\r\n\r\n" not in read:
-            read += self._more()
-        return read
-
-    def _more(self) -> bytes:
-        piece = self._socket.recv(65536)
-        if not piece:
-            raise ConnectionResetError("the server closed the connection")
-        return piece
-
-
-def request(method: str, path: str, headers: Iterable[Header] = (), body: Any = None) -> bytes:
-    """The bytes of a request; a ``body`` goes as JSON."""
-    content = b"" if body is None else msgspec.json.encode(body)
-    lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: tests"]
-    lines += [name.encode() + b": " + (value.encode() if isinstance(value, str) else value) for name, value in headers]
-    if body is not None:
-        lines += [b"Content-Type: application/json", b"Content-Length: " + str(len(content)).encode()]
-    return b"\r\n".join([*lines, b"", content])
+        while (found := first_answer(self._received)) is None:
+            piece = self._socket.recv(PIECE)
+            if not piece:
+                raise ConnectionResetError("the server closed the connection")
+            self._received += piece
+        answer, self._received = found
+        assert "content-length" in answer.headers, answer
+        return answer
 
 
 @contextmanager
@@ -90,3 +72,68 @@ def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]
         for wire, piece in zip(opened, requests, strict=True):
             wire.send(piece[-1:])
         return [wire.receive() for wire in opened]
+
+
+def exchange(port: int, sent: bytes, *, within: float = 5.0, leave: bool = False) -> bytes:
+    """All that comes back until the server closes. ``leave``: nothing more will be sent, and the server is told so.
+
+    Raises:
+        TimeoutError: it does not close.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=within) as connection:
+        with suppress(ConnectionError):  # it may have heard enough
+            connection.sendall(sent)
+            if leave:
+                connection.shutdown(socket.SHUT_WR)
+        return read(connection, within)
+
+
+def read(connection: socket.socket, within: float) -> bytes:
+    """All that comes until the server closes, with FIN or with RST."""
+    deadline, found = time.monotonic() + within, bytearray()
+    with suppress(ConnectionError):
+        while True:
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            piece = connection.recv(PIECE)
+            if not piece:
+                break
+            found += piece
+    return bytes(found)
+
+
+def request(line: str | bytes, *headers: str | bytes, body: bytes = b"", lasting: bool = False) -> bytes:
+    """A request, which asks for the connection to be closed, unless that is ``lasting``. Without ``body``, it says no length."""
+    closing, length = ([] if lasting else ["Connection: close"]), ([f"Content-Length: {len(body)}"] if body else [])
+    lines = [line, "Host: pay.example.com", *closing, *headers, *length]
+    return CRLF.join(part.encode() if isinstance(part, str) else part for part in lines) + CRLF * 2 + body
+
+
+def with_json(line: str, content: Any, *headers: str | bytes, lasting: bool = False) -> bytes:
+    """A request with ``content`` as its body."""
+    return request(line, *headers, JSON, body=msgspec.json.encode(content), lasting=lasting)
+
+
+def chunked(*chunks: bytes, end: bool = True) -> bytes:
+    """A body in chunks (RFC 9112, 7.1)."""
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if end else b"")
+
+
+def answers(received: bytes) -> list[Answer]:
+    """The answers in what was received, one after the other, interim ones (1xx) included; without one that was cut off."""
+    found = []
+    while next_one := first_answer(received):
+        answer, received = next_one
+        found.append(answer)
+    return found
+
+
+def first_answer(received: bytes) -> tuple[Answer, bytes] | None:
+    """The first answer, and what follows it; None where it is cut off. One that says no length is all that there is."""
+    head, end, rest = received.partition(CRLF * 2)
+    if not end:
+        return None
+    line, *fields = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    status = int(line.split(" ")[1])
+    size = int(headers.get("content-length", 0 if status < 200 else len(rest)))
+    return (Answer(status, headers, rest[:size]), rest[size:]) if len(rest) >= size else None
