@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,7 +21,8 @@ from tests.support.web import web
 HERE = Path(__file__).parent
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
 SEED = "1138"
-ALL_PHASES = "examples,coverage,fuzzing,stateful"
+AT_RANDOM = "fuzzing,stateful"
+ALL_PHASES = f"examples,coverage,{AT_RANDOM}"
 PRINCIPALS = ["internal-admin", "org-admin", "customer", "nobody"]
 TOKENS: dict[str, Callable[[], str]] = {
     "internal-admin": admin_token,
@@ -35,30 +37,53 @@ def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Itera
         yield running
 
 
+class Found(NamedTuple):
+    """What schemathesis reports, and what it says, which is more."""
+
+    report: dict[str, Any]
+    output: str
+
+
+@pytest.fixture(scope="module")
+def runs(
+    service: Service, tmp_path_factory: pytest.TempPathFactory, length: Callable[[int, int], int]
+) -> Iterator[dict[str, "Future[Found]"]]:
+    """One by each principal, two at a time."""
+    with ThreadPoolExecutor(2) as threads:
+
+        def begin(principal: str) -> "Future[Found]":
+            phases = ALL_PHASES if length(0, 1) or principal == PRINCIPALS[0] else AT_RANDOM
+            return threads.submit(run, tmp_path_factory.mktemp(principal), service.url, principal, phases, length(3, 340))
+
+        yield {principal: begin(principal) for principal in PRINCIPALS}
+
+
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_every_answer_is_described_and_what_is_described_is_taken(
-    tmp_path: Path, service: Service, length: Callable[[int, int], int], principal: str
+    runs: dict[str, "Future[Found]"], length: Callable[[int, int], int], principal: str
 ) -> None:
     """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
-    phases = ALL_PHASES if length(0, 1) or principal == PRINCIPALS[0] else "fuzzing,stateful"
-    report = run(tmp_path, service.url, principal, phases, length(3, 340))
+    report, output = runs[principal].result()
+    print(output)  # noqa: T201 - shown where the test fails
     assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == ([], [], "completed", 0)
     assert report["operations"]["tested"] == report["operations"]["total"]
     assert report["test_cases"]["generated"] >= length(50, 5000)
 
 
-def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> dict[str, Any]:
-    """What schemathesis reports. Its output tells more, and is shown where the test fails."""
+def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> Found:
     report = directory / "report.json"
     options = ["--seed", SEED, "--phases", phases, "--max-examples", str(examples), "--continue-on-failure", "--no-color"]
     options += ["--generation-database", "none", "--report", "json", "--report-json-path", str(report)]
     if principal in TOKENS:
         options += ["--header", f"Authorization: Bearer {TOKENS[principal]()}"]
-    subprocess.run(
+    ended = subprocess.run(
         [SCHEMATHESIS, "--config-file", str(HERE / "schemathesis.toml"), "run", f"{url}/schema/openapi.json", *options],
         check=False,
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
-    found: dict[str, Any] = json.loads(report.read_text())
-    return found
+    assert report.exists(), ended.stdout
+    return Found(json.loads(report.read_text()), ended.stdout)
