@@ -151,7 +151,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
     with web(tmp_path, own_store.url, **set_up.settings) as service, wires(*[service.port] * AT_ONCE) as callers:
         closed, opened = doors(callers[0], victim), doors(callers[0], control)
-        while drawn.total() - drawn[None] < length(800, 33_334):
+        while drawn.total() - drawn[None] < length(400, 33_334):
             asked = wave(families, victim, closed, control, opened)
             for caller, one in zip(callers, asked, strict=True):
                 caller.send(one.door.ask(one.authorizations))
