@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import redis
 
+from service.domain.link import make_id
 from service.store.client import Client, connect
 from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, LIST, PROBLEMS, VALUES
 from tests.store.samples import make_link, put_all
@@ -75,7 +77,7 @@ class Slow:
 
 
 def test_hostile_requests_leave_nothing_behind(service: Service, length: Callable[[int, int], int]) -> None:
-    """Neither memory nor connections. Full: 20,000."""
+    """Neither memory nor connections. Full: 20,000 requests."""
     hostile = [
         *PROBLEMS.values(),
         *(request(CREATE, AUTHORIZATION, JSON, body=body({"email": value})) for value in VALUES.values()),
@@ -94,7 +96,7 @@ def test_hostile_requests_leave_nothing_behind(service: Service, length: Callabl
 
 
 def test_hundreds_of_slow_requests_hold_no_other_up(service: Service, slow: Slow) -> None:
-    """Full: 800; short: 400."""
+    """Full: 800 slow ones; short: 400."""
     with admin_of(service.url) as client:
         waited = []
         for _ in range(20):
@@ -186,7 +188,7 @@ def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store
 
 
 def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
-    """However steadily it trickles."""
+    """However steadily it trickles. Full: 600 connections; short: 300."""
     waiting, deadline = {*slow.silent, *slow.begun, *slow.headers}, max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
     while waiting and time.monotonic() < deadline:
         slow.go_on()
@@ -196,7 +198,7 @@ def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
 
 
 def test_a_body_that_is_not_there_within_10_seconds_is_a_problem(slow: Slow) -> None:
-    """However steadily it trickles. The connection ends with it; what was sent meanwhile may cut the answer off."""
+    """However steadily it trickles. The connection ends with it; what was sent meanwhile may cut the answer off. Full: 200."""
     waiting, deadline = set(slow.bodies), max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
     told = []
     while waiting and time.monotonic() < deadline:
@@ -251,8 +253,10 @@ def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
 def fill(store: Store, number: int) -> None:
     """Links of the organization ``big``, as long as they get."""
     now, longest, client = datetime.now(UTC), f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com", Client(connect(store.url))
-    for _ in range(0, number, 500):
-        put_all(client, (make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False) for _ in range(500)))
+    link = make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
+    made = [msgspec.structs.replace(link, id=make_id("big", count.to_bytes(32))) for count in range(number)]
+    for some in range(0, number, 500):
+        put_all(client, made[some : some + 500])
     client.close()
 
 

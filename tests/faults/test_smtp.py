@@ -194,7 +194,7 @@ def reach_late(service: Service, port: int) -> float:
 def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
     stack: Stack, length: Callable[[int, int], int]
 ) -> None:
-    """Full: whatever it hangs at."""
+    """Full: whatever it hangs at; short: after the final dot."""
     for stage in list(HANGS)[: length(1, len(HANGS))]:
         with hanging(stack.proxy, stage) as hangs_since:
             link_id = create(stack.service, f"hanging {stage}")
@@ -211,7 +211,7 @@ def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
 def test_a_mail_that_is_declined_is_tried_again_later_and_later_and_arrives(
     stack: Stack, ids: dict[str, str], declined: int, name: str
 ) -> None:
-    """Full: declined three times, for 65 s."""
+    """Full: declined three times, for 65 s; short: once."""
     stack.postmaster.wait_for(address(name), within=sum(WAITS) + 30)
     wait_until(lambda: stack.delivery(ids[name])["state"] == "sent", "the mail to count as sent")
     delivery, tries = stack.delivery(ids[name]), stack.tries(name)
@@ -241,7 +241,7 @@ def test_a_mail_that_is_refused_is_tried_once_and_its_link_says_why(
 
 
 def test_a_code_is_not_sent_after_it_expired(stack: Stack, ids: dict[str, str], life: timedelta) -> None:
-    """Nor is a link."""
+    """Nor is a link. Full: after a minute; short: after 4 s."""
     wait_until(lambda: stack.delivery(ids["expired"])["state"] == "failed", "the link to be given up", life.total_seconds() + 30)
     tries = [stack.tries(name) for name in ("expired", "expired code")]
     for name in ("expired", "expired code"):

@@ -67,7 +67,7 @@ def mail_server(postbox: Postbox) -> Iterator[MailServer]:
 def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
     tmp_path: Path, own_store: Store, mail_server: MailServer, postbox: Postbox, length: Callable[[int, int], int]
 ) -> None:
-    """Full: an hour, and then the time in which links end. In the short form, that they will."""
+    """Full: an hour, and then the time in which links end. Short: 12 s, and that links will."""
     seconds = length(12, 3600)
     with (
         Service(tmp_path, own_store.url, mail_server.url, **SETTINGS) as service,

@@ -109,7 +109,7 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
 
 
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
-    """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000."""
+    """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000 requests."""
     with web(tmp_path, own_store.url) as service, redis.Redis(unix_socket_path=str(own_store.socket)) as found:
         fill(own_store, "acme", 500)
         [worker] = children(service.web.process.pid)
