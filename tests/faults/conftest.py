@@ -1,18 +1,19 @@
 """Faults on purpose. ``FAULTS=full`` runs them at the length that their figures are stated for; otherwise a shorter form."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import redis
 
+from tests.support.length import Length
 from tests.support.servers import Store
 
 pytest.register_assert_rewrite("tests.support.both")
 
 
 @pytest.fixture(scope="session")
-def length() -> Callable[[int, int], int]:
+def length() -> Length:
     """Chooses between a figure's short and its full length."""
     return lambda short, full: full if os.environ.get("FAULTS") == "full" else short
 

@@ -19,6 +19,7 @@ from service.store.client import Client, connect
 from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, LIST, PROBLEMS, VALUES
 from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
+from tests.support.length import Length
 from tests.support.proc import children, descriptors, resident
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
@@ -42,7 +43,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Itera
 
 
 @pytest.fixture(scope="module")
-def slow(service: Service, length: Callable[[int, int], int]) -> Iterator["Slow"]:
+def slow(service: Service, length: Length) -> Iterator["Slow"]:
     found = Slow(service.port, length(100, 200))
     yield found
     found.close()
@@ -76,7 +77,7 @@ class Slow:
             connection.close()
 
 
-def test_hostile_requests_leave_nothing_behind(service: Service, length: Callable[[int, int], int]) -> None:
+def test_hostile_requests_leave_nothing_behind(service: Service, length: Length) -> None:
     """Neither memory nor connections. Full: 20,000 requests."""
     hostile = [
         *PROBLEMS.values(),
@@ -166,7 +167,7 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
     assert [answer.status for answer in answers(received)] == [201]
 
 
-def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store: Store, length: Callable[[int, int], int]) -> None:
+def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store: Store, length: Length) -> None:
     """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
     number, readers = 12_000, length(5, 50)
     fill(own_store, number)

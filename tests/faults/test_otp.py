@@ -14,6 +14,7 @@ from service.domain.otp import derive_code
 from service.domain.tokens import derive_key
 from service.store import keys
 from tests.api.helpers import wrong
+from tests.support.length import Length
 from tests.support.processes import SECRET
 from tests.support.servers import Store, free_port
 from tests.support.web import webs
@@ -193,7 +194,7 @@ def test_a_right_code_among_four_wrong_ones_gives_one_token(behind_proxies: list
 
 
 def test_a_right_code_submitted_200_times_at_once_gives_one_token(
-    behind_proxies: list[int], redis_db: "redis.Redis", length: Callable[[int, int], int]
+    behind_proxies: list[int], redis_db: "redis.Redis", length: Length
 ) -> None:
     """Full: for 20 e-mails, one after the other."""
     emails = [f"payer{number}@example.com" for number in range(length(3, 20))]

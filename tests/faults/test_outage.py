@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.admins import admin_of
+from tests.support.length import Length
 from tests.support.proc import descendants
 from tests.support.processes import UNLIMITED, Service
 from tests.support.proxy import Proxy
@@ -82,7 +83,7 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
-    stack: Stack, client: httpx.Client, length: Callable[[int, int], int]
+    stack: Stack, client: httpx.Client, length: Length
 ) -> None:
     """Full: a minute away, in each of four ways."""
     span, alive = length(2, 60), processes(stack.service)
@@ -99,7 +100,7 @@ def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
 
 
 def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_is_back(
-    stack: Stack, client: httpx.Client, length: Callable[[int, int], int]
+    stack: Stack, client: httpx.Client, length: Length
 ) -> None:
     """Full: a minute away, in two ways."""
     alive = processes(stack.service)

@@ -16,6 +16,7 @@ from service.store.client import Client, connect
 from tasks.delivery import LEASE
 from tasks.scheduler import PeriodicScheduler
 from tests.store.samples import make_link, put
+from tests.support.length import Length
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Store
@@ -90,7 +91,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator
         site.queue.close()
 
 
-def test_the_scan_runs_again_wherever_the_scheduler_is_killed(site: Site, length: Callable[[int, int], int]) -> None:
+def test_the_scan_runs_again_wherever_the_scheduler_is_killed(site: Site, length: Length) -> None:
     """Full: 50 kills, at each command of its passes, before and after that reaches Redis, and at random moments."""
     chance = random.Random(1138)  # noqa: S311 - nothing to guess
     sweep = [(number, lands) for number in range(20) for lands in (False, True)]

@@ -14,6 +14,7 @@ import pytest
 
 from service.domain.tokens import CustomerTokens, Role
 from tests.support.admins import admin_token
+from tests.support.length import Length
 from tests.support.processes import SECRET, UNLIMITED, Service
 from tests.support.servers import Store
 from tests.support.web import web
@@ -45,9 +46,7 @@ class Found(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runs(
-    service: Service, tmp_path_factory: pytest.TempPathFactory, length: Callable[[int, int], int]
-) -> Iterator[dict[str, "Future[Found]"]]:
+def runs(service: Service, tmp_path_factory: pytest.TempPathFactory, length: Length) -> Iterator[dict[str, "Future[Found]"]]:
     """One by each principal, two at a time."""
     with ThreadPoolExecutor(2) as threads:
 
@@ -60,7 +59,7 @@ def runs(
 
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_every_answer_is_described_and_what_is_described_is_taken(
-    runs: dict[str, "Future[Found]"], length: Callable[[int, int], int], principal: str
+    runs: dict[str, "Future[Found]"], length: Length, principal: str
 ) -> None:
     """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
     report, output = runs[principal].result()

@@ -27,6 +27,7 @@ from service.jobs import Bell, queue_of
 from service.store import keys
 from tests.api.helpers import bearer, wrong
 from tests.support.admins import admin_token
+from tests.support.length import Length
 from tests.support.processes import COMMAND, SECRET, Service
 from tests.support.search import Place, chance, forms_of, in_files, stored, traces
 from tests.support.servers import MailServer, Store, wait_until
@@ -87,7 +88,7 @@ class Left(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Callable[[int, int], int]) -> Left:
+def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Length) -> Left:
     """The service at work for a while, twice on one store, with logs for people and in JSON."""
     tls, office = self_signed(tmp_path_factory.mktemp("tls")), PostOffice()
     options = {"tls_context": tls.server, "require_starttls": True, "auth_required": True, "authenticator": office.authenticate}

@@ -22,6 +22,7 @@ from service.store import otps
 from service.store.client import Client, connect
 from tests.store.samples import make_link, put
 from tests.support.admins import as_admin
+from tests.support.length import Length
 from tests.support.processes import Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
@@ -135,13 +136,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def declined(length: Callable[[int, int], int]) -> int:
+def declined(length: Length) -> int:
     """How often a server declines a mail before it takes it. Full: until the third wait is over."""
     return length(1, len(WAITS))
 
 
 @pytest.fixture(scope="module")
-def life(length: Callable[[int, int], int]) -> timedelta:
+def life(length: Length) -> timedelta:
     """How long a code, and a link, is good that the server declines until then. Full: the least that ``OTP_TTL`` may be."""
     return timedelta(seconds=length(4, 60))
 
@@ -191,9 +192,7 @@ def reach_late(service: Service, port: int) -> float:
 
 
 @pytest.mark.usefixtures("unreached", "ids")
-def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
-    stack: Stack, length: Callable[[int, int], int]
-) -> None:
+def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(stack: Stack, length: Length) -> None:
     """Full: whatever it hangs at; short: after the final dot."""
     for stage in list(HANGS)[: length(1, len(HANGS))]:
         with hanging(stack.proxy, stage) as hangs_since:

@@ -3,12 +3,13 @@
 import asyncio
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from tests.support.length import Length
 from tests.support.proc import children, descriptors, resident
 from tests.support.processes import UNLIMITED, Service
 from tests.support.servers import MailServer, Store, wait_until
@@ -65,7 +66,7 @@ def mail_server(postbox: Postbox) -> Iterator[MailServer]:
 
 
 def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
-    tmp_path: Path, own_store: Store, mail_server: MailServer, postbox: Postbox, length: Callable[[int, int], int]
+    tmp_path: Path, own_store: Store, mail_server: MailServer, postbox: Postbox, length: Length
 ) -> None:
     """Full: an hour, and then the time in which links end. Short: 12 s, and that links will."""
     seconds = length(12, 3600)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +21,7 @@ from service.store import keys, links, otps, outbox
 from service.store.client import Client, connect
 from tests.store.samples import RETENTION, make_link, put
 from tests.support.admins import admin_of, as_admin
+from tests.support.length import Length
 from tests.support.proxy import Proxy
 from tests.support.servers import Store
 from tests.support.web import web
@@ -33,7 +33,7 @@ def create(client: httpx.Client, number: int = 0) -> httpx.Response:
     return client.post("/payment-links", json={"email": f"payer{number}@example.com", "org_id": f"org-{number % 50}"})
 
 
-def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, length: Callable[[int, int], int]) -> None:
+def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, length: Length) -> None:
     """On the store as ``up`` configures it, which every other time rewrites its file. Full: 20 kills, at least 20,000 links."""
     kills, least = length(4, 20), length(500, 20_000)
     data_dir = tmp_path / "var"
@@ -83,9 +83,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
 
 
 @pytest.mark.parametrize("where", ["at any byte", "within a script", "while it is rewritten"])
-def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
-    tmp_path: Path, length: Callable[[int, int], int], where: str
-) -> None:
+def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(tmp_path: Path, length: Length, where: str) -> None:
     """Full: 100 cuts at random of each."""
     data_dir = tmp_path / "var"
     data_dir.mkdir()

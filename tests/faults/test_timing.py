@@ -19,6 +19,7 @@ from service.store import otps
 from service.store.client import Client, connect
 from tests.api.helpers import wrong
 from tests.store.samples import make_link, put
+from tests.support.length import Length
 from tests.support.proc import descendants
 from tests.support.processes import SECRET, UNLIMITED, Service
 from tests.support.servers import Store
@@ -89,7 +90,7 @@ class Measured(NamedTuple):
 @pytest.mark.usefixtures("redis_db")
 @pytest.mark.parametrize("kinds", [SENDS, SUBMISSIONS], ids=["asked for a code", "given a code"])
 def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
-    service: Service, own_store: Store, length: Callable[[int, int], int], kinds: list[Kind]
+    service: Service, own_store: Store, length: Length, kinds: list[Kind]
 ) -> None:
     """By the clock, as an attacker has it, and by the processors' time, which others on this machine disturb less.
 

@@ -19,6 +19,7 @@ from tests.api.key_server import KeyServer, served
 from tests.api.signing import pem, private_key
 from tests.faults import alterations, forgeries
 from tests.faults.minting import ADMIN_KEY, Issuer, Mint
+from tests.support.length import Length
 from tests.support.processes import COMMAND
 from tests.support.servers import Store
 from tests.support.web import web
@@ -143,7 +144,7 @@ def wave(
 
 @pytest.mark.usefixtures("redis_db")
 def test_no_mutated_token_is_believed_and_every_good_one_is(
-    set_up: SetUp, own_store: Store, tmp_path: Path, length: Callable[[int, int], int]
+    set_up: SetUp, own_store: Store, tmp_path: Path, length: Length
 ) -> None:
     """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
     chance, now = Random(1138), int(datetime.now(UTC).timestamp())  # noqa: S311 - it has to be drawn again

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
 from tests.support.deserters import Deserters
+from tests.support.length import Length
 from tests.support.load import Load
 from tests.support.proc import children, descriptors, runs
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import Store, free_port, wait_until
 from tests.support.web import web, webs
-
-Length = Callable[[int, int], int]
 
 
 @pytest.fixture(scope="session")

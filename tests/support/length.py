@@ -1,0 +1,6 @@
+"""How long tests of faults are."""
+
+from collections.abc import Callable
+
+Length = Callable[[int, int], int]
+"""Chooses between a figure's short and its full length."""
