@@ -87,12 +87,12 @@ def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, a
 
 def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_path: Path) -> None:
     """They would serve on beside what is started next, with old settings."""
-    with serving(tmp_path, own_store.url, free_port(), WEB_CONCURRENCY="2") as [service]:
+    with web(tmp_path, own_store.url, WEB_CONCURRENCY="2") as service:
         workers = children(service.web.process.pid)
         service.web.kill()
         wait_until(lambda: not any(map(runs, workers)), "the workers to end", within=10)
         service.web.start()
-        wait_until(lambda: answers(service.url), "the web process")
+        wait_until(service.lives, "the web process")
 
 
 def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_path: Path, length: Length) -> None:
