@@ -1,5 +1,6 @@
 """The web process alone, as real as in a deployment."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,4 +35,6 @@ def webs(directory: Path, redis_url: str, *ports: int, **settings: str) -> Itera
         yield services
     finally:
         for service in services:
-            service.web.interrupt()
+            service.web.process.send_signal(signal.SIGINT)
+        for service in services:
+            service.web.process.wait(30)
