@@ -15,7 +15,7 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
-from service import embedded, logs
+from service import embedded, listening, logs
 from service.api import health, links, otp, schedule
 from service.api.bodies import JsonResponse, PatientRequest
 from service.api.context import Context
@@ -82,7 +82,7 @@ def from_environment() -> Litestar:
     logs.configure(settings.log_format)
     drain = Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()  # beside an `up` there is nowhere else to go
     app = create_app(settings, drain=drain)
-    app.on_startup.append(drain.watch)
+    app.on_startup += [drain.watch, listening.give_up_who_does_not_read]
     return app
 
 

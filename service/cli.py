@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from service.startup import read_settings
 
 STOP_WITHIN = 9
 """Seconds from SIGTERM on after which ``web`` cuts off what is still under way."""
+CONNECTIONS = 4096
+"""How many a process serves at once, idle ones included, and how many more wait."""
 HEADERS_WITHIN = 10_000
 """Milliseconds in which a client has to send a request's headers."""
 
@@ -49,6 +52,7 @@ def web() -> None:
     from granian.http import HTTP1Settings
 
     settings = _settings()
+    _allow_descriptors(2 * CONNECTIONS)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Granian listens itself
     server = Granian(
         "service.app:from_environment",
@@ -59,6 +63,8 @@ def web() -> None:
         http=HTTPModes.http1,  # the others wait for a client's first byte for ever
         loop=Loops.uvloop,
         workers=settings.web_concurrency,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN),
         respawn_failed_workers=True,
@@ -140,6 +146,13 @@ def _settings() -> Settings:
     if lock := os.environ.get(embedded.LOCK_VARIABLE):
         threading.Thread(target=_follow, args=(Path(lock),), daemon=True).start()
     return settings
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Has as many files and sockets open as are wanted, or as the platform lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _take_signals() -> None:

@@ -1,32 +1,16 @@
 """How ``web`` stops without failing a request: it asks clients to move on, serves them meanwhile, and only then closes."""
 
 import asyncio
-import ctypes
 import signal
-import socket
-import struct
-import sys
-from contextlib import suppress
-from pathlib import Path
 
 from litestar.types import Message, Send
+
+from service import listening
 
 NOTICE = 2.0
 """Seconds from SIGTERM on in which all are served and asked to move on, by ``/readyz`` and ``Connection: close``."""
 SETTLE = 0.5
 """Seconds after that in which whoever has just connected sends a request, and nobody connects."""
-
-SO_ATTACH_FILTER = 26
-DROP_SYN = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in [
-        (0x30, 0, 0, 13),  # load the byte at 13, the TCP flags
-        (0x45, 0, 1, 0x02),  # if SYN is not among them, skip the next
-        (0x06, 0, 0, 0),  # drop the segment
-        (0x06, 0, 0, 0xFFFFFFFF),  # keep it
-    ]
-)
-"""A socket filter, in classic BPF."""
 
 
 class Drain:
@@ -60,30 +44,5 @@ class Drain:
         return send_announced
 
     def _settle(self) -> None:
-        refuse_connections()
+        listening.refuse_connections()
         asyncio.get_running_loop().call_later(SETTLE, signal.raise_signal, signal.SIGINT)
-
-
-def refuse_connections() -> None:
-    """Has this process' listening sockets hear of no further connection, while those they have heard of are still made and served.
-
-    A socket that closes resets the connections it has not accepted. So, on Linux, it first becomes deaf: a client's SYN is dropped,
-    and its next, a second later, finds another process on that port, or none.
-    """
-    if sys.platform != "linux":
-        return
-    program = ctypes.create_string_buffer(DROP_SYN)
-    attached = struct.pack("@HP", len(DROP_SYN) // 8, ctypes.addressof(program))
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # it closed meanwhile, or takes no filter
-            if descriptor.is_socket():
-                _attach(int(descriptor.name), attached)
-
-
-def _attach(descriptor: int, program: bytes) -> None:
-    candidate = socket.socket(fileno=descriptor)
-    try:
-        if candidate.family in {socket.AF_INET, socket.AF_INET6} and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            candidate.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-    finally:
-        candidate.detach()

@@ -21,8 +21,8 @@ from service.api.schemas import ENCODER, CreateLink, decode_hook
 
 T = TypeVar("T")
 
-BODY_WITHIN = 10.0
-"""Seconds in which a client has to send a request's body."""
+BODY_WITHIN = 5.0
+"""Seconds in which a client has to send a request's body: also one that begins while the process stops is told so."""
 
 
 class PatientRequest(Request[Any, Any, Any]):

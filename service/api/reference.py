@@ -2,17 +2,28 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from litestar import Response, get
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import MediaType, OpenAPIMediaType
-from litestar.static_files import create_static_files_router
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import File
 
 from service.api.description import TITLE, describe
 
 ASSETS = "/schema/assets"
+PIECE = 16 * 1024
+"""Bytes of a file that are read at once: the server takes a dozen pieces for a client that does not read, and waits then."""
+_BUNDLED = Path(str(files("litestar_offline_docs"))) / "static"
+FILES = {
+    "swagger-ui.css": _BUNDLED / "swagger-ui.css",
+    "swagger-ui-bundle.js": _BUNDLED / "swagger-ui-bundle.js",
+    "reference.js": Path(__file__).parent / "assets" / "reference.js",
+}
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,7 +34,7 @@ PAGE = f"""<!doctype html>
 <title>{TITLE}</title>
 <link rel="icon" href="data:,"><link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
 <div id="reference"></div>
-<script src="{ASSETS}/swagger-ui-bundle.js"></script><script src="{ASSETS}/own/reference.js"></script>
+<script src="{ASSETS}/swagger-ui-bundle.js"></script><script src="{ASSETS}/reference.js"></script>
 </html>"""
 
 
@@ -41,10 +52,10 @@ def reference(handlers: Sequence[Any], version: str) -> list[Any]:
     async def openapi() -> Response[bytes]:
         return Response(description, media_type=OpenAPIMediaType.OPENAPI_JSON)
 
-    own, bundled = files("service.api") / "assets", files("litestar_offline_docs") / "static"
-    kept = CacheControlHeader(public=True, max_age=3600)
-    assets = [
-        create_static_files_router(path=path, directories=[str(folder)], include_in_schema=False, cache_control=kept)
-        for path, folder in ((f"{ASSETS}/own", own), (ASSETS, bundled))
-    ]
-    return [page, openapi, *assets]
+    @get(f"{ASSETS}/{{name:str}}", include_in_schema=False, cache_control=CacheControlHeader(public=True, max_age=3600))
+    async def asset(name: FromPath[str]) -> File:
+        if name not in FILES:
+            raise NotFoundException
+        return File(FILES[name], filename=name, content_disposition_type="inline", chunk_size=PIECE)
+
+    return [page, openapi, asset]

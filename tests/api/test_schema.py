@@ -169,7 +169,7 @@ def test_all_that_the_page_refers_to_is_served(api: Api) -> None:
 
 
 def test_the_pages_own_script_refers_to_no_other_host(api: Api) -> None:
-    script = api.client.get("/schema/assets/own/reference.js").text
+    script = api.client.get("/schema/assets/reference.js").text
     assert "/schema/openapi.json" in script
     assert "http" not in script
 
