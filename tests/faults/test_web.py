@@ -103,7 +103,10 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
         service.web.start()
         wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")
         time.sleep(number / 40)
-        assert service.web.stop(within=4) == 0
+        try:
+            assert service.web.stop(within=4) == 0
+        finally:
+            service.web.kill()  # unless it is gone
 
 
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
