@@ -259,8 +259,13 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def api(valkey: Store) -> Iterator[Api]:
-    """The application, which rings in a database of its own and logs nothing, on a store that does not wait for its disk."""
+def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The application, which rings in a database of its own and logs nothing, on a store that does not wait for its disk.
+
+    It waits for the store for as long as a busy machine may take: that it gives up in time is tested elsewhere.
+    """
+    for module in ("lane", "client"):
+        monkeypatch.setattr(f"service.store.{module}.TIMEOUT", 60.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)

@@ -52,7 +52,7 @@ def runs(service: Service, tmp_path_factory: pytest.TempPathFactory, length: Len
 
         def begin(principal: str) -> "Future[Found]":
             phases = ALL_PHASES if length(0, 1) or principal == PRINCIPALS[0] else AT_RANDOM
-            return threads.submit(run, tmp_path_factory.mktemp(principal), service.url, principal, phases, length(3, 340))
+            return threads.submit(run, tmp_path_factory.mktemp(principal), service.url, principal, phases, length(3, 460))
 
         yield {principal: begin(principal) for principal in PRINCIPALS}
 
@@ -66,7 +66,7 @@ def test_every_answer_is_described_and_what_is_described_is_taken(
     print(output)  # noqa: T201 - shown where the test fails
     assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == ([], [], "completed", 0)
     assert report["operations"]["tested"] == report["operations"]["total"]
-    assert report["test_cases"]["generated"] >= length(50, 5000)
+    assert report["test_cases"]["generated"] >= length(36, 5000)
 
 
 def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> Found:
