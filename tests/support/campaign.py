@@ -13,7 +13,7 @@ from typing import NamedTuple
 import httpx
 from aiosmtpd.smtp import Envelope
 
-from tests.e2e.conftest import admin_token
+from tests.support.admins import admin_token
 from tests.support.servers import Mailbox
 
 CALLERS = 8
