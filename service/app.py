@@ -40,7 +40,7 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == ScopeType.HTTP:
-            await observe(super().__call__, scope, receive, self.state.drain.announce(send))
+            await observe(super().__call__, scope, receive, send, self.state.drain.has_begun)
         else:
             await super().__call__(scope, receive, send)
 

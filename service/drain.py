@@ -3,8 +3,6 @@
 import asyncio
 import signal
 
-from litestar.types import Message, Send
-
 from service import listening
 
 NOTICE = 2.0
@@ -20,7 +18,7 @@ class Drain:
     """
 
     def __init__(self, notice: float = NOTICE) -> None:
-        self.began = False
+        self._began = False
         self._notice = notice
 
     def watch(self) -> None:
@@ -29,19 +27,13 @@ class Drain:
 
     def begin(self) -> None:
         """Once, however often it is asked: a platform may signal our group, and so also the parent, which passes it on."""
-        if not self.began:
-            self.began = True
+        if not self._began:
+            self._began = True
             asyncio.get_running_loop().call_later(self._notice, self._settle)
 
-    def announce(self, send: Send) -> Send:
-        """``send``, which says, once the drain began, that the connection closes."""
-
-        async def send_announced(message: Message) -> None:
-            if self.began and message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        return send_announced
+    def has_begun(self) -> bool:
+        """Whether clients are to be asked to move on."""
+        return self._began
 
     def _settle(self) -> None:
         listening.refuse_connections()

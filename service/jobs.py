@@ -16,6 +16,8 @@ log = structlog.get_logger(__name__)
 
 JOB_TIMEOUT = 120
 """Seconds after which RQ ends a job that hangs. A job that has more to do ends long before, and rings again."""
+BETWEEN_RINGS = 0.02
+"""Seconds between two rings: the first of many requests is rung for at once, the others together."""
 SCAN_JOB_ID = "payment-links-scan"
 SCAN_INTERVAL = 2
 """Seconds between two scans for what is due."""
@@ -131,6 +133,7 @@ class Doorbell:
                     await asyncio.to_thread(ring, bell, partitions, self._redis)
                 except (RedisError, OSError) as error:
                     log.warning("doorbell_failed", bell=bell.value, error=type(error).__name__)
+            await asyncio.sleep(BETWEEN_RINGS)
 
 
 def _waiting(bell: Bell) -> str:

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from litestar.datastructures import Headers
 
 from service.api.clients import client_address, client_of
 
@@ -16,7 +15,7 @@ def connection(peer: str | None, *forwarded: str) -> Any:
     """As much of a request as is looked at."""
     return SimpleNamespace(
         client=None if peer is None else SimpleNamespace(host=peer),
-        headers=Headers([(b"x-forwarded-for", line.encode()) for line in forwarded]),
+        scope={"headers": [(b"x-forwarded-for", line.encode()) for line in forwarded]},
         app=SimpleNamespace(state=SimpleNamespace(context=SimpleNamespace(trusted_proxies=TRUSTED))),
     )
 

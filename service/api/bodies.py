@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -14,8 +14,10 @@ from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.enums import MediaType
 from litestar.exceptions import InternalServerException
 from litestar.openapi.spec import Reference, Schema
+from litestar.types import Receive, Scope, Send
 from litestar.typing import FieldDefinition
 
+from service.api.context import header_values
 from service.api.problems import BodyInvalid, MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.api.schemas import ENCODER, CreateLink, decode_hook
 
@@ -72,9 +74,10 @@ class StrictJson(AbstractDTO[T]):
             MalformedBody: it is no JSON.
             BodyInvalid: it is JSON, but not what is asked for.
         """
-        headers = self.asgi_connection.headers
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != MediaType.JSON or headers.get("content-encoding", "identity").lower() != "identity":
+        media_types = header_values(self.asgi_connection, b"content-type")
+        encodings = header_values(self.asgi_connection, b"content-encoding")
+        media_type = media_types[0].partition(";")[0].strip().lower() if media_types else ""
+        if media_type != MediaType.JSON or (encodings and encodings[0].lower() != "identity"):
             raise UnsupportedMediaType
         try:
             decoded = _decoder(cast("Any", self.model_type)).decode(value)
@@ -82,22 +85,49 @@ class StrictJson(AbstractDTO[T]):
             raise BodyInvalid(*_field_and_message(str(error))) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(str(error)) from None
-        json.loads(value, object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str)
+        if b"\\" in value or any([value.count(b'"%b"' % name) > 1 for name in _names(cast("Any", self.model_type))]):  # noqa: C419 - is short
+            json.loads(value, object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str)
         return decoded
 
 
 class JsonResponse(Response[T]):
-    """Writes what a controller returns."""
+    """Writes a Struct, straight to what the server is given: Litestar's own way there takes four times as long."""
 
-    def render(self, content: Any, media_type: str, enc_hook: Any = None) -> bytes:
-        if isinstance(content, msgspec.Struct | dict):
-            return ENCODER.encode(content)
-        return super().render(content, media_type, enc_hook)
+    def __init__(
+        self,
+        content: T,
+        *,
+        status_code: int | None = None,
+        media_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **_unused: object,
+    ) -> None:
+        self.content = content
+        self.status_code = status_code
+        self.media_type: str = media_type
+        self.headers = dict(headers or {})
+
+    def to_asgi_response(self, *_: object, status_code: int | None = None, **_unused: object) -> Any:
+        body, status = ENCODER.encode(self.content), self.status_code or status_code or 200
+        headers = [(b"content-type", self.media_type.encode()), (b"content-length", b"%d" % len(body))]
+        headers += [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+
+        async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+        return respond
 
 
 @cache
 def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal if model is CreateLink else None)
+
+
+@cache
+def _names(model: Any) -> list[bytes]:
+    """Those that an object of ``model`` may have: one that is not there twice, in these letters, is no duplicate."""
+    return [field.encode_name.encode() for field in msgspec.structs.fields(model)]
 
 
 def _refuse_duplicates(members: list[tuple[str, Any]]) -> None:

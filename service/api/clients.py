@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-from service.api.context import Connection, context_of
+from service.api.context import Connection, context_of, header_values
 
 _DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""
@@ -14,7 +14,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 def client_of(connection: Connection) -> str:
     """The address under which the client's doings are counted: an IPv4 address, or an IPv6 /64, which one customer has."""
     peer = connection.client.host if connection.client else ""
-    forwarded = connection.headers.getall("x-forwarded-for", [])
+    forwarded = header_values(connection, b"x-forwarded-for")
     return _network(client_address(peer, forwarded, context_of(connection).trusted_proxies))
 
 

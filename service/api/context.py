@@ -39,3 +39,8 @@ def context_of(connection: Connection) -> Context:
     """The context of the application that serves ``connection``."""
     context: Context = connection.app.state.context
     return context
+
+
+def header_values(connection: Connection, name: bytes) -> list[str]:
+    """What the request's headers called ``name`` (in lower case) say, one after the other."""
+    return [value.decode("latin-1") for sent, value in connection.scope["headers"] if sent == name]

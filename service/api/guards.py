@@ -1,25 +1,30 @@
-"""Who is calling, and whether they may. Guards run before the body is read."""
+"""Who is calling, and whether they may. Routes ask before the body is read."""
 
-from litestar.handlers.base import BaseRouteHandler
+from typing import Any
 
-from service.api.context import Connection, context_of
+from litestar import Request
+
+from service.api.context import Connection, context_of, header_values
 from service.domain.email import canonical
 from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
 from service.domain.link import Link
 from service.domain.tokens import Admin, Role, is_customer_token, verify_admin
 
+AnyRequest = Request[Any, Any, Any]
 
-async def require_admin(connection: Connection, _: BaseRouteHandler) -> None:
-    """Lets admins pass, and leaves who it is in ``connection.user``."""
-    token = bearer_token(connection)
+
+async def require_admin(request: AnyRequest) -> None:
+    """Lets admins pass, and leaves who it is in ``request.user``."""
+    token = bearer_token(request)
     if token is None:
         raise TokenRequired
-    connection.scope["user"] = await _admin_of(connection, token)
+    request.scope["user"] = await _admin_of(request, token)
 
 
-async def require_internal_admin(connection: Connection, _: BaseRouteHandler) -> None:
-    """Lets internal admins pass; it comes after ``require_admin``."""
-    if connection.user.role is not Role.INTERNAL_ADMIN:
+async def require_internal_admin(request: AnyRequest) -> None:
+    """Lets internal admins pass, and no others."""
+    await require_admin(request)
+    if request.user.role is not Role.INTERNAL_ADMIN:
         raise Forbidden("only an internal-admin may do this")
 
 
@@ -66,7 +71,7 @@ def bearer_token(connection: Connection) -> str | None:
     Raises:
         TokenInvalid: the header holds something else, or comes more than once.
     """
-    headers = connection.headers.getall("authorization", [])
+    headers = header_values(connection, b"authorization")
     if not headers:
         return None
     scheme, _, token = headers[0].partition(" ")

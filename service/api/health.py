@@ -27,7 +27,7 @@ async def healthz() -> Health:
 async def readyz(request: Request[None, None, State]) -> Readiness:
     """Redis answers and the process is not stopping (503 if not); whether workers and scheduler are alive; what mail waits."""
     state = request.app.state
-    if state.drain.began:
+    if state.drain.has_begun():
         raise Stopping
     look = state.get("look")
     if look is None or time.monotonic() - state["looked_at"] > FRESH_FOR:

@@ -13,7 +13,7 @@ from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter,
 from litestar.response import Redirect, Stream
 
 from service.api.bodies import JsonResponse, StrictJson
-from service.api.context import Context, context_of
+from service.api.context import Context, context_of, header_values
 from service.api.guards import has_access, require_access, require_admin, require_org
 from service.api.problems import responses
 from service.api.schemas import (
@@ -56,7 +56,7 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
 
 @post(
     "/payment-links",
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[CreateLink],
     return_dto=None,
     responses=responses(400, 401, 403, 408, 409, 413, 415, 422),
@@ -70,7 +70,7 @@ async def create_link(
     """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
     context = context_of(request)
     require_org(request.user, data.org_id)
-    if len(request.headers.getall("idempotency-key", [])) > 1:
+    if len(header_values(request, b"idempotency-key")) > 1:
         raise Invalid("Idempotency-Key", "must not be given twice")
     digest = None if idempotency_key is None else _digest(context, data)
     entropy = secrets.token_bytes(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
@@ -153,7 +153,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
 @delete(
     "/payment-links/{link_id:str}",
     status_code=200,
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[RevokeLinks],
     return_dto=None,
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
@@ -174,7 +174,7 @@ async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[Rev
 @delete(
     "/payment-links",
     status_code=200,
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[RevokeRecipient],
     return_dto=None,
     responses=responses(400, 401, 408, 413, 415, 422),
@@ -190,7 +190,7 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient
 
 @get(
     "/orgs/{org_id:str}/payment-links",
-    guards=[require_admin],
+    before_request=require_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
 )

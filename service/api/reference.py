@@ -44,9 +44,9 @@ def reference(handlers: Sequence[Any], version: str) -> list[Any]:
 
     policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
-    @get("/schema", media_type=MediaType.HTML, include_in_schema=False, response_headers=policy)
-    async def page() -> str:
-        return PAGE
+    @get("/schema", include_in_schema=False, response_headers=policy)
+    async def page() -> Response[str]:
+        return Response(PAGE, media_type=MediaType.HTML)
 
     @get("/schema/openapi.json", include_in_schema=False)
     async def openapi() -> Response[bytes]:

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
 from service.api.context import Context, context_of
-from service.api.guards import require_admin, require_internal_admin
+from service.api.guards import require_internal_admin
 from service.api.problems import responses
 from service.api.schemas import Dispatch, DispatchWindow, in_utc
 from service.domain.errors import Invalid
@@ -27,7 +27,7 @@ BATCH = 500
 @post(
     "/payment-links/scheduled",
     status_code=200,
-    guards=[require_admin, require_internal_admin],
+    before_request=require_internal_admin,
     dto=StrictJson[DispatchWindow],
     return_dto=None,
     responses=responses(400, 401, 403, 408, 413, 415, 422),

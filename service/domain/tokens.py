@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -25,6 +27,8 @@ CUSTOMER_LIFE = timedelta(hours=24)
 LONGEST_ADMIN_LIFE = timedelta(days=366)
 LEEWAY = timedelta(seconds=60)
 LONGEST_TOKEN = 8192
+VERIFIED_TOKENS = 4096
+"""How many tokens whose signature was verified are remembered; their times are looked at each time."""
 LATEST_TIME = 2**53
 """Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -48,8 +52,8 @@ class Admin(msgspec.Struct, frozen=True):
         return self.role is Role.INTERNAL_ADMIN or self.org_id == org_id
 
 
-class VerificationKey(msgspec.Struct, frozen=True):
-    """A key and the only algorithm it may be used with."""
+class VerificationKey(msgspec.Struct, frozen=True, eq=False):
+    """A key and the only algorithm it may be used with. No two are the same, were they made of the same."""
 
     key: Any
     algorithm: str
@@ -108,7 +112,7 @@ class CustomerTokens:
         Raises:
             TokenInvalid: it is no such token, or has expired.
         """
-        header, claims = _decode(token, self._key, CUSTOMER_AUDIENCE, ["exp", "iat", "sub", "aud", "jti", "type"])
+        header, claims = _decode(token, self._key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type"))
         if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
             raise TokenInvalid
         _check_times(claims, now, CUSTOMER_LIFE)
@@ -129,7 +133,7 @@ def verify_admin(token: str, key: VerificationKey, *, now: datetime, issuer: str
     Raises:
         TokenInvalid: it is no such token, or has expired.
     """
-    required = ["exp", "sub", "aud"] + (["iss"] if issuer else [])
+    required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
     header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
     if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
         raise TokenInvalid
@@ -159,13 +163,14 @@ def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timed
     return jwt.encode(claims, own.key, own.algorithm)
 
 
+@lru_cache(maxsize=VERIFIED_TOKENS)
 def _decode(
-    token: str, key: VerificationKey, audience: str, required: list[str], issuer: str | None = None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    token: str, key: VerificationKey, audience: str, required: tuple[str, ...], issuer: str | None = None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Header and claims of ``token``, its signature and audience verified; times are left to ``_check_times``."""
     if len(token) > LONGEST_TOKEN or not _COMPACT.fullmatch(token):
         raise TokenInvalid
-    options = {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": False}
+    options = {"require": list(required), "verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": False}
     try:
         decoded = jwt.decode_complete(
             token,
@@ -183,7 +188,7 @@ def _decode(
     return header, claims
 
 
-def _check_times(claims: dict[str, Any], now: datetime, longest_life: timedelta) -> None:
+def _check_times(claims: Mapping[str, Any], now: datetime, longest_life: timedelta) -> None:
     """``exp`` lies ahead but no further than ``longest_life``; ``iat`` and ``nbf`` do not lie ahead."""
     seconds = now.timestamp()
     for claim in ("exp", "iat", "nbf"):
@@ -196,7 +201,7 @@ def _check_times(claims: dict[str, Any], now: datetime, longest_life: timedelta)
         raise TokenInvalid("the token has expired")
 
 
-def _admin(claims: dict[str, Any]) -> Admin:
+def _admin(claims: Mapping[str, Any]) -> Admin:
     roles = claims.get("roles", [])
     named = {claims.get("role")} if isinstance(claims.get("role"), str) else set()
     if isinstance(roles, list):

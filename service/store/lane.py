@@ -1,12 +1,14 @@
 """The lane by which the web process reaches Redis: commands of concurrent requests travel together."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
+import hiredis
 import redis.asyncio
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from service.domain.errors import Unavailable
 from service.store.call import Call
@@ -128,11 +130,34 @@ class Lane:
         return replies
 
     async def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        pipeline: Any = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+        if isinstance(self._redis, redis.asyncio.RedisCluster):
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            for call in calls:
+                pipeline.execute_command(*call.command)
+            return list(await pipeline.execute(raise_on_error=False))
+        return await _exchange(self._redis.connection_pool, calls)
+
+
+async def _exchange(pool: Any, calls: Sequence[Call[Any]]) -> list[Any]:
+    """As redis-py's pipeline, at a third of its price: hiredis packs the commands, and all replies share a time-out."""
+    connection = await pool.get_connection()
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            packed: list[bytes] = [hiredis.pack_command(call.command) for call in calls]  # type: ignore[arg-type] # it means any length
+            await connection.send_packed_command(b"".join(packed), check_health=False)
+            return [await _reply(connection) for _ in calls]
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+async def _reply(connection: Any) -> Any:
+    try:
+        return await connection.read_response(timeout=math.inf)
+    except ResponseError as error:
+        return error
 
 
 def _answer(waiting: Collection[_Waiting], replies: Sequence[Any]) -> None:

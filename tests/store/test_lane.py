@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hiredis
 import pytest
 import redis
 import uvloop
@@ -124,26 +125,32 @@ async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
     return await awaitable, time.monotonic() - began
 
 
+def commands_in(packed: bytes) -> int:
+    reader = hiredis.Reader(notEnoughData=None)
+    reader.feed(packed)
+    return sum(1 for _ in iter(reader.gets, None))
+
+
 @asynccontextmanager
 async def counting_lane(server: Store) -> AsyncIterator[tuple[Lane, list[int]]]:
     """A lane, and how many commands each of its pipelines had."""
-    connection: Any = connect_async(server.url)
+    client: Any = connect_async(server.url)
     sizes: list[int] = []
-    pipeline = connection.pipeline
+    get_connection = client.connection_pool.get_connection
 
-    def counted_pipeline(**options: Any) -> Any:
-        made = pipeline(**options)
-        execute = made.execute
+    async def get_counted() -> Any:
+        connection = await get_connection()
+        send = connection.__class__.send_packed_command
 
-        async def counted_execute(**options: Any) -> Any:
-            sizes.append(len(made))
-            return await execute(**options)
+        async def send_counted(packed: bytes, **options: Any) -> None:
+            sizes.append(commands_in(packed))
+            await send(connection, packed, **options)
 
-        made.execute = counted_execute
-        return made
+        connection.send_packed_command = send_counted
+        return connection
 
-    connection.pipeline = counted_pipeline
-    async with Lane(connection) as lane:
+    client.connection_pool.get_connection = get_counted
+    async with Lane(client) as lane:
         yield lane, sizes
 
 
