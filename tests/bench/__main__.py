@@ -1,0 +1,60 @@
+"""``python -m tests.bench``: what the service costs beside the framework and the commands under it.
+
+Every measurement is made once a round, and the rounds follow each other: what slows the machine for a while slows all.
+"""
+
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import msgspec
+
+from tests.bench import endpoints
+from tests.bench.figures import Recorder, surroundings
+
+PARTS = {"endpoints": endpoints}
+NEEDED = {"wrk": "wrk", "redis-benchmark": "redis-tools", "redis-server": "redis-server"}
+"""Programs, and the Debian packages they are in."""
+
+
+@click.command(help=__doc__)
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--seconds", default=3.0, show_default=True, help="How long each measurement under load lasts.")
+@click.option("--only", default="", help="Measure only what has this in its name.")
+@click.option("--json", "as_json", is_flag=True, help="Print every round's figures as JSON.")
+def main(parts: tuple[str, ...], rounds: int, seconds: float, only: str, *, as_json: bool) -> None:
+    missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
+    if missing:
+        raise click.ClickException(f"apt-get install {' '.join(missing)}")
+    recorder, chosen = Recorder(), parts or tuple(PARTS)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        measures = {}
+        for part in chosen:
+            home = directory / part
+            home.mkdir()
+            prepared = stack.enter_context(PARTS[part].prepared(home, seconds))
+            measures |= {name: measure for name, measure in prepared.items() if only in name}
+        for number in range(rounds):
+            for name, measure in measures.items():
+                print(f"round {number + 1}/{rounds}: {name}", file=sys.stderr)  # noqa: T201
+                time.sleep(0.2)
+                recorder.add(name, measure())
+    tables = [table for part in chosen for table in PARTS[part].tables(recorder)]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode({**surroundings(), "tables": tables})))
+        return
+    click.echo(
+        " ".join(f"{name}: {value}." for name, value in surroundings().items()) + f" Medians (min-max) of {rounds} rounds.\n"
+    )
+    for table in tables:
+        click.echo(table)
+
+
+if __name__ == "__main__":
+    main()

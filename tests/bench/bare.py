@@ -1,0 +1,112 @@
+"""What the service is measured against: the framework without it, and the server without the framework.
+
+``python -m tests.bench.bare litestar|asgi PORT`` serves one of them on the server under ``payment-links web``.
+"""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import msgspec
+from litestar import Litestar, get, post, put
+
+from service.api.schemas import (
+    Amount,
+    Counts,
+    CreateLink,
+    LinkBody,
+    LinkPage,
+    Problem,
+    SubmitOtp,
+    Verification,
+    VerifyLink,
+)
+from service.domain.link import Delivery, DeliveryState, Status
+from service.server import serve
+
+PAGE = 100
+
+
+@cache
+def body(number: int = 0) -> LinkBody:
+    """A link as the service gives it."""
+    created = datetime(2026, 11, 23, 9, 30, 15, 123000, tzinfo=UTC)
+    link_id = f"pl_3f{number:022}"
+    return LinkBody(
+        id=link_id,
+        url=f"https://pay.example.com/pay/{link_id}",
+        org_id="acme",
+        email=f"payer{number:08}@example.com",
+        transaction_id=f"INV-2026-{number:06}",
+        payment_amount=Decimal("125000.50"),
+        currency="NGN",
+        status=Status.ACTIVE,
+        otp_required=False,
+        scheduled_at=None,
+        created_at=created,
+        expires_at=created + timedelta(hours=72),
+        revoked_at=None,
+        delivery=Delivery(DeliveryState.SENT, 1, created + timedelta(seconds=2)),
+    )
+
+
+PAGE_BODY = LinkPage(100_000, Counts(90_000, 9_000, 1_000), [body(number) for number in range(PAGE)], "MTc5NTQ2Nzg2Nzk4Njpwbf8")
+WRONG = Problem(title="Unauthorized", status=401, detail="the code is wrong, used or expired", code="otp_invalid")
+GOOD = Verification(valid=True, status=Status.ACTIVE, link=body())
+
+
+@get("/payment-links/{link_id:str}")
+async def get_link(link_id: str) -> LinkBody:
+    return body()
+
+
+@post("/payment-links/verify", status_code=200)
+async def verify_link(data: VerifyLink) -> Verification:
+    return GOOD
+
+
+@post("/payment-links")
+async def create_link(data: CreateLink) -> LinkBody:
+    return body()
+
+
+@get("/orgs/{org_id:str}/payment-links")
+async def list_links(org_id: str, limit: int) -> LinkPage:
+    return PAGE_BODY
+
+
+@put("/payment-links/otp", status_code=401)
+async def submit_otp(data: SubmitOtp) -> Problem:
+    return WRONG
+
+
+def litestar() -> Litestar:
+    """The framework, with handlers that take and give what ours do."""
+    return Litestar(
+        [get_link, verify_link, create_link, list_links, submit_otp],
+        type_decoders=[(lambda kind: kind is Amount, lambda kind, value: kind(str(value)))],
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def asgi() -> Any:
+    """The server, with an application that reads requests and gives the same bytes."""
+    link, page = msgspec.json.encode(body()), msgspec.json.encode(PAGE_BODY)
+    headers = [(b"content-type", b"application/json")]
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        content = page if scope["path"].startswith("/orgs/") else link
+        while scope["method"] != "GET" and (await receive()).get("more_body"):
+            pass
+        length = (b"content-length", str(len(content)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, length]})
+        await send({"type": "http.response.body", "body": content})
+
+    return application
+
+
+if __name__ == "__main__":
+    serve(f"tests.bench.bare:{sys.argv[1]}", host="127.0.0.1", port=int(sys.argv[2]), processes=1)

@@ -1,0 +1,280 @@
+"""What each endpoint costs, beside the bare framework, and beside what neither can do without."""
+
+import csv
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from service.domain.link import Link
+from service.domain.tokens import CustomerTokens, Role
+from service.store import links, otps
+from service.store.call import Call, load_script
+from service.store.client import Client, connect
+from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
+from tests.bench.wrk import http, load
+from tests.store.samples import RETENTION, make_link, put_all
+from tests.support.admins import admin_token
+from tests.support.processes import SECRET, UNLIMITED
+from tests.support.servers import Store, free_port, store, valkey_server, wait_until
+from tests.support.web import webs
+
+LINKS = 2000
+PAYER = "payer########@example.com"
+PAGE = 100
+COMMANDS = 20_000
+"""How many a run of redis-benchmark sends."""
+SCALED = 1.5
+"""What two processes are asked to do, beside one."""
+COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
+LIMITS = ("server alone/s", "server alone CPU us", "store alone/s")
+
+
+class Endpoint(msgspec.Struct):
+    """One of the API's: requests to it, the store's commands behind one of them, and the ratio asked for."""
+
+    name: str
+    requests: list[str]
+    commands: list[Call[Any]]
+    least: float
+    refused: bool = False
+
+
+class Stage(msgspec.Struct):
+    """What is in the store when the curtain rises."""
+
+    now: datetime
+    open: list[Link]
+    gated: list[Link]
+    payers: list[str]
+
+
+class Cast(msgspec.Struct):
+    """The servers, by the ports they are at, and the processes that are paid for them."""
+
+    ours: tuple[int, int]
+    two: int
+    bare: tuple[int, int]
+    asgi: tuple[int, int]
+    store: Store
+
+
+@contextmanager
+def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
+    with ExitStack() as stack:
+        server = stack.enter_context(store(valkey_server()))
+        ports = free_port(), free_port()
+        [one] = stack.enter_context(webs(_folder(home / "one"), server.url, ports[0], **UNLIMITED))
+        stack.enter_context(webs(_folder(home / "two"), server.url, ports[1], WEB_CONCURRENCY="2", **UNLIMITED))
+        cast = Cast(
+            ours=(one.port, one.web.process.pid),
+            two=ports[1],
+            bare=stack.enter_context(_without_us("litestar")),
+            asgi=stack.enter_context(_without_us("asgi")),
+            store=server,
+        )
+        endpoints = _endpoints(_set(server))
+        measures = {endpoint.name: _compare(endpoint, cast, home, seconds) for endpoint in endpoints}
+        yield measures | {f"{endpoint.name}, two processes": _scale(endpoint, cast, home, seconds) for endpoint in endpoints}
+
+
+def tables(recorder: Recorder) -> list[Table]:
+    costs, limits, scaled = [], [], []
+    for endpoint in _endpoints(_nobody()):
+        if found := recorder.of(endpoint.name):
+            best = max(found["ratio"].median, found["CPU ratio"].median)
+            costs.append(Row(endpoint.name, found, f"ratio {endpoint.least:.2f}", best >= endpoint.least))
+            limits.append(Row(endpoint.name, found))
+        if found := recorder.of(f"{endpoint.name}, two processes"):
+            scaled.append(Row(endpoint.name, found, f"ratio {SCALED:.2f}", found["ratio"].median >= SCALED))
+    return [
+        Table("Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)", COLUMNS, costs),
+        Table("Their limits: the server without a framework, and the store's commands without a service", LIMITS, limits),
+        Table("Two web processes beside one", ("one/s", "two/s", "ratio"), scaled),
+    ]
+
+
+def _endpoints(stage: Stage) -> list[Endpoint]:
+    customer = CustomerTokens(SECRET.encode())
+    admin = {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, 'acme')}"}
+    tokens = {link.email: customer.issue(link.email, now=stage.now, jti=secrets.token_urlsafe(16)) for link in stage.gated}
+    fields = {"org_id": "acme", "transaction_id": "INV-########", "payment_amount": 125000.5, "currency": "NGN"}
+    new = make_link(
+        stage.now,
+        **{**fields, "payment_amount": None, "email": PAYER.replace("#" * 8, "00000000"), "transaction_id": "INV-00000000"},
+    )
+    some = stage.open[0] if stage.open else new
+    client = "192.0.2.1"
+    return [
+        Endpoint(
+            "GET /payment-links/{id}",
+            [http("GET", f"/payment-links/{link.id}") for link in stage.open],
+            [links.get(some.id)],
+            0.75,
+        ),
+        Endpoint(
+            "POST /payment-links/verify",
+            [http("POST", "/payment-links/verify", {}, json.dumps({"link_id": link.id})) for link in stage.open],
+            [links.get(some.id)],
+            0.75,
+        ),
+        Endpoint(
+            "POST /payment-links",
+            [http("POST", "/payment-links", admin, json.dumps({"email": PAYER, **fields}))],
+            [links.create(new, now=stage.now, retention=RETENTION)],
+            0.5,
+        ),
+        Endpoint(
+            f"GET /orgs/{{org}}/payment-links?limit={PAGE}",
+            [http("GET", f"/orgs/acme/payment-links?limit={PAGE}", admin)],
+            [
+                links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
+                links.get_many([link.id for link in stage.open[:PAGE]] or [some.id]),
+            ],
+            0.5,
+        ),
+        Endpoint(
+            "PUT /payment-links/otp, wrong code",
+            [http("PUT", "/payment-links/otp", {}, json.dumps({"email": email, "otp": "000000"})) for email in stage.payers],
+            [
+                otps.count_client(client, "otp_failures", most=1_000_000),
+                otps.start_try(PAYER, now=stage.now, max_tries=5, failures_per_day=1_000_000),
+            ],
+            0.5,
+            refused=True,
+        ),
+        Endpoint(
+            "GET /payment-links/{id}, gated",
+            [http("GET", f"/payment-links/{link.id}", {"Authorization": f"Bearer {tokens[link.email]}"}) for link in stage.gated],
+            [links.get(some.id)],
+            0.5,
+        ),
+    ]
+
+
+def _nobody() -> Stage:
+    return Stage(datetime.now(UTC), [], [], [])
+
+
+def _set(server: Store) -> Stage:
+    """Fills the store."""
+    client, now = Client(connect(server.url)), datetime.now(UTC)
+    payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
+    fields: dict[str, Any] = {"transaction_id": "INV-2026-000001", "currency": "NGN"}
+    made = {
+        gated: put_all(client, [make_link(now, email=email, otp_required=gated, notify=False, **fields) for email in payers])
+        for gated in (False, True)
+    }
+    client.run_all(
+        [
+            otps.create(
+                email,
+                secrets.token_bytes(16),
+                now=now,
+                ttl=timedelta(minutes=10),
+                resend_after=timedelta(seconds=1),
+                sends_per_hour=9,
+                sends_per_day=9,
+            )
+            for email in payers
+        ]
+    )
+    client.close()
+    return Stage(now, made[False], made[True], payers)
+
+
+def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
+    processes = {"CPU us": cast.ours[1], "store CPU us": cast.store.process.pid}
+    ours = load(cast.ours[0], endpoint.requests, home, seconds, processes=processes, refused=endpoint.refused)
+    bare = load(cast.bare[0], endpoint.requests, home, seconds, processes={"CPU us": cast.bare[1]}, refused=endpoint.refused)
+    asgi = load(cast.asgi[0], endpoint.requests, home, seconds, processes={"CPU us": cast.asgi[1]})
+
+    def measure() -> Measured:
+        own, framework, server = ours(), bare(), asgi()
+        return {
+            "ours/s": own["requests/s"],
+            "bare/s": framework["requests/s"],
+            "ratio": own["requests/s"] / framework["requests/s"],
+            "ours CPU us": own["CPU us"],
+            "bare CPU us": framework["CPU us"],
+            "CPU ratio": framework["CPU us"] / own["CPU us"],
+            "store CPU us": own["store CPU us"],
+            "p50 ms": own["p50 ms"],
+            "p99 ms": own["p99 ms"],
+            "server alone/s": server["requests/s"],
+            "server alone CPU us": server["CPU us"],
+            "store alone/s": _benchmark(cast.store, endpoint.commands),
+        }
+
+    return measure
+
+
+def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
+    one, two = (load(port, endpoint.requests, home, seconds, refused=endpoint.refused) for port in (cast.ours[0], cast.two))
+
+    def measure() -> Measured:
+        alone, together = one()["requests/s"], two()["requests/s"]
+        return {"one/s": alone, "two/s": together, "ratio": together / alone}
+
+    return measure
+
+
+def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
+    """Times a second that the store carries out all of ``commands``, as redis-benchmark sends them over 32 connections."""
+    seconds = 0.0
+    for call in commands:
+        words = [str(word) for word in call.command]
+        if call.script is not None:
+            subprocess.run(
+                ["redis-cli", "-s", str(server.socket), "-x", "SCRIPT", "LOAD"],  # noqa: S607
+                input=load_script(call.script.name).source,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+        made = call.keys[0].split(":")[-1]  # type: ignore[union-attr]
+        if call.script is not None and call.script.name == "create":  # a link of its own each time
+            words = [
+                word.replace(made, f"{made[:-12]}__rand_int__").replace("payer00000000", "payer__rand_int__") for word in words
+            ]
+        output = subprocess.run(
+            ["redis-benchmark", "-s", str(server.socket), "-c", "32", "-n", str(COMMANDS), "-r", "1000000000", "--csv", *words],  # noqa: S607
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        seconds += 1 / float(list(csv.reader(output.splitlines()))[-1][1])
+    return 1 / seconds
+
+
+@contextmanager
+def _without_us(target: str) -> Iterator[tuple[int, int]]:
+    """Port and process of the same server with another application."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.bare", target, str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: _answers(port), f"the bare {target}")
+            yield port, process.pid
+        finally:
+            process.terminate()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/payment-links/x").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _folder(directory: Path) -> Path:
+    directory.mkdir()
+    return directory
