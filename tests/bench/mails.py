@@ -1,0 +1,124 @@
+"""Link mails: from the outbox to an SMTP server, beside a bare loop that sends the very same mails."""
+
+import os
+import smtplib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from redis import Redis
+
+from service.domain.link import partition_of
+from service.jobs import Bell, ring
+from service.store import keys, outbox
+from service.store.client import Client, connect
+from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
+from tests.bench.sink import Mail, Sink, sink
+from tests.store.samples import make_link, put_all
+from tests.support.proc import descendants
+from tests.support.processes import Process, Service
+from tests.support.servers import Store, valkey_server, wait_until
+
+MAILS = 1000
+"""How many are sent a round."""
+ORGS = 10
+TARGET = 0.70
+OURS, BARE = "link mails, from the outbox", "smtplib, ready-made mails"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Office:
+    """A worker on a store of its own."""
+
+    def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
+        self._client = Client(connect(store.url))
+        self._queue = Redis.from_url(store.url)
+        self._worker = worker
+        self._mails = mails
+
+    def close(self) -> None:
+        self._client.close()
+        self._queue.close()
+
+    def send(self, count: int = MAILS) -> Measured:
+        """Has the worker send ``count`` link mails."""
+        self._owe(count)
+        first, cpu, began = self._mails.count, self._cpu(), time.monotonic()
+        ring(Bell.LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
+        ended = self._mails.time_of(first + count - 1)
+        wait_until(lambda: not self._unsent(), "all mails to be marked")
+        return {"mails/s": count / (ended - began), "CPU ms a mail": (self._cpu() - cpu) * 1000 / count}
+
+    def _owe(self, count: int) -> None:
+        now = datetime.now(UTC)
+        for batch in range(0, count, 100):
+            put_all(
+                self._client,
+                [
+                    make_link(
+                        now,
+                        org_id=f"org-{number % ORGS}",
+                        email=f"payer{number}@example.com",
+                        transaction_id=f"INV-2026-{number:06}",
+                        payment_amount=Decimal(number * 125 + 100) / 100,
+                        currency=("USD", "EUR", "NGN")[number % 3],
+                    )
+                    for number in range(batch, min(batch + 100, count))
+                ],
+            )
+
+    def _unsent(self) -> int:
+        now = datetime.now(UTC)
+        return sum(owed.unsent for owed in self._client.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS]))
+
+    def _cpu(self) -> float:
+        """Seconds of CPU that the worker's processes have taken."""
+        pid = self._worker.process.pid
+        return sum(cpu_seconds(process) for process in [pid, *descendants(pid)])
+
+
+def send_bare(mails: list[Mail], taker: Sink) -> Measured:
+    """Sends ``mails`` over one connection, with nothing else to do."""
+    first, cpu, began = taker.count, time.process_time(), time.monotonic()
+    with smtplib.SMTP("127.0.0.1", taker.port) as smtp:
+        for mail in mails:
+            smtp.sendmail(mail.sender, mail.recipient, mail.content)
+    cpu = time.process_time() - cpu
+    return {"mails/s": len(mails) / (taker.time_of(first + len(mails) - 1) - began), "CPU ms a mail": cpu * 1000 / len(mails)}
+
+
+@contextmanager
+def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noqa: ARG001 - it takes what its mails take
+    """Both have sent mails already when they are measured."""
+    with ExitStack() as opened:
+        taker = opened.enter_context(sink())
+        store = Store(valkey_server(), home)
+        store.start()
+        opened.callback(store.kill)
+        worker = Service(home, store.url, f"smtp://127.0.0.1:{taker.port}").worker
+        worker.start()
+        opened.callback(worker.stop)
+        office = Office(store, worker, taker)
+        opened.callback(office.close)
+        with taker.keeping() as mails:
+            office.send()
+        yield {OURS: office.send, BARE: lambda: send_bare(mails, taker)}
+
+
+def tables(recorder: Recorder) -> list[Table]:
+    ours, bare = recorder.of(OURS), recorder.of(BARE)
+    columns = ["mails/s", "of the bare loop", "CPU ms a mail"]
+    rows = [Row(name, dict(figures)) for name, figures in ((OURS, ours), (BARE, bare)) if figures]
+    if ours and bare:
+        share = ratio(ours["mails/s"], bare["mails/s"])
+        rows[0] = Row(OURS, {**ours, "of the bare loop": share}, f"at least {TARGET}", share.median >= TARGET)
+    return [Table(f"E-mails: {MAILS} links to one SMTP server, every write on disk", columns, rows)]
+
+
+def cpu_seconds(pid: int) -> float:
+    """What ``pid`` has taken, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
