@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -14,6 +13,7 @@ from service.store import outbox
 from service.store.call import Call
 from service.store.client import Client
 from tasks.mailer import Deferred, Mailer, NoSession, Refused
+from tasks.mime import Mail
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class Kind(Protocol[Opened]):
 
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Opened | None]]: ...
 
-    def message(self, opened: Opened, now: datetime) -> EmailMessage:
+    def message(self, opened: Opened, now: datetime) -> Mail:
         """Raises ``Drop`` where it is not to be sent."""
 
     def ends_at(self, opened: Opened) -> datetime:
@@ -156,7 +156,7 @@ class Delivery(Generic[Opened]):
             self._mark_sent()
             log.info("mail_sent", **about)
 
-    def _message(self, opened: Opened) -> EmailMessage:
+    def _message(self, opened: Opened) -> Mail:
         try:
             return self._kind.message(opened, self._clock())
         except (ValueError, LookupError, ArithmeticError) as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from email.message import EmailMessage
 
 from service.domain.email import mask
 from service.domain.link import DeliveryState, Link, Status
@@ -12,6 +11,7 @@ from service.store import keys, otps, outbox
 from service.store.call import Call
 from service.store.otps import Otp
 from tasks.delivery import Drop
+from tasks.mime import Mail
 from tasks.render import link_message, otp_message
 
 
@@ -33,7 +33,7 @@ class LinkMail:
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | None]]:
         return outbox.open_links(partition, members)
 
-    def message(self, opened: Link, now: datetime) -> EmailMessage:
+    def message(self, opened: Link, now: datetime) -> Mail:
         if opened.status(now) is not Status.ACTIVE:
             raise Drop(f"the link was {opened.status(now)} before it could be sent")
         if opened.delivery.state not in {DeliveryState.SCHEDULED, DeliveryState.QUEUED}:
@@ -77,7 +77,7 @@ class OtpMail:
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | None]]:
         return otps.open_codes(partition, members)
 
-    def message(self, opened: Otp, now: datetime) -> EmailMessage:
+    def message(self, opened: Otp, now: datetime) -> Mail:
         if now >= opened.expires_at:
             raise Drop("the code expired before it could be sent")
         code = derive_code(self._key, opened.nonce, opened.email)

@@ -1,18 +1,18 @@
 """Handing mails over: to an SMTP server in one session, or to files where there is none."""
 
+import io
 import os
 import smtplib
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import getaddresses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+from tasks.mime import Mail
 
 SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
@@ -38,12 +38,25 @@ class NoSession(Deferred):
     """No mail can be handed over now: the server is away, or does not let us in."""
 
 
+def nothing() -> None:
+    """What is done meanwhile where there is nothing to do."""
+
+
+def yes() -> bool:
+    """Whether a mail is still owed that nobody takes back."""
+    return True
+
+
 class Mailer(Protocol):
     """A session in which mails are handed over, one after the other."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``connect`` takes no time."""
 
     def connect(self) -> None:
         """Readies the session, if it is not: a lease is looked at after this, and before a mail.
@@ -52,8 +65,12 @@ class Mailer(Protocol):
             NoSession
         """
 
-    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
-        """Hands ``message`` over, ``within`` so many seconds or not. When this returns, whoever took it answers for it.
+    def send(
+        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+    ) -> bool:
+        """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its content is to be sent.
+
+        When this returns True, whoever took it answers for it. ``meanwhile`` is done where there is time until that is known.
 
         Raises:
             Refused, Deferred, NoSession
@@ -82,22 +99,41 @@ class SmtpMailer:
         self._smtp: _Session | None = None
 
     def __enter__(self) -> Self:
+        self._aside = ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._smtp is not None and not any(exception):
-            with suppress(smtplib.SMTPException, OSError), self._smtp.within(COURTESY):
+            with suppress(smtplib.SMTPException, OSError):
+                self._smtp.end_after(COURTESY)
                 self._smtp.quit()
         self._drop()
+        self._aside.shutdown()
+
+    @property
+    def ready(self) -> bool:
+        return self._smtp is not None
 
     def connect(self) -> None:
         self._session()
 
-    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
+    def send(
+        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+    ) -> bool:
         smtp = self._session()
         try:
-            with smtp.within(min(within, SEND_BUDGET)):
-                self._transact(smtp, message)
+            smtp.end_after(min(within, SEND_BUDGET))
+            announced = self._aside.submit(self._announce, smtp, mail)
+            try:
+                is_owed = owed()
+            finally:
+                announced.exception()  # waits until it is known
+            if not is_owed:
+                self._reset(smtp)
+                return False
+            announced.result()
+            self._send_content(smtp, mail, meanwhile)
+            return True
         except (Refused, Deferred):
             self._reset(smtp)
             raise
@@ -127,8 +163,8 @@ class SmtpMailer:
         except BROKEN as error:
             raise NoSession(_reason(error)) from error
         try:
-            with smtp.within(deadline - time.monotonic()):
-                self._introduce(smtp)
+            smtp.end_after(deadline - time.monotonic())
+            self._introduce(smtp)
         except BROKEN as error:
             smtp.close()
             raise NoSession(_reason(error)) from error
@@ -151,21 +187,19 @@ class SmtpMailer:
         if self._credentials is not None:
             smtp.login(*self._credentials)
 
-    def _transact(self, smtp: "_Session", message: EmailMessage) -> None:
-        """One mail. Its session stays good where the server merely declines it."""
-        sender = getaddresses([message["From"]])[0][1]
-        recipient = getaddresses([message["To"]])[0][1]
-        content = message.as_bytes(policy=SMTP)
-        self._step(lambda: smtp.mail(sender, [f"size={len(content)}"] if smtp.has_extn("size") else []), 250)
-        self._step(lambda: smtp.rcpt(recipient), 250, 251)
-        self._step(lambda: smtp.data(content), 250)
+    def _announce(self, smtp: "_Session", mail: Mail) -> None:
+        self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
+        self._expect(smtp.rcpt(mail.recipient), 250, 251)
+
+    def _send_content(self, smtp: "_Session", mail: Mail, meanwhile: Callable[[], object]) -> None:
+        self._expect(smtp.docmd("DATA"), 354)
+        smtp.send(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        meanwhile()
+        self._expect(smtp.getreply(), 250)
 
     @staticmethod
-    def _step(command: Callable[[], tuple[int, bytes]], *expected: int) -> None:
-        try:
-            code, text = command()
-        except smtplib.SMTPDataError as error:
-            code, text = error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else b""
+    def _expect(reply: tuple[int, bytes], *expected: int) -> None:
+        code, text = reply
         if code in expected:
             return
         reason = f"{code} {text.decode(errors='replace')}"
@@ -178,8 +212,8 @@ class SmtpMailer:
     def _reset(self, smtp: "_Session") -> None:
         """Readies the session for the next mail; what the server said of this one stands."""
         try:
-            with smtp.within(COURTESY):
-                smtp.rset()
+            smtp.end_after(COURTESY)
+            smtp.rset()
         except (smtplib.SMTPException, OSError):
             self._drop()
 
@@ -190,34 +224,55 @@ class SmtpMailer:
 
 
 class _Session(smtplib.SMTP):
-    """A connection whose steps can be given a time: the socket's own begins anew with every byte that trickles in."""
+    """A connection whose steps share a time: the socket's own begins anew with every byte that trickles in."""
 
     sock: socket.socket
+    file: io.BufferedReader | None
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(timeout=SESSION_TIMEOUT)
+        super().__init__()
         self._host = host  # the name that certificates are checked for
         self.sock = _dial(host, port)
-        self._line = self.sock.dup()  # of the same connection, whatever TLS makes of the other
+        self._ends_at = 0.0
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """Ends the connection after ``seconds``."""
-        timer = threading.Timer(seconds, self._hang_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def end_after(self, seconds: float) -> None:
+        """Whatever is said from now on, and heard, is said and heard within ``seconds``."""
+        self._ends_at = time.monotonic() + seconds
+        self.limit()
 
-    def close(self) -> None:
-        super().close()
-        self._line.close()
+    def limit(self) -> None:
+        """Gives the socket's next step what is left.
 
-    def _hang_up(self) -> None:
-        with suppress(OSError):
-            self._line.shutdown(socket.SHUT_RDWR)
+        Raises:
+            TimeoutError: nothing is.
+        """
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self.sock.settimeout(left)
+
+    def send(self, said: Any) -> None:
+        self.limit()
+        super().send(said)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = io.BufferedReader(_Ear(self))
+        return super().getreply()
+
+
+class _Ear(io.RawIOBase):
+    """What reads a session's replies."""
+
+    def __init__(self, session: _Session) -> None:
+        self._session = session
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._session.limit()
+        return self._session.sock.recv_into(buffer)
 
 
 class FileMailer:
@@ -232,24 +287,33 @@ class FileMailer:
     def __exit__(self, *_: object) -> None:
         pass
 
+    @property
+    def ready(self) -> bool:
+        return True
+
     def connect(self) -> None:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
 
-    def send(self, message: EmailMessage, *, within: float = SEND_BUDGET) -> None:
+    def send(
+        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+    ) -> bool:
         self.connect()
-        name = f"{time.time_ns()}-{message['Message-ID'].strip('<>').partition('@')[0]}"
+        if not owed():
+            return False
+        name = f"{time.time_ns()}-{mail.message_id.strip('<>').partition('@')[0]}"
         partial = self._directory / f".{name}.partial"
         try:
             with open(partial, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                file.write(message.as_bytes())
+                file.write(mail.content.replace(b"\r\n", b"\n"))
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(self._directory / f"{name}.eml")
         except OSError as error:
             raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
+        return True
 
 
 def _dial(host: str, port: int) -> socket.socket:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mailer import Mailer
+from tasks.mailer import Mailer, nothing, yes
+from tasks.mime import Mail
+from tests.tasks.office import received
 
 Reply = str | Callable[[], str | Iterable[str] | None] | None
 """What a command is answered with: a text, what a function gives (a text, or line by line), or None to hang up."""
@@ -39,6 +41,10 @@ class ScriptedMailer:
     def __call__(self) -> Mailer:
         return self
 
+    @property
+    def ready(self) -> bool:
+        return True
+
     def connect(self) -> None:
         pass
 
@@ -50,9 +56,16 @@ class ScriptedMailer:
     def __exit__(self, *_: object) -> None:
         self.open = False
 
-    def send(self, message: EmailMessage, *, within: float = 10.0) -> None:
+    def send(
+        self, mail: Mail, *, within: float = 10.0, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+    ) -> bool:
+        if not owed():
+            return False
+        message = received(mail)
         self.answer(message)
+        meanwhile()
         self.sent.append(message)
+        return True
 
     @property
     def recipients(self) -> list[str]:

@@ -1,5 +1,7 @@
 """Links and codes that owe an e-mail, and workers that send it."""
 
+import email
+import email.policy
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -16,6 +18,7 @@ from service.store.otps import Otp
 from tasks.delivery import LEASE, Delivery
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import Mailer
+from tasks.mime import Mail
 from tests.support.clock import Clock
 
 ORG = "acme"
@@ -98,6 +101,14 @@ class Office:
 
     def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
         return Delivery(OtpMail(OTP_KEY, SENDER), self.client, mailer, self.clock, should_stop)
+
+
+def received(mail: Mail) -> EmailMessage:
+    """``mail`` as who gets it reads it."""
+    message = email.message_from_bytes(mail.content, policy=email.policy.default)
+    assert isinstance(message, EmailMessage)
+    assert not message.defects
+    return message
 
 
 def text_of(message: EmailMessage) -> str:

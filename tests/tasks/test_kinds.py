@@ -17,7 +17,7 @@ from tasks.delivery import Drop
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import Deferred, NoSession, Refused
 from tests.tasks.doubles import ScriptedMailer, refusing
-from tests.tasks.office import OTP_KEY, PARTITION, SENDER, Office, text_of
+from tests.tasks.office import OTP_KEY, PARTITION, SENDER, Office, received, text_of
 
 JANE = "jane@example.com"
 JANES = partition_of(JANE)
@@ -32,7 +32,7 @@ class TestLinkMail:
     def test_it_leads_to_the_public_url(self, office: Office) -> None:
         link = office.add_link()
         message = LinkMail("https://shop.example/links", SENDER).message(link, office.clock())
-        assert f"https://shop.example/links/pay/{link.id}" in text_of(message)
+        assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
     @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str)
     def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
@@ -43,7 +43,7 @@ class TestLinkMail:
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
     def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
-        assert LinkMail("https://pay.example", SENDER).message(link, office.clock())["To"] == JANE
+        assert LinkMail("https://pay.example", SENDER).message(link, office.clock()).recipient == JANE
 
     def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
         link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())

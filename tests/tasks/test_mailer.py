@@ -4,6 +4,7 @@ import email
 import email.policy
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
@@ -17,9 +18,11 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tasks import mailer as mailer_module
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer
+from tasks.mime import Mail
 from tests.support.servers import MailServer, free_port, unreachable
 from tests.support.tls import Tls, self_signed
 from tests.tasks.doubles import ScriptedServer, refused_address
+from tests.tasks.office import received
 
 USER, PASSWORD = "ann", "pass word+1"
 
@@ -34,6 +37,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience for 0.3 s, so that giving up is quick."""
     monkeypatch.setattr(mailer_module, "SEND_BUDGET", 0.3)
     monkeypatch.setattr(mailer_module, "SESSION_TIMEOUT", 0.3)
+    monkeypatch.setattr(mailer_module, "COURTESY", 0.3)
 
 
 class CountingServer(MailServer):
@@ -77,22 +81,22 @@ def address_of(server: MailServer) -> tuple[str, int]:
     return server.hostname, server.port
 
 
-def mail_to(recipient: str = "jane@example.com", *, text: str = "Hello\n") -> EmailMessage:
+def mail_to(recipient: str = "jane@example.com", *, text: str = "Hello\n") -> Mail:
     message = EmailMessage()
     message["From"] = "Shop <pay@shop.example>"
     message["To"] = recipient
     message["Subject"] = "A link"
     message["Message-ID"] = make_msgid(domain="shop.example")
     message.set_content(text, cte="quoted-printable")
-    return message
+    return Mail("pay@shop.example", recipient, message["Message-ID"], message.as_bytes(policy=email.policy.SMTP))
 
 
 class TestPlain:
     def test_a_mail_arrives_as_it_was_sent(self, mail_server: MailServer) -> None:
-        message = mail_to()
+        sent = mail_to()
         with mailer_for(mail_server) as mailer:
-            mailer.send(message)
-        [arrived] = mail_server.mailbox.messages
+            mailer.send(sent)
+        message, [arrived] = received(sent), mail_server.mailbox.messages
         assert {name: str(arrived[name]) for name in ("From", "To", "Subject", "Message-ID")} == {
             name: str(message[name]) for name in ("From", "To", "Subject", "Message-ID")
         }
@@ -134,7 +138,7 @@ class TestPlain:
             message = mail_to()
             with mailer_for(server) as mailer:
                 mailer.send(message)
-            told = f"mail from:<pay@shop.example> size={len(message.as_bytes(policy=email.policy.SMTP))}"
+            told = f"mail from:<pay@shop.example> size={len(message.content)}"
             assert told in [command.lower() for command in server.commands]
 
     def test_a_mail_that_is_too_large_is_refused_before_it_is_sent(self) -> None:
@@ -372,6 +376,40 @@ class TestReplies:
             mailer.send(mail_to())
 
 
+class TestOwed:
+    def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            assert not mailer.send(mail_to(), owed=lambda: False)
+            assert mailer.send(mail_to())
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+
+    def test_the_moment_is_before_the_content(self) -> None:
+        seen: list[str] = []
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            mailer.send(mail_to(), owed=lambda: not seen.extend(server.verbs()))
+            assert "DATA" not in seen
+
+    def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(self) -> None:
+        def away() -> bool:
+            raise LookupError
+
+        with ScriptedServer() as server:
+            with pytest.raises(LookupError), mailer_for(server) as mailer:
+                mailer.send(mail_to(), owed=away)
+            assert "DATA" not in server.verbs()
+
+    def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            done = threading.Event()
+            server.replies["."] = lambda: "250 taken" if done.wait(5) else "451 nobody did anything meanwhile"
+            assert mailer.send(mail_to(), meanwhile=done.set)
+
+    def test_a_file_that_is_not_owed_is_not_written(self, tmp_path: Path) -> None:
+        with FileMailer(tmp_path) as mailer:
+            assert not mailer.send(mail_to(), owed=lambda: False)
+        assert list(tmp_path.iterdir()) == []
+
+
 class TestNoSession:
     def test_nobody_listens(self) -> None:
         with mailer_for(refused_address()) as mailer, pytest.raises(NoSession, match="ConnectionRefusedError"):
@@ -543,7 +581,7 @@ class TestFiles:
             mailer.send(message)
         [path] = tmp_path.iterdir()
         assert self.read(path).get_content() == "Grüße\n" * 1000
-        assert self.read(path)["Message-ID"] == message["Message-ID"]
+        assert self.read(path)["Message-ID"] == message.message_id
 
     def test_only_their_owner_reads_them(self, tmp_path: Path) -> None:
         with FileMailer(tmp_path / "outbox") as mailer:
