@@ -5,15 +5,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from functools import partial
+from itertools import zip_longest
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from service.store import outbox
 from service.store.call import Call
 from service.store.client import Client
+from tasks.letter import Drop, Kind, Letter, Opened
 from tasks.mailer import Deferred, Mailer, NoSession, Refused
-from tasks.mime import Mail
 
 log = structlog.get_logger(__name__)
 
@@ -29,41 +31,8 @@ LONGEST_WAIT_FOR_RECIPIENT = timedelta(minutes=15)
 LONGEST_REASON = 500
 """Characters of a server's words that are kept with a link."""
 
-Opened = TypeVar("Opened")
 
-
-class Drop(Exception):
-    """The mail is not to be sent any more; the message says why."""
-
-
-class Kind(Protocol[Opened]):
-    """What is mailed: links, or one-time passwords. ``member`` is what the outbox holds: a link's id, or an e-mail."""
-
-    process: str
-    """What heartbeats call the worker that sends this kind."""
-
-    def outbox(self, partition: str) -> str: ...
-
-    def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]: ...
-
-    def open(self, partition: str, members: Sequence[str]) -> Call[list[Opened | None]]: ...
-
-    def message(self, opened: Opened, now: datetime) -> Mail:
-        """Raises ``Drop`` where it is not to be sent."""
-
-    def ends_at(self, opened: Opened) -> datetime:
-        """From when on it is of no use."""
-
-    def attempts(self, opened: Opened) -> int: ...
-
-    def describe(self, member: str) -> dict[str, str]:
-        """How a log names it."""
-
-    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]: ...
-
-    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]: ...
-
-    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]: ...
+T = TypeVar("T")
 
 
 class Delivery(Generic[Opened]):
@@ -83,6 +52,7 @@ class Delivery(Generic[Opened]):
         self._clock = clock
         self._should_stop = should_stop
         self._unmarked: list[Call[bool]] = []
+        self._unlogged: list[Letter[Opened]] = []
         self._sessions_missed = 0
 
     def drain(self, partitions: Sequence[str], newly_waiting: Callable[[], Sequence[str]] = lambda: ()) -> list[str]:
@@ -98,84 +68,111 @@ class Delivery(Generic[Opened]):
                 partition = waiting.popleft()
                 if self._send_batch(partition, mailer):
                     waiting.append(partition)
-                self._client.run(outbox.beat(self._kind.process, now=self._clock()))
+                self._ask(outbox.beat(self._kind.process, now=self._clock()))
+                self._log_sent()
                 waiting.extendleft(new for new in newly_waiting() if new not in waiting)
         return list(waiting)
 
     def _send_batch(self, partition: str, mailer: Mailer) -> bool:
         """Whether the partition may owe more."""
-        began = self._clock()
-        deadline, slice_ends = began + LEASE, began + SLICE
-        members = self._client.run(self._kind.claim(partition, now=self._clock(), deadline=deadline, limit=BATCH))
-        opened = self._client.run(self._kind.open(partition, members)) if members else []
-        for position, (member, record) in enumerate(zip(members, opened, strict=True)):
+        slice_ends = self._clock() + SLICE
+        letters = self._claim(partition)
+        for position, (letter, following) in enumerate(zip_longest(letters, letters[1:])):
             if self._should_stop() or self._clock() > slice_ends:
-                self._renew(partition, members[position:], deadline, self._clock())
+                self._renew(partition, letters[position:], self._clock())
                 return True
-            if record is None:
-                continue
-            own_deadline = deadline
             try:
-                mailer.connect()
-                self._sessions_missed = 0
-                own_deadline = self._clock() + LEASE
-                if self._renew(partition, [member], deadline, own_deadline):
-                    self._send(member, record, own_deadline, mailer)
+                self._connect(mailer)
+                self._send(partition, letter, mailer, following)
             except NoSession as error:
-                self._put_off([member], own_deadline, str(error))
-                self._put_off(members[position + 1 :], deadline, str(error))
-                self._sessions_missed += 1
+                self._put_off(letters[position:], str(error))
                 return False
-        return bool(members)
+        return bool(letters)
 
-    def _renew(self, partition: str, members: Sequence[str], deadline: datetime, until: datetime) -> list[str]:
-        """Those of ``members`` that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
-        return self._client.run(outbox.renew(self._kind.outbox(partition), members, deadline=deadline, until=until))
+    def _claim(self, partition: str) -> list[Letter[Opened]]:
+        now = self._clock()
+        deadline = now + LEASE
+        members = self._ask(self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH))
+        opened = self._ask(self._kind.open(partition, members)) if members else []
+        found = zip(members, opened, strict=True)
+        return [Letter(self._kind, self._clock, member, record, deadline) for member, record in found if record is not None]
 
-    def _send(self, member: str, opened: Opened, deadline: datetime, mailer: Mailer) -> None:
-        about = self._kind.describe(member)
+    def _connect(self, mailer: Mailer) -> None:
+        if not mailer.ready:
+            self._mark_sent()  # which is not to wait for a server
+            mailer.connect()
+        self._sessions_missed = 0
+
+    def _send(self, partition: str, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> None:
         try:
-            message = self._message(opened)
-            mailer.send(message, within=(self._kind.ends_at(opened) - self._clock()).total_seconds())
+            if self._hand_over(partition, letter, mailer, following):
+                self._unmarked.append(letter.sent())
+                self._unlogged.append(letter)
         except Drop as drop:
-            self._client.run(self._kind.failed(member, error=str(drop), attempts=0, deadline=deadline))
-            log.info("mail_dropped", reason=str(drop), **about)
+            self._ask(letter.failed(str(drop), attempts=0))
+            log.info("mail_dropped", reason=str(drop), **letter.about)
         except Refused as refusal:
             error = str(refusal)[:LONGEST_REASON]
-            self._client.run(self._kind.failed(member, error=error, attempts=1, deadline=deadline))
-            log.warning("mail_refused", reason=loggable(error), **about)
+            self._ask(letter.failed(error, attempts=1))
+            log.warning("mail_refused", reason=loggable(error), **letter.about)
         except NoSession:
             raise
         except Deferred as delay:
             error = str(delay)[:LONGEST_REASON]
-            at = self._clock() + backoff(self._kind.attempts(opened), LONGEST_WAIT_FOR_RECIPIENT)
-            self._client.run(self._kind.retry(member, error=error, attempts=1, at=at, deadline=deadline))
-            log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **about)
-        else:
-            self._unmarked.append(self._kind.sent(member, now=self._clock(), deadline=deadline))
-            self._mark_sent()
-            log.info("mail_sent", **about)
+            at = self._clock() + backoff(letter.attempts(), LONGEST_WAIT_FOR_RECIPIENT)
+            self._ask(letter.retry(error, attempts=1, at=at))
+            log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **letter.about)
 
-    def _message(self, opened: Opened) -> Mail:
-        try:
-            return self._kind.message(opened, self._clock())
-        except (ValueError, LookupError, ArithmeticError) as error:
-            log.exception("mail_cannot_be_made")
-            raise Drop(f"the e-mail cannot be made: {type(error).__name__}") from error
+    def _hand_over(self, partition: str, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
+        """Whether the server took it. Its lease is looked at when all else is ready, and the next mail is made meanwhile."""
 
-    def _mark_sent(self) -> None:
-        """Marks what was handed over. What cannot be marked now is marked before anything else is claimed."""
-        while self._unmarked:
-            self._client.run(self._unmarked[0])
-            self._unmarked.pop(0)
+        def owed() -> bool:
+            return bool(self._renew(partition, [letter], self._clock() + LEASE))
 
-    def _put_off(self, members: Sequence[str], deadline: datetime, error: str) -> None:
+        return mailer.send(letter.mail(), within=letter.left(), owed=owed, meanwhile=partial(self._meanwhile, following))
+
+    def _meanwhile(self, following: Letter[Opened] | None) -> None:
+        """What is done while the server thinks about a mail's content."""
+        self._log_sent()
+        if following is not None:
+            following.make()
+
+    def _renew(self, partition: str, letters: Sequence[Letter[Opened]], until: datetime) -> list[str]:
+        """Those that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
+        members, deadline = [letter.member for letter in letters], letters[0].deadline
+        for letter in letters:
+            letter.deadline = until
+        return self._ask(outbox.renew(self._kind.outbox(partition), members, deadline=deadline, until=until))
+
+    def _put_off(self, letters: Sequence[Letter[Opened]], error: str) -> None:
         """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""
         at = self._clock() + backoff(self._sessions_missed, LONGEST_WAIT_FOR_SESSION)
         error = loggable(error)
-        self._client.run_all([self._kind.retry(member, error=error, attempts=0, at=at, deadline=deadline) for member in members])
-        if members:
-            log.warning("mail_server_away", reason=error, waiting=len(members))
+        self._ask_all([letter.retry(error, attempts=0, at=at) for letter in letters])
+        self._sessions_missed += 1
+        log.warning("mail_server_away", reason=error, waiting=len(letters))
+
+    def _mark_sent(self) -> None:
+        """Marks what was handed over."""
+        self._ask_all([])
+
+    def _log_sent(self) -> None:
+        for letter in self._unlogged:
+            log.info("mail_sent", **letter.about)
+        self._unlogged.clear()
+
+    def _ask(self, call: Call[T]) -> T:
+        return self._ask_all([call])[0]
+
+    def _ask_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        """The replies to ``calls``. What was handed over is marked before, in the same round trip.
+
+        What cannot be marked now is marked with whatever is asked next.
+        """
+        marks = list(self._unmarked)
+        replies: list[Any] = self._client.run_all([*marks, *calls])
+        self._unmarked.clear()
+        return replies[len(marks) :]
 
 
 def backoff(attempts: int, longest: timedelta) -> timedelta:

@@ -10,7 +10,7 @@ from service.logs import short
 from service.store import keys, otps, outbox
 from service.store.call import Call
 from service.store.otps import Otp
-from tasks.delivery import Drop
+from tasks.letter import Drop
 from tasks.mime import Mail
 from tasks.render import link_message, otp_message
 
@@ -39,9 +39,6 @@ class LinkMail:
         if opened.delivery.state not in {DeliveryState.SCHEDULED, DeliveryState.QUEUED}:
             raise Drop(f"the mail was {opened.delivery.state} already")
         return link_message(opened, url=f"{self._public_url}/pay/{opened.id}", sender=self._sender, now=now)
-
-    def ends_at(self, opened: Link) -> datetime:
-        return opened.expires_at
 
     def attempts(self, opened: Link) -> int:
         return opened.delivery.attempts
@@ -82,9 +79,6 @@ class OtpMail:
             raise Drop("the code expired before it could be sent")
         code = derive_code(self._key, opened.nonce, opened.email)
         return otp_message(opened, code, sender=self._sender, now=now)
-
-    def ends_at(self, opened: Otp) -> datetime:
-        return opened.expires_at
 
     def attempts(self, opened: Otp) -> int:
         return opened.attempts

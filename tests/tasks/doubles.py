@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mailer import Mailer, nothing, yes
+from tasks.mailer import Mailer
 from tasks.mime import Mail
 from tests.tasks.office import received
 
@@ -56,9 +56,7 @@ class ScriptedMailer:
     def __exit__(self, *_: object) -> None:
         self.open = False
 
-    def send(
-        self, mail: Mail, *, within: float = 10.0, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
-    ) -> bool:
+    def send(self, mail: Mail, *, within: float = 10.0, owed: Callable[[], bool], meanwhile: Callable[[], object]) -> bool:
         if not owed():
             return False
         message = received(mail)

@@ -465,6 +465,39 @@ class TestLeases:
             assert len(other.sent) + server.verbs().count("DATA") == 1
 
 
+class TestOneAtATime:
+    def test_a_mail_is_marked_before_the_next_is_handed_over(self, office: Office) -> None:
+        """So that who dies leaves one at most that went out and is not marked."""
+        made, seen = office.add_links(3), []
+        mailer = ScriptedMailer(lambda _: seen.append([office.state(link) for link in made]))
+        office.link_worker(mailer).drain([PARTITION])
+        sent, queued = DeliveryState.SENT, DeliveryState.QUEUED
+        assert seen == [[queued, queued, queued], [sent, queued, queued], [sent, sent, queued]]
+
+    def test_a_mail_that_was_made_ahead_and_expired_is_not_sent(self, office: Office) -> None:
+        made = office.add_links(2)
+        short = office.add_link("joe@example.com", ttl=timedelta(seconds=5))
+        mailer = ScriptedMailer(nth(2, lambda: office.clock.advance(milliseconds=900)))
+        office.clock.now = short.expires_at - timedelta(milliseconds=800)
+        office.link_worker(mailer).drain([PARTITION])
+        assert mailer.recipients == [link.email for link in made]
+        assert office.link(short).delivery.error == "the link was expired before it could be sent"
+
+    def test_a_mail_that_breaks_its_maker_does_not_break_the_one_before(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which would be sent again and again otherwise."""
+        made, mailer = office.add_links(2), ScriptedMailer()
+        worker = office.link_worker(mailer)
+        kind: Any = worker._kind  # noqa: SLF001 - where mails are made
+        make = kind.message
+        monkeypatch.setattr(kind, "message", lambda link, now: make(link, now) if link.id == made[0].id else 1 + "")  # type: ignore[operator]
+        with pytest.raises(TypeError):
+            worker.drain([PARTITION])
+        worker.drain([])
+        assert office.state(made[0]) is DeliveryState.SENT
+
+
 class TestStopping:
     def test_the_rest_is_given_back_at_once(self, office: Office) -> None:
         office.add_links(4)

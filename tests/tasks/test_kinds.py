@@ -13,8 +13,8 @@ from service.domain.link import DeliveryState, partition_of
 from service.domain.otp import derive_code
 from service.store import keys, otps
 from tasks import delivery
-from tasks.delivery import Drop
 from tasks.kinds import LinkMail, OtpMail
+from tasks.letter import Drop
 from tasks.mailer import Deferred, NoSession, Refused
 from tests.tasks.doubles import ScriptedMailer, refusing
 from tests.tasks.office import OTP_KEY, PARTITION, SENDER, Office, received, text_of
