@@ -17,7 +17,7 @@ def partition_of_link(link_id: str) -> str:
 
 
 def link(link_id: str) -> str:
-    """hash: the link. Ends with its retention."""
+    """string: the link (``record.py``). Ends with its retention."""
     return f"pl:{{{partition_of_link(link_id)}}}:link:{link_id}"
 
 
@@ -51,9 +51,9 @@ def outbox(partition: str) -> str:
     return f"pl:{{{partition}}}:outbox"
 
 
-def unsent(partition: str) -> str:
-    """zset: links whose e-mail is owed now or later, by the moment at which it was or will be due."""
-    return f"pl:{{{partition}}}:unsent"
+def claimed(partition: str) -> str:
+    """zset: links whose e-mail was claimed and is still owed, by the moment since when: the outbox forgets that."""
+    return f"pl:{{{partition}}}:claimed"
 
 
 def otp(address: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from service.domain.link import DeliveryState, Link
 from service.store import keys
 from service.store.call import Call, call, from_ms, run_script, span_ms, to_ms
-from service.store.links import FIELDS, decode
+from service.store.record import decode
 
 HEARTBEAT_LIFE = timedelta(seconds=20)
 
@@ -24,17 +24,19 @@ class Due(msgspec.Struct, frozen=True):
 
 def claim_links(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
     """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
-    return _claim([keys.outbox(partition), keys.scheduled(partition)], now, deadline, limit, to_ms(now), "-inf", to_ms(now) + 1)
+    queues = [keys.outbox(partition), keys.scheduled(partition), keys.claimed(partition)]
+    return run_script(list, "claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), "-inf", to_ms(now) + 1)
 
 
 def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
     """The same for e-mails that are owed a one-time password."""
-    return _claim([keys.otp_outbox(partition)], now, deadline, limit, to_ms(now))
+    return run_script(list, "claim", [keys.otp_outbox(partition)], to_ms(now), to_ms(deadline), limit, to_ms(now))
 
 
 def claim_window(partition: str, *, now: datetime, start: datetime, end: datetime, limit: int) -> Call[list[str]]:
     """Queues up to ``limit`` links scheduled in [``start``, ``end``) for whichever worker is next."""
-    return _claim([keys.outbox(partition), keys.scheduled(partition)], now, now, limit, "", to_ms(start), to_ms(end))
+    queues = [keys.outbox(partition), keys.scheduled(partition)]
+    return run_script(list, "claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end))
 
 
 def renew(outbox: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
@@ -45,11 +47,9 @@ def renew(outbox: str, members: Sequence[str], *, deadline: datetime, until: dat
 def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """Reads claimed links and marks their e-mails as queued. None: the link is gone, and owes nothing any more."""
     return run_script(
-        lambda records: [decode(*record) for record in zip(link_ids, records, strict=True)],
+        lambda records: list(map(decode, link_ids, records)),
         "open",
-        [keys.outbox(partition), keys.unsent(partition), *map(keys.link, link_ids)],
-        len(FIELDS),
-        *FIELDS,
+        [keys.outbox(partition), keys.claimed(partition), *map(keys.link, link_ids)],
         *link_ids,
     )
 
@@ -74,7 +74,7 @@ def due(partition: str, *, now: datetime) -> Call[Due]:
     return run_script(
         lambda reply: Due(bool(reply[0]), bool(reply[1]), int(reply[2]), from_ms(reply[3]) if reply[3] else None),
         "due",
-        [keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition), keys.unsent(partition)],
+        [keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition), keys.claimed(partition)],
         to_ms(now),
     )
 
@@ -87,18 +87,6 @@ def beat(process: str, *, now: datetime) -> Call[bool]:
 def heartbeat(process: str) -> Call[datetime | None]:
     """When ``process`` was last alive, if in the last 20 s."""
     return call(lambda reply: None if reply is None else from_ms(reply), "GET", keys.HEARTBEAT + process)
-
-
-def _claim(
-    queues: list[str],
-    now: datetime,
-    deadline: datetime,
-    limit: int,
-    outbox_until: int | str,
-    scheduled_from: int | str = "",
-    scheduled_before: int | str = "",
-) -> Call[list[str]]:
-    return run_script(list, "claim", queues, to_ms(now), to_ms(deadline), limit, outbox_until, scheduled_from, scheduled_before)
 
 
 def _settle(
@@ -114,7 +102,7 @@ def _settle(
     return run_script(
         bool,
         "settle",
-        [keys.link(link_id), keys.outbox(partition), keys.unsent(partition)],
+        [keys.link(link_id), keys.outbox(partition), keys.claimed(partition)],
         link_id,
         state.value,
         attempts,

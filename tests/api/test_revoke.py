@@ -52,7 +52,7 @@ def test_a_revoked_link_owes_no_mail(api: Api) -> None:
     link = api.create(scheduled_at=stamp(api.now + timedelta(hours=1)))
     api.revoke(link["id"])
     partition = partition_of("acme")
-    assert [api.redis.zcard(key) for key in (keys.scheduled(partition), keys.outbox(partition), keys.unsent(partition))] == [
+    assert [api.redis.zcard(key) for key in (keys.scheduled(partition), keys.outbox(partition), keys.claimed(partition))] == [
         0,
         0,
         0,

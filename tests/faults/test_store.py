@@ -17,8 +17,11 @@ import pytest
 import redis
 
 from service import embedded
+from service.domain.link import DeliveryState, Link
 from service.store import keys, links, otps, outbox
+from service.store.call import to_ms
 from service.store.client import Client, connect
+from service.store.record import decode
 from tests.store.samples import RETENTION, make_link, put
 from tests.support.admins import admin_of, as_admin
 from tests.support.length import Length
@@ -194,19 +197,22 @@ def fill(data_dir: Path) -> None:
 def torn_links(found: "redis.Redis") -> list[str]:
     """Records without their entries, entries without their record, and what ends never, too early or too late."""
     ends = dict(zip(names := sorted(found.scan_iter(match="pl:*", count=1000)), each(found, "PEXPIRETIME", names), strict=True))
-    hashes = [key for key in names if ":link:" in key]
-    records = {key.rpartition(":")[2]: record for key, record in zip(hashes, each(found, "HGETALL", hashes), strict=True)}
-    kinds = ("org", "active", "revoked", "email", "unsent", "outbox", "scheduled")
+    records = [key for key in names if ":link:" in key]
+    ids = [key.rpartition(":")[2] for key in records]
+    stored = [link for link in map(decode, ids, each(found, "GET", records)) if link is not None]
+    kinds = ("org", "active", "revoked", "email", "claimed", "outbox", "scheduled")
     indexes = [key for key in names if key.split(":")[2] in kinds]
     actual = {key: dict(entries) for key, entries in zip(indexes, each(found, "ZRANGE", indexes, 0, -1, "WITHSCORES"), strict=True)}
     torn = [f"{key} never ends" for key, end in ends.items() if end == -1]
-    for link_id, record in records.items():
-        if ends[keys.link(link_id)] != end_of(record) + RETENTION // timedelta(milliseconds=1):
-            torn.append(f"{link_id} does not end with its retention")
+    torn += [
+        f"{link.id} does not end with its retention"
+        for link in stored
+        if ends[keys.link(link.id)] != to_ms(link.ended_at + RETENTION)
+    ]
     expected: dict[str, dict[str, float]] = {}
-    for link_id, record in records.items():
-        for key, score in entries_of(link_id, record, actual).items():
-            expected.setdefault(key, {})[link_id] = score
+    for link in stored:
+        for key, score in entries_of(link, actual).items():
+            expected.setdefault(key, {})[link.id] = score
     for key in actual.keys() | expected.keys():
         if actual.get(key) != expected.get(key):
             torn.append(f"{key} has {actual.get(key)}, not {expected.get(key)}")
@@ -215,28 +221,25 @@ def torn_links(found: "redis.Redis") -> list[str]:
     return torn
 
 
-def entries_of(link_id: str, record: dict[str, str], actual: dict[str, dict[str, float]]) -> dict[str, float]:
-    """The index entries that a record must have, and none but these: key and score."""
-    org_id, partition = record["org_id"], keys.partition_of_link(link_id)
-    due_at = float(record.get("scheduled_at", record["created_at"]))
-    entries = {keys.org(org_id): float(record["created_at"])}
-    if "revoked_at" in record:
-        entries[keys.revoked(org_id)] = float(record["revoked_at"])
+def entries_of(link: Link, actual: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The index entries that a link must have, and none but these: key and score."""
+    partition, created_at, due_at = keys.partition_of_link(link.id), to_ms(link.created_at), to_ms(link.due_at)
+    entries: dict[str, float] = {keys.org(link.org_id): created_at}
+    if link.revoked_at is not None:
+        entries[keys.revoked(link.org_id)] = to_ms(link.revoked_at)
     else:
-        entries[keys.active(org_id)] = entries[keys.email(partition, record["email"])] = float(record["expires_at"])
-    if record["delivery_state"] in {"queued", "scheduled"}:
-        entries[keys.unsent(partition)] = due_at
+        entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = to_ms(link.expires_at)
+    if link.delivery.state in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
         # Who has claimed a mail, and until when, is up to workers.
-        leased = actual.get(keys.outbox(partition), {}).get(link_id)
-        if record["delivery_state"] == "scheduled" and leased is None:
+        leased = actual.get(keys.outbox(partition), {}).get(link.id)
+        if link.delivery.state is DeliveryState.SCHEDULED and leased is None:
             entries[keys.scheduled(partition)] = due_at
         else:
             entries[keys.outbox(partition)] = due_at if leased is None else leased
+        claimed = actual.get(keys.claimed(partition), {}).get(link.id)
+        if claimed is not None or link.delivery.attempts:
+            entries[keys.claimed(partition)] = due_at if claimed is None else claimed
     return entries
-
-
-def end_of(record: dict[str, str]) -> int:
-    return int(record.get("revoked_at", record["expires_at"]))
 
 
 def each(found: "redis.Redis", command: str, names: list[str], *arguments: object) -> list[Any]:

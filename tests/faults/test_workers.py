@@ -17,6 +17,7 @@ import redis
 
 from service.jobs import Bell, queue_name
 from service.store import keys
+from service.store.record import decode
 from tests.support.campaign import Ledger, campaign
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
@@ -149,15 +150,18 @@ class Site:
         asked = list(links)
         with self._store.pipeline(transaction=False) as pipeline:
             for link in asked:
-                pipeline.hget(keys.link(link), "delivery_state")
-            return {link for link, state in zip(asked, pipeline.execute(), strict=True) if state != "sent"}
+                pipeline.get(keys.link(link))
+            found = [decode(link, record) for link, record in zip(asked, pipeline.execute(), strict=True)]
+            return {link for link, read in zip(asked, found, strict=True) if read is None or read.delivery.state != "sent"}
 
     def lateness(self, links: Iterable[str]) -> list[float]:
         """Seconds from each link's time to its mail's."""
         late = []
         for link in links:
-            due = max(int(at) for at in self._store.hmget(keys.link(link), "created_at", "scheduled_at") if at)
-            late.append(self.ledger.taken[link][0].at - due / 1000)
+            read = decode(link, self._store.get(keys.link(link)))
+            assert read is not None
+            due = max(read.created_at, read.due_at)
+            late.append(self.ledger.taken[link][0].at - due.timestamp())
         return late
 
     def wait_for_all(self, creations: list[Future[str]], within: float) -> set[str]:

@@ -48,7 +48,7 @@ def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: C
     put(client, made[0])
     client.run(call(bool, "SCRIPT FLUSH"))
     calls: list[Call[Any]] = [
-        links.get_many([made[0].id]),
+        outbox.open_links(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.heartbeat("nobody"),
         links.create(made[1], now=clock.now, retention=RETENTION),
     ]

@@ -22,6 +22,7 @@ from service.store import keys, links, otps, outbox
 from service.store.call import Call, call
 from service.store.client import Client, connect, connect_async
 from service.store.lane import CARRIERS, LONGEST_PIPELINE, LONGEST_QUEUE, Lane
+from service.store.record import decode
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, wait_until
@@ -79,8 +80,8 @@ def mixed(link: Link) -> Call[Any]:
     """A call that gives ``link``: a plain command for some, a script for others."""
     if int(link.transaction_id or 0) % 2:
         return links.get(link.id)
-    read: Call[Any] = links.get_many([link.id])
-    return read._replace(decode=lambda records: links.decode(link.id, records[0]))
+    read: Call[Any] = outbox.open_links(keys.partition_of_link(link.id), [link.id])
+    return read._replace(decode=lambda records: decode(link.id, records[0]))
 
 
 async def outcomes(lane: Lane, calls: list[Call[Any]]) -> list[Any]:
@@ -237,7 +238,7 @@ class TestReplies:
 
         first, error, second = asyncio.run(run())
         assert (first, second) == (made[0], made[1])
-        assert isinstance(error, TypeError)
+        assert isinstance(error, ValueError)
 
 
 class TestScripts:

@@ -39,8 +39,8 @@ from tests.support.servers import wait_until
 SOON = timedelta(minutes=5)
 """The shortest life of a link."""
 DELIVERIES = [
-    pytest.param(make_link, {"outbox", "unsent"}, id="e-mailed now"),
-    pytest.param(lambda now: make_link(now, scheduled_at=now + timedelta(hours=1)), {"scheduled", "unsent"}, id="scheduled"),
+    pytest.param(make_link, {"outbox"}, id="e-mailed now"),
+    pytest.param(lambda now: make_link(now, scheduled_at=now + timedelta(hours=1)), {"scheduled"}, id="scheduled"),
     pytest.param(lambda now: make_link(now, notify=False), set(), id="not e-mailed"),
 ]
 """How a link is made, and which queues it is in then."""
@@ -86,6 +86,8 @@ class TestCreate:
                 },
                 id="full",
             ),
+            pytest.param({"org_id": "null", "transaction_id": "null", "otp_required": True}, id="what looks like nothing"),
+            pytest.param({"transaction_id": '"\\/] 💶, 1e5'}, id="what looks like a record"),
             pytest.param({"payment_amount": Decimal("1.234"), "currency": "KWD"}, id="three decimals"),
             pytest.param({"payment_amount": Decimal("0.10")}, id="a zero at the end"),
             pytest.param({"notify": False}, id="not e-mailed"),
@@ -164,17 +166,6 @@ class TestCreate:
         page = client.run(links.page("acme", now=now, retention=RETENTION, limit=10))
         assert (page.ids, page.total, page.counts[Status.ACTIVE], page.counts[Status.REVOKED]) == ([old.id], 1, 1, 0)
 
-    @pytest.mark.parametrize("queue", ["outbox", "scheduled"])
-    def test_what_waits_to_be_sent_can_be_claimed_as_long_as_it_counts_as_unsent(
-        self, client: Client, clock: Clock, queue: str
-    ) -> None:
-        times = {"outbox": {}, "scheduled": {"scheduled_at": clock.now + SOON}}
-        waits = put(client, make_link(clock.now, **times.pop(queue)))
-        [other] = times.values()
-        put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=300), **other))
-        key = queues_of(waits)[queue]
-        assert goes_at(client, key) == goes_at(client, queues_of(waits)["unsent"])
-
     def test_of_ten_racing_for_one_id_one_makes_the_link(self, client: Client, clock: Clock) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
@@ -241,7 +232,7 @@ class TestRevoke:
     def test_another_link_still_owes_its_e_mail(self, client: Client, clock: Clock) -> None:
         link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
-        assert owed(client, other) == {"outbox": clock.now, "unsent": clock.now}
+        assert owed(client, other) == {"outbox": clock.now}
 
     def test_the_e_mail_of_a_claimed_link_is_taken_back(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))

@@ -70,7 +70,7 @@ class TestClaim:
     def test_a_claimed_link_is_under_a_lease(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         assert claim(client, clock.now) == [link.id]
-        assert owed(client, link) == {"outbox": clock.now + LEASE, "unsent": clock.now}
+        assert owed(client, link) == {"outbox": clock.now + LEASE, "claimed": clock.now}
 
     @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
     def test_a_claimed_link_is_claimed_again_when_its_lease_ends(
@@ -90,7 +90,7 @@ class TestClaim:
     def test_a_claimed_scheduled_link_is_scheduled_no_more(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
-        assert owed(client, link) == {"outbox": clock.now + LEASE, "unsent": clock.now}
+        assert owed(client, link) == {"outbox": clock.now + LEASE, "claimed": clock.now}
 
     def test_the_outbox_outlives_a_link_it_takes_over(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now))
@@ -250,7 +250,7 @@ class TestOpen:
         gone, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         delete(client, keys.link(gone.id))
         assert open_links(client, [gone.id, other.id]) == [None, other]
-        assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox", "unsent"})
+        assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox"})
 
     def test_a_link_that_was_revoked_meanwhile_says_so(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
@@ -318,8 +318,9 @@ class TestSettle:
         assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
 
     def test_what_is_put_off_is_unsent_since_it_was_due(self, client: Client, clock: Clock, link: Link) -> None:
+        claim(client, clock.now)
         client.run(put_off(link, clock.now))
-        assert owed(client, link)["unsent"] == link.due_at
+        assert due(client, clock.now + HOUR).oldest == link.due_at
 
     def test_every_try_counts(self, client: Client, clock: Clock, link: Link) -> None:
         client.run_all([put_off(link, clock.now), put_off(link, clock.now), sent(link, clock.now)])
@@ -409,6 +410,17 @@ class TestDue:
         put_all(client, [make_link(clock.now + number * MILLISECOND) for number in (2, 1, 3)])
         found = due(client, clock.now + HOUR)
         assert (found.unsent, found.oldest) == (4, clock.now + MILLISECOND)
+
+    @pytest.mark.parametrize("early", [HOUR, -HOUR], ids=["before its time", "after its time"])
+    def test_what_a_window_took_is_unsent_since_then_or_since_it_was_due(
+        self, client: Client, clock: Clock, early: timedelta
+    ) -> None:
+        at = clock.now + 2 * HOUR
+        link = put(client, make_link(clock.now, scheduled_at=at))
+        claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
+        claim(client, at - early)
+        client.run(put_off(link, at - early))
+        assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
     def test_a_revoked_link_is_not_due(self, client: Client, clock: Clock) -> None:
         revoke(client, put(client, make_link(clock.now)), clock.now)

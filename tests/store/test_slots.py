@@ -14,12 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 import redis
 from redis.crc import key_slot
 
 from service.domain.errors import Unavailable
-from service.domain.link import Link, Status, partition_of
+from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.store import keys, links, otps, outbox
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
@@ -184,7 +185,7 @@ def story(clock: Clock) -> Story:
     made: list[Link] = [make_link(now + number * MILLISECOND, scheduled_at=now if number else None) for number in range(3)]
     first, second, third = made
     partition = keys.partition_of_link(first.id)
-    revoked = links.decode(third.id, [*_values(third)[:9], str(int(now.timestamp() * 1000)), "none", None, None, None])
+    revoked = msgspec.structs.replace(third, revoked_at=now, delivery=Delivery(DeliveryState.NONE))
     steps: list[tuple[Call[Any], Any]] = [
         *((links.create(link, now=now, retention=RETENTION), True) for link in made),
         (links.create(first, now=now, retention=RETENTION), False),
@@ -356,8 +357,3 @@ def _has_master(port: int) -> bool:
             return bool(connection.sentinel_master("main")["flags"] == "master")
         except redis.RedisError:
             return False
-
-
-def _values(link: Link) -> list[Any]:
-    values = links._encode(link)  # noqa: SLF001
-    return [values.get(field) for field in links.FIELDS]

@@ -29,7 +29,7 @@ SHORTEST_MS = 20_000
 SLACK_MS = 10_000
 """What a step may take of the store's own time."""
 
-INDEXES = {"org", "active", "revoked", "email", "unsent", "scheduled", "outbox", "otp_outbox"}
+INDEXES = {"org", "active", "revoked", "email", "claimed", "scheduled", "outbox", "otp_outbox"}
 
 Found = dict[str, tuple[int, int, Any]]
 """Each key: when it ends, what is left until then, and its value."""
@@ -156,7 +156,8 @@ class Books:
             else:
                 put(keys.revoked(link.org_id), link.id, link.revoked_at)
             if link.look_at is not None:
-                put(keys.unsent(partition), link.id, link.due_at)
+                if link.claimed_since is not None:
+                    put(keys.claimed(partition), link.id, link.claimed_since)
                 put((keys.outbox if link.queue == "outbox" else keys.scheduled)(partition), link.id, link.look_at)
         for email, code in self._model.codes.items():
             if code.mail_at is not None:

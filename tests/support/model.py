@@ -47,6 +47,8 @@ class Link:
     """``scheduled`` or ``outbox`` while its e-mail is owed."""
     look_at: datetime | None = None
     """When its e-mail is to be looked at (again)."""
+    claimed_since: datetime | None = None
+    """Since when the e-mail is owed that a worker has claimed."""
 
     @property
     def due_at(self) -> datetime:
@@ -67,6 +69,8 @@ class Link:
 
     def owe(self, queue: str | None, look_at: datetime | None = None) -> None:
         self.queue, self.look_at = queue, look_at
+        if queue is None:
+            self.claimed_since = None
 
 
 @dataclass
@@ -184,6 +188,7 @@ class Model:
     def claim(self, *, opened: bool) -> list[Link]:
         claimed = self.due()
         for link in claimed:
+            link.claimed_since = link.claimed_since or link.look_at
             link.owe("outbox", self.now + LEASE)
             if opened:
                 link.state = "queued"
@@ -226,7 +231,7 @@ class Model:
         found = [link for link in self.links.values() if link.queue == "scheduled" and start <= link.due_at < end]
         for link in found:
             link.state = "queued"
-            link.owe("outbox", self.now)
+            link.owe("outbox", min(self.now, link.due_at))
         return len(found), sum(link.status(self.now) == "active" for link in found)
 
     def must_wait_to_ask(self, email: str, client: str) -> timedelta | None:

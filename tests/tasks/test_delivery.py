@@ -8,6 +8,7 @@ from decimal import Decimal
 from email.message import EmailMessage
 from typing import Any
 
+import msgspec
 import pytest
 from redis import Redis
 from structlog.testing import CapturingLogger
@@ -16,6 +17,7 @@ from service.domain.errors import Unavailable
 from service.domain.link import DeliveryState, Status, partition_of
 from service.store import keys
 from service.store.client import Client, connect
+from service.store.record import encode
 from tasks import delivery
 from tasks.delivery import LEASE, LONGEST_WAIT_FOR_RECIPIENT, LONGEST_WAIT_FOR_SESSION, backoff, loggable
 from tasks.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
@@ -381,7 +383,7 @@ class TestDropped:
     )
     def test_a_mail_that_cannot_be_made_fails_alone(self, office: Office, field: str, value: str, error: str) -> None:
         made = [office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD") for number in range(3)]
-        office.redis.hset(keys.link(made[1].id), field, value)
+        office.redis.set(keys.link(made[1].id), encode(msgspec.structs.replace(made[1], **{field: value})))
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([PARTITION])
         assert sorted(mailer.recipients) == ["jane+0@example.com", "jane+2@example.com"]

@@ -28,3 +28,20 @@ local function forget(index, before, ...)
     for _, other in ipairs({...}) do redis.call('ZREM', other, unpack(gone)) end
   end
 end
+
+-- Where a link's record (record.py) holds what changes, and what its times count from.
+local CREATED_AT, STATE, ATTEMPTS, SENT_AT, REVOKED_AT, ERROR = 3, 5, 6, 7, 14, 15
+
+-- A moment (ms) as the record of `link` holds it: in seconds since the link was created.
+local function since_created(link, moment)
+  return (moment - math.floor(link[CREATED_AT] * 1000 + 0.5)) / 1000
+end
+
+-- Writes `link`, a decoded record, back to `key` with `changes`; what is left out before them is null.
+local function write(key, link, changes)
+  for position in pairs(changes) do
+    for before = #link + 1, position do link[before] = cjson.null end
+  end
+  for position, value in pairs(changes) do link[position] = value end
+  redis.call('SET', key, cjson.encode(link), 'KEEPTTL')
+end
