@@ -15,11 +15,11 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     that no script rounds it.
     """
 
+    delivery_state: DeliveryState
     org_id: str
     email: str
     created_at: datetime
     expires_at: timedelta
-    delivery_state: DeliveryState
     delivery_attempts: int
     delivery_sent_at: timedelta | None = None
     transaction_id: str | None = None
@@ -37,11 +37,11 @@ def encode(link: Link, request: str | None = None) -> str:
     """``link``, made by the request with this digest."""
     delivery, created_at = link.delivery, link.created_at
     values = [
+        delivery.state,
         link.org_id,
         link.email,
         created_at.timestamp(),
         _since(created_at, link.expires_at),
-        delivery.state,
         delivery.attempts,
         _since(created_at, delivery.sent_at),
         link.transaction_id,

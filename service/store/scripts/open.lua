@@ -2,16 +2,14 @@
 -- KEYS 1 outbox  2 claimed  3.. links
 -- ARGV ids, in the order of their keys
 -- Returns each link's record.
+local scheduled, queued = '["scheduled"', '["queued"' -- a record begins with its state; decoding it would take ten times as long
 local records = redis.call('MGET', unpack(KEYS, 3))
 for i, text in ipairs(records) do
   if not text then
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('ZREM', KEYS[2], ARGV[i])
-  else
-    local link = cjson.decode(text)
-    if link[STATE] == 'scheduled' then
-      write(KEYS[i + 2], link, {[STATE] = 'queued'})
-    end
+  elseif text:sub(1, #scheduled) == scheduled then
+    redis.call('SET', KEYS[i + 2], queued .. text:sub(#scheduled + 1), 'KEEPTTL')
   end
 end
 return records
