@@ -1,0 +1,144 @@
+"""What it costs Redis to claim and queue many due links: round trips, and how long it is held."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+import redis
+
+from service.domain.link import create
+from service.store import keys, links, outbox
+from service.store.client import Client, connect
+from tasks.delivery import BATCH, LEASE
+from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
+from tests.support.admins import as_admin
+from tests.support.servers import redis_server, store, valkey_server
+from tests.support.web import web
+
+LINKS = 100_000
+AT_ONCE = 500
+RETENTION = timedelta(days=90)
+MOST_HELD = 5
+WAYS = ("a worker's claims", "the window's endpoint")
+SPREADS = {1: "one organization", 1000: "1,000 organizations"}
+
+
+@contextmanager
+def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
+    """Shorter measurements have fewer links: all of them from 3 s on."""
+    count = min(LINKS, int(LINKS * seconds / 3))
+    measures: dict[str, Measure] = {}
+    for name, binary in _stores().items():
+        for organizations in SPREADS:
+            measures[_row(name, WAYS[0], organizations)] = partial(_claim, binary, count, organizations)
+            measures[_row(name, WAYS[1], organizations)] = partial(_window, home, binary, count, organizations)
+    yield measures
+
+
+def tables(recorder: Recorder) -> list[Table]:
+    rows = []
+    for row in [_row(name, way, organizations) for name in _stores() for way in WAYS for organizations in SPREADS]:
+        if figures := recorder.of(row):
+            reached = _most(figures["round trips per 100"]) <= 1 and _most(figures["ms held"]) <= MOST_HELD
+            rows.append(Row(row, figures, f"at most 1, and {MOST_HELD} ms", reached))
+    return [Table("Claiming and queueing 100,000 due links", ["round trips per 100", "ms held", "seconds"], rows)]
+
+
+def _claim(binary: str, count: int, organizations: int) -> Measured:
+    """As workers claim and open what is due, after a scan has found where."""
+    with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
+        client = Client(connect(server.url))
+        fill(client, count, organizations, timedelta(0))
+        now = datetime.now(UTC) + timedelta(minutes=1)
+
+        def dispatch() -> int:
+            due = client.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS])
+            return sum(_drain(client, part, now) for part, owed in zip(keys.PARTITIONS, due, strict=True) if owed.links)
+
+        measured = _watched(connection, count, dispatch)
+        client.close()
+        return measured
+
+
+def _drain(client: Client, partition: str, now: datetime) -> int:
+    opened = 0
+    while claimed := client.run(outbox.claim_links(partition, now=now, deadline=now + LEASE, limit=BATCH)):
+        opened += len(client.run(outbox.open_links(partition, claimed)))
+    return opened
+
+
+def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
+    folder = home / secrets.token_hex(4)
+    folder.mkdir()
+    with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
+        client = Client(connect(server.url))
+        fill(client, count, organizations, timedelta(hours=1))
+        client.close()
+        with web(folder, server.url) as service:
+
+            def dispatch() -> int:
+                answer = httpx.post(f"{service.url}/payment-links/scheduled", json={}, headers=as_admin(), timeout=120)
+                return int(answer.json()["queued"])
+
+            return _watched(connection, count, dispatch)
+
+
+def _watched(connection: "redis.Redis", count: int, dispatch: Callable[[], int]) -> Measured:
+    connection.config_set("slowlog-log-slower-than", 500)
+    connection.config_set("slowlog-max-len", 100_000)
+    connection.slowlog_reset()
+    before, began = _trips(connection), time.perf_counter()
+    done = dispatch()
+    seconds = time.perf_counter() - began
+    trips = min(after - so_far for after, so_far in zip(_trips(connection), before, strict=True))
+    assert done == count, f"{done} of {count}"
+    held = max((entry["duration"] for entry in connection.slowlog_get(100_000)), default=0)
+    return {"round trips per 100": trips / count * 100, "ms held": held / 1000, "seconds": seconds}
+
+
+def _trips(connection: "redis.Redis") -> tuple[int, int]:
+    """Two counts that round trips are at most: what the store has read from sockets (a long pipeline counts more than once), and
+    scripts (those of a pipeline count each)."""
+    scripts = connection.info("commandstats").get("cmdstat_evalsha", {"calls": 0})
+    return int(connection.info("stats")["total_reads_processed"]), int(scripts["calls"])
+
+
+def fill(client: Client, count: int, organizations: int, later: timedelta) -> None:
+    """``count`` links, scheduled for now or ``later``."""
+    now = datetime.now(UTC)
+    for first in range(0, count, AT_ONCE):
+        client.run_all(
+            [
+                links.create(
+                    create(
+                        entropy=secrets.token_bytes(32),
+                        now=now,
+                        ttl=timedelta(hours=72),
+                        org_id=f"org_{number % organizations}",
+                        email=f"payer{number}@example.com",
+                        scheduled_at=now + later,
+                    ),
+                    now=now,
+                    retention=RETENTION,
+                )
+                for number in range(first, min(first + AT_ONCE, count))
+            ]
+        )
+
+
+def _stores() -> dict[str, str]:
+    debian = redis_server()
+    return {"Valkey": valkey_server()} | ({"Redis 7": debian} if debian else {})
+
+
+def _row(store_name: str, way: str, organizations: int) -> str:
+    return f"{store_name}, {way}, {SPREADS[organizations]}"
+
+
+def _most(figure: Figure) -> float:
+    return max(figure.rounds)
