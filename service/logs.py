@@ -1,13 +1,15 @@
 """Structured logs of every process: for people, or as JSON lines."""
 
+import io
 import logging
 import sys
-from contextlib import suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import structlog
+from structlog.processors import JSONRenderer, format_exc_info
 from structlog.typing import EventDict
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
@@ -15,38 +17,33 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 ENCODER = msgspec.json.Encoder(enc_hook=repr)
 
 
-class Output:
+class Output(io.FileIO):
     """Standard output, which may be closed, or full: no request fails for a line that cannot be written."""
 
-    def write(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
-            sys.stdout.buffer.write(line)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
-            sys.stdout.buffer.flush()
+    def write(self, line: Any) -> int:
+        try:
+            return super().write(line)
+        except OSError:
+            return 0
 
 
 def configure(log_format: str) -> None:
     """Sends all logs, structlog's and libraries', to standard output in ``log_format`` (``console`` or ``json``)."""
-    shared: list[Any] = [
-        _add_request_id,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer = _renderer(log_format)
+    as_json = log_format == "json"
+    processors: list[Any] = [_describe, format_exc_info, _as_json] if as_json else [_describe, _console(), _as_bytes]
+    output: Any = Output(sys.stdout.fileno(), "w", closefd=False)
     structlog.configure(
-        processors=[*shared, *renderer, _as_bytes],
-        logger_factory=structlog.BytesLoggerFactory(Output()),  # type: ignore[arg-type]
+        processors=processors,
+        logger_factory=structlog.BytesLoggerFactory(output),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    renderer: list[Any] = [format_exc_info, JSONRenderer()] if as_json else [_console()]
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _describe_record], processors=[remove_meta, *renderer]
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
@@ -57,22 +54,29 @@ def short(link_id: str) -> str:
     return f"{link_id[:11]}…"
 
 
-def _renderer(log_format: str) -> list[Any]:
-    if log_format == "json":
-        return [structlog.processors.format_exc_info, _as_json]
+def _console() -> structlog.dev.ConsoleRenderer:
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24, exception_formatter=plain)]
+    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=24, exception_formatter=plain)
 
 
-def _as_json(_logger: object, _method: str, event: EventDict) -> str:
-    return ENCODER.encode(event).decode()
-
-
-def _as_bytes(_logger: object, _method: str, line: Any) -> Any:
-    return line.encode()
-
-
-def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _describe(logger: Any, method: str, event: EventDict) -> EventDict:
+    """Says who logs, how grave it is, when, and during which request."""
+    event["logger"] = logger.name
+    event["level"] = method
+    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
     if request_id := REQUEST_ID.get(None):
         event["request_id"] = request_id
     return event
+
+
+def _describe_record(_logger: Any, method: str, event: EventDict) -> EventDict:
+    """The same of what a library logs."""
+    return _describe(event["_record"], method, event)
+
+
+def _as_json(_logger: object, _method: str, event: EventDict) -> bytes:
+    return ENCODER.encode(event)
+
+
+def _as_bytes(_logger: object, _method: str, line: str) -> bytes:
+    return line.encode()

@@ -1,18 +1,17 @@
 """The lane by which the web process reaches Redis: commands of concurrent requests travel together."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Self, TypeVar
 
-import hiredis
 import redis.asyncio
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from service.domain.errors import Unavailable
 from service.store.call import Call
 from service.store.client import TIMEOUT, decode_reply, scripts_of
+from service.store.wire import Exchange, open_wire
 
 T = TypeVar("T")
 
@@ -91,17 +90,25 @@ class Lane:
     def _give_up(self) -> None:
         """Answers callers whose time is up, and comes back when the next one's is."""
         loop = asyncio.get_running_loop()
-        while self._unanswered and (self._unanswered[0].reply.done() or self._unanswered[0].deadline <= loop.time()):
+        self._forget_answered()
+        while self._unanswered and self._unanswered[0].deadline <= loop.time():
             _answer([self._unanswered.popleft()], [Unavailable()])
+            self._forget_answered()
         self._giving_up = loop.call_at(self._unanswered[0].deadline, self._give_up) if self._unanswered else None
 
+    def _forget_answered(self) -> None:
+        while self._unanswered and self._unanswered[0].reply.done():
+            self._unanswered.popleft()
+
     async def _carry(self) -> None:
+        exchange = open_wire(self._redis)
         while not self._closed:
             try:
                 await self._awake.wait()
                 batch = self._next_batch()
                 if batch:
-                    _answer(batch, await self._replies([waiting.call for waiting in batch]))
+                    _answer(batch, await self._replies([waiting.call for waiting in batch], exchange))
+                    self._forget_answered()
             except asyncio.CancelledError:
                 # Before Python 3.13 a time-out of redis-py's that comes a moment too late is raised at some later await: here.
                 if self._closed:
@@ -114,50 +121,20 @@ class Lane:
             self._awake.clear()
         return [waiting for waiting in taken if not waiting.reply.done()]
 
-    async def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    async def _replies(self, calls: Sequence[Call[Any]], exchange: Exchange) -> list[Any]:
         """A reply to each of ``calls``, or what went wrong, which each caller then raises."""
         try:
-            replies = await self._send(calls)
+            replies = await exchange(calls)
             if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
                 for script in scripts_of([calls[index] for index in again]):
                     await self._redis.script_load(script.source)
-                for index, reply in zip(again, await self._send([calls[index] for index in again]), strict=True):
+                for index, reply in zip(again, await exchange([calls[index] for index in again]), strict=True):
                     replies[index] = reply
         except RuntimeError as error:  # uvloop's, for writing to a connection that was reset a moment ago
             return [ConnectionResetError(str(error))] * len(calls)
         except Exception as error:  # noqa: BLE001 - it is handed to the callers
             return [error] * len(calls)
         return replies
-
-    async def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        if isinstance(self._redis, redis.asyncio.RedisCluster):
-            pipeline: Any = self._redis.pipeline(transaction=False)
-            for call in calls:
-                pipeline.execute_command(*call.command)
-            return list(await pipeline.execute(raise_on_error=False))
-        return await _exchange(self._redis.connection_pool, calls)
-
-
-async def _exchange(pool: Any, calls: Sequence[Call[Any]]) -> list[Any]:
-    """As redis-py's pipeline, at a third of its price: hiredis packs the commands, and all replies share a time-out."""
-    connection = await pool.get_connection()
-    try:
-        async with asyncio.timeout(TIMEOUT):
-            packed: list[bytes] = [hiredis.pack_command(call.command) for call in calls]  # type: ignore[arg-type] # it means any length
-            await connection.send_packed_command(b"".join(packed), check_health=False)
-            return [await _reply(connection) for _ in calls]
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
-    finally:
-        await pool.release(connection)
-
-
-async def _reply(connection: Any) -> Any:
-    try:
-        return await connection.read_response(timeout=math.inf)
-    except ResponseError as error:
-        return error
 
 
 def _answer(waiting: Collection[_Waiting], replies: Sequence[Any]) -> None:
