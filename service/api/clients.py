@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from service.api.context import Connection, context_of, header_values
 
@@ -14,8 +15,13 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 def client_of(connection: Connection) -> str:
     """The address under which the client's doings are counted: an IPv4 address, or an IPv6 /64, which one customer has."""
     peer = connection.client.host if connection.client else ""
-    forwarded = header_values(connection, b"x-forwarded-for")
-    return _network(client_address(peer, forwarded, context_of(connection).trusted_proxies))
+    forwarded = tuple(header_values(connection, b"x-forwarded-for"))
+    return _client(peer, forwarded, context_of(connection).trusted_proxies)
+
+
+@lru_cache(maxsize=1024)
+def _client(peer: str, forwarded: tuple[str, ...], trusted: tuple[IPNetwork, ...]) -> str:
+    return _network(client_address(peer, forwarded, trusted))
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:

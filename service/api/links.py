@@ -12,10 +12,11 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Redirect, Stream
 
-from service.api.bodies import JsonResponse, StrictJson
+from service.api.bodies import StrictJson
 from service.api.context import Context, context_of, header_values
 from service.api.guards import has_access, require_access, require_admin, require_org
 from service.api.problems import responses
+from service.api.responses import JsonResponse
 from service.api.schemas import (
     ENCODER,
     Counts,

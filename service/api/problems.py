@@ -11,7 +11,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
-from service.api.schemas import ENCODER, FieldError, Problem
+from service.api.responses import JsonResponse
+from service.api.schemas import FieldError, Problem
 from service.domain import errors
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ def problem(
 ) -> Response[Any]:
     """The response that tells of a problem."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=field_errors or UNSET)
-    return Response(ENCODER.encode(body), status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+    return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
 def _from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Response[Any]:
