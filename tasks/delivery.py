@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -22,8 +22,10 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=20)
 """How long a claimed mail belongs to its worker: longer than one mail may take."""
 BATCH = 200
+TOGETHER = 4
+"""Partitions whose batches are claimed in one round trip, and opened in another."""
 SLICE = timedelta(seconds=1)
-"""How long one partition's batch may take; what is not begun by then is given back, and the next partition has its turn."""
+"""How long what was claimed together may take; what is not begun by then is given back, and others have their turn."""
 SHIFT = 10.0
 """Seconds after which a job ends and rings again."""
 LONGEST_WAIT_FOR_SESSION = timedelta(minutes=1)
@@ -65,37 +67,44 @@ class Delivery(Generic[Opened]):
         self._mark_sent()
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < shift_ends and not self._should_stop():
-                partition = waiting.popleft()
-                if self._send_batch(partition, mailer):
-                    waiting.append(partition)
+                begun, left = self._send_batches([waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer)
+                waiting.extendleft(reversed(left))
+                waiting.extend(begun)
                 self._ask(outbox.beat(self._kind.process, now=self._clock()))
                 self._log_sent()
                 waiting.extendleft(new for new in newly_waiting() if new not in waiting)
         return list(waiting)
 
-    def _send_batch(self, partition: str, mailer: Mailer) -> bool:
-        """Whether the partition may owe more."""
+    def _send_batches(self, partitions: Sequence[str], mailer: Mailer) -> tuple[list[str], list[str]]:
+        """Those that may owe more: of which some was sent, and of which nothing was begun."""
         slice_ends = self._clock() + SLICE
-        letters = self._claim(partition)
+        letters = self._claim(partitions)
+        owing = list(dict.fromkeys(letter.partition for letter in letters))
         for position, (letter, following) in enumerate(zip_longest(letters, letters[1:])):
             if self._should_stop() or self._clock() > slice_ends:
-                self._renew(partition, letters[position:], self._clock())
-                return True
+                self._give_back(letters[position:])
+                begun = {letter.partition for letter in letters[:position]}
+                return [one for one in owing if one in begun], [one for one in owing if one not in begun]
             try:
                 self._connect(mailer)
-                self._send(partition, letter, mailer, following)
+                self._send(letter, mailer, following)
             except NoSession as error:
                 self._put_off(letters[position:], str(error))
-                return False
-        return bool(letters)
+                return [], []
+        return owing, []
 
-    def _claim(self, partition: str) -> list[Letter[Opened]]:
+    def _claim(self, partitions: Sequence[str]) -> list[Letter[Opened]]:
         now = self._clock()
         deadline = now + LEASE
-        members = self._ask(self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH))
-        opened = self._ask(self._kind.open(partition, members)) if members else []
-        found = zip(members, opened, strict=True)
-        return [Letter(self._kind, self._clock, member, record, deadline) for member, record in found if record is not None]
+        claims = [self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH) for partition in partitions]
+        claimed = [(partition, members) for partition, members in zip(partitions, self._ask_all(claims), strict=True) if members]
+        opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
+        return [
+            Letter(self._kind, self._clock, partition, member, record, deadline)
+            for (partition, members), records in zip(claimed, opened, strict=True)
+            for member, record in zip(members, records, strict=True)
+            if record is not None
+        ]
 
     def _connect(self, mailer: Mailer) -> None:
         if not mailer.ready:
@@ -103,9 +112,9 @@ class Delivery(Generic[Opened]):
             mailer.connect()
         self._sessions_missed = 0
 
-    def _send(self, partition: str, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> None:
+    def _send(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> None:
         try:
-            if self._hand_over(partition, letter, mailer, following):
+            if self._hand_over(letter, mailer, following):
                 self._unmarked.append(letter.sent())
                 self._unlogged.append(letter)
         except Drop as drop:
@@ -123,11 +132,11 @@ class Delivery(Generic[Opened]):
             self._ask(letter.retry(error, attempts=1, at=at))
             log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **letter.about)
 
-    def _hand_over(self, partition: str, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
+    def _hand_over(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
         """Whether the server took it. Its lease is looked at when all else is ready, and the next mail is made meanwhile."""
 
         def owed() -> bool:
-            return bool(self._renew(partition, [letter], self._clock() + LEASE))
+            return bool(self._renew([letter], self._clock() + LEASE))
 
         return mailer.send(letter.mail(), within=letter.left(), owed=owed, meanwhile=partial(self._meanwhile, following))
 
@@ -137,12 +146,18 @@ class Delivery(Generic[Opened]):
         if following is not None:
             following.make()
 
-    def _renew(self, partition: str, letters: Sequence[Letter[Opened]], until: datetime) -> list[str]:
-        """Those that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
+    def _give_back(self, letters: Sequence[Letter[Opened]]) -> None:
+        """Whoever is next may have them."""
+        for _, theirs in groupby(letters, lambda letter: letter.partition):
+            self._renew(list(theirs), self._clock())
+
+    def _renew(self, letters: Sequence[Letter[Opened]], until: datetime) -> list[str]:
+        """Those of one partition's that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
+        queue = self._kind.outbox(letters[0].partition)
         members, deadline = [letter.member for letter in letters], letters[0].deadline
         for letter in letters:
             letter.deadline = until
-        return self._ask(outbox.renew(self._kind.outbox(partition), members, deadline=deadline, until=until))
+        return self._ask(outbox.renew(queue, members, deadline=deadline, until=until))
 
     def _put_off(self, letters: Sequence[Letter[Opened]], error: str) -> None:
         """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""

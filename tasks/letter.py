@@ -57,11 +57,14 @@ class Kind(Protocol[Opened]):
 class Letter(Generic[Opened]):
     """A claimed mail, under a lease until ``deadline``. It is made once: ahead of its turn where there is time."""
 
-    def __init__(self, kind: Kind[Opened], clock: Callable[[], datetime], member: str, opened: Opened, deadline: datetime) -> None:
+    def __init__(
+        self, kind: Kind[Opened], clock: Callable[[], datetime], partition: str, member: str, opened: Opened, deadline: datetime
+    ) -> None:
         self._kind = kind
         self._clock = clock
         self._opened = opened
         self._made: Mail | Exception | None = None
+        self.partition = partition
         self.member = member
         self.deadline = deadline
         self.about = kind.describe(member)

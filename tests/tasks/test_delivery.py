@@ -112,6 +112,32 @@ class TestSending:
         assert "globex" in str(mailer.sent[2]["Subject"])
         assert len(mailer.sent) == 7
 
+    def test_many_partitions_are_claimed_in_one_round_trip_and_opened_in_another(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        organizations = [f"org{number}" for number in range(delivery.TOGETHER)]
+        for org_id in organizations:
+            office.add_link(org_id=org_id)
+        run_all, trips = office.client.run_all, []
+
+        def count(calls: Any) -> Any:
+            trips.extend({call.script.name for call in calls if call.script} & {"claim", "open"})
+            return run_all(calls)
+
+        monkeypatch.setattr(office.client, "run_all", count)
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
+        assert len(mailer.sent) == len(organizations)
+        assert trips == ["claim", "open", "claim"]
+
+    def test_partitions_that_had_no_turn_are_given_back_and_come_next(self, office: Office) -> None:
+        """Those before them sent slowly, and go on sending."""
+        for org_id in ("acme", "acme", "globex", "initech"):
+            office.add_link(org_id=org_id)
+        mailer = ScriptedMailer(lambda _: office.clock.advance(seconds=1.001))
+        office.link_worker(mailer).drain([partition_of(org_id) for org_id in ("acme", "globex", "initech")])
+        assert [str(message["Subject"]).split()[-1] for message in mailer.sent] == ["acme", "globex", "initech", "acme"]
+
     def test_a_job_that_has_more_to_do_ends_and_says_so(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(delivery, "SHIFT", 0.0)
         office.add_link()
