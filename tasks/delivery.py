@@ -136,7 +136,7 @@ class Delivery(Generic[Opened]):
         """Whether the server took it. Its lease is looked at when all else is ready, and the next mail is made meanwhile."""
 
         def owed() -> bool:
-            return bool(self._renew([letter], self._clock() + LEASE))
+            return bool(self._ask(self._renewal([letter], self._clock() + LEASE)))
 
         return mailer.send(letter.mail(), within=letter.left(), owed=owed, meanwhile=partial(self._meanwhile, following))
 
@@ -148,16 +148,16 @@ class Delivery(Generic[Opened]):
 
     def _give_back(self, letters: Sequence[Letter[Opened]]) -> None:
         """Whoever is next may have them."""
-        for _, theirs in groupby(letters, lambda letter: letter.partition):
-            self._renew(list(theirs), self._clock())
+        now = self._clock()
+        self._ask_all([self._renewal(list(theirs), now) for _, theirs in groupby(letters, lambda letter: letter.partition)])
 
-    def _renew(self, letters: Sequence[Letter[Opened]], until: datetime) -> list[str]:
-        """Those of one partition's that are still ours, and now are until ``until``: none that was revoked or lost meanwhile."""
+    def _renewal(self, letters: Sequence[Letter[Opened]], until: datetime) -> Call[list[str]]:
+        """Gives those of one partition that are still ours, and now are until ``until``: none that was revoked or lost."""
         queue = self._kind.outbox(letters[0].partition)
         members, deadline = [letter.member for letter in letters], letters[0].deadline
         for letter in letters:
             letter.deadline = until
-        return self._ask(outbox.renew(queue, members, deadline=deadline, until=until))
+        return outbox.renew(queue, members, deadline=deadline, until=until)
 
     def _put_off(self, letters: Sequence[Letter[Opened]], error: str) -> None:
         """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""
