@@ -2,23 +2,29 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Self, TypeVar
 
 import httpx
 import redis
 
-from service.domain.link import create
+from service.domain.link import Link, create
 from service.store import keys, links, outbox
+from service.store.call import Call
 from service.store.client import Client, connect
-from tasks.delivery import BATCH, LEASE
+from tasks.delivery import Delivery
+from tasks.kinds import LinkMail
+from tasks.mime import Mail
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.servers import redis_server, store, valkey_server
 from tests.support.web import web
+
+T = TypeVar("T")
 
 LINKS = 100_000
 AT_ONCE = 500
@@ -49,27 +55,65 @@ def tables(recorder: Recorder) -> list[Table]:
     return [Table("Claiming and queueing 100,000 due links", ["round trips per 100", "ms held", "seconds"], rows)]
 
 
+class Counting(Client):
+    """Counts its round trips."""
+
+    trips = 0
+
+    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        self.trips += bool(calls)
+        return super().run_all(calls)
+
+
+class Opening(LinkMail):
+    """Counts the links that were opened. Their mails are one, and ready."""
+
+    opened = 0
+    ready = Mail("pay@acme.example", "payer@example.com", "<1@acme.example>", b"")
+
+    def message(self, opened: Link, now: datetime) -> Mail:
+        self.opened += 1
+        return self.ready
+
+
+class Nowhere:
+    """Takes no mail, in no time: what is asked of the store for each, once it is its turn, is left out."""
+
+    ready = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def connect(self) -> None:
+        pass
+
+    def send(self, mail: Mail, *, within: float, owed: Callable[[], bool], meanwhile: Callable[[], object]) -> bool:
+        return False
+
+
 def _claim(binary: str, count: int, organizations: int) -> Measured:
-    """As workers claim and open what is due, after a scan has found where."""
+    """A scan finds where links are due, and a worker claims and opens them: all it does, but for the mails themselves."""
     with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
-        client = Client(connect(server.url))
+        client = Counting(connect(server.url))
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
+        kind = Opening("https://pay.example", Opening.ready.sender)
+        worker = Delivery(kind, client, Nowhere, lambda: now, lambda: False)
 
         def dispatch() -> int:
+            client.trips = 0
             due = client.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS])
-            return sum(_drain(client, part, now) for part, owed in zip(keys.PARTITIONS, due, strict=True) if owed.links)
+            waiting = [partition for partition, owed in zip(keys.PARTITIONS, due, strict=True) if owed.links]
+            while waiting:
+                waiting = worker.drain(waiting)
+            return kind.opened
 
         measured = _watched(connection, count, dispatch)
         client.close()
-        return measured
-
-
-def _drain(client: Client, partition: str, now: datetime) -> int:
-    opened = 0
-    while claimed := client.run(outbox.claim_links(partition, now=now, deadline=now + LEASE, limit=BATCH)):
-        opened += len(client.run(outbox.open_links(partition, claimed)))
-    return opened
+        return {**measured, "round trips per 100": client.trips / count * 100}
 
 
 def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
