@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=20)
 """How long a claimed mail belongs to its worker: longer than one mail may take."""
-BATCH = 200
+BATCH = 220
 TOGETHER = 4
 """Partitions whose batches are claimed in one round trip, and opened in another."""
 SLICE = timedelta(seconds=1)
@@ -70,7 +70,7 @@ class Delivery(Generic[Opened]):
                 begun, left = self._send_batches([waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer)
                 waiting.extendleft(reversed(left))
                 waiting.extend(begun)
-                self._ask(outbox.beat(self._kind.process, now=self._clock()))
+                self._mark_sent()
                 self._log_sent()
                 waiting.extendleft(new for new in newly_waiting() if new not in waiting)
         return list(waiting)
@@ -97,7 +97,8 @@ class Delivery(Generic[Opened]):
         now = self._clock()
         deadline = now + LEASE
         claims = [self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH) for partition in partitions]
-        claimed = [(partition, members) for partition, members in zip(partitions, self._ask_all(claims), strict=True) if members]
+        _, *found = self._ask_all([outbox.beat(self._kind.process, now=now), *claims])
+        claimed = [(partition, members) for partition, members in zip(partitions, found, strict=True) if members]
         opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
         return [
             Letter(self._kind, self._clock, partition, member, record, deadline)
@@ -177,9 +178,10 @@ class Delivery(Generic[Opened]):
         self._unlogged.clear()
 
     def _ask(self, call: Call[T]) -> T:
-        return self._ask_all([call])[0]
+        reply: T = self._ask_all([call])[0]
+        return reply
 
-    def _ask_all(self, calls: Sequence[Call[T]]) -> list[T]:
+    def _ask_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """The replies to ``calls``. What was handed over is marked before, in the same round trip.
 
         What cannot be marked now is marked with whatever is asked next.
