@@ -1,0 +1,230 @@
+"""What each endpoint costs where there are a million links, beside a thousand."""
+
+import http.client
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import redis
+
+from service.domain.link import Link
+from service.domain.tokens import CustomerTokens, Role
+from service.store import keys, links, otps
+from service.store.client import Client, connect
+from tests.bench.figures import Measure, Measured, Recorder, Row, Table
+from tests.store.samples import make_link, put_all
+from tests.support.admins import admin_token
+from tests.support.proc import descendants
+from tests.support.processes import SECRET, UNLIMITED
+from tests.support.servers import store, valkey_server
+from tests.support.web import web
+
+SMALL, LARGE = 1000, 1_000_000
+AT_ONCE = 500
+SAMPLE = 500
+"""Links, and recipients of codes, that requests are about: as many everywhere, so that caches serve all alike."""
+PAGE = 50
+CONNECTIONS = 4
+MOST = 1.15
+ORG = "org_0"
+COLUMNS = ("1,000", "1,000,000 of one", "1,000,000 of 10,000", "of one, ratio", "of 10,000, ratio")
+NAMES = {"GET": 1000, "GET, gated": 1000, "verify": 1000, "create": 250, "revoke one": 250, "revoke by e-mail, org-admin": 250} | {
+    "revoke by e-mail, internal-admin": 40,
+    "list, first page": 250,
+    "list, middle page": 250,
+    "list, last page": 250,
+    "list, active": 250,
+    "wrong code": 500,
+    "readyz": 2,
+    "window, nothing due": 15,
+}
+"""Endpoints, and how many requests a round there are to each."""
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    token: str = ""
+
+
+class Place:
+    """A web process on a store with so many links."""
+
+    def __init__(self, port: int, processes: Sequence[int], url: str) -> None:
+        self._port = port
+        self._processes = processes
+        self.client = Client(connect(url))
+        self._redis = redis.Redis.from_url(url, decode_responses=True)
+        self._numbers = itertools.count()
+        now = datetime.now(UTC)
+        self._found = [str(key).rpartition(":")[2] for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)]
+        self._gated = put_all(self.client, [self._made(now, otp_required=True) for _ in range(SAMPLE)])
+        customers = CustomerTokens(SECRET.encode())
+        self._tokens = {link.id: customers.issue(link.email, now=now, jti=secrets.token_urlsafe(16)) for link in self._gated}
+        self._org_admin = admin_token(Role.ORG_ADMIN, ORG)
+        self._internal = admin_token()
+        self._codes(now)
+
+    def cost(self, name: str) -> float:
+        """CPU µs of web process and store for one request."""
+        requests = self._requests(name)
+        pause = 1.1 if name == "readyz" else 0.0  # or one look at the store would answer all
+        before = sum(map(cpu_ns, self._processes))
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            for done in [
+                threads.submit(ask, self._port, some, pause) for some in ([requests] if pause else parts(requests, CONNECTIONS))
+            ]:
+                done.result()
+        return (sum(map(cpu_ns, self._processes)) - before) / len(requests) / 1000
+
+    def close(self) -> None:
+        self.client.close()
+        self._redis.close()
+
+    def _requests(self, name: str) -> list[Request]:
+        count, admin = NAMES[name], self._org_admin
+        if name in {"revoke one", "revoke by e-mail, org-admin", "revoke by e-mail, internal-admin"}:
+            made = put_all(self.client, [self._made(datetime.now(UTC)) for _ in range(count)])
+            if name == "revoke one":
+                return [Request("DELETE", f"/payment-links/{link.id}", None, admin) for link in made]
+            token = admin if "org" in name else self._internal
+            return [Request("DELETE", "/payment-links", {"email": link.email}, token) for link in made]
+        if name.startswith("list"):
+            query = {"list, first page": "", "list, active": "&status=active"}.get(name)
+            query = f"&cursor={self._cursor(middle='middle' in name)}" if query is None else query
+            return [Request("GET", f"/orgs/{ORG}/payment-links?limit={PAGE}{query}", None, admin)] * count
+        each: list[Request] = {
+            "GET": lambda: [Request("GET", f"/payment-links/{link_id}") for link_id in self._found],
+            "GET, gated": lambda: [Request("GET", f"/payment-links/{one.id}", None, self._tokens[one.id]) for one in self._gated],
+            "verify": lambda: [Request("POST", "/payment-links/verify", {"link_id": link_id}) for link_id in self._found],
+            "create": lambda: [Request("POST", "/payment-links", self._body(), admin) for _ in range(count)],
+            "wrong code": lambda: [
+                Request("PUT", "/payment-links/otp", {"email": one.email, "otp": "000000"}) for one in self._gated
+            ],
+            "readyz": lambda: [Request("GET", "/readyz")],
+            "window, nothing due": lambda: [Request("POST", "/payment-links/scheduled", {}, self._internal)],
+        }[name]()
+        return list(itertools.islice(itertools.cycle(each), count))
+
+    def _cursor(self, *, middle: bool) -> str:
+        """Before a page in the middle, or the last."""
+        size = int(self._redis.zcard(keys.org(ORG)))  # type: ignore[arg-type]
+        before = size // 2 - PAGE // 2 if middle else size - PAGE
+        [(link_id, score)] = self._redis.zrevrange(keys.org(ORG), before - 1, before - 1, withscores=True)  # type: ignore[misc]
+        return links.encode_cursor(str(int(score)), link_id)
+
+    def _made(self, now: datetime, **fields: Any) -> Link:
+        return make_link(now, org_id=ORG, email=self._body()["email"], notify=False, **fields)
+
+    def _body(self) -> dict[str, Any]:
+        return {"email": f"new{next(self._numbers)}@example.net", "org_id": ORG, "notify": False}
+
+    def _codes(self, now: datetime) -> None:
+        once = timedelta(seconds=1)
+        limits: dict[str, Any] = {"ttl": timedelta(hours=1), "resend_after": once, "sends_per_hour": 9, "sends_per_day": 9}
+        self.client.run_all([otps.create(link.email, secrets.token_bytes(16), now=now, **limits) for link in self._gated])
+
+
+@contextmanager
+def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
+    """Shorter measurements have fewer links: a million from 3 s on."""
+    large = min(LARGE, int(LARGE * seconds / 3))
+    with ExitStack() as stack:
+        places = [
+            stack.enter_context(_place(home / str(number), count, organizations))
+            for number, (count, organizations) in enumerate([(SMALL, 1), (large, 1), (large, large // 100)])
+        ]
+        yield {name: partial(_compare, places, name) for name in NAMES}
+
+
+def tables(recorder: Recorder) -> list[Table]:
+    rows = []
+    for name in NAMES:
+        if found := recorder.of(name):
+            reached = max(found[column].median for column in COLUMNS[3:]) <= MOST
+            rows.append(Row(name, found, f"at most {MOST}", reached))
+    return [Table("CPU us a request, of web process and store, with so many links", COLUMNS, rows)]
+
+
+def _compare(places: Sequence[Place], name: str) -> Measured:
+    small, one, many = (place.cost(name) for place in places)
+    return dict(zip(COLUMNS, (small, one, many, one / small, many / small), strict=True))
+
+
+@contextmanager
+def _place(home: Path, count: int, organizations: int) -> Iterator[Place]:
+    home.mkdir()
+    with store(valkey_server(), "--appendonly", "no") as server:
+        fill(server.url, count, organizations)
+        with web(home, server.url, **UNLIMITED) as service:
+            pid = service.web.process.pid
+            place = Place(service.port, [pid, *descendants(pid), server.process.pid], server.url)
+            for name in NAMES:
+                place.cost(name)
+            yield place
+            place.close()
+
+
+def fill(url: str, count: int, organizations: int, later: timedelta | None = None) -> None:
+    """``count`` links, made in the last hour, from two processes; scheduled where ``later`` says when."""
+    half = count // 2
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        for done in [processes.submit(_fill, url, part, count, organizations, later) for part in ((0, half), (half, count))]:
+            done.result()
+
+
+def _fill(url: str, part: tuple[int, int], count: int, organizations: int, later: timedelta | None) -> None:
+    client, now = Client(connect(url)), datetime.now(UTC)
+    for first in range(*part, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, part[1]))
+        owed: dict[str, Any] = {"notify": False} if later is None else {"scheduled_at": now + later}
+        put_all(
+            client,
+            [
+                make_link(
+                    now - timedelta(hours=1) * (1 - number / count),
+                    org_id=f"org_{number % organizations}",
+                    email=f"payer{number}@example.com",
+                    transaction_id=f"INV-2026-{number:07}",
+                    **owed,
+                )
+                for number in numbers
+            ],
+        )
+    client.close()
+
+
+def ask(port: int, requests: Sequence[Request], pause: float = 0.0) -> list[float]:
+    """Sends ``requests`` one after the other; gives the ms that each took."""
+    connection, taken = http.client.HTTPConnection("127.0.0.1", port, timeout=60), []
+    for method, path, body, token in requests:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        time.sleep(pause)
+        began = time.perf_counter()
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        answer.read()
+        taken.append((time.perf_counter() - began) * 1000)
+        if answer.status >= 300 and "otp" not in path:
+            raise RuntimeError(f"{method} {path}: {answer.status}")
+    connection.close()
+    return taken
+
+
+def parts(requests: Sequence[Request], count: int) -> list[Sequence[Request]]:
+    return [requests[first::count] for first in range(count)]
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time that the process' threads have taken."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
