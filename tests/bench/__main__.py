@@ -13,10 +13,18 @@ from pathlib import Path
 import click
 import msgspec
 
-from tests.bench import dispatch, endpoints, mails, memory, otps, scale
+from tests.bench import dispatch, endpoints, mails, meanwhile, memory, otps, scale
 from tests.bench.figures import Recorder, surroundings
 
-PARTS = {"endpoints": endpoints, "mails": mails, "otps": otps, "memory": memory, "dispatch": dispatch, "scale": scale}
+PARTS = {
+    "endpoints": endpoints,
+    "mails": mails,
+    "otps": otps,
+    "memory": memory,
+    "dispatch": dispatch,
+    "scale": scale,
+    "meanwhile": meanwhile,
+}
 NEEDED = {"wrk": "wrk", "redis-benchmark": "redis-tools", "redis-server": "redis-server"}
 """Programs, and the Debian packages they are in."""
 
