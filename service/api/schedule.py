@@ -1,6 +1,5 @@
 """The internal job's endpoint: have all links of a window e-mailed now."""
 
-import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -38,7 +37,8 @@ async def dispatch_window(request: Request[Admin, None, State], data: JSONBody[D
     context, window = context_of(request), data or DispatchWindow()
     start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))
     end = start + timedelta(hours=window.period)
-    claimed = await asyncio.gather(*(_queue_in(context, partition, start, end) for partition in keys.PARTITIONS))
+    # one after the other: all at once, they held up everybody else's requests for a tenth of a second
+    claimed = [await _queue_in(context, partition, start, end) for partition in keys.PARTITIONS]
     return Dispatch(start, end, sum(due for due, _ in claimed), sum(queued for _, queued in claimed))
 
 
@@ -70,6 +70,8 @@ async def _queue_in(context: Context, partition: str, start: datetime, end: date
         there = [link for link in opened if link is not None]
         due += len(there)
         queued += sum(1 for link in there if link.status(now) is Status.ACTIVE)
+        if len(claimed) < BATCH:
+            return due, queued
 
 
 def _midnight(day: date) -> datetime:

@@ -159,7 +159,7 @@ async def at_work(services: list[Service]) -> None:
 
 
 def requests(process: Process) -> int:
-    return process.output().count('"event": "request"')
+    return process.output().count('"event":"request"')
 
 
 def fill(store: Store, org_id: str, count: int) -> None:
