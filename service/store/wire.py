@@ -35,38 +35,26 @@ class Pipeline:
 
 
 class Wire:
-    """A connection of redis-py's that is kept between batches; hiredis packs the commands, and one time-out is for all replies.
+    """A connection of redis-py's for each batch; hiredis packs the commands, and one time-out is for all replies.
 
-    It does what a pipeline would, at a fourth of the price.
+    It does what a pipeline would, at a third of the price.
     """
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._connection: Any = None
 
     async def __call__(self, calls: Sequence[Call[Any]]) -> list[Any]:
         packed: list[bytes] = [hiredis.pack_command(call.command) for call in calls]  # type: ignore[arg-type] # means any length
+        connection = await self._pool.get_connection()
         try:
             async with asyncio.timeout(TIMEOUT):
-                connection = await self._ready()
                 await connection.send_packed_command(b"".join(packed), check_health=False)
                 return [await _reply(connection) for _ in calls]
-        except BaseException:
-            await self._hang_up()
+        except BaseException:  # whatever may still come would be taken for the next batch's replies
+            await connection.disconnect(nowait=True)
             raise
-
-    async def _ready(self) -> Any:
-        """The connection; a new one where the server has closed it meanwhile."""
-        if self._connection is None:
-            self._connection = await self._pool.get_connection()
-        else:
-            await self._pool.ensure_connection(self._connection)
-        return self._connection
-
-    async def _hang_up(self) -> None:
-        """Whatever may still come on it would be taken for the next batch's replies."""
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+        finally:
+            await self._pool.release(connection)
 
 
 async def _reply(connection: Any) -> Any:

@@ -170,7 +170,7 @@ class TestPipelines:
                 await outcomes(lane, [links.get(made[0].id)] * calls)
                 return sizes
 
-        assert asyncio.run(run()) == pipelines
+        assert sorted(asyncio.run(run()), reverse=True) == pipelines  # whichever is connected first is sent first
 
     def test_calls_one_after_the_other_travel_alone(self, own_store: Store, made: list[Link]) -> None:
         async def run() -> list[int]:
