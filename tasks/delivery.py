@@ -100,12 +100,14 @@ class Delivery(Generic[Opened]):
         _, *found = self._ask_all([outbox.beat(self._kind.process, now=now), *claims])
         claimed = [(partition, members) for partition, members in zip(partitions, found, strict=True) if members]
         opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
-        return [
-            Letter(self._kind, self._clock, partition, member, record, deadline)
-            for (partition, members), records in zip(claimed, opened, strict=True)
-            for member, record in zip(members, records, strict=True)
-            if record is not None
-        ]
+        letters = []
+        for (partition, members), records in zip(claimed, opened, strict=True):
+            for member, record in zip(members, records, strict=True):
+                if isinstance(record, ValueError):  # left under its lease: it stays owed, and is looked at again
+                    log.error("record_unreadable", exc_info=record, **self._kind.describe(member))
+                elif record is not None:
+                    letters.append(Letter(self._kind, self._clock, partition, member, record, deadline))
+        return letters
 
     def _connect(self, mailer: Mailer) -> None:
         if not mailer.ready:

@@ -30,7 +30,7 @@ class LinkMail:
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
         return outbox.claim_links(partition, now=now, deadline=deadline, limit=limit)
 
-    def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | None]]:
+    def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | ValueError | None]]:
         return outbox.open_links(partition, members)
 
     def message(self, opened: Link, now: datetime) -> Mail:
@@ -71,7 +71,7 @@ class OtpMail:
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
         return outbox.claim_codes(partition, now=now, deadline=deadline, limit=limit)
 
-    def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | None]]:
+    def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | ValueError | None]]:
         return otps.open_codes(partition, members)
 
     def message(self, opened: Otp, now: datetime) -> Mail:

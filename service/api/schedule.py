@@ -69,7 +69,7 @@ async def _queue_in(context: Context, partition: str, start: datetime, end: date
         context.doorbell.ring(Bell.LINKS, [partition])
         there = [link for link in opened if link is not None]
         due += len(there)
-        queued += sum(1 for link in there if link.status(now) is Status.ACTIVE)
+        queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
         if len(claimed) < BATCH:
             return due, queued
 

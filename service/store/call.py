@@ -53,6 +53,14 @@ def load_script(name: str) -> Script:
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
+def attempt(decode: Callable[..., T], *args: Any) -> T | ValueError:
+    """What ``decode`` makes of one record among many, or what is wrong with it: the others are not to suffer."""
+    try:
+        return decode(*args)
+    except ValueError as error:
+        return error
+
+
 def to_ms(moment: datetime) -> int:
     """Milliseconds since 1970, as every time is kept in Redis."""
     return int((moment - EPOCH) / MILLISECOND)

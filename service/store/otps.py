@@ -8,7 +8,7 @@ import msgspec
 
 from service.domain.link import partition_of
 from service.store import keys
-from service.store.call import Call, call, from_ms, run_script, span_ms, to_ms
+from service.store.call import Call, attempt, call, from_ms, run_script, span_ms, to_ms
 
 HOUR = timedelta(hours=1)
 
@@ -102,10 +102,13 @@ def verified(email: str, *, now: datetime) -> Call[list[bytes]]:
     return call(lambda reply: [bytes.fromhex(nonce) for nonce in reply], "ZRANGEBYSCORE", key, f"({to_ms(now)}", "+inf")
 
 
-def open_codes(partition: str, emails: Sequence[str]) -> Call[list[Otp | None]]:
-    """Reads what claimed e-mails are owed. None: the code is used or expired, and no mail is owed any more."""
+def open_codes(partition: str, emails: Sequence[str]) -> Call[list[Otp | ValueError | None]]:
+    """Reads what claimed e-mails are owed. None: the code is used or expired, and no mail is owed any more.
+
+    ValueError: what is kept of it cannot be read.
+    """
     return run_script(
-        lambda codes: [_decode_otp(email, *code) for email, code in zip(emails, codes, strict=True)],
+        lambda codes: [attempt(_decode_otp, email, *code) for email, code in zip(emails, codes, strict=True)],
         "otp_open",
         [keys.otp_outbox(partition), *map(keys.otp, emails)],
         *emails,

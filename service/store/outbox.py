@@ -7,7 +7,7 @@ import msgspec
 
 from service.domain.link import DeliveryState, Link
 from service.store import keys
-from service.store.call import Call, call, from_ms, run_script, span_ms, to_ms
+from service.store.call import Call, attempt, call, from_ms, run_script, span_ms, to_ms
 from service.store.record import decode
 
 HEARTBEAT_LIFE = timedelta(seconds=20)
@@ -44,10 +44,13 @@ def renew(outbox: str, members: Sequence[str], *, deadline: datetime, until: dat
     return run_script(list, "renew", [outbox], to_ms(deadline), to_ms(until), *members)
 
 
-def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | None]]:
-    """Reads claimed links and marks their e-mails as queued. None: the link is gone, and owes nothing any more."""
+def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | ValueError | None]]:
+    """Reads claimed links and marks their e-mails as queued. None: the link is gone, and owes nothing any more.
+
+    ValueError: its record cannot be read.
+    """
     return run_script(
-        lambda records: list(map(decode, link_ids, records)),
+        lambda records: [attempt(decode, link_id, text) for link_id, text in zip(link_ids, records, strict=True)],
         "open",
         [keys.outbox(partition), keys.claimed(partition), *map(keys.link, link_ids)],
         *link_ids,

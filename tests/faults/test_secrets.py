@@ -194,16 +194,22 @@ class Shift:
         self.redis.restore(keys.link(link["id"]), 0, kept)
 
     def break_mails(self) -> None:
-        """A mail that cannot be made, and a code that cannot be read, over which jobs fail; the scan rings for both."""
+        """A mail that cannot be made, a code that cannot be read, and an outbox that is none, over which jobs fail."""
         nonce = bytes(range(16))
         self.codes.append(derive_code(derive_key(SECRET.encode(), "otp"), nonce, UNREADABLE))
         for address, written in ((UNREADABLE, nonce.hex()), ("no-nonce@example.com", "no nonce")):
             ends = int((datetime.now(UTC) + timedelta(minutes=10)).timestamp() * 1000)
             self.redis.hset(keys.otp(address), mapping={"nonce": written, "expires_at": ends, "tries": 0, "attempts": 0})
             self.redis.zadd(keys.otp_outbox(partition_of(address)), {address: 0})
-        failed = f"rq:failed:{queue_of(Bell.OTPS, self.redis).name}"
-        wait_until(lambda: self.redis.zcard(failed) and "mail_cannot_be_made" in self.logs(), "the jobs to fail", within=60)
+        for event in ("mail_cannot_be_made", "record_unreadable"):
+            wait_until(lambda event=event: event in self.logs(), event, within=60)  # type: ignore[misc]
         self.redis.delete(keys.otp("no-nonce@example.com"), keys.otp_outbox(partition_of("no-nonce@example.com")))
+        outbox = keys.otp_outbox(partition_of(UNREADABLE))
+        self.redis.delete(outbox)
+        self.redis.set(outbox, "no outbox")
+        failed = f"rq:failed:{queue_of(Bell.OTPS, self.redis).name}"
+        wait_until(lambda: self.redis.zcard(failed), "the jobs to fail", within=60)
+        self.redis.delete(outbox)
 
     def lock_out(self) -> None:
         """The mail server does not take our password any more."""
@@ -250,7 +256,15 @@ def test_no_link_id_is_left_in_a_log(left: Left) -> None:
 
 def test_the_service_had_every_occasion(left: Left) -> None:
     logs = "".join(path.read_text() for path in left.logs)
-    events = ["mail_sent", "mail_refused", "mail_deferred", "mail_dropped", "mail_cannot_be_made", "mail_server_away"]
+    events = [
+        "mail_sent",
+        "mail_refused",
+        "mail_deferred",
+        "mail_dropped",
+        "mail_cannot_be_made",
+        "record_unreadable",
+        "mail_server_away",
+    ]
     events += ["internal_error", "unavailable", "queue_away", "SMTPServerDisconnected", "Traceback"]
     assert [event for event in events if event not in logs] == []
     assert len(left.codes) >= 40

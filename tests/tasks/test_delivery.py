@@ -398,6 +398,29 @@ class TestDropped:
         assert mailer.sent == []
         assert (office.lease_of(link), office.unsent()) == (None, 0)
 
+    def test_a_link_that_cannot_be_read_stays_owed_and_keeps_no_other_back(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = CapturingLogger()
+        monkeypatch.setattr(delivery, "log", log)
+        broken, other = office.add_link("jane@example.com"), office.add_link("john@example.com", org_id="umbrella")
+        office.redis.set(keys.link(broken.id), "no record")
+        mailer = ScriptedMailer()
+        office.link_worker(mailer).drain([PARTITION, partition_of("umbrella")])
+        assert mailer.recipients == ["john@example.com"]
+        assert office.state(other) is DeliveryState.SENT
+        assert (office.lease_of(broken), office.unsent()) == (office.clock() + LEASE, 1)
+        assert [call.args for call in log.calls if call.method_name == "error"] == [("record_unreadable",)]
+
+    def test_a_code_that_cannot_be_read_keeps_no_other_back(self, office: Office) -> None:
+        office.add_code("jane@example.com")
+        office.add_code("john@example.com")
+        office.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
+        mailer = ScriptedMailer()
+        office.code_worker(mailer).drain([partition_of("jane@example.com"), partition_of("john@example.com")])
+        assert mailer.recipients == ["john@example.com"]
+        assert office.code_lease_of("jane@example.com") == office.clock() + LEASE
+
     @pytest.mark.parametrize(
         ("field", "value", "error"),
         [
