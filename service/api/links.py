@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
 from litestar.openapi import ResponseSpec
@@ -41,6 +42,7 @@ from service.domain.otp import derive_code, matches
 from service.domain.tokens import Admin, Role
 from service.jobs import Bell
 from service.store import keys, links, otps
+from service.store.call import to_ms
 
 AdminRequest = Request[Admin, None, State]
 PublicRequest = Request[None, None, State]
@@ -243,8 +245,10 @@ def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
 
 
 def _digest(context: Context, data: CreateLink) -> str:
-    """Tells two requests apart, and nobody what they say: a body may hold a code, and there are only a million."""
-    return hmac.digest(context.idempotency_key, ENCODER.encode(data), hashlib.sha256).hex()[:32]
+    """Tells two requests apart, however their times are written, and nobody what they say: there are only a million codes."""
+    times = [moment and to_ms(moment) for moment in (in_utc(data.scheduled_at), in_utc(data.expires_at))]
+    said = ENCODER.encode([msgspec.structs.replace(data, scheduled_at=None, expires_at=None), *times])
+    return hmac.digest(context.idempotency_key, said, hashlib.sha256).hex()[:32]
 
 
 def _keyed_entropy(context: Context, org_id: str, key: str) -> bytes:

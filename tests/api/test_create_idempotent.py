@@ -1,7 +1,7 @@
 """POST /payment-links with an Idempotency-Key: a request may be repeated, and makes one link."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import httpx
@@ -31,6 +31,17 @@ def test_a_repeated_request_may_be_written_in_another_order(api: Api) -> None:
     body = f'{{ "transaction_id": "x", "org_id": "acme", "email": "{JANE}" }}'
     again = api.client.post("/payment-links", content=body, headers=api.internal() | JSON | {"Idempotency-Key": "order-42"})
     assert again.json() == first.json()
+
+
+@pytest.mark.parametrize("name", ["scheduled_at", "expires_at"])
+def test_a_repeated_request_may_write_a_time_in_another_way(api: Api, name: str) -> None:
+    moment = api.clock.now.replace(microsecond=0) + timedelta(hours=3)
+    east = moment.astimezone(timezone(timedelta(hours=2)))
+    written = [moment.isoformat(), stamp(moment), moment.replace(tzinfo=None).isoformat(), east.isoformat()]
+    first, *again = [keyed(api, **{name: each}) for each in written]
+    assert first.status_code == 201
+    assert [response.json() for response in again] == [first.json()] * 3
+    assert_problem(keyed(api, **{name: stamp(moment + timedelta(milliseconds=1))}), 409, "idempotency_conflict")
 
 
 def test_a_repeated_request_sees_what_became_of_the_link(api: Api) -> None:
