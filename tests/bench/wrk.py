@@ -12,8 +12,8 @@ from tests.support.proc import descendants
 
 CONNECTIONS = 32
 TICKS = os.sysconf("SC_CLK_TCK")
-NUMBERS = itertools.count(step=1_000_000)
-"""Where each run begins to number its requests: none makes a link for an e-mail of another's."""
+NUMBERS = itertools.count(step=100_000)
+"""Where each run begins to number its requests, in eight digits: none makes a link for an e-mail of another's."""
 
 
 def http(method: str, path: str, headers: dict[str, str] | None = None, content: str = "") -> str:
