@@ -81,10 +81,11 @@ def from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
     follow_parent()
     settings = load(os.environ)
-    logs.configure(settings.log_format)
+    lines = logs.configure(settings.log_format)
     drain = Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()  # beside an `up` there is nowhere else to go
     app = create_app(settings, drain=drain)
     app.on_startup += [drain.watch, listening.give_up_who_does_not_read, _spare_collector]
+    app.on_shutdown.append(lines.write_out)
     return app
 
 

@@ -1,0 +1,75 @@
+"""How lines of the log get out."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.logs import LARGEST_WRITE, Lines, Output
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def lines(file: Path) -> Iterator[Lines]:
+    with Lines(Output(file, "w"), LARGEST_WRITE) as lines:
+        yield lines
+
+
+def say(lines: Lines, line: bytes) -> None:
+    lines.write(line)
+    lines.flush()
+
+
+def test_a_line_is_written_at_once(lines: Lines, file: Path) -> None:
+    say(lines, b"one\n")
+    assert file.read_bytes() == b"one\n"
+
+
+def test_lines_of_an_event_loop_are_written_together_and_soon(lines: Lines, file: Path) -> None:
+    read = file.read_bytes
+
+    async def talk() -> list[bytes]:
+        seen = []
+        for line in (b"one\n", b"two\n"):
+            say(lines, line)
+            seen.append(read())
+        await asyncio.sleep(0.1)
+        seen.append(read())
+        say(lines, b"three\n")
+        await asyncio.sleep(0.1)
+        return [*seen, read()]
+
+    assert asyncio.run(talk()) == [b"", b"", b"one\ntwo\n", b"one\ntwo\nthree\n"]
+
+
+def test_the_last_lines_of_an_event_loop_are_written_when_it_is_asked_to_stop(lines: Lines, file: Path) -> None:
+    async def talk() -> None:
+        say(lines, b"one\n")
+        lines.write_out()
+
+    asyncio.run(talk())
+    assert file.read_bytes() == b"one\n"
+
+
+def test_another_thread_writes_what_waits_before_its_own(lines: Lines, file: Path) -> None:
+    async def talk() -> None:
+        say(lines, b"one\n")
+        other = threading.Thread(target=say, args=(lines, b"two\n"))
+        other.start()
+        other.join()
+
+    asyncio.run(talk())
+    assert file.read_bytes() == b"one\ntwo\n"
+
+
+def test_nothing_fails_for_lines_that_cannot_be_written() -> None:
+    lines = Lines(Output("/dev/full", "w"), LARGEST_WRITE)
+    for _ in range(3):
+        say(lines, b"x" * LARGEST_WRITE)
+    lines.close()
