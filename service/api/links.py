@@ -92,6 +92,7 @@ async def create_link(
         expires_at=in_utc(data.expires_at),
         otp_required=data.otp_required or data.otp is not None,
         notify=data.notify,
+        locale=data.locale,
     )
     if data.otp is not None:
         await _require_verified(context, link.recipient, data.otp)

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct, field
 
 from service.domain.email import mask
 from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, Delivery, Link, Status
+from service.domain.locale import LOCALE_PATTERN
+from service.domain.profile import COLOUR_PATTERN, LARGEST_LOGO, LOGO_PATTERN, LONGEST_NAME
 
 Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"], extra_json_schema={"format": "idn-email"})]
 OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", max_length=64, examples=["acme"])]
@@ -17,6 +19,10 @@ LinkId = Annotated[str, Meta(examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"], extra_jso
 KnownId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$")]
 Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
 Code = Annotated[str, Meta(pattern="^[0-9]{6}$", max_length=6, examples=["042817"])]
+Tag = Annotated[str, Meta(pattern=f"^{LOCALE_PATTERN}$", max_length=5, examples=["en", "pt-BR"])]
+"""Of a language that we write (BCP 47)."""
+Colour = Annotated[str, Meta(pattern=f"^{COLOUR_PATTERN}$", max_length=7, examples=["#1f5eff"])]
+LONGEST_LOGO = 4 * (LARGEST_LOGO // 3 + 1) + len("data:image/jpeg;base64,")
 PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad]*$"
 """Roughly: the rest of what Unicode does not print cannot be said in a portable pattern."""
 DateOrMoment = Annotated[
@@ -50,6 +56,7 @@ class CreateLink(Request, frozen=True, kw_only=True):
     otp: Code | None = None
     otp_required: bool = False
     notify: bool = True
+    locale: Tag | None = None
 
 
 class VerifyLink(Request, frozen=True):
@@ -73,6 +80,18 @@ class SubmitOtp(Request, frozen=True):
     otp: Code
 
 
+class PutProfile(Request, frozen=True, kw_only=True):
+    """How an organization presents itself. What is left out is null."""
+
+    display_name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, extra_json_schema={"pattern": PRINTABLE})] | None = (
+        None
+    )
+    colour: Colour | None = None
+    logo: Annotated[str, Meta(max_length=LONGEST_LOGO, extra_json_schema={"pattern": f"^{LOGO_PATTERN}$"})] | None = None
+    reply_to: Email | None = None
+    locale: Tag | None = None
+
+
 class DispatchWindow(Request, frozen=True):
     """``scheduled_at`` (default: now) is a time, or a date, which means its first moment in UTC; ``period`` is in hours."""
 
@@ -92,6 +111,7 @@ class LinkBody(Struct, frozen=True, kw_only=True):
     currency: str | None
     status: Status
     otp_required: bool
+    locale: str | None
     scheduled_at: Moment | None
     created_at: Moment
     expires_at: Moment
@@ -158,6 +178,16 @@ class CustomerToken(Struct, frozen=True):
     expires_in: int
 
 
+class ProfileBody(Struct, frozen=True, kw_only=True):
+    """How mails and pages present an organization."""
+
+    display_name: str | None
+    colour: Colour | None
+    logo: str | None
+    reply_to: str | None
+    locale: str | None
+
+
 class Dispatch(Struct, frozen=True):
     """Of the links scheduled in [``from``, ``to``): how many were still to be e-mailed, and how many of them now are queued."""
 
@@ -209,6 +239,7 @@ def link_body(link: Link, *, now: datetime, public_url: str) -> LinkBody:
         currency=link.currency,
         status=link.status(now),
         otp_required=link.otp_required,
+        locale=link.locale,
         scheduled_at=link.scheduled_at,
         created_at=link.created_at,
         expires_at=link.expires_at,

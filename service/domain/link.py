@@ -12,6 +12,7 @@ import msgspec
 
 from service.domain.email import canonical, parse_email
 from service.domain.errors import Invalid
+from service.domain.locale import parse_locale
 from service.domain.money import parse_amount, parse_currency
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -69,6 +70,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     revoked_at: datetime | None = None
     delivery: Delivery
+    locale: str | None = None
 
     @property
     def recipient(self) -> str:
@@ -106,6 +108,7 @@ def create(
     expires_at: datetime | None = None,
     otp_required: bool = False,
     notify: bool = True,
+    locale: str | None = None,
 ) -> Link:
     """A new link, made at ``now``, with an id made of ``entropy`` (24 random bytes or more).
 
@@ -133,6 +136,7 @@ def create(
         created_at=now,
         expires_at=send_at + ttl if expires_at is None else _parse_expiry(expires_at, send_at),
         delivery=Delivery(state),
+        locale=None if locale is None else parse_locale(locale),
     )
 
 

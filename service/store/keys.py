@@ -36,6 +36,11 @@ def revoked(org_id: str) -> str:
     return f"pl:{{{partition_of(org_id)}}}:revoked:{org_id}"
 
 
+def profile(org_id: str) -> str:
+    """string: how the organization presents itself (``profiles.py``). Does not end."""
+    return f"pl:{{{partition_of(org_id)}}}:profile:{org_id}"
+
+
 def email(partition: str, address: str) -> str:
     """zset: the recipient's links that were not revoked, by ``expires_at``."""
     return f"pl:{{{partition}}}:email:{address}"

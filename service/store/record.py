@@ -31,6 +31,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     scheduled_at: timedelta | None = None
     revoked_at: timedelta | None = None
     delivery_error: str | None = None
+    locale: str | None = None
 
 
 def encode(link: Link, request: str | None = None) -> str:
@@ -52,6 +53,7 @@ def encode(link: Link, request: str | None = None) -> str:
         _since(created_at, link.scheduled_at),
         _since(created_at, link.revoked_at),
         delivery.error,
+        link.locale,
     ]
     while values[-1] is None:
         values.pop()
@@ -87,6 +89,7 @@ def decode(link_id: str, text: str | None) -> Link | None:
             None if sent_at is None else created_at + sent_at,
             record.delivery_error,
         ),
+        locale=record.locale,
     )
 
 

@@ -95,6 +95,13 @@ class Api:
     def list(self, headers: Headers | None = None, org_id: str = "acme", **params: Any) -> httpx.Response:
         return self.client.get(f"/orgs/{org_id}/payment-links", params=params, headers=headers or self.internal())
 
+    def get_profile(self, headers: Headers | None = None, org_id: str = "acme") -> httpx.Response:
+        return self.client.get(f"/orgs/{org_id}/profile", headers=self.org(org_id) if headers is None else headers)
+
+    def put_profile(self, headers: Headers | None = None, org_id: str = "acme", **body: Any) -> httpx.Response:
+        headers = self.org(org_id) if headers is None else headers
+        return self.client.put(f"/orgs/{org_id}/profile", json=body, headers=headers)
+
     def dispatch(self, headers: Headers | None = None, **body: Any) -> httpx.Response:
         return self.client.post("/payment-links/scheduled", json=body, headers=headers or self.internal())
 

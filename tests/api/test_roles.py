@@ -115,6 +115,8 @@ ENDPOINTS = {
     "dispatch": Endpoint("POST", "/payment-links/scheduled", for_admins(OK, own_org=FORBIDDEN), {}),
     "send otp": Endpoint("POST", "/payment-links/otp", for_all(Answer(202)), {"email": JANE}),
     "submit otp": Endpoint("PUT", "/payment-links/otp", for_all(Answer(401, "otp_invalid")), {"email": JANE, "otp": "123456"}),
+    "profile": Endpoint("GET", "/orgs/{org_id}/profile", for_admins(OK)),
+    "present": Endpoint("PUT", "/orgs/{org_id}/profile", for_admins(OK), {"display_name": "Acme"}),
     "healthz": Endpoint("GET", "/healthz", for_all(OK)),
     "readyz": Endpoint("GET", "/readyz", for_all(OK)),
     "schema": Endpoint("GET", "/schema", for_all(OK)),
@@ -171,6 +173,12 @@ def test_a_refused_request_changes_nothing(api: Api, name: str) -> None:
     for principal in set(PRINCIPALS) - {"org-admin", "internal-admin"}:
         ENDPOINTS[name].request(api, direct, gated, PRINCIPALS[principal](api))
     assert api.list().json() == before
+
+
+def test_a_refused_profile_changes_nothing(api: Api) -> None:
+    for principal in set(PRINCIPALS) - {"org-admin", "internal-admin"}:
+        api.put_profile(PRINCIPALS[principal](api), display_name="Eve")
+    assert api.get_profile().json()["display_name"] is None
 
 
 def test_an_org_admin_creates_for_its_own_organization_only(api: Api) -> None:

@@ -17,6 +17,7 @@ LINK_FIELDS = {
     "currency",
     "status",
     "otp_required",
+    "locale",
     "scheduled_at",
     "created_at",
     "expires_at",
@@ -37,6 +38,8 @@ ROUTES = [
     pytest.param("put", "/payment-links/otp", 200, BODY | {401, 429, 503}, id="submit otp"),
     pytest.param("post", "/payment-links/scheduled", 200, BODY | {401, 403, 503}, id="dispatch"),
     pytest.param("get", "/orgs/{org_id}/payment-links", 200, {401, 403, 422, 503}, id="list"),
+    pytest.param("get", "/orgs/{org_id}/profile", 200, {401, 403, 422, 503}, id="profile"),
+    pytest.param("put", "/orgs/{org_id}/profile", 200, BODY | {401, 403, 503}, id="present"),
 ]
 
 

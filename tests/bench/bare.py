@@ -44,6 +44,7 @@ def body(number: int = 0) -> LinkBody:
         currency="NGN",
         status=Status.ACTIVE,
         otp_required=False,
+        locale=None,
         scheduled_at=None,
         created_at=created,
         expires_at=created + timedelta(hours=72),

@@ -21,7 +21,8 @@ from redis.crc import key_slot
 
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
-from service.store import keys, links, otps, outbox
+from service.domain.profile import Profile
+from service.store import keys, links, otps, outbox, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.lane import Lane
@@ -57,6 +58,8 @@ MADE: dict[str, Call[Any]] = {
     "links.get_many": links.get_many(IDS),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
+    "profiles.get": profiles.get("acme"),
+    "profiles.put": profiles.put("acme", Profile(display_name="Acme")),
     "links.page": links.page("acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE),
     "otps.create": otps.create(EMAIL, b"n" * 16, now=NOW, ttl=HOUR, resend_after=HOUR, sends_per_hour=5, sends_per_day=10),
     "otps.start_try": otps.start_try(EMAIL, now=NOW, max_tries=5, failures_per_day=10),
@@ -95,7 +98,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = functions_of(links) | functions_of(otps) | functions_of(outbox)
+    functions = set().union(*map(functions_of, (links, otps, outbox, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 

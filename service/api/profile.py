@@ -1,0 +1,63 @@
+"""How an organization presents itself, over HTTP."""
+
+from typing import Annotated, Any
+
+from litestar import Request, get, put
+from litestar.datastructures import State
+from litestar.params import JSONBody, PathParameter
+
+from service.api.bodies import StrictJson
+from service.api.context import context_of
+from service.api.guards import require_admin, require_org
+from service.api.problems import responses
+from service.api.schemas import ProfileBody, PutProfile
+from service.domain import link as domain
+from service.domain.profile import Profile, parse_profile
+from service.domain.tokens import Admin
+from service.store import profiles
+
+AdminRequest = Request[Admin, None, State]
+OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})]
+
+
+@get(
+    "/orgs/{org_id:str}/profile",
+    before_request=require_admin,
+    responses=responses(400, 401, 403, 422),
+    security=[{"admin": []}],
+)
+async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
+    """How mails and pages present the organization; null where it has not said."""
+    require_org(request.user, domain.parse_org_id(org_id))
+    return _body(await context_of(request).lane.run(profiles.get(org_id)))
+
+
+@put(
+    "/orgs/{org_id:str}/profile",
+    before_request=require_admin,
+    dto=StrictJson[PutProfile],
+    return_dto=None,
+    responses=responses(400, 401, 403, 408, 413, 415, 422),
+    security=[{"admin": []}],
+)
+async def put_profile(request: AdminRequest, org_id: OrgId, data: JSONBody[PutProfile]) -> ProfileBody:
+    """Replaces all of it: what is left out is null."""
+    require_org(request.user, domain.parse_org_id(org_id))
+    profile = parse_profile(
+        Profile(display_name=data.display_name, colour=data.colour, logo=data.logo, reply_to=data.reply_to, locale=data.locale)
+    )
+    await context_of(request).lane.run(profiles.put(org_id, profile))
+    return _body(profile)
+
+
+def _body(profile: Profile) -> ProfileBody:
+    return ProfileBody(
+        display_name=profile.display_name,
+        colour=profile.colour,
+        logo=profile.logo,
+        reply_to=profile.reply_to,
+        locale=profile.locale,
+    )
+
+
+HANDLERS: list[Any] = [get_profile, put_profile]

@@ -1,0 +1,82 @@
+"""How an organization presents itself in mails and on pages."""
+
+import base64
+import binascii
+import re
+
+import msgspec
+
+from service.domain.email import parse_email
+from service.domain.errors import Invalid
+from service.domain.locale import parse_locale
+
+COLOUR = "#1f5eff"
+"""Of whoever has chosen none."""
+COLOUR_PATTERN = "#[0-9A-Fa-f]{6}"
+LARGEST_LOGO = 10 * 1024
+LOGO_PATTERN = "data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2}"
+SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+"""What files begin with of the kinds that every mail program shows."""
+LONGEST_NAME = 64
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it may be left out. ``colour`` is ``#rrggbb``; ``logo`` a ``data:`` URL (RFC 2397)."""
+
+    display_name: str | None = None
+    colour: str | None = None
+    logo: str | None = None
+    reply_to: str | None = None
+    locale: str | None = None
+
+
+def parse_profile(profile: Profile) -> Profile:
+    """``profile``, as it is kept.
+
+    Raises:
+        Invalid: a field breaks its rule.
+    """
+    name, colour = profile.display_name, profile.colour
+    if name is not None and not (1 <= len(name) <= LONGEST_NAME and name.isprintable() and name.strip()):
+        raise Invalid("display_name", f"must be 1 to {LONGEST_NAME} printable characters")
+    if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
+        raise Invalid("colour", "must be written #rrggbb")
+    if profile.logo is not None:
+        read_logo(profile.logo)
+    if profile.reply_to is not None:
+        parse_email(profile.reply_to, "reply_to")
+    return msgspec.structs.replace(
+        profile,
+        display_name=None if name is None else name.strip(),
+        colour=None if colour is None else colour.lower(),
+        locale=None if profile.locale is None else parse_locale(profile.locale),
+    )
+
+
+def read_logo(url: str) -> tuple[str, bytes]:
+    """The logo's kind, ``png`` or ``jpeg``, and its file.
+
+    Raises:
+        Invalid: it is no such picture, or too large a file.
+    """
+    match = re.fullmatch(LOGO_PATTERN, url)
+    try:
+        file = base64.b64decode(url.partition(",")[2], validate=True)
+    except binascii.Error:
+        file = b""
+    if match is None or not file.startswith(SIGNATURES[match[1]]) or len(file) > LARGEST_LOGO:
+        raise Invalid("logo", f"must be data:image/png;base64,… or data:image/jpeg;base64,… of {LARGEST_LOGO} bytes at most")
+    return match[1], file
+
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is easier to read on ``colour`` (WCAG 2.2, contrast ratio): at least 4.5 : 1."""
+    light = _luminance(colour)
+    return "#ffffff" if 1.05 / (light + 0.05) >= (light + 0.05) / 0.05 else "#000000"
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,104 @@
+"""A language: its texts (gettext), and how it writes amounts and times (CLDR)."""
+
+import io
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from babel import Locale
+from babel.dates import format_date, format_time, format_timedelta, get_datetime_format
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, parse_pattern
+from babel.support import NullTranslations, Translations
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from service.domain.locale import LANGUAGES, language_of
+from service.domain.money import minor_units
+
+CATALOGUES = files("service.i18n") / "catalogues"
+LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
+
+
+class Language:
+    """How somebody is addressed. ``locale`` is a tag that ``parse_locale`` gave."""
+
+    def __init__(self, locale: str) -> None:
+        self.tag = locale
+        self._locale = Locale.parse(locale, sep="-")
+        self.direction = self._locale.text_direction
+        self.texts = _texts(language_of(locale))
+
+    def amount(self, amount: Decimal | None, currency: str | None) -> str:
+        """``$125.50``, ``125 000,50 NGN``: as many decimals as ISO 4217 gives, where CLDR may show fewer. "" for none."""
+        if amount is None:
+            return ""
+        decimals = (minor_units(currency),) * 2
+        pattern = parse_pattern(self._locale.currency_formats["standard"].pattern)
+        if currency is None:
+            pattern = parse_pattern(self._locale.decimal_formats[None].pattern)
+        pattern.frac_prec = decimals
+        written: str = pattern.apply(amount, self._locale, currency=currency, currency_digits=False)
+        return LETTER_BESIDE_DIGIT.sub("\u00a0", written)
+
+    def moment(self, moment: datetime) -> str:
+        """A time in UTC, to the minute."""
+        date, time = format_date(moment, "long", self._locale), format_time(moment, "short", locale=self._locale)
+        pattern = str(get_datetime_format("medium", self._locale)).replace("'", "")
+        return f"{pattern.replace('{0}', time).replace('{1}', date)} UTC"
+
+    def span(self, span: timedelta) -> str:
+        """``3 days``, ``5 hours``, ``10 minutes``: in its largest whole unit."""
+        unit = next((unit for unit, one in UNITS.items() if span >= one), "minute")
+        whole = max(UNITS[unit], span // UNITS[unit] * UNITS[unit])
+        return format_timedelta(whole, granularity=unit, threshold=10**6, locale=self._locale)  # type: ignore[arg-type] # a unit
+
+    def number(self, number: int) -> str:
+        return format_decimal(number, locale=self._locale)
+
+    def name(self) -> str:
+        """What the language calls itself."""
+        return str(self._locale.get_display_name())
+
+
+UNITS = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": timedelta(seconds=1)}
+
+
+@cache
+def speak(locale: str) -> Language:
+    """The language of ``locale``, made once."""
+    return Language(locale)
+
+
+@cache
+def templates(package: str, locale: str) -> Environment:
+    """The templates of ``package`` in the language of ``locale``, in which they find ``_``, ``ngettext`` and ``language``."""
+    environment = Environment(
+        loader=PackageLoader(package),
+        autoescape=select_autoescape(["html", "svg"]),
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    language = speak(locale)
+    install: Any = environment.install_gettext_translations  # type: ignore[attr-defined] # the extension's
+    install(language.texts, newstyle=True)
+    environment.globals["language"] = language
+    return environment
+
+
+@cache
+def _texts(language: str) -> NullTranslations:
+    """The catalogue of ``language``; English is what the code itself says."""
+    if language == LANGUAGES[0]:
+        return NullTranslations()
+    compiled = io.BytesIO()
+    with (CATALOGUES / f"{language}.po").open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return Translations(compiled)

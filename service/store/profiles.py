@@ -1,0 +1,23 @@
+"""Profiles of organizations in Redis, a JSON object each. They do not end."""
+
+import msgspec
+
+from service.domain.profile import Profile
+from service.store import keys
+from service.store.call import Call, call
+
+NOTHING = Profile()
+
+
+def get(org_id: str) -> Call[Profile]:
+    """The organization's profile: an empty one where it has none."""
+    return call(lambda text: NOTHING if text is None else _DECODER.decode(text), "GET", keys.profile(org_id))
+
+
+def put(org_id: str, profile: Profile) -> Call[None]:
+    """Keeps ``profile`` in place of the one before."""
+    return call(lambda _: None, "SET", keys.profile(org_id), _ENCODER.encode(profile).decode())
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Profile)

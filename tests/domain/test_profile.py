@@ -1,0 +1,65 @@
+"""How an organization may present itself."""
+
+import base64
+
+import pytest
+
+from service.domain.errors import Invalid
+from service.domain.profile import LARGEST_LOGO, SIGNATURES, Profile, ink_on, parse_profile, read_logo
+
+
+def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
+    """A file that begins as one of ``kind`` does."""
+    file = (SIGNATURES[kind] if signature is None else signature).ljust(size, b"\0")
+    return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
+
+
+def test_a_profile_is_kept_as_it_was_given() -> None:
+    profile = Profile(display_name="Acme Ltd", colour="#0a7d4f", logo=logo(), reply_to="help@acme.example", locale="ha-NG")
+    assert parse_profile(profile) == profile
+
+
+def test_colours_and_locales_are_kept_in_one_spelling() -> None:
+    parsed = parse_profile(Profile(display_name="  Acme ", colour="#AABBCC", locale="PT-br"))
+    assert (parsed.display_name, parsed.colour, parsed.locale) == ("Acme", "#aabbcc", "pt-BR")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("display_name", ""),
+        ("display_name", "   "),
+        ("display_name", "x" * 65),
+        ("display_name", "Acme\r\nBcc: eve@example.com"),
+        ("colour", "red"),
+        ("colour", "#fff"),
+        ("colour", "#12345g"),
+        ("colour", "#123456;}"),
+        ("logo", "https://acme.example/logo.png"),
+        ("logo", "data:image/svg+xml;base64,PHN2Zz4="),
+        ("logo", "data:image/png;base64,AAAA"),
+        ("logo", "data:image/png;base64,A"),
+        ("logo", logo("png", signature=SIGNATURES["jpeg"])),
+        ("logo", logo(size=LARGEST_LOGO + 1)),
+        ("reply_to", "nobody"),
+        ("reply_to", "a@example.com, b@example.com"),
+        ("locale", "tlh"),
+    ],
+)
+def test_a_field_that_breaks_its_rule_is_named(field: str, value: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        parse_profile(Profile(**{field: value}))
+    assert raised.value.field == field
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_a_logo_may_be_as_large_as_is_said(kind: str) -> None:
+    found, file = read_logo(logo(kind, LARGEST_LOGO))
+    assert (found, len(file)) == (kind, LARGEST_LOGO)
+
+
+@pytest.mark.parametrize(
+    ("colour", "ink"), [("#000000", "#ffffff"), ("#1f5eff", "#ffffff"), ("#ffd400", "#000000"), ("#ffffff", "#000000")]
+)
+def test_what_is_written_on_a_colour_can_be_read(colour: str, ink: str) -> None:
+    assert ink_on(colour) == ink

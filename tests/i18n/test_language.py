@@ -1,0 +1,80 @@
+"""How amounts and times are written in each language."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from service.domain.locale import LANGUAGES
+from service.i18n.language import speak
+
+MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
+
+
+def plain(text: str) -> str:
+    """``text`` with spaces as they are typed, and without marks of direction."""
+    return text.replace("\u00a0", " ").replace("\u202f", " ").replace("\u200f", "").replace("\u200e", "")
+
+
+@pytest.mark.parametrize(
+    ("locale", "amount", "currency", "written"),
+    [
+        ("en", "125000.50", "NGN", "NGN 125,000.50"),
+        ("en-NG", "125000.50", "NGN", "₦125,000.50"),
+        ("ha", "125000.50", "NGN", "₦ 125,000.50"),
+        ("en", "125.5", "USD", "$125.50"),
+        ("fr", "125000.5", "EUR", "125 000,50 €"),
+        ("de", "125000.5", "EUR", "125.000,50 €"),
+        ("es", "1250.5", "EUR", "1.250,50 €"),
+        ("pt-BR", "125000.5", "BRL", "R$ 125.000,50"),
+        ("ar", "1000", "SAR", "1,000.00 ر.س."),
+        ("en", "1000", "JPY", "¥1,000"),
+        ("de", "12.5", "KWD", "12,500 KWD"),
+        ("en", "9.5", "IQD", "IQD 9.500"),
+        ("en", "125000.5", None, "125,000.50"),
+        ("de", "1", None, "1,00"),
+        ("en", "999999999999.99", "USD", "$999,999,999,999.99"),
+    ],
+)
+def test_an_amount_is_written_as_the_currency_and_the_language_have_it(
+    locale: str, amount: str, currency: str | None, written: str
+) -> None:
+    assert plain(speak(locale).amount(Decimal(amount), currency)) == written
+
+
+def test_no_amount_is_nothing() -> None:
+    assert speak("en").amount(None, "USD") == ""
+
+
+@pytest.mark.parametrize(
+    ("locale", "written"),
+    [
+        ("en", "November 26, 2026, 10:30 AM UTC"),
+        ("en-GB", "26 November 2026, 10:30 UTC"),
+        ("fr", "26 novembre 2026, 10:30 UTC"),
+        ("ar", "26 نوفمبر 2026، 10:30 ص UTC"),
+    ],
+)
+def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
+    assert plain(speak(locale).moment(MOMENT)) == written
+
+
+@pytest.mark.parametrize(
+    ("span", "written"),
+    [
+        (timedelta(days=3, hours=23), "3 days"),
+        (timedelta(hours=24), "1 day"),
+        (timedelta(hours=23, minutes=59), "23 hours"),
+        (timedelta(minutes=10, seconds=59), "10 minutes"),
+        (timedelta(seconds=42), "42 seconds"),
+        (timedelta(0), "1 minute"),
+    ],
+)
+def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str) -> None:
+    assert speak("en").span(span) == written
+
+
+def test_arabic_has_its_own_plurals_and_direction() -> None:
+    arabic = speak("ar")
+    assert [arabic.span(timedelta(days=days)) for days in (1, 2, 3, 11)] == ["يوم", "يومان", "3 أيام", "11 يومًا"]
+    assert [speak(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
