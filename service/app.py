@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
 from service import embedded, listening, logs
-from service.api import health, links, otp, profile, schedule
+from service.api import health, links, otp, pay, profile, qr, schedule
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.jwks import KeySet
@@ -63,7 +63,15 @@ def create_app(
             finally:
                 await doorbell.close()
 
-    handlers = [*health.HANDLERS, *links.HANDLERS, *otp.HANDLERS, *profile.HANDLERS, *schedule.HANDLERS]
+    handlers = [
+        *health.HANDLERS,
+        *links.HANDLERS,
+        *otp.HANDLERS,
+        *pay.HANDLERS,
+        *profile.HANDLERS,
+        *qr.HANDLERS,
+        *schedule.HANDLERS,
+    ]
     return PaymentLinks(
         route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],

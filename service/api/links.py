@@ -3,15 +3,14 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.datastructures import State
-from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
-from litestar.response import Redirect, Stream
+from litestar.response import Stream
 
 from service.api.bodies import StrictJson
 from service.api.context import Context, context_of, header_values
@@ -115,25 +114,10 @@ async def create_link(
 async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     """The link, whatever its status. A gated one opens to its customer and to admins of its organization."""
     context = context_of(request)
-    link = await _find(context, link_id)
+    link = await find_link(context, link_id)
     if link.otp_required:
         await require_access(request, link)
     return link_body(link, now=context.clock(), public_url=context.public_url)
-
-
-@get(
-    "/pay/{link_id:str}",
-    responses=responses(400, 401, 403, 404) | {303: ResponseSpec(None, description="The checkout, for a browser.")},
-    security=[{}, {"customer": []}, {"admin": []}],
-)
-async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
-    """Where a link's ``url`` leads. A browser goes on to the checkout, if there is one; all else gets the link."""
-    context = context_of(request)
-    body = await get_link.fn(request, link_id)
-    wants_page = request.accept.best_match(["application/json", "text/html"]) == "text/html"
-    if context.checkout_url and wants_page and body.status is Status.ACTIVE:
-        return Redirect(context.checkout_url.replace("{link_id}", body.id), status_code=303)
-    return JsonResponse(body)
 
 
 @post(
@@ -147,7 +131,7 @@ async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
 async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Verification | MaskedVerification:
     """Whether the link is good. Of a gated one, strangers learn only what needs no proof."""
     context = context_of(request)
-    link, now = await _find(context, data.link_id), context.clock()
+    link, now = await find_link(context, data.link_id), context.clock()
     status = link.status(now)
     if link.otp_required and not await has_access(request, link):
         return MaskedVerification(status is Status.ACTIVE, status, masked_link(link, now=now))
@@ -167,7 +151,7 @@ async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[Rev
     """Revokes the link, and, where a body names an ``email``, all active links that were sent to it."""
     context = context_of(request)
     recipient = _recipient(data)
-    link = await _find(context, link_id)
+    link = await find_link(context, link_id)
     require_org(request.user, link.org_id)
     revoked = await _revoke(context, [link])
     if recipient is not None:
@@ -212,7 +196,7 @@ async def list_links(
     context = context_of(request)
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
-    _check_parameters(request)
+    check_parameters(request, LIST_PARAMETERS)
     if request.accept.best_match(["application/json", NDJSON]) == NDJSON:
         await _page(context, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
@@ -223,21 +207,31 @@ async def list_links(
     return JsonResponse(LinkPage(page.total, counts, bodies, page.next_cursor))
 
 
-def _check_parameters(request: AdminRequest) -> None:
-    for name, values in request.query_params.dict().items():
-        if name not in LIST_PARAMETERS:
-            raise Invalid(name, "is no parameter of this list")
-        if len(values) > 1:
-            raise Invalid(name, "must not be given twice")
-        if values == ["null"]:  # which Litestar takes for a parameter left out
-            raise Invalid(name, "must not be null")
+async def find_link(context: Context, link_id: str) -> Link:
+    """The link.
 
-
-async def _find(context: Context, link_id: str) -> Link:
+    Raises:
+        LinkNotFound: there is none.
+    """
     link = await context.lane.run(links.get(link_id)) if domain.is_id(link_id) else None
     if link is None:
         raise LinkNotFound
     return link
+
+
+def check_parameters(request: Request[Any, Any, Any], known: Collection[str]) -> None:
+    """Refuses what is silently dropped elsewhere.
+
+    Raises:
+        Invalid: a parameter of the query is none of ``known``, comes twice, or is null.
+    """
+    for name, values in request.query_params.dict().items():
+        if name not in known:
+            raise Invalid(name, "is no parameter here")
+        if len(values) > 1:
+            raise Invalid(name, "must not be given twice")
+        if values == ["null"]:  # which Litestar takes for a parameter left out
+            raise Invalid(name, "must not be null")
 
 
 def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
@@ -339,4 +333,4 @@ async def _stream(context: Context, org_id: str, cursor: str | None, status: Sta
         cursor = page.next_cursor
 
 
-HANDLERS: list[Any] = [create_link, get_link, pay, verify_link, revoke_link, revoke_recipient, list_links]
+HANDLERS: list[Any] = [create_link, get_link, verify_link, revoke_link, revoke_recipient, list_links]

@@ -10,12 +10,13 @@ from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
 from service.api.clients import client_of
-from service.api.context import Context, context_of
+from service.api.context import Context, context_of, header_values
 from service.api.problems import responses
 from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.domain.email import canonical, parse_email
 from service.domain.errors import LimitReached, OtpInvalid, Unavailable
 from service.domain.link import partition_of
+from service.domain.locale import choose_locale
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
 from service.jobs import Bell
@@ -40,9 +41,17 @@ TOO_MANY = {
 )
 async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
-    context = context_of(request)
-    policy, email = context.otp_policy, canonical(parse_email(data.email))
-    client = client_of(request)
+    locale = choose_locale(*header_values(request, b"accept-language"))
+    return await ask_for_code(context_of(request), canonical(parse_email(data.email)), client_of(request), locale=locale)
+
+
+async def ask_for_code(context: Context, email: str, client: str, *, locale: str, org_id: str | None = None) -> OtpSent:
+    """Owes the canonical ``email`` a new code, in the language of ``locale``, and in the colours of ``org_id``.
+
+    Raises:
+        LimitReached: for this e-mail, or for ``client``.
+    """
+    policy = context.otp_policy
     await _count_client(context, client, SENDS, policy.client_sends_per_hour)
     refusal = await context.lane.run(
         otps.create(
@@ -53,6 +62,8 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
             resend_after=policy.resend_after,
             sends_per_hour=policy.sends_per_hour,
             sends_per_day=policy.sends_per_day,
+            org_id=org_id,
+            locale=locale,
         )
     )
     if refusal is not None:
@@ -71,8 +82,18 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
 )
 async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:
     """Takes a one-time password and gives the token that opens this e-mail's gated links."""
-    context = context_of(request)
-    policy, email, client = context.otp_policy, canonical(parse_email(data.email)), client_of(request)
+    token = await redeem_code(context_of(request), canonical(parse_email(data.email)), data.otp, client_of(request))
+    return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
+
+
+async def redeem_code(context: Context, email: str, otp: str, client: str) -> str:
+    """The token for which the canonical ``email``'s code is taken.
+
+    Raises:
+        OtpInvalid: it is wrong, used, expired or unknown.
+        LimitReached: for this e-mail, or for ``client``.
+    """
+    policy = context.otp_policy
     await _count_client(context, client, FAILURES, policy.client_failures_per_hour)
     outcome = await context.lane.run(
         otps.start_try(email, now=context.clock(), max_tries=policy.max_tries, failures_per_day=policy.failures_per_day)
@@ -80,12 +101,11 @@ async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> Custo
     if isinstance(outcome, otps.Refusal):
         raise LimitReached("too many wrong codes for this e-mail today", outcome.retry_after)
     nonce = outcome or secrets.token_bytes(NONCE_BYTES)
-    right = matches(data.otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
+    right = matches(otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
     if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
         raise OtpInvalid
     await _uncount_client(context, client, FAILURES)
-    token = context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
-    return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
+    return context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
 
 
 async def _count_client(context: Context, client: str, limit: str, most: int) -> None:

@@ -90,7 +90,8 @@ def problem(
     return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
-def _from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Response[Any]:
+def from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Response[Any]:
+    """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     field_errors = [FieldError(error.field, str(error))] if isinstance(error, errors.Invalid) else None
     headers: dict[str, str] = {}
@@ -124,7 +125,7 @@ def _from_fault(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 
 
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
-    errors.PaymentLinkError: _from_domain,
+    errors.PaymentLinkError: from_domain,
     HTTPException: _from_http,
     Exception: _from_fault,
 }

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -176,6 +177,13 @@ class CustomerToken(Struct, frozen=True):
     token: str
     token_type: str
     expires_in: int
+
+
+class QrFormat(StrEnum):
+    """What a QR code is drawn as: of any size, or in pixels."""
+
+    SVG = "svg"
+    PNG = "png"
 
 
 class ProfileBody(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from service.domain.locale import parse_locale
 COLOUR = "#1f5eff"
 """Of whoever has chosen none."""
 COLOUR_PATTERN = "#[0-9A-Fa-f]{6}"
-LARGEST_LOGO = 10 * 1024
+LARGEST_LOGO = 8 * 1024
 LOGO_PATTERN = "data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2}"
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
 """What files begin with of the kinds that every mail program shows."""

@@ -20,6 +20,9 @@ class Otp(msgspec.Struct, frozen=True):
     nonce: bytes
     expires_at: datetime
     attempts: int
+    org_id: str | None = None
+    """Whose link the code is to open, where it was asked for on a link's page."""
+    locale: str | None = None
 
 
 class Limit(StrEnum):
@@ -46,6 +49,8 @@ def create(
     resend_after: timedelta,
     sends_per_hour: int,
     sends_per_day: int,
+    org_id: str | None = None,
+    locale: str | None = None,
 ) -> Call[Refusal | None]:
     """A new code for the canonical ``email``, and the mail that carries it; the code before it is void."""
     return run_script(
@@ -63,6 +68,8 @@ def create(
         span_ms(resend_after),
         sends_per_hour,
         sends_per_day,
+        org_id or "",
+        locale or "",
     )
 
 
@@ -151,10 +158,12 @@ def _decode_try(reply: list[str]) -> bytes | Refusal | None:
     return bytes.fromhex(value) if outcome == "try" else None
 
 
-def _decode_otp(email: str, nonce: str | None, expires_at: str | None, attempts: str | None) -> Otp | None:
+def _decode_otp(
+    email: str, nonce: str | None, expires_at: str | None, attempts: str | None, org_id: str | None, locale: str | None
+) -> Otp | None:
     if nonce is None or expires_at is None:
         return None
-    return Otp(email, bytes.fromhex(nonce), from_ms(expires_at), int(attempts or 0))
+    return Otp(email, bytes.fromhex(nonce), from_ms(expires_at), int(attempts or 0), org_id or None, locale or None)
 
 
 def _wait(milliseconds: str | int) -> timedelta:

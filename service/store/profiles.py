@@ -11,12 +11,16 @@ NOTHING = Profile()
 
 def get(org_id: str) -> Call[Profile]:
     """The organization's profile: an empty one where it has none."""
-    return call(lambda text: NOTHING if text is None else _DECODER.decode(text), "GET", keys.profile(org_id))
+    return call(_decode, "GET", keys.profile(org_id))
 
 
 def put(org_id: str, profile: Profile) -> Call[None]:
     """Keeps ``profile`` in place of the one before."""
     return call(lambda _: None, "SET", keys.profile(org_id), _ENCODER.encode(profile).decode())
+
+
+def _decode(text: str | None) -> Profile:
+    return NOTHING if text is None else _DECODER.decode(text)
 
 
 _ENCODER = msgspec.json.Encoder()

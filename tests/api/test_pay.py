@@ -1,14 +1,22 @@
-"""Where a link's ``url`` leads."""
+"""Where a link's ``url`` leads: a page for browsers, the link for all else."""
 
+import base64
+import re
+from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 
+from service.domain.link import partition_of
+from service.domain.profile import SIGNATURES
+from service.store import keys
 from tests.api.conftest import MakeApi
-from tests.api.helpers import Api
+from tests.api.helpers import JANE, JOHN, UNKNOWN_ID, Api, assert_problem, stamp, wrong
 
 CHECKOUT = "https://shop.example/checkout?link={link_id}"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'] + b'0' * 100).decode()}"
 
 
 @pytest.fixture
@@ -16,34 +24,294 @@ def shop(make_api: MakeApi) -> Api:
     return make_api(CHECKOUT_URL=CHECKOUT)
 
 
-def open_in_browser(api: Api, link: dict[str, Any]) -> Any:
-    return api.client.get(f"/pay/{link['id']}", headers=BROWSER, follow_redirects=False)
+def look(api: Api, link_id: str, **headers: str) -> httpx.Response:
+    """The page, as a browser asks for it."""
+    return api.client.get(f"/pay/{link_id}", headers=BROWSER | headers, follow_redirects=False)
 
 
-def test_a_browser_goes_on_to_the_checkout(shop: Api) -> None:
-    link = shop.create()
-    answer = open_in_browser(shop, link)
-    assert (answer.status_code, answer.headers["location"]) == (303, CHECKOUT.format(link_id=link["id"]))
+def ask(api: Api, link: dict[str, Any], **headers: str) -> httpx.Response:
+    """The button for a code."""
+    return api.client.post(f"/pay/{link['id']}/code", headers=BROWSER | headers, follow_redirects=False)
+
+
+def enter(api: Api, link: dict[str, Any], otp: str, **fields: object) -> httpx.Response:
+    """The form for a code."""
+    now = int(api.now.timestamp())
+    form = {"otp": otp, "until": now + 600, "again": now + 60, "failed": 0} | fields
+    return api.client.post(f"/pay/{link['id']}/token", data=form, headers=BROWSER, follow_redirects=False)
+
+
+def hidden(page: httpx.Response) -> dict[str, str]:
+    """What the page's form carries."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\d+)">', page.text))
+
+
+def error_of(page: httpx.Response) -> str:
+    [said] = re.findall(r'class="error" role="alert" data-say>([^<]+)<', page.text)
+    return str(said)
+
+
+def test_a_browser_gets_who_wants_how_much_for_what_and_where_to_pay(shop: Api) -> None:
+    link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="INV-7 & Söhne")
+    page = look(shop, link["id"])
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for said in ("acme", "NGN\u00a0125,000.50", "INV-7 &amp; Söhne", "3 days"):
+        assert said in page.text
+    assert f'href="{CHECKOUT.format(link_id=link["id"])}"' in page.text
+
+
+def test_without_a_checkout_the_page_says_whom_to_ask(api: Api) -> None:
+    page = look(api, api.create()["id"])
+    assert "acme tells you how to pay." in page.text
+    assert 'class="button"' not in page.text
 
 
 def test_all_else_gets_the_link(shop: Api) -> None:
     link = shop.create()
-    assert shop.client.get(f"/pay/{link['id']}").json()["id"] == link["id"]
+    assert shop.client.get(f"/pay/{link['id']}").json() == link
+    both = shop.client.get(f"/pay/{link['id']}", headers={"Accept": "application/json"})
+    assert both.json() == link
 
 
-def test_a_link_that_ended_leads_to_no_checkout(shop: Api) -> None:
+def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> None:
+    link, gated = api.create(), api.create(otp_required=True)
+    api.revoke(link["id"])
+    assert api.client.get(f"/pay/{link['id']}").json()["status"] == "revoked"
+    assert_problem(api.client.get(f"/pay/{gated['id']}"), 401, "otp_required")
+    assert_problem(api.client.get(f"/pay/{UNKNOWN_ID}"), 404, "link_not_found")
+
+
+def test_a_cookie_opens_nothing_but_the_page(api: Api) -> None:
+    gated = api.create(otp_required=True)
+    token = api.customer()["Authorization"].partition(" ")[2]
+    answer = api.client.get(f"/pay/{gated['id']}", headers={"Cookie": f"payment_link_token={token}"})
+    assert_problem(answer, 401, "otp_required")
+
+
+def test_a_revoked_link_has_a_page_that_says_so(shop: Api) -> None:
     link = shop.create()
     shop.revoke(link["id"])
-    answer = open_in_browser(shop, link)
-    assert (answer.status_code, answer.json()["status"]) == (200, "revoked")
+    page = look(shop, link["id"])
+    assert (page.status_code, "This link was withdrawn" in page.text, "shop.example" in page.text) == (410, True, False)
 
 
-def test_a_gated_link_leads_nowhere_without_its_token(shop: Api) -> None:
-    answer = open_in_browser(shop, shop.create(otp_required=True))
-    assert (answer.status_code, answer.json()["code"]) == (401, "otp_required")
+def test_an_expired_link_has_a_page_that_says_so(shop: Api) -> None:
+    link = shop.create()
+    shop.clock.advance(hours=72)
+    page = look(shop, link["id"])
+    assert (page.status_code, "This link has expired" in page.text, "shop.example" in page.text) == (410, True, False)
+    assert "ask acme for a new link" in page.text
+
+
+def test_a_link_that_is_not_due_says_when_it_opens(shop: Api) -> None:
+    link = shop.create(scheduled_at=stamp(shop.now + timedelta(hours=2)))
+    page = look(shop, link["id"])
+    assert (page.status_code, page.headers["retry-after"]) == (403, "7201")
+    assert "This link is not open yet" in page.text
+    shop.clock.advance(hours=2)
+    assert look(shop, link["id"]).status_code == 200
+
+
+@pytest.mark.parametrize("link_id", [UNKNOWN_ID, "pl_x", "x" * 200])
+def test_an_unknown_link_has_a_page_that_says_so(api: Api, link_id: str) -> None:
+    page = look(api, link_id)
+    assert (page.status_code, "There is no such link" in page.text) == (404, True)
+
+
+def test_the_organization_presents_itself(shop: Api) -> None:
+    shop.put_profile(display_name='Acme "&" Söhne', colour="#ffd400", logo=LOGO, reply_to="help@acme.example")
+    link = shop.create()
+    page = look(shop, link["id"])
+    assert "Acme &#34;&amp;&#34; Söhne" in page.text
+    assert "--brand: #ffd400; --on-brand: #000000" in page.text
+    logo = shop.client.get(f"/pay/{link['id']}/logo")
+    assert (logo.content[:8], logo.headers["content-type"]) == (SIGNATURES["png"], "image/png")
+    shop.revoke(link["id"])
+    assert "mailto:help%40acme.example" in look(shop, link["id"]).text
+
+
+def test_there_is_no_logo_where_there_is_none(api: Api) -> None:
+    assert_problem(api.client.get(f"/pay/{api.create()['id']}/logo"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted", "profile", "language"),
+    [
+        ({}, "", {}, "en"),
+        ({}, "fr-CA,fr;q=0.9", {}, "fr-CA"),
+        ({"locale": "ar"}, "fr", {"locale": "de"}, "ar"),
+        ({}, "ja", {"locale": "de"}, "de"),
+    ],
+)
+def test_the_page_is_in_the_links_language_or_the_browsers_or_the_organizations(
+    api: Api, fields: dict[str, str], accepted: str, profile: dict[str, str], language: str
+) -> None:
+    api.put_profile(**profile)
+    page = look(api, api.create(**fields)["id"], **{"Accept-Language": accepted})
+    assert page.headers["content-language"] == language
+    assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">' in page.text
+
+
+def test_opening_a_page_changes_nothing(api: Api) -> None:
+    direct, gated = api.create(), api.create(otp_required=True)
+    before = {key: api.redis.dump(key) for key in api.redis.scan_iter()}
+    for link in (direct, gated):
+        look(api, link["id"])
+        api.client.head(f"/pay/{link['id']}", headers=BROWSER)
+    assert {key: api.redis.dump(key) for key in api.redis.scan_iter()} == before
+
+
+def test_pages_let_nothing_in_from_elsewhere(api: Api) -> None:
+    page = look(api, api.create()["id"])
+    policy = page.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    [nonce] = re.findall(r"'nonce-([^']+)'", policy)
+    assert f'<style nonce="{nonce}">' in page.text
+    assert nonce not in look(api, api.create()["id"]).text
+    assert re.findall(r'(?:src|href)="(?!/|data:)', page.text) == []
+
+
+def test_a_gated_link_shows_no_more_than_its_masked_address(shop: Api) -> None:
+    link = shop.create(otp_required=True, payment_amount=125, currency="USD", transaction_id="INV-7")
+    page = look(shop, link["id"])
+    assert (page.status_code, "j***@example.com" in page.text, "Send me a code" in page.text) == (200, True, True)
+    assert not any(secret in page.text for secret in (JANE, "125", "INV-7", "shop.example"))
+
+
+def test_a_code_opens_the_link_for_a_day_and_asks_for_nothing_again(shop: Api) -> None:
+    link = shop.create(otp_required=True, payment_amount=125, currency="USD")
+    page = ask(shop, link)
+    assert (page.status_code, "We sent six digits to j***@example.com. They are good for 10 minutes." in page.text) == (200, True)
+    assert hidden(page) == {
+        "until": str(int(shop.now.timestamp()) + 600),
+        "again": str(int(shop.now.timestamp()) + 60),
+        "failed": "0",
+    }
+    opened = enter(shop, link, shop.code())
+    assert (opened.status_code, opened.headers["location"], opened.text) == (303, f"/pay/{link['id']}", "")
+    cookie = opened.headers["set-cookie"]
+    for part in ("HttpOnly", "Path=/pay", "SameSite=lax", "Secure", "Max-Age=86400"):
+        assert part in cookie, cookie
+    token = {"Cookie": cookie.partition(";")[0]}
+    assert "$125.00" in look(shop, link["id"], **token).text
+    assert ask(shop, link, **token).status_code == 303
+    shop.clock.advance(hours=24)
+    assert "$125.00" not in look(shop, link["id"], **token).text
+
+
+def test_anothers_code_opens_nothing(api: Api) -> None:
+    link, other = api.create(otp_required=True), api.create(otp_required=True, email=JOHN, payment_amount=125, currency="USD")
+    ask(api, link)
+    cookie = {"Cookie": enter(api, link, api.code()).headers["set-cookie"].partition(";")[0]}
+    api.client.cookies.clear()
+    assert "Send me a code" in look(api, other["id"], **cookie).text
+
+
+@pytest.mark.parametrize("cookie", ["payment_link_token=x", "payment_link_token=", "payment_link_token=a.b.c", "other=x"])
+def test_a_cookie_that_is_no_token_asks_again(api: Api, cookie: str) -> None:
+    assert "Send me a code" in look(api, api.create(otp_required=True)["id"], Cookie=cookie).text
+
+
+def test_the_page_counts_wrong_codes(api: Api) -> None:
+    link = api.create(otp_required=True)
+    said, sent = [], hidden(ask(api, link))
+    for _ in range(5):
+        page = enter(api, link, wrong(api.code()), **sent)
+        said.append(error_of(page))
+        sent = hidden(page)
+    assert said == [
+        "That is not the code. You have 4 tries left.",
+        "That is not the code. You have 3 tries left.",
+        "That is not the code. You have 2 tries left.",
+        "That is not the code. You have 1 try left.",
+        "This code was tried too often. Ask for another.",
+    ]
+    assert "set-cookie" not in enter(api, link, api.code(), **sent).headers
+
+
+@pytest.mark.parametrize("otp", ["", "12345", "1234567", "abcdef", "\uff11\uff12\uff13\uff14\uff15\uff16", " 12345"])
+def test_what_is_no_code_costs_no_try(api: Api, otp: str) -> None:
+    link = api.create(otp_required=True)
+    ask(api, link)
+    for _ in range(6):
+        assert error_of(enter(api, link, otp)) == "Enter the six digits of the code."
+    assert enter(api, link, api.code()).status_code == 303
+
+
+def test_an_expired_code_is_said_to_be_one(api: Api) -> None:
+    link = api.create(otp_required=True)
+    sent, code = hidden(ask(api, link)), api.code()
+    api.clock.advance(minutes=10)
+    assert error_of(enter(api, link, code, **sent)) == "This code has expired. Ask for another."
+
+
+def test_another_code_has_to_wait(api: Api) -> None:
+    link = api.create(otp_required=True)
+    ask(api, link)
+    page = ask(api, link)
+    assert error_of(page).startswith("Another code can be sent in ")
+    assert 'id="otp"' in page.text, "the code that was sent a moment ago can be entered"
+
+
+def test_too_many_wrong_codes_have_to_wait(make_api: MakeApi) -> None:
+    api = make_api(OTP_FAILURES_PER_DAY="2")
+    link = api.create(otp_required=True)
+    ask(api, link)
+    said = [error_of(enter(api, link, wrong(api.code()))) for _ in range(3)]
+    assert said[2] == "Too many wrong codes. You can try again in 23 hours."
+
+
+def test_the_code_is_owed_in_the_language_and_the_name_of_the_link(api: Api) -> None:
+    ask(api, api.create(otp_required=True, locale="ar"))
+    stored = api.redis.hmget(keys.otp(JANE), "org_id", "locale")
+    assert [value.decode() if isinstance(value, bytes) else value for value in stored] == ["acme", "ar"]
+    assert api.redis.zscore(keys.otp_outbox(partition_of(JANE)), JANE) is not None
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_sites_form_is_refused(api: Api, site: str) -> None:
+    link = api.create(otp_required=True)
+    assert ask(api, link, **{"Sec-Fetch-Site": site}).status_code == 403
+    assert api.redis.exists(keys.otp(JANE)) == 0
+
+
+@pytest.mark.parametrize("state", ["revoked", "direct"])
+def test_a_link_that_needs_no_code_sends_none(api: Api, state: str) -> None:
+    link = api.create(otp_required=state == "revoked")
+    if state == "revoked":
+        api.revoke(link["id"])
+    for answer in (ask(api, link), enter(api, link, "123456")):
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/pay/{link['id']}")
+    assert api.redis.exists(keys.otp(JANE)) == 0
+
+
+def test_a_form_of_nonsense_is_none(api: Api) -> None:
+    link = api.create(otp_required=True)
+    for content in (b"\xff" * 100, b"otp=1&" * 1000, b""):
+        answer = api.client.post(f"/pay/{link['id']}/token", content=content)
+        assert error_of(answer) == "Enter the six digits of the code."
+    assert enter(api, link, "123456", until="9" * 400, failed="-1").status_code == 200
 
 
 def test_head_answers_as_get_without_the_content(api: Api) -> None:
     link = api.create()
     answer = api.client.head(f"/pay/{link['id']}")
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"", "application/json")
+
+
+@pytest.mark.parametrize(("name", "status"), [("pay.css", 200), ("pay.js", 200), ("reference.js", 404), ("..%2fapp.py", 404)])
+def test_the_pages_files_are_served_and_no_others(api: Api, name: str, status: int) -> None:
+    assert api.client.get(f"/pay/assets/{name}").status_code == status
+
+
+def test_a_page_weighs_less_than_30_kilobytes_with_everything(shop: Api) -> None:
+    shop.put_profile(
+        display_name="Acme", logo=f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(8192, b'0')).decode()}"
+    )
+    link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="x" * 128)
+    page = look(shop, link["id"])
+    paths = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+    assert len(paths) == 4
+    assert len(page.content) + sum(len(shop.client.get(path).content) for path in paths) < 30_000

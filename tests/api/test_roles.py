@@ -92,7 +92,7 @@ class Endpoint(NamedTuple):
 
     def request(self, api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
         link_id = (gated if self.gated else direct)["id"]
-        path = self.path.format(link_id=link_id, org_id="acme", name="reference.js")
+        path = self.path.format(link_id=link_id, org_id="acme", name="pay.js" if "/pay/" in self.path else "reference.js")
         json = self.body and {name: link_id if value == "{link_id}" else value for name, value in self.body.items()}
         return api.client.request(self.method, path, json=json, headers=headers)
 
@@ -115,6 +115,11 @@ ENDPOINTS = {
     "dispatch": Endpoint("POST", "/payment-links/scheduled", for_admins(OK, own_org=FORBIDDEN), {}),
     "send otp": Endpoint("POST", "/payment-links/otp", for_all(Answer(202)), {"email": JANE}),
     "submit otp": Endpoint("PUT", "/payment-links/otp", for_all(Answer(401, "otp_invalid")), {"email": JANE, "otp": "123456"}),
+    "qr": Endpoint("GET", "/payment-links/{link_id}/qr", for_all(OK), gated=True),
+    "page code": Endpoint("POST", "/pay/{link_id}/code", for_all(OK), gated=True),
+    "page token": Endpoint("POST", "/pay/{link_id}/token", for_all(OK), gated=True),
+    "page logo": Endpoint("GET", "/pay/{link_id}/logo", for_all(Answer(404, "not_found"))),
+    "page asset": Endpoint("GET", "/pay/assets/{name}", for_all(OK)),
     "profile": Endpoint("GET", "/orgs/{org_id}/profile", for_admins(OK)),
     "present": Endpoint("PUT", "/orgs/{org_id}/profile", for_admins(OK), {"display_name": "Acme"}),
     "healthz": Endpoint("GET", "/healthz", for_all(OK)),

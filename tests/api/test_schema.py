@@ -39,6 +39,7 @@ ROUTES = [
     pytest.param("post", "/payment-links/scheduled", 200, BODY | {401, 403, 503}, id="dispatch"),
     pytest.param("get", "/orgs/{org_id}/payment-links", 200, {401, 403, 422, 503}, id="list"),
     pytest.param("get", "/orgs/{org_id}/profile", 200, {401, 403, 422, 503}, id="profile"),
+    pytest.param("get", "/payment-links/{link_id}/qr", 200, {404, 422, 503}, id="qr"),
     pytest.param("put", "/orgs/{org_id}/profile", 200, BODY | {401, 403, 503}, id="present"),
 ]
 

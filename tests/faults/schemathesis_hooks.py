@@ -7,7 +7,9 @@ import schemathesis
 from hypothesis import strategies as st
 
 BEYOND_WORDS = {
-    "create_link": {"scheduled_at", "expires_at", "otp", "currency", "payment_amount", "transaction_id"},
+    "create_link": {"scheduled_at", "expires_at", "otp", "currency", "payment_amount", "transaction_id", "locale"},
+    "put_profile": {"display_name", "logo", "reply_to", "locale"},
+    "get_qr": {"size"},
     "list_links": {"cursor"},
     "dispatch_window": {"period"},
 }

@@ -1,0 +1,95 @@
+// What the pages of a link do beyond HTML: all of it works without, but for the counting.
+"use strict";
+
+const DAY = 24 * 60 * 60 * 1000;
+const main = document.querySelector("main");
+const said = document.getElementById("said");
+
+/** Replaces the page's content by another answer of the server, without a new page. */
+async function swap(url, options = {}) {
+  main.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(url, { ...options, headers: { Accept: "text/html" } });
+    const text = (await answer.text()).replace(/<style[^]*?<\/style>| autofocus/g, ""); // this page has its style, and sets the focus below
+    const page = new DOMParser().parseFromString(text, "text/html");
+    for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+    document.title = page.title;
+  } finally {
+    main.removeAttribute("aria-busy");
+  }
+  begin();
+  said.textContent = main.querySelector("[data-say]")?.textContent ?? document.title;
+  main.querySelector("[data-focus]")?.focus();
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("[data-swap]")) return;
+  event.preventDefault();
+  if (main.hasAttribute("aria-busy")) return;
+  const body = new URLSearchParams(new FormData(form));
+  swap(form.action, { method: "POST", body }).catch(() => HTMLFormElement.prototype.submit.call(form));
+});
+
+document.addEventListener("input", ({ target }) => {
+  if (target.id !== "otp") return;
+  target.value = target.value.normalize("NFKC").replace(/[^0-9]/g, "").slice(0, 6);
+  if (target.value.length === 6) target.form.requestSubmit();
+});
+
+document.addEventListener("paste", (event) => {
+  if (event.target.id !== "otp") return;
+  event.preventDefault();
+  event.target.value = event.clipboardData.getData("text");
+  event.target.dispatchEvent(new InputEvent("input", { bubbles: true }));
+});
+
+function clock(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+/** Counts down by the second; the server says how many days it is, in words, and what comes after the end. */
+function count(element) {
+  const until = Date.parse(element.dataset.until);
+  const days = Math.floor((until - Date.now()) / DAY);
+  const words = days > 0 ? `${element.textContent} ` : "";
+  const tick = () => {
+    const left = until - Date.now();
+    if (Math.floor(left / DAY) === days) element.textContent = words + clock(left % DAY);
+    else setTimeout(() => swap(location.href).catch(() => {}), 1000);
+    if (!element.isConnected || Math.floor(left / DAY) !== days) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 1000);
+  tick();
+}
+
+/** Keeps the button for another code back until the server would send one. */
+function wait(button) {
+  const until = Date.now() + Number(button.dataset.wait) * 1000;
+  const note = button.parentElement.querySelector("[data-wait-note]");
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    button.disabled = left > 0;
+    note.textContent = left > 0 ? clock(left * 1000).replace(/^00:/, "") : "";
+    if (left <= 0 || !button.isConnected) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 1000);
+  tick();
+}
+
+function local(element) {
+  const language = document.documentElement.lang;
+  if (!Intl.DateTimeFormat.supportedLocalesOf(language).length) return;
+  const format = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short", numberingSystem: "latn" });
+  element.querySelector("bdi").textContent = format.format(new Date(element.dateTime));
+}
+
+function begin() {
+  main.querySelectorAll("[data-until]").forEach(count);
+  main.querySelectorAll("[data-wait]").forEach(wait);
+  main.querySelectorAll("[data-local]").forEach(local);
+}
+
+begin();

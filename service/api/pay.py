@@ -1,0 +1,238 @@
+"""Where a link's ``url`` leads: a page for its customer, in the customer's language; for programs the link as JSON."""
+
+from datetime import datetime, timedelta
+from importlib.resources import files
+from math import ceil
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from litestar import Response, get, post
+from litestar.datastructures import CacheControlHeader, Cookie
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import File, Redirect
+
+from service.api.clients import client_of
+from service.api.context import context_of, header_values
+from service.api.links import PathId, find_link, get_link
+from service.api.otp import ask_for_code, redeem_code
+from service.api.problems import responses
+from service.api.reference import PIECE
+from service.api.responses import JsonResponse
+from service.api.schemas import LinkBody
+from service.api.visit import ERRORS, TOKEN, PublicRequest, Visit, wants_page
+from service.domain.email import canonical, mask
+from service.domain.errors import Forbidden, LimitReached, OtpInvalid
+from service.domain.link import Status
+from service.domain.profile import read_logo
+from service.domain.tokens import CUSTOMER_LIFE
+from service.store import profiles
+
+ASSETS = "/pay/assets"
+_ASSETS = Path(str(files("service.api"))) / "assets"
+FILES = {name: _ASSETS / name for name in ("pay.css", "pay.js")}
+LONGEST_NUMBER = 12
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What a page knows of the code it asks for, times in seconds since 1970.
+
+    The page itself counts and carries this, for the API does not tell a wrong code from a used one.
+    """
+
+    until: int
+    again: int
+    """When another can be sent."""
+    failed: int = 0
+
+
+class View(msgspec.Struct, frozen=True):
+    """A link as its page shows it."""
+
+    amount: str
+    reference: str | None
+    expires_at: datetime
+    left: timedelta
+
+
+@get(
+    "/pay/{link_id:str}",
+    responses=responses(400, 401, 403, 404),
+    security=[{}, {"customer": []}, {"admin": []}],
+    exception_handlers=ERRORS,
+)
+async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
+    """Where a link's ``url`` leads: to its page, for a browser (``Accept: text/html``); all else gets the link as JSON.
+
+    The page of a link that is not due yet is answered with 403, of one that ended with 410.
+    """
+    if not wants_page(request):
+        return JsonResponse(await get_link.fn(request, link_id))
+    return _page(await _visit(request, link_id))  # type: ignore[return-value]
+
+
+@post("/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
+async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
+    """Sends the link's recipient a code, and asks for it."""
+    _refuse_foreign_forms(request)
+    visit = await _visit(request, link_id)
+    if visit.has_proved or not visit.is_open:
+        return _to_page(visit)
+    now, ttl = visit.now.timestamp(), visit.context.otp_policy.ttl.total_seconds()
+    email, client, language = canonical(visit.link.email), client_of(request), visit.language
+    try:
+        sent = await ask_for_code(visit.context, email, client, locale=language.tag, org_id=visit.link.org_id)
+    except LimitReached as error:
+        said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.span(error.retry_after)}
+        return _code_page(visit, Sent(ceil(now + ttl), ceil(now + error.retry_after.total_seconds())), said)
+    return _code_page(visit, Sent(ceil(now + sent.expires_in), ceil(now + sent.resend_after)))
+
+
+@post("/pay/{link_id:str}/token", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
+async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
+    """Takes the code, and leads back to the link's page with a token in a cookie that no script can read."""
+    _refuse_foreign_forms(request)
+    visit = await _visit(request, link_id)
+    if visit.has_proved or not visit.is_open:
+        return _to_page(visit)
+    form, texts, language = await _form(request), visit.language.texts, visit.language
+    otp, sent = form.get("otp", ""), Sent(_number(form, "until"), _number(form, "again"), _number(form, "failed"))
+    if not (len(otp) == 6 and otp.isascii() and otp.isdigit()):
+        return _code_page(visit, sent, texts.gettext("Enter the six digits of the code."))
+    try:
+        token = await redeem_code(visit.context, canonical(visit.link.email), otp, client_of(request))
+    except LimitReached as error:
+        said = texts.gettext("Too many wrong codes. You can try again in %(span)s.") % {"span": language.span(error.retry_after)}
+        return _code_page(visit, sent, said)
+    except OtpInvalid:
+        failed = msgspec.structs.replace(sent, failed=sent.failed + 1)
+        return _code_page(visit, failed, _what_is_wrong(visit, failed))
+    return _to_page(visit, token)
+
+
+@get("/pay/{link_id:str}/logo", include_in_schema=False, cache_control=CacheControlHeader(private=True, max_age=300))
+async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
+    """The logo of the organization whose link it is."""
+    visit = await _visit(request, link_id)
+    if visit.profile.logo is None:
+        raise NotFoundException
+    kind, file = read_logo(visit.profile.logo)
+    return Response(file, media_type=f"image/{kind}")
+
+
+@get(f"{ASSETS}/{{name:str}}", include_in_schema=False, cache_control=CacheControlHeader(public=True, max_age=3600))
+async def page_asset(name: FromPath[str]) -> File:
+    """The pages' style and script."""
+    if name not in FILES:
+        raise NotFoundException
+    return File(FILES[name], filename=name, content_disposition_type="inline", chunk_size=PIECE)
+
+
+def _refuse_foreign_forms(request: PublicRequest) -> None:
+    """Another site's page must not have its visitors ask for codes, nor sign them in (Fetch Metadata, 2.4)."""
+    if header_values(request, b"sec-fetch-site") in (["cross-site"], ["same-site"]):
+        raise Forbidden("this form is not ours")
+
+
+async def _visit(request: PublicRequest, link_id: str) -> Visit:
+    context = context_of(request)
+    link = await find_link(context, link_id)
+    return Visit(request, link, await context.lane.run(profiles.get(link.org_id)))
+
+
+def _page(visit: Visit) -> Response[str]:
+    link = visit.link
+    if not visit.is_open:
+        return _closed_page(visit)
+    if not visit.has_proved:
+        return visit.page("ask", email=mask(link.email), error="")
+    checkout = visit.context.checkout_url
+    return visit.page("link", link=_view(visit), checkout=checkout and checkout.replace("{link_id}", link.id))
+
+
+def _view(visit: Visit) -> View:
+    link = visit.link
+    amount = visit.language.amount(link.payment_amount, link.currency)
+    return View(amount, link.transaction_id, link.expires_at, link.expires_at - visit.now)
+
+
+def _closed_page(visit: Visit) -> Response[str]:
+    """The page of a link that is not to be paid: not yet, or not any more."""
+    link, language, gettext = visit.link, visit.language, visit.language.texts.gettext
+    status, headers = 410, None
+    if link.status(visit.now) is Status.REVOKED:
+        headline = gettext("This link was withdrawn")
+        explanation = gettext("%(org)s has taken it back. Nothing was charged.")
+        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
+    elif link.status(visit.now) is Status.EXPIRED:
+        headline = gettext("This link has expired")
+        explanation = gettext("It was good until %(moment)s.")
+        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
+    else:
+        status, headers = 403, {"Retry-After": str(int((link.due_at - visit.now).total_seconds()) + 1)}
+        headline = gettext("This link is not open yet")
+        explanation = gettext("It opens on %(moment)s.")
+        advice = gettext("Come back then: this address stays the same.")
+    moment = link.due_at if status == 403 else link.expires_at
+    values = {"org": visit.org, "moment": language.moment(moment)}
+    return visit.page(
+        "ended",
+        status=status,
+        headers=headers,
+        headline=headline,
+        explanation=explanation % values,
+        advice=advice % values,
+        reply_to=visit.profile.reply_to,
+    )
+
+
+def _code_page(visit: Visit, sent: Sent, error: str = "") -> Response[str]:
+    left, wait = (max(0, moment - int(visit.now.timestamp())) for moment in (sent.until, sent.again))
+    email = mask(visit.link.email)
+    return visit.page("code", sent=sent, left=timedelta(seconds=left), wait=wait, email=email, error=error)
+
+
+def _what_is_wrong(visit: Visit, sent: Sent) -> str:
+    texts = visit.language.texts
+    tries = visit.context.otp_policy.max_tries - sent.failed
+    if sent.until <= visit.now.timestamp():
+        return texts.gettext("This code has expired. Ask for another.")
+    if tries <= 0:
+        return texts.gettext("This code was tried too often. Ask for another.")
+    text = texts.ngettext(
+        "That is not the code. You have %(number)s try left.", "That is not the code. You have %(number)s tries left.", tries
+    )
+    return text % {"number": visit.language.number(tries)}
+
+
+def _to_page(visit: Visit, token: str | None = None) -> Redirect:
+    url = urlsplit(visit.context.public_url)
+    cookie = Cookie(
+        key=TOKEN,
+        value=token,
+        path=f"{url.path}/pay",
+        max_age=int(CUSTOMER_LIFE.total_seconds()),
+        secure=url.scheme == "https",
+        httponly=True,
+        samesite="lax",  # or whoever comes from the e-mail again would be asked again
+    )
+    return Redirect(f"{url.path}/pay/{visit.link.id}", status_code=303, cookies=[cookie] if token else None)
+
+
+async def _form(request: PublicRequest) -> dict[str, str]:
+    """The fields of a form (application/x-www-form-urlencoded); none where it is none of ours."""
+    try:
+        return dict(parse_qsl((await request.body()).decode(), max_num_fields=8))
+    except ValueError:
+        return {}
+
+
+def _number(form: dict[str, str], name: str) -> int:
+    """What a page counted; whoever alters it misleads nobody else."""
+    text = form.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else 0
+
+
+HANDLERS: list[Any] = [pay, send_code, submit_code, logo, page_asset]

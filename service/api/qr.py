@@ -1,0 +1,84 @@
+"""A link's ``url`` as a QR code (ISO/IEC 18004), to be scanned or printed."""
+
+import io
+import struct
+import zlib
+from typing import Annotated, Any
+
+import segno
+from litestar import Request, Response, get
+from litestar.datastructures import CacheControlHeader, State
+from litestar.openapi import ResponseSpec
+from litestar.params import FromQuery, QueryParameter
+
+from service.api.context import context_of
+from service.api.links import PathId, check_parameters, find_link
+from service.api.problems import responses
+from service.api.schemas import QrFormat
+from service.domain.errors import Invalid
+
+PARAMETERS = {"format", "size"}
+QUIET_ZONE = 4
+"""Modules of white that scanners want around a code (9.1)."""
+DEFAULT_SIZE = 256
+
+
+@get(
+    "/payment-links/{link_id:str}/qr",
+    responses={200: ResponseSpec(str, media_type="image/svg+xml", description="The code.")} | responses(400, 404, 422),
+    security=[{}],
+    cache_control=CacheControlHeader(private=True, max_age=3600),
+)
+async def get_qr(
+    request: Request[None, None, State],
+    link_id: PathId,
+    format: FromQuery[QrFormat] = QrFormat.SVG,  # noqa: A002 - its name on the wire
+    size: Annotated[int | None, QueryParameter(ge=64, le=1024)] = None,
+) -> Response[Any]:
+    """A QR code of the link's ``url``: SVG, or a PNG of ``size`` pixels (default 256) each way."""
+    check_parameters(request, PARAMETERS)
+    if size is not None and format is QrFormat.SVG:
+        raise Invalid("size", "is for format=png: an SVG has none")
+    context = context_of(request)
+    link = await find_link(context, link_id)
+    code = segno.make(f"{context.public_url}/pay/{link.id}", error="m", micro=False)
+    if format is QrFormat.SVG:
+        return Response(draw_svg(code), media_type="image/svg+xml")
+    return Response(draw_png(code, size or DEFAULT_SIZE), media_type="image/png")
+
+
+def draw_svg(code: segno.QRCode) -> bytes:
+    """Dark on white, whatever it is shown on."""
+    drawing = io.BytesIO()
+    code.save(drawing, kind="svg", xmldecl=False, omitsize=True, border=QUIET_ZONE, dark="#000", light="#fff", title="QR code")
+    return drawing.getvalue()
+
+
+def draw_png(code: segno.QRCode, size: int) -> bytes:
+    """``size`` pixels each way, in black and white, a whole number of them a module: what is left over is quiet zone.
+
+    Raises:
+        Invalid: that is too small for a pixel a module.
+    """
+    modules = int(code.symbol_size(border=0)[0])
+    scale = max(1, size // (modules + 2 * QUIET_ZONE))
+    before = (size - modules * scale) // 2
+    if before < 0:
+        raise Invalid("size", f"must be {modules} at least for an address as long as this")
+    white = bytes([255]) * size
+    rows = [
+        (bytes([255]) * before + bytes(0 if dark else 255 for dark in row)).ljust(size, b"\xff")
+        for row in code.matrix_iter(scale=scale, border=0)
+    ]
+    picture = [*[white] * before, *rows, *[white] * (size - before - len(rows))]
+    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)  # 8 bits of grey a pixel
+    pixels = zlib.compress(b"".join(b"\0" + row for row in picture), 9)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file (ISO/IEC 15948, 5.3)."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+HANDLERS: list[Any] = [get_qr]

@@ -1,0 +1,125 @@
+"""Somebody who looks at a link: how its pages are written for them."""
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Request, Response
+from litestar.datastructures import State
+from litestar.types import ExceptionHandlersMap
+
+from service.api.context import Context, context_of, header_values
+from service.api.problems import from_domain
+from service.domain.email import canonical
+from service.domain.errors import Forbidden, LinkNotFound, PaymentLinkError, TokenInvalid, Unavailable
+from service.domain.link import Link, Status
+from service.domain.locale import choose_locale
+from service.domain.profile import COLOUR, Profile, ink_on
+from service.i18n.language import speak, templates
+
+PublicRequest = Request[None, None, State]
+TOKEN = "payment_link_token"  # noqa: S105 - the name of a cookie
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+NOBODY = Profile()
+
+
+class Visit:
+    """What a visitor asks of ``link``, whose organization presents itself by ``profile``."""
+
+    def __init__(self, request: PublicRequest, link: Link, profile: Profile) -> None:
+        self.context = context_of(request)
+        self.now = self.context.clock()
+        self.link = link
+        self.profile = profile
+        self.org = profile.display_name or link.org_id
+        self.language = speak(choose_locale(link.locale, _accepted(request), profile.locale))
+        self._token = request.cookies.get(TOKEN)
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the link is not due yet."""
+        return self.link.scheduled_at is not None and self.now < self.link.scheduled_at
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the link is to be paid now."""
+        return self.link.status(self.now) is Status.ACTIVE and not self.is_early
+
+    @property
+    def has_proved(self) -> bool:
+        """Whether the link needs no proof, or a cookie says that its mailbox is the visitor's."""
+        if not self.link.otp_required:
+            return True
+        try:
+            email = self._token and self.context.customer_tokens.email(self._token, now=self.now)
+        except TokenInvalid:
+            return False
+        return email == canonical(self.link.email)
+
+    def page(self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: object) -> Response[str]:
+        """The page that ``template`` makes of ``values``."""
+        values |= {"org": self.org, "link_id": self.link.id}
+        return _render(self.context, self.language.tag, self.profile, template, values, status, headers)
+
+
+def wants_page(request: PublicRequest) -> bool:
+    """Whether it is a browser that asks."""
+    return request.accept.best_match(["application/json", "text/html"]) == "text/html"
+
+
+def error_page(request: PublicRequest, error: PaymentLinkError) -> Response[Any]:
+    """Says in words what programs get as a problem."""
+    problem = from_domain(request, error)
+    if request.method == "GET" and not wants_page(request):
+        return problem
+    locale = choose_locale(_accepted(request))
+    gettext = speak(locale).texts.gettext
+    if isinstance(error, LinkNotFound):
+        headline, explanation = gettext("There is no such link"), gettext("Its address may be cut short, or the link is long gone.")
+        advice = gettext("Open it from the e-mail again, or ask whoever sent it for a new one.")
+    else:
+        headline, explanation = gettext("We cannot show this link right now"), gettext("Nothing is lost, and nothing was charged.")
+        advice = gettext("Try again in a moment.")
+    values = {"org": "", "link_id": "", "headline": headline, "explanation": explanation, "advice": advice, "reply_to": None}
+    headers = {name: value for name, value in problem.headers.items() if name == "Retry-After"}
+    return _render(context_of(request), locale, NOBODY, "ended", values, problem.status_code or 500, headers)
+
+
+def _render(
+    context: Context,
+    locale: str,
+    profile: Profile,
+    template: str,
+    values: dict[str, Any],
+    status: int,
+    headers: dict[str, str] | None = None,
+) -> Response[str]:
+    nonce, colour = secrets.token_urlsafe(16), profile.colour or COLOUR
+    common = {
+        "root": urlsplit(context.public_url).path,
+        "nonce": nonce,
+        "colour": colour,
+        "ink": ink_on(colour),
+        "logo": profile.logo is not None,
+    }
+    return Response(
+        templates("service", locale).get_template(f"{template}.html").render(common | values),
+        status_code=status,
+        media_type="text/html",
+        headers={
+            "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(nonce=nonce),
+            "Content-Language": locale,
+            "Vary": "Accept, Accept-Language, Cookie",
+            **(headers or {}),
+        },
+    )
+
+
+def _accepted(request: PublicRequest) -> str:
+    return ",".join(header_values(request, b"accept-language"))
+
+
+ERRORS: ExceptionHandlersMap = {LinkNotFound: error_page, Unavailable: error_page, Forbidden: error_page}

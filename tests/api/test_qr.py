@@ -1,0 +1,93 @@
+"""QR codes, read as a scanner would."""
+
+import re
+import struct
+import zlib
+
+import pytest
+import zxingcpp
+
+from tests.api.helpers import UNKNOWN_ID, Api, assert_invalid, assert_problem
+
+WHITE = b"\xff"
+
+
+def read(pixels: bytes, size: int) -> list[str]:
+    return [code.text for code in zxingcpp.read_barcodes(memoryview(pixels).cast("B", (size, size)))]
+
+
+def pixels_of_png(file: bytes) -> tuple[bytes, int]:
+    width, height, depth, kind = struct.unpack(">IIBB", file[16:26])
+    assert (file[:8], width, depth, kind) == (b"\x89PNG\r\n\x1a\n", height, 8, 0)
+    start = file.index(b"IDAT")
+    lines = zlib.decompress(file[start + 4 : start + 4 + struct.unpack(">I", file[start - 4 : start])[0]])
+    return b"".join(lines[row * (width + 1) + 1 : (row + 1) * (width + 1)] for row in range(height)), width
+
+
+def pixels_of_svg(text: str, scale: int = 4) -> tuple[bytes, int]:
+    """The drawing's one path: strokes a module high, each a move and a length."""
+    [side] = re.findall(r'viewBox="0 0 (\d+) \1"', text)
+    rows = [bytearray(WHITE * int(side)) for _ in range(int(side))]
+    [path] = re.findall(r'stroke="#000" d="([^"]+)"', text)
+    x, y = 0.0, 0.0
+    for kind, numbers in re.findall(r"([Mmh])([-0-9. ]+)", path):
+        values = [float(number) for number in re.findall(r"-?[0-9.]+", numbers)]
+        if kind == "h":
+            rows[int(y)][int(x) : int(x + values[0])] = bytes(int(values[0]))
+            x += values[0]
+        else:
+            x, y = (values[0], values[1]) if kind == "M" else (x + values[0], y + values[1])
+    scaled = [bytes(pixel for pixel in row for _ in range(scale)) for row in rows]
+    return b"".join(row for row in scaled for _ in range(scale)), int(side) * scale
+
+
+def test_the_drawing_says_the_links_url(api: Api) -> None:
+    link = api.create()
+    answer = api.client.get(f"/payment-links/{link['id']}/qr")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert read(*pixels_of_svg(answer.text)) == [link["url"]]
+    assert len(answer.content) < 4096
+    assert "<script" not in answer.text
+
+
+@pytest.mark.parametrize("size", [64, 65, 100, 256, 512, 1023, 1024])
+def test_the_picture_has_the_size_that_was_asked_for(api: Api, size: int) -> None:
+    link = api.create()
+    answer = api.client.get(f"/payment-links/{link['id']}/qr", params={"format": "png", "size": size})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    pixels, width = pixels_of_png(answer.content)
+    assert (width, read(pixels, width)) == (size, [link["url"]])
+
+
+def test_a_picture_without_a_size_has_one(api: Api) -> None:
+    link = api.create()
+    pixels, width = pixels_of_png(api.client.get(f"/payment-links/{link['id']}/qr?format=png").content)
+    assert (width, read(pixels, width)) == (256, [link["url"]])
+
+
+def test_a_code_is_there_whatever_became_of_the_link(api: Api) -> None:
+    link = api.create(otp_required=True)
+    api.revoke(link["id"])
+    assert api.client.get(f"/payment-links/{link['id']}/qr").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("format=gif", "format"),
+        ("format=png&size=63", "size"),
+        ("format=png&size=1025", "size"),
+        ("format=png&size=big", "size"),
+        ("format=png&size=100&size=200", "size"),
+        ("size=100", "size"),
+        ("format=svg&size=100", "size"),
+        ("colour=red", "colour"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(api: Api, query: str, field: str) -> None:
+    assert_invalid(api.client.get(f"/payment-links/{api.create()['id']}/qr?{query}"), field)
+
+
+@pytest.mark.parametrize("link_id", [UNKNOWN_ID, "pl_x"])
+def test_there_is_no_code_of_an_unknown_link(api: Api, link_id: str) -> None:
+    assert_problem(api.client.get(f"/payment-links/{link_id}/qr"), 404, "link_not_found")
