@@ -30,6 +30,7 @@ from service.startup import read_settings
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
 TOKEN_LIFE = timedelta(hours=24)
+CODE = re.compile(r"\b[0-9]{6}\b")
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -159,4 +160,5 @@ def describe_mail(path: Path) -> str:
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain",))
     link = re.search(r"https?://\S+/pay/\S+", body.get_content() if body else "")
-    return f"mail to {mask(str(message['To']))}: {message['Subject']}" + (f" - {link[0]}" if link else "") + f" ({path})"
+    subject = str(message["Subject"]) if link else CODE.sub("••••••", str(message["Subject"]))
+    return f"mail to {mask(str(message['To']))}: {subject}" + (f" - {link[0]}" if link else "") + f" ({path})"

@@ -12,6 +12,7 @@ from service.store.call import Call
 from service.store.otps import Otp
 from tasks.letter import Drop
 from tasks.mime import Mail
+from tasks.profiles import Profiles
 from tasks.render import link_message, otp_message
 
 
@@ -20,7 +21,8 @@ class LinkMail:
 
     process = "worker-links"
 
-    def __init__(self, public_url: str, sender: str) -> None:
+    def __init__(self, public_url: str, sender: str, profiles: Profiles) -> None:
+        self._profiles = profiles
         self._public_url = public_url
         self._sender = sender
 
@@ -38,7 +40,8 @@ class LinkMail:
             raise Drop(f"the link was {opened.status(now)} before it could be sent")
         if opened.delivery.state not in {DeliveryState.SCHEDULED, DeliveryState.QUEUED}:
             raise Drop(f"the mail was {opened.delivery.state} already")
-        return link_message(opened, url=f"{self._public_url}/pay/{opened.id}", sender=self._sender, now=now)
+        profile, url = self._profiles.of(opened.org_id), f"{self._public_url}/pay/{opened.id}"
+        return link_message(opened, profile=profile, url=url, sender=self._sender, now=now)
 
     def attempts(self, opened: Link) -> int:
         return opened.delivery.attempts
@@ -61,7 +64,8 @@ class OtpMail:
 
     process = "worker-otps"
 
-    def __init__(self, key: bytes, sender: str) -> None:
+    def __init__(self, key: bytes, sender: str, profiles: Profiles) -> None:
+        self._profiles = profiles
         self._key = key
         self._sender = sender
 
@@ -78,7 +82,7 @@ class OtpMail:
         if now >= opened.expires_at:
             raise Drop("the code expired before it could be sent")
         code = derive_code(self._key, opened.nonce, opened.email)
-        return otp_message(opened, code, sender=self._sender, now=now)
+        return otp_message(opened, code, profile=self._profiles.of(opened.org_id), sender=self._sender, now=now)
 
     def attempts(self, opened: Otp) -> int:
         return opened.attempts

@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.policy import SMTP
 from email.quoprimime import header_encode
 from email.utils import format_datetime, parseaddr
-from functools import cache
+from functools import lru_cache
 
 import msgspec
 
@@ -32,26 +32,47 @@ class Mail(msgspec.Struct, frozen=True):
     content: bytes
 
 
-def write(*, sender: str, recipient: str, subject: str, date: datetime, identity: str, text: str, html: str) -> Mail:
-    """A mail whose text and HTML say the same (RFC 2046, 5.1.4).
+def write(
+    *,
+    sender: str,
+    recipient: str,
+    subject: str,
+    date: datetime,
+    identity: str,
+    text: str,
+    html: str,
+    sender_name: str | None = None,
+    reply_to: str | None = None,
+    language: str = "en",
+    logo: tuple[str, bytes] | None = None,
+) -> Mail:
+    """A mail whose text and HTML say the same (RFC 2046, 5.1.4), in ``language`` (RFC 3282).
 
-    ``identity`` becomes the Message-ID, through a digest: mail servers' logs are no place for what opens a link.
+    ``identity`` becomes the Message-ID, through a digest: mail servers' logs are no place for what opens a link. The HTML shows
+    ``logo``, a kind of image and its file, as ``cid:logo`` (RFC 2392). ``sender_name`` stands in place of the sender's own.
 
     Raises:
-        ValueError: ``recipient`` is not one address, or ``subject`` not one line.
+        ValueError: ``recipient`` or ``reply_to`` is not one address, or ``subject`` not one line.
     """
-    if not re.fullmatch(DOT_ATOMS, recipient):
-        raise ValueError("the recipient is not one address")
-    origin, address = _origin(sender)
+    for one in (recipient, reply_to):
+        if one is not None and not re.fullmatch(DOT_ATOMS, one):
+            raise ValueError("the recipient is not one address")
+    origin, address = _origin(sender, sender_name)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
     message_id = f"<{digest}@{address.rpartition('@')[2]}>"
     head = (
-        f"{origin}{_header('To', recipient)}{_header('Subject', subject)}Date: {format_datetime(date)}\r\n"
-        f"Message-ID: {message_id}\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"
-        f'Content-Type: multipart/alternative;\r\n boundary="=_{digest}"\r\n\r\n'
+        f"{origin}{_header('Reply-To', reply_to) if reply_to else ''}{_header('To', recipient)}{_header('Subject', subject)}"
+        f"Date: {format_datetime(date)}\r\n"
+        f"Message-ID: {message_id}\r\nAuto-Submitted: auto-generated\r\nContent-Language: {language}\r\nMIME-Version: 1.0\r\n"
     )
-    parts = f"--=_{digest}\r\n".encode().join([head.encode(), _plain(text), _html(html)])
-    return Mail(address, recipient, message_id, parts + f"--=_{digest}--\r\n".encode())
+    page = _html(html) if logo is None else _several("related", f"r={digest}", _html(html), _picture(*logo))
+    return Mail(address, recipient, message_id, head.encode() + _several("alternative", f"=_{digest}", _plain(text), page))
+
+
+def _several(subtype: str, boundary: str, *parts: bytes) -> bytes:
+    """A multipart (RFC 2046, 5.1)."""
+    head = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n\r\n'.encode()
+    return f"--{boundary}\r\n".encode().join([head, *parts]) + f"--{boundary}--\r\n".encode()
 
 
 def _header(name: str, value: str) -> str:
@@ -67,11 +88,11 @@ def _encoded_word(words: re.Match[str]) -> str:
     return header_encode(words[0].encode(), "utf-8")
 
 
-@cache
-def _origin(sender: str) -> tuple[str, str]:
+@lru_cache(maxsize=1024)
+def _origin(sender: str, name: str | None) -> tuple[str, str]:
     """The From header, and the address in it."""
-    name, address = parseaddr(sender)
-    return str(SMTP.fold(*SMTP.header_store_parse("From", Address(display_name=name, addr_spec=address)))), address
+    own_name, address = parseaddr(sender)
+    return str(SMTP.fold(*SMTP.header_store_parse("From", Address(display_name=name or own_name, addr_spec=address)))), address
 
 
 def _plain(text: str) -> bytes:
@@ -82,6 +103,11 @@ def _plain(text: str) -> bytes:
 
 def _html(html: str) -> bytes:
     return _part("html", "base64", encodebytes(html.encode()))
+
+
+def _picture(kind: str, file: bytes) -> bytes:
+    head = f"Content-Type: image/{kind}\nContent-Transfer-Encoding: base64\nContent-ID: <logo>\nContent-Disposition: inline\n\n"
+    return (head.encode() + encodebytes(file) + b"\n").replace(b"\n", b"\r\n")
 
 
 def _part(subtype: str, encoding: str, body: bytes) -> bytes:

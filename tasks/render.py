@@ -1,71 +1,79 @@
-"""E-mails as they are sent: a text and an HTML part that say the same."""
+"""E-mails as they are sent: a text and an HTML part that say the same, in the language and the colours of who asks."""
 
-from datetime import datetime
-from decimal import Decimal
-from functools import cache
-
-from babel import Locale
-from babel.dates import format_datetime as localized_datetime
-from babel.numbers import get_currency_symbol
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from datetime import datetime, timedelta
 
 from service.domain.email import to_ascii
 from service.domain.link import Link
-from service.domain.money import minor_units
+from service.domain.locale import choose_locale
+from service.domain.profile import COLOUR, Profile, ink_on, read_logo
+from service.i18n.language import Language, speak, templates
 from service.store.otps import Otp
 from tasks.mime import Mail, write
 
-LOCALE = Locale("en")
+SPACES = str.maketrans("\u00a0\u202f", "  ")
+"""Spaces that do not break a line, which would keep a header and a text from being ASCII."""
 
 
-def link_message(link: Link, *, url: str, sender: str, now: datetime) -> Mail:
+def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: datetime) -> Mail:
     """The e-mail that brings a link to its recipient. Its Message-ID is the same however often it is made."""
-    amount = format_amount(link.payment_amount, link.currency)
-    subject = f"{link.org_id} asks you for {amount}" if amount else f"Payment link from {link.org_id}"
+    language = speak(choose_locale(link.locale, profile.locale))
+    gettext = language.texts.gettext
     values: dict[str, object] = {
-        "org": link.org_id,
-        "amount": amount,
+        "org": profile.display_name or link.org_id,
+        "amount": language.amount(link.payment_amount, link.currency).translate(SPACES),
         "reference": link.transaction_id,
         "url": url,
-        "expires_at": localized_datetime(link.expires_at, "d MMMM y, HH:mm 'UTC'", locale=LOCALE),
+        "expires_at": language.moment(link.expires_at).translate(SPACES),
         "otp_required": link.otp_required,
     }
-    return _mail("link", link.email, subject, values, sender, now, f"{link.id} {link.due_at.isoformat()}")
+    if link.scheduled_at:
+        asks, asks_for = gettext("%(org)s reminds you of a payment"), gettext("%(org)s reminds you of a payment of %(amount)s.")
+        subject = gettext("Reminder: %(org)s asks you for %(amount)s") if values["amount"] else gettext("Reminder from %(org)s")
+    else:
+        asks, asks_for = gettext("%(org)s asks you for a payment"), gettext("%(org)s asks you for a payment of %(amount)s.")
+        subject = gettext("%(org)s asks you for %(amount)s") if values["amount"] else gettext("Payment link from %(org)s")
+    values |= {"asks": asks % values, "asks_for": (asks_for if values["amount"] else f"{asks}.") % values}
+    identity = f"{link.id} {link.due_at.isoformat()}"
+    return _mail("link", link.email, subject % values, values, language, profile, sender, now, identity)
 
 
-def otp_message(otp: Otp, code: str, *, sender: str, now: datetime) -> Mail:
+def otp_message(otp: Otp, code: str, *, profile: Profile, sender: str, now: datetime) -> Mail:
     """The e-mail that brings a one-time password to whoever reads its mailbox."""
-    values: dict[str, object] = {"code": code, "minutes": max(1, round((otp.expires_at - now).total_seconds() / 60))}
-    return _mail("otp", otp.email, "Your payment code", values, sender, now, f"{otp.email} {otp.nonce.hex()}")
-
-
-def format_amount(amount: Decimal | None, currency: str | None) -> str:
-    """``$125.50``, ``NGN 125,000.50``, ``¥1,000``: as many decimals as ISO 4217 gives, where CLDR may show fewer."""
-    if amount is None:
-        return ""
-    number = f"{amount:,.{minor_units(currency)}f}"
-    if currency is None:
-        return number
-    symbol = get_currency_symbol(currency, LOCALE)
-    return f"{symbol} {number}" if symbol[-1].isalpha() else f"{symbol}{number}"
+    language = speak(choose_locale(otp.locale, profile.locale))
+    minutes = max(1, round((otp.expires_at - now).total_seconds() / 60))
+    values: dict[str, object] = {
+        "org": profile.display_name or otp.org_id or "",
+        "code": code,
+        "span": language.span(timedelta(minutes=minutes)).translate(SPACES),
+    }
+    subject = language.texts.gettext("%(code)s is your payment code") % values
+    return _mail("otp", otp.email, subject, values, language, profile, sender, now, f"{otp.email} {otp.nonce.hex()}")
 
 
 def _mail(
-    template: str, recipient: str, subject: str, values: dict[str, object], sender: str, now: datetime, identity: str
+    template: str,
+    recipient: str,
+    subject: str,
+    values: dict[str, object],
+    language: Language,
+    profile: Profile,
+    sender: str,
+    now: datetime,
+    identity: str,
 ) -> Mail:
+    written, colour = templates("tasks", language.tag), profile.colour or COLOUR
+    start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
+    look = {"subject": subject, "colour": colour, "ink": ink_on(colour), "logo": profile.logo, "start": start, "end": end}
     return write(
         sender=sender,
+        sender_name=profile.display_name,
+        reply_to=profile.reply_to and to_ascii(profile.reply_to),
         recipient=to_ascii(recipient),
         subject=subject,
+        language=language.tag,
         date=now,
         identity=identity,
-        text=_templates().get_template(f"{template}.txt").render(values),
-        html=_templates().get_template(f"{template}.html").render(values, subject=subject),
-    )
-
-
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("tasks"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined, auto_reload=False
+        text=written.get_template(f"{template}.txt").render(values),
+        html=written.get_template(f"{template}.html").render(values | look),
+        logo=None if profile.logo is None else read_logo(profile.logo),
     )

@@ -17,6 +17,7 @@ from service.store.otps import Otp
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import FileMailer, Mailer, SmtpMailer
+from tasks.profiles import Profiles
 
 
 class Runtime(msgspec.Struct):
@@ -37,8 +38,9 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: d
     """A runtime as ``settings`` describe it. It connects when it is used."""
     client, stopping = Client(partial(connect, settings.redis_url)), Event()
     open_mailer = _mailer(settings)
-    link_mail = LinkMail(settings.public_url, settings.mail_from)
-    otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from)
+    profiles = Profiles(client, clock)
+    link_mail = LinkMail(settings.public_url, settings.mail_from, profiles)
+    otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
     return Runtime(
         client=client,
         queue=connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2),

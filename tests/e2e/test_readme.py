@@ -21,6 +21,6 @@ def test_every_example_works_as_printed(up: Up) -> None:
     command = ["bash", "-c", script]
     run = subprocess.run(command, cwd=up.directory, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert '"otp_required":true,"scheduled_at":null' in run.stdout
+    assert '"otp_required":true,"locale":null,"scheduled_at":null' in run.stdout
     assert '"due":0,"queued":0' in run.stdout
     assert '"status":"ok"' in run.stdout

@@ -18,6 +18,7 @@ from service.store.client import Client
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import Deferred, Refused
+from tasks.profiles import Profiles
 from tests.api.helpers import PEER, PUBLIC_URL, Api, Headers, assert_problem, bearer, stamp
 from tests.conftest import SECRET
 from tests.support.books import Books
@@ -280,9 +281,10 @@ class Both:
                 raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
 
         mailer, client = ScriptedMailer(record), Client(self.api.redis)
+        profiles = Profiles(client, self.api.clock)
         for kind, names in (
-            (LinkMail(PUBLIC_URL, SENDER), ORGS),
-            (OtpMail(derive_key(SECRET.encode(), "otp"), SENDER), [JANE, JOHN, ANN]),
+            (LinkMail(PUBLIC_URL, SENDER, profiles), ORGS),
+            (OtpMail(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
             worker: Delivery[Any] = Delivery(kind, client, mailer, self.api.clock, lambda: False)  # type: ignore[arg-type]
             worker.drain(sorted({partition_of(name) for name in names}))

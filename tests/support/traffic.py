@@ -37,7 +37,7 @@ class Postbox(Mailbox):
 
     def _note(self, message: EmailMessage) -> None:
         self.count += 1
-        if message["Subject"] == "Your payment code":
+        if message["Subject"].endswith(" is your payment code"):
             body = message.get_body(("plain",))
             found = re.search(r"\b\d{6}\b", body.get_content() if body else "")
             assert found is not None

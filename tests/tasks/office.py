@@ -19,6 +19,7 @@ from tasks.delivery import LEASE, Delivery
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import Mailer
 from tasks.mime import Mail
+from tasks.profiles import Profiles
 from tests.support.clock import Clock
 
 ORG = "acme"
@@ -33,6 +34,7 @@ class Office:
 
     def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:
         self.client = client
+        self.profiles = Profiles(client, clock)
         self.redis = redis
         self.clock = clock
 
@@ -97,10 +99,10 @@ class Office:
         return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
 
     def link_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Link]:
-        return Delivery(LinkMail("https://pay.example", SENDER), self.client, mailer, self.clock, should_stop)
+        return Delivery(LinkMail("https://pay.example", SENDER, self.profiles), self.client, mailer, self.clock, should_stop)
 
     def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
-        return Delivery(OtpMail(OTP_KEY, SENDER), self.client, mailer, self.clock, should_stop)
+        return Delivery(OtpMail(OTP_KEY, SENDER, self.profiles), self.client, mailer, self.clock, should_stop)
 
 
 def received(mail: Mail) -> EmailMessage:

@@ -31,28 +31,28 @@ def code_in(message: EmailMessage) -> str:
 class TestLinkMail:
     def test_it_leads_to_the_public_url(self, office: Office) -> None:
         link = office.add_link()
-        message = LinkMail("https://shop.example/links", SENDER).message(link, office.clock())
+        message = LinkMail("https://shop.example/links", SENDER, office.profiles).message(link, office.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
     @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str)
     def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
         with pytest.raises(Drop, match=state.value):
-            LinkMail("https://pay.example", SENDER).message(link, office.clock())
+            LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock())
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
     def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
-        assert LinkMail("https://pay.example", SENDER).message(link, office.clock()).recipient == JANE
+        assert LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock()).recipient == JANE
 
     def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
         link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())
         with pytest.raises(Drop, match="revoked"):
-            LinkMail("https://pay.example", SENDER).message(link, office.clock())
+            LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock())
 
     def test_a_log_names_a_link_by_its_beginning(self, office: Office) -> None:
         link = office.add_link()
-        about = LinkMail("https://pay.example", SENDER).describe(link.id)
+        about = LinkMail("https://pay.example", SENDER, office.profiles).describe(link.id)
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
     def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, office: Office) -> None:
@@ -96,8 +96,8 @@ class TestOtpMail:
         assert derive_code(OTP_KEY, nonce, JANE) not in str(log.calls)
         assert nonce.hex() not in str(log.calls)
 
-    def test_a_log_names_an_address_by_its_mask(self) -> None:
-        assert OtpMail(OTP_KEY, SENDER).describe(JANE) == {"kind": "otp", "email": "j***@example.com"}
+    def test_a_log_names_an_address_by_its_mask(self, office: Office) -> None:
+        assert OtpMail(OTP_KEY, SENDER, office.profiles).describe(JANE) == {"kind": "otp", "email": "j***@example.com"}
 
     def test_an_expired_code_is_not_mailed(self, office: Office) -> None:
         office.add_code()
@@ -153,7 +153,7 @@ class TestOtpMail:
 
     def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
         office.add_code()
-        kind, now = OtpMail(OTP_KEY, SENDER), office.clock()
+        kind, now = OtpMail(OTP_KEY, SENDER, office.profiles), office.clock()
         assert office.client.run(kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)) == [JANE]
         mailer = ScriptedMailer()
         office.code_worker(mailer).drain([JANES])

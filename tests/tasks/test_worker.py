@@ -1,5 +1,6 @@
 """RQ's worker behind a bell: it sends, says that it lives, and stops when asked to."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def _own_signal_handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("bell", "subject"), [(Bell.LINKS, "Payment link from acme"), (Bell.OTPS, "Your payment code")], ids=["links", "codes"]
+    ("bell", "subject"), [(Bell.LINKS, "Payment link from acme"), (Bell.OTPS, "CODE is your payment code")], ids=["links", "codes"]
 )
 def test_a_worker_finds_its_job_by_name_and_sends(
     office: Office, runtime: Runtime, mailer: ScriptedMailer, bell: Bell, subject: str
@@ -37,7 +38,7 @@ def test_a_worker_finds_its_job_by_name_and_sends(
     for each in Bell:
         ring(each, [PARTITION, partition_of("jane@example.com")], runtime.queue)
     DoorbellWorker(bell, runtime).work(burst=True, logging_level="ERROR")
-    assert [str(message["Subject"]) for message in mailer.sent] == [subject]
+    assert [re.sub("^[0-9]{6}", "CODE", str(message["Subject"])) for message in mailer.sent] == [subject]
 
 
 @pytest.mark.parametrize("bell", list(Bell), ids=str)

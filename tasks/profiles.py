@@ -1,0 +1,50 @@
+"""How organizations present themselves in their mails: read once for many."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from service.domain.profile import Profile
+from service.store import profiles
+from service.store.client import Client
+
+log = structlog.get_logger(__name__)
+
+FRESH_FOR = timedelta(seconds=10)
+MOST = 1000
+"""How many are remembered at once."""
+
+
+class Profiles:
+    """Profiles of organizations, as they were ``FRESH_FOR`` ago at most."""
+
+    def __init__(self, client: Client, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: dict[str, tuple[datetime, Profile]] = {}
+
+    def of(self, org_id: str | None) -> Profile:
+        """The organization's profile; an empty one where there is none, or none that can be read: no mail waits for that.
+
+        Raises:
+            Unavailable: Redis does not answer.
+        """
+        if org_id is None:
+            return profiles.NOTHING
+        now = self._clock()
+        read_at, profile = self._known.get(org_id, (None, profiles.NOTHING))
+        if read_at is not None and read_at <= now < read_at + FRESH_FOR:
+            return profile
+        if len(self._known) >= MOST:
+            self._known.clear()
+        profile = self._read(org_id)
+        self._known[org_id] = (now, profile)
+        return profile
+
+    def _read(self, org_id: str) -> Profile:
+        try:
+            return self._client.run(profiles.get(org_id))
+        except ValueError:
+            log.exception("profile_unreadable", org_id=org_id)
+            return profiles.NOTHING
