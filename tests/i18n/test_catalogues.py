@@ -1,0 +1,73 @@
+"""Everything that mails and pages say is there in every language, with the same values in it."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from service.domain.locale import LANGUAGES
+
+ROOT = Path(__file__).parents[2]
+CATALOGUES = ROOT / "service" / "i18n" / "catalogues"
+METHODS = [("**/templates/**.html", "jinja2"), ("**/templates/**.txt", "jinja2"), ("**.py", "python")]
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
+MORE_VALUES = re.compile(r"%\((\w+)\)s")
+SAME_IN = {("Code", "fr"), ("Code", "de")}
+"""Words that a language shares with English."""
+
+
+@cache
+def said() -> frozenset[str | tuple[str, ...]]:
+    """What code and templates say, in English."""
+    found = [extract_from_dir(ROOT / folder, METHODS, keywords=KEYWORDS) for folder in ("service", "tasks")]
+    return frozenset(message for messages in found for _, _, message, _, _ in messages)
+
+
+@cache
+def catalogue(language: str) -> Catalog:
+    with (CATALOGUES / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=language, abort_invalid=True)
+
+
+def forms(message: Message) -> list[str]:
+    """The message's translations: one, or one for each plural of its language."""
+    return [message.string] if isinstance(message.string, str) else list(message.string)
+
+
+def english(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def test_there_is_a_catalogue_for_every_language_but_english() -> None:
+    assert {file.stem for file in CATALOGUES.glob("*.po")} == set(LANGUAGES[1:])
+
+
+def test_messages_are_found() -> None:
+    assert len(said()) > 50
+    assert {"Pay", "Send me a code", "Your code is"} <= said()
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+class TestCatalogue:
+    def test_it_has_what_is_said_and_nothing_else(self, language: str) -> None:
+        messages = {message.id if isinstance(message.id, str) else tuple(message.id) for message in catalogue(language)} - {""}
+        assert messages == said()
+
+    def test_nothing_is_left_untranslated(self, language: str) -> None:
+        own = catalogue(language)
+        for message in own:
+            if message.id:
+                assert not message.fuzzy, message.id
+                assert len(forms(message)) == (own.num_plurals if message.pluralizable else 1), message.id
+                assert all(form.strip() for form in forms(message)), message.id
+                assert english(message) not in forms(message) or (english(message), language) in SAME_IN
+
+    def test_every_translation_has_the_values_of_the_original(self, language: str) -> None:
+        for message in catalogue(language):
+            for form in forms(message) if message.id else []:
+                assert sorted(MORE_VALUES.findall(form)) == sorted(MORE_VALUES.findall(english(message))), form
+                assert "%" not in MORE_VALUES.sub("", form), form
