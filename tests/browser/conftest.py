@@ -1,0 +1,153 @@
+"""A real browser before the real service. Whatever a page's console complains of fails the test, and so does a foreign request."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from service.domain.tokens import Role
+from tests.support.admins import admin_token
+from tests.support.processes import Service
+from tests.support.servers import MailServer, Store, free_port
+
+AXE = "axe-core@4.14.1"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
+PHONE, DESKTOP, NARROW = (390, 844), (1280, 800), (320, 640)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""The browser asks nobody anything of its own accord."""
+
+
+def program(name: str) -> str:
+    """Where ``name`` is. Without it its tests are skipped here, and fail in CI."""
+    found = shutil.which(name)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not on PATH")
+    return found
+
+
+class Visitor:
+    """Somebody with a browser of their own."""
+
+    def __init__(self, context: BrowserContext, url: str, axe: str) -> None:
+        self.context = context
+        self.url = url
+        self._axe = axe
+        self._refusals: set[str] = set()
+        self.complaints: list[str] = []
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self._hear(message.text, message.location["url"]))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", lambda request: self._see(request.url))
+
+    def open(self, path: str, status: int = 200) -> Page:
+        """Opens ``path``, which is answered with ``status``: the browser tells its console of those that are errors."""
+        if status >= 400:
+            self.expect_refusal(path)
+        answer = self.page.goto(f"{self.url}{path}")
+        assert answer is not None
+        assert answer.status == status
+        return self.page
+
+    def expect_refusal(self, path: str) -> None:
+        """``path`` will be answered with an error."""
+        self._refusals.add(f"{self.url}{path}")
+
+    def check(self, name: str | None = None) -> None:
+        """What is on the screen is accessible (WCAG 2.2 AA) and fits; it is kept as a picture called ``name``."""
+        self.page.evaluate(self._axe)
+        found = self.page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", RULES)
+        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        if name is not None:
+            self.shoot(name)
+
+    def shoot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def _hear(self, text: str, url: str) -> None:
+        if not (text.startswith("Failed to load resource") and url in self._refusals):
+            self.complaints.append(text)
+
+    def _see(self, url: str) -> None:
+        if urlsplit(url).scheme not in {"data", "about", "blob"} and urlsplit(url).netloc != urlsplit(self.url).netloc:
+            self.complaints.append(f"foreign request: {url}")
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[MailServer]:
+    with MailServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
+    port = free_port()
+    settings = {"PORT": str(port), "CHECKOUT_URL": f"http://127.0.0.1:{port}/healthz?link={{link_id}}", "OTP_RESEND_AFTER": "1s"}
+    with Service(tmp_path_factory.mktemp("service"), own_store.url, mails.url, **settings) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(service: Service) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, 'acme')}"}
+    with httpx.Client(base_url=service.url, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One a module, for while it runs no other test may use asyncio."""
+    chromium = program("chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core, as a script."""
+    home = tmp_path_factory.mktemp("axe")
+    subprocess.run([program("npm"), "install", "--no-save", "--silent", "--prefix", str(home), AXE], check=True, timeout=120)
+    return (home / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
+    """Makes visitors: ``visit(size, scheme=…, locale=…, script=…)``."""
+    visitors: list[Visitor] = []
+
+    def make(size: tuple[int, int] = PHONE, *, scheme: Any = "light", locale: str = "en-NG", script: bool = True) -> Visitor:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            locale=locale,
+            reduced_motion="reduce",
+            java_script_enabled=script,
+            timezone_id="Africa/Lagos",
+        )
+        visitors.append(Visitor(context, service.url, axe))
+        return visitors[-1]
+
+    yield make
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
+    for visitor in visitors:
+        visitor.context.close()
+    assert complaints == []

@@ -1,0 +1,282 @@
+"""What a customer sees: the page behind a link, in a real browser."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.domain.locale import LANGUAGES
+from service.store.client import Client, connect
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
+from tests.store.samples import make_link, put
+from tests.support.processes import Service
+from tests.support.servers import MailServer, Store, wait_until
+
+Visit = Callable[..., Visitor]
+FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
+BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
+SIZES = {"phone": PHONE, "desktop": DESKTOP}
+
+
+@pytest.fixture(autouse=True)
+def _branded(admin: httpx.Client) -> None:
+    assert admin.put("/orgs/acme/profile", json=BRAND).status_code == 200
+
+
+def make(admin: httpx.Client, email: str = "jane@example.com", **fields: Any) -> dict[str, Any]:
+    answer = admin.post("/payment-links", json={"email": email, **FIELDS, **fields})
+    assert answer.status_code == 201, answer.text
+    link: dict[str, Any] = answer.json()
+    return link
+
+
+def path_of(link: dict[str, Any]) -> str:
+    return f"/pay/{link['id']}"
+
+
+def code_for(email: str, mails: MailServer, number: int = 1) -> str:
+    """The code in the last of ``number`` mails, from its subject."""
+
+    def codes() -> list[EmailMessage]:
+        return [mail for mail in mails.mailbox.to(email) if re.match("[0-9]{6} ", mail["Subject"])]
+
+    wait_until(lambda: len(codes()) >= number, "the code's mail")
+    return str(codes()[-1]["Subject"])[:6]
+
+
+def ask(page: Page) -> None:
+    page.get_by_role("button", name="Send me a code").click()
+    expect(page.get_by_label("Code")).to_be_focused()
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 10**6:06}"
+
+
+def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(visit: Visit, admin: httpx.Client) -> None:
+    link = make(admin)
+    visitor = visit()
+    visitor.expect_refusal("/favicon.ico")  # of the checkout, which has none
+    page = visitor.open(path_of(link))
+    for said in ("Acme Cleaning Ltd", "INV-2026-000042"):
+        expect(page.get_by_text(said, exact=True)).to_be_visible()
+    expect(page.locator(".amount")).to_have_text("₦125,000.50")
+    expect(page.get_by_role("timer")).to_have_text(re.compile(r"^2 days 23:59:\d\d$"))
+    expect(page.locator("time")).to_have_text(re.compile(r"^\d+ \w+ 20\d\d at \d\d:\d\d$"))
+    page.get_by_role("link", name="Pay ₦125,000.50").click()
+    page.wait_for_url(f"**/healthz?link={link['id']}")
+
+
+def test_the_time_left_is_counted_down(visit: Visit, admin: httpx.Client) -> None:
+    until = datetime.now(UTC) + timedelta(hours=5)
+    page = visit().open(path_of(make(admin, expires_at=until.isoformat())))
+    timer = page.get_by_role("timer")
+    expect(timer).to_have_text(re.compile(r"^04:59:\d\d$"))
+    before = timer.inner_text()
+    expect(timer).not_to_have_text(before)
+
+
+def test_a_page_that_stays_open_says_when_its_link_has_ended(visit: Visit, admin: httpx.Client) -> None:
+    link = make(admin, expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    visitor = visit()
+    visitor.page.clock.install()
+    page = visitor.open(path_of(link))
+    assert admin.delete(f"/payment-links/{link['id']}").status_code == 200
+    visitor.expect_refusal(path_of(link))
+    page.clock.fast_forward("01:00:05")
+    expect(page.get_by_role("heading", name="This link was withdrawn")).to_be_visible()
+
+
+def test_a_code_from_the_mail_opens_a_gated_link_for_good(
+    visit: Visit, admin: httpx.Client, mails: MailServer, service: Service
+) -> None:
+    email = "gated@example.com"
+    visitor = visit()
+    page = visitor.open(path_of(make(admin, email, otp_required=True)))
+    expect(page.get_by_text("g***@example.com")).to_be_visible()
+    assert "125,000" not in page.content()
+    ask(page)
+    code = code_for(email, mails)
+    assert mails.mailbox.to(email)[-1]["From"].addresses[0].display_name == "Acme Cleaning Ltd"
+    page.keyboard.type(wrong(code))
+    expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
+    expect(page.locator("#said")).to_have_text("That is not the code. You have 4 tries left.")
+    expect(page.get_by_label("Code")).to_be_focused()
+    page.evaluate(
+        """text => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text", text);
+            document.activeElement.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
+        }""",
+        f" {code[:3]} {code[3:]}\n",
+    )
+    expect(page.locator(".amount")).to_have_text("₦125,000.50")
+    page.reload()
+    expect(page.locator(".amount")).to_have_text("₦125,000.50")
+    [cookie] = visitor.context.cookies()
+    assert (cookie["name"], cookie["httpOnly"], cookie["path"]) == ("payment_link_token", True, "/pay")
+    told = [
+        page.url,
+        page.content(),
+        service.logs(),
+        page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])"),
+    ]
+    assert not any(secret in text for text in told for secret in (cookie["value"], code))
+
+
+def test_tries_run_out_and_another_code_helps(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    email = "tries@example.com"
+    page = visit().open(path_of(make(admin, email, otp_required=True)))
+    ask(page)
+    code = code_for(email, mails)
+    said = []
+    for left in (4, 3, 2, 1, 0):
+        page.get_by_label("Code").press_sequentially(wrong(code))
+        expect(page.locator("input[name=failed]")).to_have_value(str(5 - left))
+        said.append(page.get_by_role("alert").inner_text())
+    assert said[3:] == ["That is not the code. You have 1 try left.", "This code was tried too often. Ask for another."]
+    page.get_by_role("button", name="Send another code").click()
+    expect(page.get_by_role("main").get_by_text("They are good for 10 minutes.")).to_be_visible()
+    page.get_by_label("Code").press_sequentially(code_for(email, mails, 2))
+    expect(page.locator(".amount")).to_be_visible()
+
+
+def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
+    visitor = visit()
+    page = visitor.open(path_of(make(admin, "wait@example.com", otp_required=True)))
+    ask(page)
+    button = page.get_by_role("button", name="Send another code")
+    expect(button).to_be_disabled()
+    expect(button).to_be_enabled()
+
+
+def test_letters_are_no_digits(visit: Visit, admin: httpx.Client) -> None:
+    page = visit().open(path_of(make(admin, "letters@example.com", otp_required=True)))
+    ask(page)
+    page.keyboard.type("a1b2-3")
+    expect(page.get_by_label("Code")).to_have_value("123")
+    page.get_by_role("button", name="Open the link").click()
+    expect(page.get_by_label("Code")).to_have_value("123")
+
+
+def test_all_of_it_works_without_a_script(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    email = "plain@example.com"
+    page = visit(script=False).open(path_of(make(admin, email, otp_required=True)))
+    page.get_by_role("button", name="Send me a code").click()
+    code = code_for(email, mails)
+    page.get_by_label("Code").fill(wrong(code))
+    page.get_by_role("button", name="Open the link").click()
+    expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Open the link").click()
+    expect(page.locator(".amount")).to_have_text("₦125,000.50")
+    expect(page.get_by_role("timer")).to_have_text("2 days")
+
+
+def test_a_keyboard_is_enough(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    email = "keyboard@example.com"
+    page = visit(DESKTOP).open(path_of(make(admin, email, otp_required=True)))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Code")).to_be_focused()
+    page.keyboard.type(code_for(email, mails))
+    expect(page.locator(".amount")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Pay")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_state_is_accessible(visit: Visit, admin: httpx.Client, own_store: Store, size: str, scheme: str) -> None:
+    visitor = visit(SIZES[size], scheme=scheme)
+    revoked = make(admin)
+    admin.delete(f"/payment-links/{revoked['id']}")
+    client = Client(connect(own_store.url))
+    expired = put(client, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
+    client.close()
+    early = make(admin, scheduled_at=(datetime.now(UTC) + timedelta(days=3)).isoformat())
+    for name, path, status in (
+        ("link", path_of(make(admin)), 200),
+        ("link without an amount", path_of(make(admin, payment_amount=None, currency=None)), 200),
+        ("revoked", path_of(revoked), 410),
+        ("expired", f"/pay/{expired.id}", 410),
+        ("early", path_of(early), 403),
+        ("unknown", f"/pay/pl_00{'0' * 22}", 404),
+    ):
+        visitor.open(path, status)
+        visitor.check(f"pay {name}, {size}, {scheme}")
+    page = visitor.open(path_of(make(admin, f"states-{size}-{scheme}@example.com", otp_required=True)))
+    visitor.check(f"pay ask, {size}, {scheme}")
+    ask(page)
+    visitor.check(f"pay code, {size}, {scheme}")
+    page.get_by_label("Code").press_sequentially("000000")
+    expect(page.get_by_role("alert")).to_be_visible()
+    visitor.check(f"pay wrong code, {size}, {scheme}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_fits_the_smallest_phone(visit: Visit, admin: httpx.Client, language: str) -> None:
+    visitor = visit(NARROW, locale="en")
+    page = visitor.open(path_of(make(admin, locale=language)))
+    assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == [
+        language,
+        "rtl" if language == "ar" else "ltr",
+    ]
+    visitor.check(f"pay link, {language}")
+    visitor.open(path_of(make(admin, f"{language}@example.com", otp_required=True, locale=language)))
+    visitor.check(f"pay ask, {language}")
+    page.locator("main button").click()
+    expect(page.locator("#otp")).to_be_focused()
+    visitor.check(f"pay code, {language}")
+    page.locator("#otp").press_sequentially("000000")
+    expect(page.get_by_role("alert")).to_be_visible()
+    visitor.check(f"pay wrong code, {language}")
+
+
+def test_the_browser_is_addressed_in_its_own_language(visit: Visit, admin: httpx.Client) -> None:
+    page = visit(locale="fr-FR").open(path_of(make(admin)))
+    expect(page.locator(".amount")).to_have_text(re.compile("125.000,50.NGN"))
+    expect(page.get_by_role("link", name=re.compile("^Payer"))).to_be_visible()
+
+
+def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> None:
+    page = visit(NARROW).open(path_of(make(admin, "targets@example.com", otp_required=True)))
+    ask(page)
+    for target in page.locator("button, input:not([type=hidden])").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+
+
+def test_the_qr_code_is_printed(visit: Visit, admin: httpx.Client) -> None:
+    page = visit().open(path_of(make(admin)))
+    code = page.get_by_role("img", name="QR code of this page", include_hidden=True)
+    expect(code).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(code).to_be_visible()
+    assert code.evaluate("image => image.naturalWidth > 0 || image.complete")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_mails_are_shown_as_they_are_meant(
+    visit: Visit, admin: httpx.Client, mails: MailServer, language: str, scheme: str
+) -> None:
+    """As far as a browser is a mail program: it fits, asks for nothing from elsewhere, and is in the right direction."""
+    email = f"mail-{language}-{scheme}@example.com"
+    make(admin, email, locale=language, notify=True, otp_required=True)
+    [mail] = mails.mailbox.wait_for(email)
+    assert mail["Content-Language"] == language
+    assert str(mail["Reply-To"]) == "help@acme.example"
+    body = mail.get_body(("html",))
+    assert body is not None
+    visitor = visit(NARROW, scheme=scheme)
+    visitor.page.set_content(body.get_content())
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert visitor.page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+    visitor.shoot(f"mail, {language}, {scheme}")
