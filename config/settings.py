@@ -76,7 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str = "http://127.0.0.1:8000"
     """``PUBLIC_URL``: how customers reach the service; links are ``PUBLIC_URL/pay/{id}``. Default: ``http://HOST:PORT``."""
     checkout_url: str | None = None
-    """``CHECKOUT_URL``: where paying happens; ``{link_id}`` in it is filled in. Default: the link's own page."""
+    """``CHECKOUT_URL``: where paying happens; ``{link_id}`` in it is filled in. Without it the page has no such button."""
     smtp: SmtpSettings | None = None
     """``SMTP_URL``: ``smtp://user:pass@host:587`` or ``smtps://…``. Without it mails become files in ``DATA_DIR/outbox``."""
     mail_from: str = "Payment Links <payment-links@localhost>"
