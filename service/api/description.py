@@ -25,6 +25,11 @@ HEADERS: dict[tuple[str, str], dict[str, str]] = {
     ("create_link", "201"): {"Location": "The link's path."},
     ("pay", "303"): {"Location": "The checkout."},
 }
+OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("list_links", "200"): {"application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}},
+    ("get_qr", "200"): {"image/png": {"type": "string", "contentMediaType": "image/png"}},
+}
+"""What an answer is too, where it is asked for so."""
 CREATED = {"link_id": "$response.body#/id"}
 LINKS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("create_link", "201"): {
@@ -116,8 +121,8 @@ def _describe_response(operation_id: str, status: str, response: dict[str, Any])
             content["schema"]["anyOf"] = content["schema"].pop("oneOf")
     if links := LINKS.get((operation_id, status)):
         response["links"] = {target: {"operationId": target, **values} for target, values in links.items()}
-    if (operation_id, status) == ("list_links", "200"):
-        response["content"]["application/x-ndjson"] = {"schema": {"type": "string", "description": "A LinkBody a line."}}
+    for media_type, schema in OTHER_FORMS.get((operation_id, status), {}).items():
+        response.setdefault("content", {})[media_type] = {"schema": schema}
 
 
 class _Numbers(OpenAPISchemaPlugin):

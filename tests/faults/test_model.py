@@ -82,6 +82,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
                 "transaction_id": st.sampled_from(["order-1138", "Bestellung Nº 7", "x" * 128]),
                 "otp_required": st.booleans(),
                 "notify": st.booleans(),
+                "locale": st.sampled_from(["en", "ar"]),
             },
         )
     )

@@ -32,7 +32,7 @@ WAITS = (5.0, 15.0, 45.0)
 """Seconds between one try of a declined mail and the next."""
 LATE_BY = 4.0
 """Seconds that the scan and a busy machine may add to them."""
-DAWDLES = 4.0
+DAWDLES = 7.0
 """Seconds that the server takes to hear of a recipient."""
 HANGS: dict[str, Callable[[bytes], bool]] = {
     "after the final dot": lambda said: said.endswith(b"\r\n.\r\n"),

@@ -326,7 +326,7 @@ class Both:
 
     def answer(self, link: Link) -> dict[str, Any]:
         """The link as the application answers."""
-        shown = ("id", "org_id", "email", "transaction_id", "payment_amount", "currency", "otp_required")
+        shown = ("id", "org_id", "email", "transaction_id", "payment_amount", "currency", "otp_required", "locale")
         times = ("scheduled_at", "created_at", "expires_at", "revoked_at")
         return {
             **{name: getattr(link, name) for name in shown},

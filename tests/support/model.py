@@ -37,6 +37,7 @@ class Link:
     payment_amount: Decimal | None
     currency: str | None
     otp_required: bool
+    locale: str | None
     scheduled_at: datetime | None
     revoked_at: datetime | None = None
     state: str = "none"
@@ -159,6 +160,7 @@ class Model:
             payment_amount=body.get("payment_amount"),
             currency=body["currency"].upper() if "currency" in body else None,
             otp_required=body.get("otp_required", False) or "otp" in body,
+            locale=body.get("locale"),
             scheduled_at=scheduled_at,
         )
         if body.get("notify", True):
