@@ -4,10 +4,11 @@ import asyncio
 import io
 import logging
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, Self, cast
 
 import msgspec
 import structlog
@@ -40,6 +41,10 @@ class Lines(io.BufferedWriter):
 
     _due: asyncio.TimerHandle | None = None
 
+    def say(self, line: bytes) -> None:
+        self.write(line + b"\n")
+        self.flush()
+
     def flush(self) -> None:
         try:
             loop = asyncio.get_running_loop()
@@ -55,15 +60,51 @@ class Lines(io.BufferedWriter):
         super().flush()
 
 
+class Logger(NamedTuple):
+    """Where lines go, and who says them."""
+
+    name: str
+    lines: Lines
+
+
+class Log:
+    """What structlog wraps around a logger, without what nothing here uses: structlog's own takes two thirds of a line's time."""
+
+    def __init__(self, logger: Logger, processors: Sequence[Any], context: object) -> None:
+        self._logger = logger
+        self._processors = processors
+
+    def bind(self) -> Self:
+        return self
+
+    def info(self, event: str, **values: Any) -> None:
+        self._say("info", event, values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        self._say("warning", event, values)
+
+    def error(self, event: str, **values: Any) -> None:
+        self._say("error", event, values)
+
+    def exception(self, event: str, **values: Any) -> None:
+        self._say("error", event, {"exc_info": True, **values})
+
+    def _say(self, level: str, event: str, values: dict[str, Any]) -> None:
+        line: Any = {**values, "event": event}
+        for processor in self._processors:
+            line = processor(self._logger, level, line)
+        self._logger.lines.say(line)
+
+
 def configure(log_format: str) -> Lines:
     """Sends all logs, structlog's and libraries', to standard output in ``log_format`` (``console`` or ``json``)."""
     as_json = log_format == "json"
-    processors: list[Any] = [_describe, format_exc_info, _as_json] if as_json else [_describe, _console(), _as_bytes]
+    processors: list[Any] = [_describe, format_exc_info, _as_json] if as_json else [_describe, _write_time, _console(), _as_bytes]
     lines = Lines(Output(sys.stdout.fileno(), "w", closefd=False), LARGEST_WRITE)
     structlog.configure(
         processors=processors,
-        logger_factory=structlog.BytesLoggerFactory(lines),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda name: Logger(name, lines),
+        wrapper_class=cast("Any", Log),
         cache_logger_on_first_use=True,
     )
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -71,7 +112,7 @@ def configure(log_format: str) -> Lines:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _describe_record], processors=[remove_meta, *renderer]
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _describe_record, _write_time], processors=[remove_meta, *renderer]
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
@@ -92,9 +133,14 @@ def _describe(logger: Any, method: str, event: EventDict) -> EventDict:
     """Says who logs, how grave it is, when, and during which request."""
     event["logger"] = logger.name
     event["level"] = method
-    event["timestamp"] = datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    event["timestamp"] = datetime.now(UTC)
     if request_id := REQUEST_ID.get(None):
         event["request_id"] = request_id
+    return event
+
+
+def _write_time(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event["timestamp"] = event["timestamp"].isoformat(timespec="microseconds")[:-6] + "Z"
     return event
 
 

@@ -317,10 +317,11 @@ async def _page(
     page = await context.lane.run(
         links.page(org_id, now=context.clock(), retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
-    found = await context.lane.run(links.get_many(page.ids)) if page.ids else []
-    return page, sorted(
-        (link for link in found if link is not None and link.org_id == org_id), key=lambda link: link.created_at, reverse=True
-    )
+    records = await context.lane.run(links.get_many(page.ids)) if page.ids else []
+    found = [link for link in records if link is not None and link.org_id == org_id]
+    if status is not None:  # whose index knows when links end, not when they were made
+        found.sort(key=lambda link: link.created_at, reverse=True)
+    return page, found
 
 
 async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:

@@ -20,7 +20,6 @@ T = TypeVar("T")
 
 TIMEOUT = 1.25
 """Seconds that a connection, and a command, may take: a request is answered in 2 on a busy machine too."""
-POOL_SIZE = 8
 Connection = redis.Redis | RedisCluster
 AWAY = (RedisError, RedisClusterException, OSError)
 """What is raised where Redis does not answer; only a plain ResponseError can mean anything else."""
@@ -124,7 +123,7 @@ def connect_queue(url: str, **options: Any) -> redis.Redis:
 
 
 def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster":
-    """A connection for a ``Lane``: a bounded pool whose takers wait their turn."""
+    """What a ``Lane`` connects by."""
     parts = urlsplit(url)
     options: dict[str, Any] = {**_options(), "retry": AsyncRetry(NoBackoff(), 0)}
     if parts.scheme == "redis+cluster":
@@ -135,8 +134,7 @@ def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster
             _hosts(parts), sentinel_kwargs=options, **_credentials(parts), **options
         )
         return cast("redis.asyncio.Redis", sentinel.master_for(service, db=database))
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=TIMEOUT, **options)
-    return redis.asyncio.Redis.from_pool(pool)
+    return redis.asyncio.Redis.from_url(url, **options)
 
 
 def _options() -> dict[str, Any]:

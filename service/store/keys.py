@@ -3,6 +3,8 @@
 The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
 """
 
+from collections.abc import Sequence
+
 from service.domain.link import partition_of
 
 PARTITIONS = tuple(f"{number:02x}" for number in range(256))
@@ -19,6 +21,12 @@ def partition_of_link(link_id: str) -> str:
 def link(link_id: str) -> str:
     """string: the link (``record.py``). Ends with its retention."""
     return f"pl:{{{partition_of_link(link_id)}}}:link:{link_id}"
+
+
+def links(link_ids: Sequence[str]) -> list[str]:
+    """The same of several, all of one partition."""
+    prefix = link(link_ids[0]).removesuffix(link_ids[0])
+    return [prefix + link_id for link_id in link_ids]
 
 
 def org(org_id: str) -> str:

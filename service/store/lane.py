@@ -2,62 +2,68 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from service.domain.errors import Unavailable
-from service.store.call import Call
-from service.store.client import TIMEOUT, decode_reply, scripts_of
-from service.store.wire import Exchange, open_wire
+from service.store.call import Call, Script
+from service.store.carriers import Carriers
+from service.store.client import TIMEOUT, decode_reply
+from service.store.wire import Line
 
 T = TypeVar("T")
 
-CARRIERS = 4
-"""Pipelines that are under way at once; while all are, commands wait and gather."""
-LONGEST_PIPELINE = 256
-LONGEST_QUEUE = 4096
+MOST_WAITING = 4096
 STOPPING = "the service is stopping"
 
 
 class _Waiting(NamedTuple):
-    call: Call[Any]
     reply: "asyncio.Future[Any]"
-    deadline: float
+    since: float
+
+
+class Way(Protocol):
+    """How calls get to the store: each reply, or what went wrong, is set on the future that came with its call."""
+
+    def send(self, call: Call[Any], reply: "asyncio.Future[Any]") -> None: ...
+
+    def distrust(self, since: float) -> None:
+        """Somebody has waited since then (in the loop's time), and in vain."""
+
+    async def load(self, script: Script) -> None:
+        """Has the store know the script."""
+
+    async def close(self) -> None: ...
 
 
 class Lane:
-    """Carries out the calls of concurrent tasks, one pipeline per turn of the event loop.
+    """Carries out the calls of concurrent tasks.
 
-    A request that goes away leaves its command to its pipeline: a connection belongs to a carrier, never to a request. A caller is
-    answered in time by the clock, not by cancelling a carrier: redis-py gives up a silent connection by itself.
+    A request that goes away leaves its command on its way: connections belong to the lane, never to a request. A caller is
+    answered in time by the clock, whatever becomes of its command.
     """
 
     def __init__(self, connection: "redis.asyncio.Redis | redis.asyncio.RedisCluster") -> None:
         self._redis = connection
-        self._queue: deque[_Waiting] = deque()
-        self._unanswered: deque[_Waiting] = deque()
-        self._awake = asyncio.Event()
-        self._closed = False
-        self._carriers: list[asyncio.Task[None]] = []
+        self._way: Way = Carriers(connection) if isinstance(connection, redis.asyncio.RedisCluster) else Line(connection)
+        self._waiting: deque[_Waiting] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._carriers = [asyncio.create_task(self._carry()) for _ in range(CARRIERS)]
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         self._closed = True
         if self._giving_up is not None:
             self._giving_up.cancel()
-        carriers = set(self._carriers)
-        while carriers:  # more than once, for redis-py may take a cancellation for its own time-out's
-            for carrier in carriers:
-                carrier.cancel()
-            _, carriers = await asyncio.wait(carriers, timeout=0.1)
-        _answer(self._unanswered, [Unavailable(STOPPING)] * len(self._unanswered))
+        await self._way.close()
+        for waiting in self._waiting:
+            if not waiting.reply.done():
+                waiting.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
 
     async def run(self, call: Call[T]) -> T:
@@ -66,18 +72,11 @@ class Lane:
         Raises:
             Unavailable: Redis did not answer within ``TIMEOUT``, or too many commands wait already.
         """
-        if self._closed:
-            raise Unavailable(STOPPING)
-        if len(self._queue) >= LONGEST_QUEUE:
-            raise Unavailable("too many requests wait for the store")
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(call, loop.create_future(), loop.time() + TIMEOUT)
-        self._queue.append(waiting)
-        self._unanswered.append(waiting)
-        if self._giving_up is None:
-            self._giving_up = loop.call_at(waiting.deadline, self._give_up)
-        self._awake.set()
-        return decode_reply(call, await waiting.reply)
+        reply = await self._send(call)
+        if isinstance(reply, NoScriptError) and call.script is not None:
+            await self._way.load(call.script)
+            reply = await self._send(call)
+        return decode_reply(call, reply)
 
     async def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
         """The replies to ``calls``, in the order of the calls.
@@ -87,57 +86,28 @@ class Lane:
         """
         return list(await asyncio.gather(*map(self.run, calls)))
 
+    def _send(self, call: Call[Any]) -> "asyncio.Future[Any]":
+        if self._closed:
+            raise Unavailable(STOPPING)
+        waiting = self._waiting
+        while waiting and waiting[0].reply.done():
+            waiting.popleft()
+        if len(waiting) >= MOST_WAITING:
+            raise Unavailable("too many requests wait for the store")
+        loop = asyncio.get_running_loop()
+        reply, now = loop.create_future(), loop.time()
+        waiting.append(_Waiting(reply, now))
+        if self._giving_up is None:
+            self._giving_up = loop.call_at(now + TIMEOUT, self._give_up)
+        self._way.send(call, reply)
+        return reply
+
     def _give_up(self) -> None:
         """Answers callers whose time is up, and comes back when the next one's is."""
         loop = asyncio.get_running_loop()
-        self._forget_answered()
-        while self._unanswered and self._unanswered[0].deadline <= loop.time():
-            _answer([self._unanswered.popleft()], [Unavailable()])
-            self._forget_answered()
-        self._giving_up = loop.call_at(self._unanswered[0].deadline, self._give_up) if self._unanswered else None
-
-    def _forget_answered(self) -> None:
-        while self._unanswered and self._unanswered[0].reply.done():
-            self._unanswered.popleft()
-
-    async def _carry(self) -> None:
-        exchange = open_wire(self._redis)
-        while not self._closed:
-            try:
-                await self._awake.wait()
-                batch = self._next_batch()
-                if batch:
-                    _answer(batch, await self._replies([waiting.call for waiting in batch], exchange))
-                    self._forget_answered()
-            except asyncio.CancelledError:
-                # Before Python 3.13 a time-out of redis-py's that comes a moment too late is raised at some later await: here.
-                if self._closed:
-                    raise
-
-    def _next_batch(self) -> list[_Waiting]:
-        """What waits, and whose caller has not gone or been answered meanwhile."""
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), LONGEST_PIPELINE))]
-        if not self._queue:
-            self._awake.clear()
-        return [waiting for waiting in taken if not waiting.reply.done()]
-
-    async def _replies(self, calls: Sequence[Call[Any]], exchange: Exchange) -> list[Any]:
-        """A reply to each of ``calls``, or what went wrong, which each caller then raises."""
-        try:
-            replies = await exchange(calls)
-            if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
-                for script in scripts_of([calls[index] for index in again]):
-                    await self._redis.script_load(script.source)
-                for index, reply in zip(again, await exchange([calls[index] for index in again]), strict=True):
-                    replies[index] = reply
-        except RuntimeError as error:  # uvloop's, for writing to a connection that was reset a moment ago
-            return [ConnectionResetError(str(error))] * len(calls)
-        except Exception as error:  # noqa: BLE001 - it is handed to the callers
-            return [error] * len(calls)
-        return replies
-
-
-def _answer(waiting: Collection[_Waiting], replies: Sequence[Any]) -> None:
-    for one, reply in zip(waiting, replies, strict=True):
-        if not one.reply.done():
-            one.reply.set_result(reply)
+        while self._waiting and (self._waiting[0].reply.done() or self._waiting[0].since + TIMEOUT <= loop.time()):
+            reply, since = self._waiting.popleft()
+            if not reply.done():
+                reply.set_result(Unavailable())
+                self._way.distrust(since)
+        self._giving_up = loop.call_at(self._waiting[0].since + TIMEOUT, self._give_up) if self._waiting else None

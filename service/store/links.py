@@ -65,7 +65,7 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return call(lambda records: list(map(decode, link_ids, records)), "MGET", *map(keys.link, link_ids))
+    return call(lambda records: list(map(decode, link_ids, records)), "MGET", *keys.links(link_ids))
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager
 from typing import Any
 
-import hiredis
 import pytest
 import redis
 import uvloop
@@ -21,8 +20,9 @@ from service.domain.link import Link
 from service.store import keys, links, otps, outbox
 from service.store.call import Call, call
 from service.store.client import Client, connect, connect_async
-from service.store.lane import CARRIERS, LONGEST_PIPELINE, LONGEST_QUEUE, Lane
+from service.store.lane import MOST_WAITING, Lane
 from service.store.record import decode
+from service.store.wire import BATCHES, Wire
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, wait_until
@@ -126,64 +126,50 @@ async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
     return await awaitable, time.monotonic() - began
 
 
-def commands_in(packed: bytes) -> int:
-    reader = hiredis.Reader(notEnoughData=None)
-    reader.feed(packed)
-    return sum(1 for _ in iter(reader.gets, None))
-
-
 @asynccontextmanager
-async def counting_lane(server: Store) -> AsyncIterator[tuple[Lane, list[int]]]:
-    """A lane, and how many commands each of its pipelines had."""
-    client: Any = connect_async(server.url)
+async def counting_lane(server: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Lane, list[int]]]:
+    """A lane that is connected, and how many commands each of its batches has from then on."""
     sizes: list[int] = []
-    get_connection = client.connection_pool.get_connection
 
-    async def get_counted() -> Any:
-        connection = await get_connection()
-        send = connection.__class__.send_packed_command
+    def send_counted(wire: Wire) -> None:
+        sizes.append(len(wire._gathered))  # noqa: SLF001 - what goes over a socket together cannot be seen from outside
+        flush(wire)
 
-        async def send_counted(packed: bytes, **options: Any) -> None:
-            sizes.append(commands_in(packed))
-            await send(connection, packed, **options)
-
-        connection.send_packed_command = send_counted
-        return connection
-
-    client.connection_pool.get_connection = get_counted
-    async with Lane(client) as lane:
+    flush = Wire._flush  # noqa: SLF001
+    async with Lane(connect_async(server.url)) as lane:
+        await lane.run(outbox.heartbeat("nobody"))
+        monkeypatch.setattr(Wire, "_flush", send_counted)
         yield lane, sizes
 
 
-class TestPipelines:
-    @pytest.mark.parametrize(
-        ("calls", "pipelines"),
-        [
-            pytest.param(1, [1], id="one"),
-            pytest.param(100, [100], id="many"),
-            pytest.param(LONGEST_PIPELINE + 1, [LONGEST_PIPELINE, 1], id="more than a pipeline holds"),
-        ],
-    )
-    def test_calls_of_one_turn_travel_together(self, own_store: Store, made: list[Link], calls: int, pipelines: list[int]) -> None:
+class TestBatches:
+    @pytest.mark.parametrize("calls", [pytest.param(1, id="one"), pytest.param(1000, id="many")])
+    def test_calls_of_one_turn_travel_together(
+        self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch, calls: int
+    ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store) as (lane, sizes):
-                await outcomes(lane, [links.get(made[0].id)] * calls)
+            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
+                assert await outcomes(lane, [links.get(made[0].id)] * calls) == [made[0]] * calls
                 return sizes
 
-        assert sorted(asyncio.run(run()), reverse=True) == pipelines  # whichever is connected first is sent first
+        assert asyncio.run(run()) == [calls]
 
-    def test_calls_one_after_the_other_travel_alone(self, own_store: Store, made: list[Link]) -> None:
+    def test_calls_one_after_the_other_travel_alone(
+        self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store) as (lane, sizes):
+            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
                 for link in made[:3]:
                     await lane.run(links.get(link.id))
                 return sizes
 
         assert asyncio.run(run()) == [1, 1, 1]
 
-    def test_calls_gather_while_all_carriers_are_busy(self, own_store: Store, made: list[Link]) -> None:
+    def test_calls_gather_while_others_are_under_way(
+        self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store) as (lane, sizes):
+            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
                 with Stalled(own_store):
                     callers = []
                     for link in made:
@@ -193,7 +179,17 @@ class TestPipelines:
                 assert await asyncio.gather(*callers) == made
                 return sizes
 
-        assert asyncio.run(run()) == [1] * CARRIERS + [LINKS - CARRIERS]
+        assert asyncio.run(run()) == [1] * BATCHES + [LINKS - BATCHES]
+
+    def test_calls_before_there_is_a_connection_share_one(self, own_store: Store, client: Client, made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with Lane(connect_async(own_store.url)) as lane:
+                results = await outcomes(lane, [links.get(link.id) for link in made])
+                assert connections(own_store) == before + 1
+                return results
+
+        before = connections(own_store)
+        assert asyncio.run(run()) == made
 
 
 class TestReplies:
@@ -268,16 +264,16 @@ class TestFullQueue:
     def test_more_calls_than_may_wait_are_refused(self, lane: Callable[[], Lane], made: list[Link]) -> None:
         async def run() -> list[Any]:
             async with lane() as lane_:
-                return await outcomes(lane_, [links.get(made[0].id)] * (LONGEST_QUEUE + 10))
+                return await outcomes(lane_, [links.get(made[0].id)] * (MOST_WAITING + 10))
 
         results = asyncio.run(run())
-        assert results[:LONGEST_QUEUE] == [made[0]] * LONGEST_QUEUE
-        assert [type(result) for result in results[LONGEST_QUEUE:]] == [Unavailable] * 10
+        assert results[:MOST_WAITING] == [made[0]] * MOST_WAITING
+        assert [type(result) for result in results[MOST_WAITING:]] == [Unavailable] * 10
 
     def test_a_queue_that_was_full_takes_calls_again(self, lane: Callable[[], Lane], made: list[Link]) -> None:
         async def run() -> Link | None:
             async with lane() as lane_:
-                await outcomes(lane_, [links.get(made[0].id)] * (LONGEST_QUEUE + 10))
+                await outcomes(lane_, [links.get(made[0].id)] * (MOST_WAITING + 10))
                 return await lane_.run(links.get(made[1].id))
 
         assert asyncio.run(run()) == made[1]
@@ -350,10 +346,10 @@ class TestStalledStore:
             async with lane() as lane_:
                 for _ in range(10):
                     with Stalled(own_store):
-                        results = await outcomes(lane_, [links.get(made[0].id)] * (CARRIERS * LONGEST_PIPELINE))
+                        results = await outcomes(lane_, [links.get(made[0].id)] * 1000)
                         assert {type(result) for result in results} == {Unavailable}
                     await until_answered(lane_, made[0])
-                wait_until(lambda: connections(own_store) <= before + CARRIERS, "connections that were given up to be closed")
+                wait_until(lambda: connections(own_store) <= before + 1, "connections that were given up to be closed")
                 return await outcomes(lane_, [mixed(link) for link in made])
 
         before = connections(own_store)
@@ -507,15 +503,16 @@ class TestClosing:
 
         assert {type(result) for result in asyncio.run(run())} == {Unavailable}
 
-    def test_a_caller_that_still_waits_for_a_carrier_learns_it_too(
-        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+    @pytest.mark.parametrize("turns", range(8))
+    def test_a_caller_learns_it_too_while_the_lane_connects(
+        self, own_store: Store, lane: Callable[[], Lane], made: list[Link], turns: int
     ) -> None:
         async def run() -> list[Any]:
             with Stalled(own_store):
                 async with lane() as lane_:
-                    calls = [links.get(made[0].id)] * (CARRIERS * LONGEST_PIPELINE + 1)
-                    callers = asyncio.create_task(outcomes(lane_, calls))
-                    await asyncio.sleep(0.05)
+                    callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)] * 100))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
                 return await asyncio.wait_for(callers, 3)
 
         assert {type(result) for result in asyncio.run(run())} == {Unavailable}
@@ -529,7 +526,7 @@ class TestClosing:
         assert [type(result) for result in asyncio.run(run())] == [Unavailable]
 
     @pytest.mark.parametrize("turns", range(1, 12))
-    def test_a_lane_closes_whatever_its_carriers_are_at(self, lane: Callable[[], Lane], made: list[Link], turns: int) -> None:
+    def test_a_lane_closes_whatever_it_is_at(self, lane: Callable[[], Lane], made: list[Link], turns: int) -> None:
         async def run() -> list[Any]:
             lane_ = await lane().__aenter__()
             await lane_.run(links.get(made[0].id))
