@@ -127,8 +127,9 @@ document.addEventListener("click", (event) => {
 /** Whoever closes a dialog goes on where they were, or at the top where that is gone. */
 addEventListener(
   "close",
-  () => {
-    if (who && document.activeElement === document.body) main.querySelector("h1")?.focus();
+  ({ target }) => {
+    const lost = document.activeElement === document.body || target.contains(document.activeElement); // which the browser gives up later
+    if (who && lost) main.querySelector("h1")?.focus();
   },
   true,
 );
