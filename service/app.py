@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
 from service import embedded, listening, logs
-from service.api import health, links, otp, pay, profile, qr, schedule
+from service.api import console, health, links, orgs, otp, outbox, pay, profile, qr, schedule
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.jwks import KeySet
@@ -64,9 +64,12 @@ def create_app(
                 await doorbell.close()
 
     handlers = [
+        *console.HANDLERS,
         *health.HANDLERS,
         *links.HANDLERS,
+        *orgs.HANDLERS,
         *otp.HANDLERS,
+        *outbox.HANDLERS,
         *pay.HANDLERS,
         *profile.HANDLERS,
         *qr.HANDLERS,

@@ -119,11 +119,22 @@ class Doorbell:
         if self._ringing is None or self._ringing.done():
             self._ringing = asyncio.create_task(self._ring_all())
 
+    async def jobs_waiting(self) -> dict[Bell, int | None]:
+        """How many jobs wait for the worker behind each bell; None where RQ's Redis does not answer."""
+        return dict(zip(Bell, await asyncio.gather(*map(self._count_jobs, Bell)), strict=True))
+
     async def close(self) -> None:
         """Rings what is still to be rung."""
         if self._ringing is not None:
             await self._ringing
         await asyncio.to_thread(self._redis.close)
+
+    async def _count_jobs(self, bell: Bell) -> int | None:
+        try:
+            return int(await asyncio.to_thread(lambda: queue_of(bell, self._redis).count))
+        except (RedisError, OSError) as error:
+            log.warning("queue_away", error=type(error).__name__)
+            return None
 
     async def _ring_all(self) -> None:
         while waiting := {bell: partitions for bell, partitions in self._partitions.items() if partitions}:

@@ -113,6 +113,7 @@ def _welcome(settings: Settings) -> None:
         "",
         "Payment Link Service is up. Ctrl-C stops it.",
         f"  API      {url}",
+        f"  Console  {url}/console",
         f"  Schema   {url}/schema",
         f"  Mails    {_mails(settings)}",
     ]

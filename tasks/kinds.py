@@ -1,7 +1,7 @@
 """The two kinds of mail: payment links and one-time passwords."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.domain.email import mask
 from service.domain.link import DeliveryState, Link, Status
@@ -21,8 +21,9 @@ class LinkMail:
 
     process = "worker-links"
 
-    def __init__(self, public_url: str, sender: str, profiles: Profiles) -> None:
+    def __init__(self, public_url: str, sender: str, profiles: Profiles, retention: timedelta) -> None:
         self._profiles = profiles
+        self._retention = retention
         self._public_url = public_url
         self._sender = sender
 
@@ -52,8 +53,9 @@ class LinkMail:
     def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
         return outbox.mark_sent(member, now=now)
 
-    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
-        return outbox.mark_failed(member, error=error, attempts=attempts, deadline=deadline)
+    def failed(self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime) -> Call[bool]:
+        retention = self._retention
+        return outbox.mark_failed(member, error=error, attempts=attempts, now=now, retention=retention, deadline=deadline)
 
     def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:
         return outbox.retry_later(member, error=error, attempts=attempts, at=at, deadline=deadline)
@@ -93,7 +95,7 @@ class OtpMail:
     def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
-    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]:
+    def failed(self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime) -> Call[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
     def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:

@@ -49,7 +49,7 @@ class Kind(Protocol[Opened]):
 
     def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]: ...
 
-    def failed(self, member: str, *, error: str, attempts: int, deadline: datetime) -> Call[bool]: ...
+    def failed(self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime) -> Call[bool]: ...
 
     def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]: ...
 
@@ -102,7 +102,7 @@ class Letter(Generic[Opened]):
         return self._kind.sent(self.member, now=self._clock(), deadline=self.deadline)
 
     def failed(self, error: str, *, attempts: int) -> Call[bool]:
-        return self._kind.failed(self.member, error=error, attempts=attempts, deadline=self.deadline)
+        return self._kind.failed(self.member, error=error, attempts=attempts, now=self._clock(), deadline=self.deadline)
 
     def retry(self, error: str, *, attempts: int, at: datetime) -> Call[bool]:
         return self._kind.retry(self.member, error=error, attempts=attempts, at=at, deadline=self.deadline)

@@ -39,7 +39,7 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: d
     client, stopping = Client(partial(connect, settings.redis_url)), Event()
     open_mailer = _mailer(settings)
     profiles = Profiles(client, clock)
-    link_mail = LinkMail(settings.public_url, settings.mail_from, profiles)
+    link_mail = LinkMail(settings.public_url, settings.mail_from, profiles, settings.retention)
     otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
     return Runtime(
         client=client,

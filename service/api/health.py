@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from litestar import Request, get
 from litestar.datastructures import State
@@ -15,6 +16,13 @@ from service.store import keys, outbox
 PROCESSES = ("worker-links", "worker-otps", "scheduler")
 FRESH_FOR = 1.0
 """Seconds for which one look at the store answers all who ask."""
+
+
+class Mail(NamedTuple):
+    """How many e-mails are due and not out, and for how long the oldest link's has been."""
+
+    unsent: int
+    oldest_unsent_seconds: float | None
 
 
 @get("/healthz", security=[{}])
@@ -38,19 +46,24 @@ async def readyz(request: Request[None, None, State]) -> Readiness:
 
 async def _look(context: Context) -> Readiness:
     now = context.clock()
-    beats, due = await asyncio.gather(
-        context.lane.run_all([outbox.heartbeat(process) for process in PROCESSES]),
-        context.lane.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS]),
+    beats, mail = await asyncio.gather(
+        context.lane.run_all([outbox.heartbeat(process) for process in PROCESSES]), look_at_mail(context, now)
     )
     ages = [None if beat is None else max(0.0, (now - beat).total_seconds()) for beat in beats]
-    oldest = min((partition.oldest for partition in due if partition.oldest), default=None)
     return Readiness(
         status="degraded" if None in ages else "ok",
         redis="ok",
         heartbeats=dict(zip(PROCESSES, ages, strict=True)),
-        unsent=sum(partition.unsent for partition in due),
-        oldest_unsent_seconds=None if oldest is None else (now - oldest).total_seconds(),
+        unsent=mail.unsent,
+        oldest_unsent_seconds=mail.oldest_unsent_seconds,
     )
+
+
+async def look_at_mail(context: Context, now: datetime) -> Mail:
+    """What all partitions owe."""
+    due = await context.lane.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS])
+    oldest = min((partition.oldest for partition in due if partition.oldest), default=None)
+    return Mail(sum(partition.unsent for partition in due), None if oldest is None else (now - oldest).total_seconds())
 
 
 HANDLERS: list[Any] = [healthz, readyz]

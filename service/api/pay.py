@@ -1,9 +1,7 @@
 """Where a link's ``url`` leads: a page for its customer, in the customer's language; for programs the link as JSON."""
 
 from datetime import datetime, timedelta
-from importlib.resources import files
 from math import ceil
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,15 +9,14 @@ import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import CacheControlHeader, Cookie
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
-from litestar.response import File, Redirect
+from litestar.response import Redirect
 
 from service.api.clients import client_of
 from service.api.context import context_of, header_values
+from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
 from service.api.problems import responses
-from service.api.reference import PIECE
 from service.api.responses import JsonResponse
 from service.api.schemas import LinkBody
 from service.api.visit import ERRORS, TOKEN, PublicRequest, Visit, wants_page
@@ -31,8 +28,7 @@ from service.domain.tokens import CUSTOMER_LIFE
 from service.store import profiles
 
 ASSETS = "/pay/assets"
-_ASSETS = Path(str(files("service.api"))) / "assets"
-FILES = {name: _ASSETS / name for name in ("pay.css", "pay.js")}
+FILES = {name: OWN / name for name in ("base.css", "pay.css", "pay.js")}
 LONGEST_NUMBER = 12
 
 
@@ -120,14 +116,6 @@ async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
         raise NotFoundException
     kind, file = read_logo(visit.profile.logo)
     return Response(file, media_type=f"image/{kind}")
-
-
-@get(f"{ASSETS}/{{name:str}}", include_in_schema=False, cache_control=CacheControlHeader(public=True, max_age=3600))
-async def page_asset(name: FromPath[str]) -> File:
-    """The pages' style and script."""
-    if name not in FILES:
-        raise NotFoundException
-    return File(FILES[name], filename=name, content_disposition_type="inline", chunk_size=PIECE)
 
 
 def _refuse_foreign_forms(request: PublicRequest) -> None:
@@ -235,4 +223,4 @@ def _number(form: dict[str, str], name: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else 0
 
 
-HANDLERS: list[Any] = [pay, send_code, submit_code, logo, page_asset]
+HANDLERS: list[Any] = [pay, send_code, submit_code, logo, serve_files(ASSETS, FILES)]

@@ -7,22 +7,17 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
-from litestar.datastructures import CacheControlHeader
 from litestar.enums import MediaType, OpenAPIMediaType
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
-from litestar.response import File
 
 from service.api.description import TITLE, describe
+from service.api.files import OWN, serve_files
 
 ASSETS = "/schema/assets"
-PIECE = 16 * 1024
-"""Bytes of a file that are read at once: the server takes a dozen pieces for a client that does not read, and waits then."""
 _BUNDLED = Path(str(files("litestar_offline_docs"))) / "static"
 FILES = {
     "swagger-ui.css": _BUNDLED / "swagger-ui.css",
     "swagger-ui-bundle.js": _BUNDLED / "swagger-ui-bundle.js",
-    "reference.js": Path(__file__).parent / "assets" / "reference.js",
+    "reference.js": OWN / "reference.js",
 }
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -52,10 +47,4 @@ def reference(handlers: Sequence[Any], version: str) -> list[Any]:
     async def openapi() -> Response[bytes]:
         return Response(description, media_type=OpenAPIMediaType.OPENAPI_JSON)
 
-    @get(f"{ASSETS}/{{name:str}}", include_in_schema=False, cache_control=CacheControlHeader(public=True, max_age=3600))
-    async def asset(name: FromPath[str]) -> File:
-        if name not in FILES:
-            raise NotFoundException
-        return File(FILES[name], filename=name, content_disposition_type="inline", chunk_size=PIECE)
-
-    return [page, openapi, asset]
+    return [page, openapi, serve_files(ASSETS, FILES)]

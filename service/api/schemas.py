@@ -219,6 +219,38 @@ class Readiness(Struct, frozen=True):
     oldest_unsent_seconds: float | None
 
 
+class OrgPage(Struct, frozen=True):
+    """Ids of organizations, and how many there are with that prefix."""
+
+    total: int
+    orgs: list[str]
+
+
+class FailedDelivery(Struct, frozen=True, kw_only=True):
+    """A link whose e-mail was given up, and why."""
+
+    id: KnownId
+    org_id: str
+    email: str
+    transaction_id: str | None
+    error: str
+    failed_at: Moment
+
+
+class Outbox(Struct, frozen=True, kw_only=True):
+    """E-mails that are due and not out, those that are due later, and those given up in the last ``RETENTION``.
+
+    ``jobs_waiting`` is the depth of each queue, null where RQ's Redis does not answer.
+    """
+
+    unsent: int
+    oldest_unsent_seconds: float | None
+    scheduled: int
+    jobs_waiting: dict[str, int | None]
+    failed: int
+    failures: list[FailedDelivery]
+
+
 class FieldError(Struct, frozen=True):
     field: str
     message: str

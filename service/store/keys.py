@@ -44,6 +44,11 @@ def revoked(org_id: str) -> str:
     return f"pl:{{{partition_of(org_id)}}}:revoked:{org_id}"
 
 
+def orgs(partition: str) -> str:
+    """zset: the partition's organizations that have links, by when the last of those ends, to the second after it."""
+    return f"pl:{{{partition}}}:orgs"
+
+
 def profile(org_id: str) -> str:
     """string: how the organization presents itself (``profiles.py``). Does not end."""
     return f"pl:{{{partition_of(org_id)}}}:profile:{org_id}"
@@ -67,6 +72,11 @@ def outbox(partition: str) -> str:
 def claimed(partition: str) -> str:
     """zset: links whose e-mail was claimed and is still owed, by the moment since when: the outbox forgets that."""
     return f"pl:{{{partition}}}:claimed"
+
+
+def failed(partition: str) -> str:
+    """zset: links whose e-mail was given up, by when."""
+    return f"pl:{{{partition}}}:failed"
 
 
 def otp(address: str) -> str:

@@ -42,6 +42,7 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
             keys.revoked(link.org_id),
             keys.email(partition, link.recipient),
             queue(partition),
+            keys.orgs(partition),
         ],
         link.id,
         encode(link, request),
@@ -50,6 +51,7 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
         to_ms(link.ended_at + retention),
         "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
         to_ms(now - retention),
+        link.org_id,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -20,6 +21,20 @@ class Due(msgspec.Struct, frozen=True):
     codes: bool
     unsent: int
     oldest: datetime | None
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A link whose e-mail was given up, and when: at the latest when it expired."""
+
+    link_id: str
+    at: datetime
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """How many there are in a partition, and the latest of them, latest first."""
+
+    total: int
+    latest: list[Failure]
 
 
 def claim_links(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
@@ -62,9 +77,15 @@ def mark_sent(link_id: str, *, now: datetime) -> Call[bool]:
     return _settle(link_id, DeliveryState.SENT, 1, to_ms(now), "", "")
 
 
-def mark_failed(link_id: str, *, error: str, attempts: int, deadline: datetime | None = None) -> Call[bool]:
-    """The link's e-mail is given up after ``attempts`` more tries (0 or 1), unless the lease until ``deadline`` was lost."""
-    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "", deadline)
+def mark_failed(
+    link_id: str, *, error: str, attempts: int, now: datetime, retention: timedelta, deadline: datetime | None = None
+) -> Call[bool]:
+    """The link's e-mail is given up after ``attempts`` more tries (0 or 1), unless the lease until ``deadline`` was lost.
+
+    ``failures`` tells of it for as long as ``retention``.
+    """
+    times = [to_ms(now), to_ms(now - retention), to_ms(now + retention)]
+    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "", deadline, times)
 
 
 def retry_later(link_id: str, *, error: str, at: datetime, attempts: int = 1, deadline: datetime | None = None) -> Call[bool]:
@@ -80,6 +101,16 @@ def due(partition: str, *, now: datetime) -> Call[Due]:
         [keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition), keys.claimed(partition)],
         to_ms(now),
     )
+
+
+def count_scheduled(partition: str, *, now: datetime) -> Call[int]:
+    """How many e-mails of links the partition owes later than ``now``."""
+    return call(int, "ZCOUNT", keys.scheduled(partition), f"({to_ms(now)}", "+inf")
+
+
+def failures(partition: str, *, now: datetime, retention: timedelta, limit: int) -> Call[Failures]:
+    """The e-mails that were given up in the time of ``retention``, the latest ``limit`` of them by name."""
+    return run_script(_decode_failures, "failures", [keys.failed(partition)], to_ms(now - retention), limit)
 
 
 def beat(process: str, *, now: datetime) -> Call[bool]:
@@ -100,12 +131,13 @@ def _settle(
     error: str,
     next_look: int | str,
     deadline: datetime | None = None,
+    failed: Sequence[int] = (),
 ) -> Call[bool]:
     partition = keys.partition_of_link(link_id)
     return run_script(
         bool,
         "settle",
-        [keys.link(link_id), keys.outbox(partition), keys.claimed(partition)],
+        [keys.link(link_id), keys.outbox(partition), keys.claimed(partition), keys.failed(partition)],
         link_id,
         state.value,
         attempts,
@@ -113,4 +145,10 @@ def _settle(
         error,
         next_look,
         "" if deadline is None else to_ms(deadline),
+        *failed,
     )
+
+
+def _decode_failures(reply: list[Any]) -> Failures:
+    latest = [Failure(link_id, from_ms(at)) for link_id, at in zip(reply[1::2], reply[2::2], strict=True)]
+    return Failures(int(reply[0]), latest)

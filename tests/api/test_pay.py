@@ -313,5 +313,5 @@ def test_a_page_weighs_less_than_30_kilobytes_with_everything(shop: Api) -> None
     link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="x" * 128)
     page = look(shop, link["id"])
     paths = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert len(page.content) + sum(len(shop.client.get(path).content) for path in paths) < 30_000

@@ -92,12 +92,13 @@ class Endpoint(NamedTuple):
 
     def request(self, api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
         link_id = (gated if self.gated else direct)["id"]
-        path = self.path.format(link_id=link_id, org_id="acme", name="pay.js" if "/pay/" in self.path else "reference.js")
+        path = self.path.format(link_id=link_id, org_id="acme", name=ASSETS.get(self.path.split("/")[1], ""))
         json = self.body and {name: link_id if value == "{link_id}" else value for name, value in self.body.items()}
         return api.client.request(self.method, path, json=json, headers=headers)
 
 
 OK = Answer(200)
+ASSETS = {"pay": "pay.js", "schema": "reference.js", "console": "console.js"}
 READERS, NEW, LINK = for_readers_of_a_gated_link(OK), {"email": JANE, "org_id": "acme"}, {"link_id": "{link_id}"}
 ENDPOINTS = {
     "create": Endpoint("POST", "/payment-links", for_admins(Answer(201)), NEW),
@@ -122,6 +123,10 @@ ENDPOINTS = {
     "page asset": Endpoint("GET", "/pay/assets/{name}", for_all(OK)),
     "profile": Endpoint("GET", "/orgs/{org_id}/profile", for_admins(OK)),
     "present": Endpoint("PUT", "/orgs/{org_id}/profile", for_admins(OK), {"display_name": "Acme"}),
+    "organizations": Endpoint("GET", "/orgs", for_admins(OK, own_org=FORBIDDEN)),
+    "outbox": Endpoint("GET", "/outbox", for_admins(OK, own_org=FORBIDDEN)),
+    "console": Endpoint("GET", "/console", for_all(OK)),
+    "console asset": Endpoint("GET", "/console/assets/{name}", for_all(OK)),
     "healthz": Endpoint("GET", "/healthz", for_all(OK)),
     "readyz": Endpoint("GET", "/readyz", for_all(OK)),
     "schema": Endpoint("GET", "/schema", for_all(OK)),

@@ -39,6 +39,8 @@ ROUTES = [
     pytest.param("post", "/payment-links/scheduled", 200, BODY | {401, 403, 503}, id="dispatch"),
     pytest.param("get", "/orgs/{org_id}/payment-links", 200, {401, 403, 422, 503}, id="list"),
     pytest.param("get", "/orgs/{org_id}/profile", 200, {401, 403, 422, 503}, id="profile"),
+    pytest.param("get", "/orgs", 200, {401, 403, 422, 503}, id="organizations"),
+    pytest.param("get", "/outbox", 200, {401, 403, 422, 503}, id="outbox"),
     pytest.param("get", "/payment-links/{link_id}/qr", 200, {404, 422, 503}, id="qr"),
     pytest.param("put", "/orgs/{org_id}/profile", 200, BODY | {401, 403, 503}, id="present"),
 ]
@@ -124,7 +126,9 @@ def test_only_what_a_route_takes_is_described(description: dict[str, Any]) -> No
         ("post", "/payment-links"),
         ("delete", "/payment-links"),
         ("delete", "/payment-links/{link_id}"),
+        ("get", "/orgs"),
         ("get", "/orgs/{org_id}/payment-links"),
+        ("get", "/outbox"),
         ("post", "/payment-links/scheduled"),
     ],
 )

@@ -77,9 +77,10 @@ class Visitor:
         if name is not None:
             self.shoot(name)
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Keeps a picture: of the whole page, or of what a dialog leaves of it."""
         SCREENSHOTS.mkdir(exist_ok=True)
-        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=whole)
 
     def _hear(self, text: str, url: str) -> None:
         if not (text.startswith("Failed to load resource") and url in self._refusals):

@@ -16,6 +16,8 @@ def test_everything_that_is_printed_is_there(up: Up) -> None:
     wait_until(lambda: f"pay/{link['id']}" in up.output(), "the mail to be printed")
     assert len(list((up.directory / "var" / "outbox").glob("*.eml"))) == 1
     assert "swagger-ui" in up.get("/schema").text
+    assert f"  Console  http://127.0.0.1:{up.port}/console\n" in up.output()
+    assert "Sign in to the console" in up.get("/console").text
     assert up.get(f"/payment-links/{link['id']}").json()["payment_amount"] == 125000.50
 
 

@@ -111,7 +111,7 @@ class TestCreate:
     def test_a_link_has_these_keys_and_no_others(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:
         link = put(client, make(clock.now))
         partition = keys.partition_of_link(link.id)
-        indexes = {keys.org("acme"), keys.active("acme"), keys.email(partition, "jane@example.com")}
+        indexes = {keys.org("acme"), keys.active("acme"), keys.email(partition, "jane@example.com"), keys.orgs(partition)}
         assert all_keys(client) == {keys.link(link.id)} | indexes | {queues_of(link)[queue] for queue in queues}
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
@@ -252,7 +252,7 @@ class TestRevoke:
 
     def test_what_failed_stays_failed(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
-        client.run(outbox.mark_failed(link.id, error="550 no such user", attempts=1))
+        client.run(outbox.mark_failed(link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before

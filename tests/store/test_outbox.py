@@ -20,6 +20,7 @@ from tests.store.samples import (
     exists,
     goes_at,
     make_link,
+    members,
     owed,
     put,
     put_all,
@@ -239,7 +240,7 @@ class TestOpen:
         link = put(client, make_link(clock.now, notify=state != "none"))
         settle = {
             "sent": outbox.mark_sent(link.id, now=clock.now),
-            "failed": outbox.mark_failed(link.id, error="550 no such user", attempts=1),
+            "failed": failed(link, clock.now),
         }
         client.run_all([settle[state]] if state in settle else [])
         before = read(client, link.id)
@@ -269,8 +270,8 @@ def sent(link: Link, now: datetime) -> Call[bool]:
     return outbox.mark_sent(link.id, now=now)
 
 
-def failed(link: Link, _now: datetime) -> Call[bool]:
-    return outbox.mark_failed(link.id, error="550 no such user", attempts=1)
+def failed(link: Link, now: datetime, **lease: datetime) -> Call[bool]:
+    return outbox.mark_failed(link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease)
 
 
 def put_off(link: Link, now: datetime) -> Call[bool]:
@@ -331,7 +332,8 @@ class TestSettle:
         assert read(client, link.id).delivery.error is None
 
     def test_what_is_given_up_untried_counts_no_try(self, client: Client, clock: Clock, link: Link) -> None:
-        client.run(outbox.mark_failed(link.id, error="the link has expired", attempts=0))
+        call = outbox.mark_failed(link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION)
+        client.run(call)
         assert read(client, link.id).delivery == Delivery(DeliveryState.FAILED, 0, None, "the link has expired")
 
     def test_a_link_revoked_meanwhile_that_went_out_says_so(self, client: Client, clock: Clock, link: Link) -> None:
@@ -360,7 +362,7 @@ class TestSettle:
         claim(client, lost)
         before = snapshot(client)
         settles = {
-            "failed": outbox.mark_failed(link.id, error="550 no such user", attempts=1, deadline=lost),
+            "failed": failed(link, clock.now, deadline=lost),
             "put off": outbox.retry_later(link.id, error="421 try later", at=lost + HOUR, deadline=lost),
         }
         assert client.run(settles[verdict]) is False
@@ -487,3 +489,52 @@ def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
         create = otps.create(email, b"n" * 16, now=clock.now, ttl=HOUR, resend_after=HOUR, sends_per_hour=5, sends_per_day=10)
         assert client.run(create) is None
     return emails
+
+
+class TestFailures:
+    def failures(self, client: Client, now: datetime, limit: int = 9) -> outbox.Failures:
+        return client.run(outbox.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
+
+    def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
+        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        claim(client, clock.now)
+        client.run_all([sent(first, clock.now), put_off(second, clock.now)])
+        assert self.failures(client, clock.now) == outbox.Failures(0, [])
+        assert not exists(client, keys.failed(PARTITION))
+
+    def test_the_latest_come_first_and_all_are_counted(self, client: Client, clock: Clock) -> None:
+        made = put_all(client, [make_link(clock.now) for _ in range(3)])
+        claim(client, clock.now)
+        for link in made:
+            clock.advance(seconds=1)
+            client.run(failed(link, clock.now))
+        latest = [outbox.Failure(made[2].id, clock.now), outbox.Failure(made[1].id, clock.now - timedelta(seconds=1))]
+        assert self.failures(client, clock.now, limit=2) == outbox.Failures(3, latest)
+
+    def test_a_link_that_ends_afterwards_still_failed(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        client.run(failed(link, clock.now))
+        revoke(client, link, clock.now)
+        assert self.failures(client, clock.now).total == 1
+
+    def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        client.run_all([failed(link, clock.now), sent(link, clock.now)])
+        assert self.failures(client, clock.now).total == 0
+
+    def test_a_failure_is_told_of_for_the_retention(self, client: Client, clock: Clock) -> None:
+        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        claim(client, clock.now)
+        client.run(failed(first, clock.now))
+        assert goes_at(client, keys.failed(PARTITION)) == clock.now + RETENTION
+        assert self.failures(client, clock.now + RETENTION - MILLISECOND).total == 1
+        assert self.failures(client, clock.now + RETENTION).total == 0
+        client.run(failed(second, clock.now + RETENTION))
+        assert members(client, keys.failed(PARTITION)) == [second.id]
+
+    def test_mails_that_are_due_later_are_counted(self, client: Client, clock: Clock) -> None:
+        put_all(client, [make_link(clock.now, scheduled_at=clock.now + late) for late in (HOUR, 2 * HOUR)])
+        counts = [client.run(outbox.count_scheduled(PARTITION, now=clock.now + late)) for late in (timedelta(0), HOUR, 2 * HOUR)]
+        assert counts == [2, 1, 0]

@@ -22,7 +22,7 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import keys, links, otps, outbox, profiles
+from service.store import keys, links, orgs, otps, outbox, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.lane import Lane
@@ -58,6 +58,7 @@ MADE: dict[str, Call[Any]] = {
     "links.get_many": links.get_many(IDS),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
+    "orgs.ids": orgs.ids(PARTITION, now=NOW, retention=RETENTION),
     "profiles.get": profiles.get("acme"),
     "profiles.put": profiles.put("acme", Profile(display_name="Acme")),
     "links.page": links.page("acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE),
@@ -75,8 +76,10 @@ MADE: dict[str, Call[Any]] = {
     "outbox.renew": outbox.renew(keys.outbox(PARTITION), IDS, deadline=NOW, until=NOW + HOUR),
     "outbox.open_links": outbox.open_links(PARTITION, IDS),
     "outbox.mark_sent": outbox.mark_sent(LINK.id, now=NOW),
-    "outbox.mark_failed": outbox.mark_failed(LINK.id, error="550 no such user", attempts=1),
+    "outbox.mark_failed": outbox.mark_failed(LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION),
     "outbox.retry_later": outbox.retry_later(LINK.id, error="421 try later", at=NOW),
+    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, now=NOW),
+    "outbox.failures": outbox.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "outbox.beat": outbox.beat("scheduler", now=NOW),
     "outbox.heartbeat": outbox.heartbeat("scheduler"),
@@ -98,7 +101,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (links, otps, outbox, profiles)))
+    functions = set().union(*map(functions_of, (links, orgs, otps, outbox, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 

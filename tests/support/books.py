@@ -10,7 +10,7 @@ import redis
 from service.domain.link import partition_of
 from service.store import keys
 from service.store.call import to_ms
-from tests.support.model import Counted, Link, Model
+from tests.support.model import RETENTION, Counted, Link, Model
 
 EVERYTHING = """
 local all = {}
@@ -29,7 +29,7 @@ SHORTEST_MS = 20_000
 SLACK_MS = 10_000
 """What a step may take of the store's own time."""
 
-INDEXES = {"org", "active", "revoked", "email", "claimed", "scheduled", "outbox", "otp_outbox"}
+INDEXES = {"org", "active", "revoked", "email", "claimed", "scheduled", "outbox", "otp_outbox", "orgs", "failed"}
 
 Found = dict[str, tuple[int, int, Any]]
 """Each key: when it ends, what is left until then, and its value."""
@@ -74,7 +74,7 @@ class Books:
 
     def leftovers(self) -> list[str]:
         """Entries of links that are gone, in indexes that were listed and queues that were drained."""
-        kinds = INDEXES - {"email", "otp_outbox"}
+        kinds = INDEXES - {"email", "otp_outbox", "orgs", "failed"}
         return [
             f"{key} holds {member}"
             for key, _, _, value in self._read()
@@ -119,7 +119,7 @@ class Books:
         yield from (f"{key} is missing" for key in expected.keys() - found.keys())
         for key, (ends_at, _, value) in found.items():
             if key.split(":")[2] in INDEXES:
-                known = {member: score for member, score in _entries(value).items() if self._is_known(key, member)}
+                known = {member: score for member, score in _entries(value).items() if self._is_known(key, member, score)}
                 if known != expected.get(key, {}):
                     yield f"{key} holds {known} instead of {expected.get(key, {})}"
                 elif known and not self._least_end(key, known) <= ends_at <= self._most_end(key):
@@ -159,22 +159,44 @@ class Books:
                 if link.claimed_since is not None:
                     put(keys.claimed(partition), link.id, link.claimed_since)
                 put((keys.outbox if link.queue == "outbox" else keys.scheduled)(partition), link.id, link.look_at)
+        for key, member, moment in self._kept():
+            put(key, member, moment)
         for email, code in self._model.codes.items():
             if code.mail_at is not None:
                 put(keys.otp_outbox(partition_of(email)), email, code.mail_at)
         return indexes
 
-    def _is_known(self, key: str, member: str) -> bool:
+    def _kept(self) -> Iterator[tuple[str, str, datetime]]:
+        """Failures and organizations that are still told of: in which index, and by which moment."""
+        for link in self._model.links.values():
+            if link.state == "failed" and link.failed_at is not None and self._is_kept(to_ms(link.failed_at)):
+                yield keys.failed(keys.partition_of_link(link.id)), link.id, link.failed_at
+        for org_id, ends_at in self._model.org_ends.items():
+            to_second = ends_at + timedelta(microseconds=-ends_at.microsecond % 1_000_000)
+            if self._is_kept(to_ms(to_second)):
+                yield keys.orgs(partition_of(org_id)), org_id, to_second
+
+    def _is_kept(self, score: int) -> bool:
+        """Whether what ended, or failed, at ``score`` is still told of."""
+        return score > to_ms(self._model.now - RETENTION)
+
+    def _is_known(self, key: str, member: str, score: int) -> bool:
+        if key.endswith((":orgs", ":failed")) and not self._is_kept(score):
+            return False
+        if key.endswith(":orgs"):
+            return True
         return member in self._model.codes if key.endswith(":otp_outbox") else member not in self._model.gone
 
     def _least_end(self, key: str, members: Index) -> int:
         if key.endswith(":otp_outbox"):
             return max(to_ms(self._model.codes[email].expires_at) for email in members)
+        if key.endswith((":orgs", ":failed")):
+            return max(members.values()) + RETENTION // timedelta(milliseconds=1)
         return max(to_ms(self._model.links[link_id].gone_at) for link_id in members)
 
     def _most_end(self, key: str) -> float:
         """An outbox's end is moved on by what is left of another key by the store's clock, which the model does not turn."""
-        if key.endswith("outbox") or self._model.longest is None:
+        if key.endswith(("outbox", ":orgs", ":failed")) or self._model.longest is None:
             return math.inf
         return to_ms(self._model.longest)
 

@@ -29,6 +29,7 @@ from tests.support.model import (
     LEASE,
     LONGEST_BACKOFF,
     REFUSED,
+    RETENTION,
     SEND_LIMITS,
     STATUSES,
     TOKEN_LIFE,
@@ -283,7 +284,7 @@ class Both:
         mailer, client = ScriptedMailer(record), Client(self.api.redis)
         profiles = Profiles(client, self.api.clock)
         for kind, names in (
-            (LinkMail(PUBLIC_URL, SENDER, profiles), ORGS),
+            (LinkMail(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (OtpMail(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
             worker: Delivery[Any] = Delivery(kind, client, mailer, self.api.clock, lambda: False)  # type: ignore[arg-type]
@@ -315,7 +316,11 @@ class Both:
             if answer == "taken":
                 client.run(outbox.mark_sent(link_id, now=self.model.now))
             elif answer == "refused":
-                client.run(outbox.mark_failed(link_id, error=REFUSED, attempts=1, deadline=deadline))
+                client.run(
+                    outbox.mark_failed(
+                        link_id, error=REFUSED, attempts=1, now=self.model.now, retention=RETENTION, deadline=deadline
+                    )
+                )
             else:
                 at = self.model.now + backoff(link.attempts if link is not None else 0)
                 client.run(outbox.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline))

@@ -44,6 +44,7 @@ class Link:
     attempts: int = 0
     sent_at: datetime | None = None
     error: str | None = None
+    failed_at: datetime | None = None
     queue: str | None = None
     """``scheduled`` or ``outbox`` while its e-mail is owed."""
     look_at: datetime | None = None
@@ -67,6 +68,9 @@ class Link:
         if self.revoked_at is not None:
             return "revoked"
         return "active" if now < self.expires_at else "expired"
+
+    def fail(self, error: str, now: datetime) -> None:
+        self.state, self.error, self.failed_at = "failed", error, min(now, self.expires_at)
 
     def owe(self, queue: str | None, look_at: datetime | None = None) -> None:
         self.queue, self.look_at = queue, look_at
@@ -103,6 +107,8 @@ class Model:
     windows: dict[Counted, Window] = field(default_factory=dict)
     longest: datetime | None = None
     """When the last link that ever was would have gone."""
+    org_ends: dict[str, datetime] = field(default_factory=dict)
+    """When the last link that each organization ever made would end."""
 
     def advance(self, now: datetime) -> None:
         self.now = now
@@ -171,6 +177,7 @@ class Model:
         self.gone.discard(link_id)
         self.links[link_id] = link
         self.longest = max(self.longest or link.gone_at, link.gone_at)
+        self.org_ends[link.org_id] = max(self.org_ends.get(link.org_id, link.expires_at), link.expires_at)
         return link
 
     def revoke(self, links: list[Link]) -> set[str]:
@@ -203,7 +210,7 @@ class Model:
             if link.status(self.now) == "active":
                 self.settle(link, answer)
             else:
-                link.state, link.error = "failed", "the link was expired before it could be sent"
+                link.fail("the link was expired before it could be sent", self.now)
                 link.owe(None)
         return {link.id for link in claimed if link.status(self.now) == "active"}
 
@@ -215,7 +222,7 @@ class Model:
             link.state, link.sent_at, link.error = "sent", self.now, None
             link.owe(None)
         elif answer == "refused":
-            link.state, link.error = "failed", REFUSED
+            link.fail(REFUSED, self.now)
             link.owe(None)
         else:
             link.state, link.error = "queued", DEFERRED

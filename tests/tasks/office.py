@@ -99,7 +99,9 @@ class Office:
         return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
 
     def link_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Link]:
-        return Delivery(LinkMail("https://pay.example", SENDER, self.profiles), self.client, mailer, self.clock, should_stop)
+        return Delivery(
+            LinkMail("https://pay.example", SENDER, self.profiles, RETENTION), self.client, mailer, self.clock, should_stop
+        )
 
     def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
         return Delivery(OtpMail(OTP_KEY, SENDER, self.profiles), self.client, mailer, self.clock, should_stop)

@@ -17,7 +17,7 @@ from tasks.kinds import LinkMail, OtpMail
 from tasks.letter import Drop
 from tasks.mailer import Deferred, NoSession, Refused
 from tests.tasks.doubles import ScriptedMailer, refusing
-from tests.tasks.office import OTP_KEY, PARTITION, SENDER, Office, received, text_of
+from tests.tasks.office import OTP_KEY, PARTITION, RETENTION, SENDER, Office, received, text_of
 
 JANE = "jane@example.com"
 JANES = partition_of(JANE)
@@ -31,28 +31,28 @@ def code_in(message: EmailMessage) -> str:
 class TestLinkMail:
     def test_it_leads_to_the_public_url(self, office: Office) -> None:
         link = office.add_link()
-        message = LinkMail("https://shop.example/links", SENDER, office.profiles).message(link, office.clock())
+        message = LinkMail("https://shop.example/links", SENDER, office.profiles, RETENTION).message(link, office.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
     @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str)
     def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
         with pytest.raises(Drop, match=state.value):
-            LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock())
+            LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock())
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
     def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
-        assert LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock()).recipient == JANE
+        assert LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock()).recipient == JANE
 
     def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
         link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())
         with pytest.raises(Drop, match="revoked"):
-            LinkMail("https://pay.example", SENDER, office.profiles).message(link, office.clock())
+            LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock())
 
     def test_a_log_names_a_link_by_its_beginning(self, office: Office) -> None:
         link = office.add_link()
-        about = LinkMail("https://pay.example", SENDER, office.profiles).describe(link.id)
+        about = LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).describe(link.id)
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
     def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, office: Office) -> None:

@@ -30,7 +30,7 @@ local function forget(index, before, ...)
 end
 
 -- Where a link's record (record.py) holds what changes, and what its times count from.
-local STATE, CREATED_AT, ATTEMPTS, SENT_AT, REVOKED_AT, ERROR = 1, 4, 6, 7, 14, 15
+local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, REVOKED_AT, ERROR = 1, 4, 5, 6, 7, 14, 15
 
 -- A moment (ms) as the record of `link` holds it: in seconds since the link was created.
 local function since_created(link, moment)

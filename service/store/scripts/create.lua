@@ -1,6 +1,6 @@
 -- A new link: its record, its indexes, and the e-mail it owes.
--- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail
--- ARGV 1 id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before
+-- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail  7 orgs
+-- ARGV 1 id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before  8 org_id
 -- Returns 1, or 0 where the id exists already and nothing was changed.
 local id, gone_at = ARGV[1], ARGV[5]
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PXAT', gone_at) then return 0 end
@@ -15,6 +15,11 @@ keep(KEYS[5], gone_at)
 if ARGV[6] ~= '' then
   redis.call('ZADD', KEYS[6], ARGV[6], id)
   keep(KEYS[6], gone_at)
+end
+local last_end = math.ceil(ARGV[4] / 1000) * 1000 -- in whole seconds: of many links a second only the first writes anything
+if redis.call('ZADD', KEYS[7], 'GT', 'CH', string.format('%.0f', last_end), ARGV[8]) == 1 then
+  keep(KEYS[7], string.format('%.0f', last_end + gone_at - ARGV[4]))
+  forget(KEYS[7], ARGV[7])
 end
 forget(KEYS[3], ARGV[7], KEYS[2])
 forget(KEYS[4], ARGV[7], KEYS[2])

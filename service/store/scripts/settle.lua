@@ -1,7 +1,8 @@
 -- What became of a link's e-mail after a try.
--- KEYS 1 link  2 outbox  3 claimed
+-- KEYS 1 link  2 outbox  3 claimed  4 failed
 -- ARGV 1 id  2 state ('sent', 'failed', or 'queued' for another try)  3 attempts made  4 sent_at  5 error  6 next look
 --      7 deadline of the lease under which it was tried ('' for whichever)
+--      8 now  9 forget_before  10 when what fails now is forgotten (these where it failed)
 -- Returns 1, or 0 where the mail was not owed any more, or is another's to send (one that went out is marked sent all the same).
 local text = redis.call('GET', KEYS[1])
 if not text then
@@ -19,6 +20,15 @@ if ARGV[2] == 'sent' then
   if link[ERROR] then changes[ERROR] = cjson.null end
 else
   changes[ERROR] = ARGV[5]
+end
+if ARGV[2] == 'failed' then
+  local expires_at = math.floor((link[CREATED_AT] + link[EXPIRES_AT]) * 1000 + 0.5)
+  local failed_at = math.min(ARGV[8], expires_at) -- so that it is forgotten before the link, whose id may come again
+  redis.call('ZADD', KEYS[4], string.format('%.0f', failed_at), ARGV[1])
+  keep(KEYS[4], ARGV[10])
+  forget(KEYS[4], ARGV[9])
+elseif link[STATE] == 'failed' then
+  redis.call('ZREM', KEYS[4], ARGV[1])
 end
 write(KEYS[1], link, changes)
 if ARGV[2] == 'queued' then

@@ -1,0 +1,206 @@
+// An organization's links: how many of each status, a page at a time.
+
+import { ask } from "./api.js";
+import { address, amount, badge, copy, delivery, failure, h, icon, moment, number, plural, say, state } from "./dom.js";
+import { openDetail } from "./detail.js";
+import { openCreate } from "./create.js";
+
+const LIMIT = 25;
+const STATUSES = { "": "All", active: "Active", expired: "Expired", revoked: "Revoked" };
+const COLUMNS = ["Recipient", "Amount", "Status", "E-mail", "Created", "Expires", "Copy"];
+let view = null;
+
+/** Shows the organization's links; those of one `status` where it is given. */
+export function browse(main, org, status) {
+  if (view?.org !== org || !view.heading.isConnected) {
+    view?.leave();
+    view = new Browser(main, org);
+  }
+  view.filter(status);
+}
+
+export function leave() {
+  view?.leave();
+  view = null;
+}
+
+export const reload = () => view?.load();
+
+class Browser {
+  constructor(main, org) {
+    this.org = org;
+    this.asked = 0;
+    this.heading = h("h1", { tabindex: "-1" }, org);
+    this.avatar = h("span", { class: "avatar", "aria-hidden": "true" }, org[0].toUpperCase());
+    this.subtitle = h("p", { class: "soft" }, "Payment links");
+    this.counts = Object.fromEntries(Object.keys(STATUSES).map((status) => [status, h("span", { class: "count" }, "–")]));
+    this.tabs = h("nav", { class: "tabs", "aria-label": "Links by status" }, Object.entries(STATUSES).map(([status, name]) => this.tab(status, name)));
+    this.region = h("section", { class: "card list", "aria-label": "Links" });
+    const create = h("button", { type: "button", class: "primary", onclick: () => this.create() }, icon("plus"), "New link");
+    main.replaceChildren(
+      h("div", { class: "head" }, this.avatar, h("div", { class: "grow" }, this.heading, this.subtitle), create),
+      this.tabs,
+      this.region,
+    );
+    document.title = `${org} · Payment links console`;
+    this.present();
+  }
+
+  tab(status, name) {
+    return h("a", { href: `#/${this.org}${status && `/${status}`}`, "data-status": status }, h("span", { class: "tab-name" }, name), this.counts[status]);
+  }
+
+  leave() {
+    clearTimeout(this.timer);
+    this.asked += 1;
+  }
+
+  /** How the organization presents itself to its customers, where it has said. */
+  async present() {
+    try {
+      const profile = await ask(`/orgs/${this.org}/profile`);
+      if (profile.display_name) {
+        this.heading.textContent = profile.display_name;
+        this.subtitle.textContent = this.org;
+        this.avatar.textContent = [...profile.display_name][0].toUpperCase();
+      }
+      if (profile.logo) this.avatar.replaceChildren(h("img", { src: profile.logo, alt: "" }));
+    } catch {
+      // the list says what is wrong
+    }
+  }
+
+  filter(status) {
+    this.status = status;
+    this.cursors = [""];
+    for (const tab of this.tabs.children) tab.toggleAttribute("aria-current", tab.dataset.status === status);
+    for (const tab of this.tabs.querySelectorAll("[aria-current]")) tab.setAttribute("aria-current", "page");
+    this.region.replaceChildren(skeleton());
+    this.load();
+  }
+
+  async load({ quiet = false, tries = 0, focus = false } = {}) {
+    clearTimeout(this.timer);
+    const asked = ++this.asked;
+    const query = new URLSearchParams({ limit: LIMIT });
+    if (this.status) query.set("status", this.status);
+    if (this.cursors.at(-1)) query.set("cursor", this.cursors.at(-1));
+    if (!quiet) this.region.setAttribute("aria-busy", "true");
+    try {
+      const page = await ask(`/orgs/${this.org}/payment-links?${query}`);
+      if (asked === this.asked) this.show(page, { quiet, tries, focus });
+    } catch (problem) {
+      if (asked === this.asked && problem.status !== 401 && !quiet) this.fail(problem, tries);
+    } finally {
+      if (asked === this.asked) this.region.removeAttribute("aria-busy");
+    }
+  }
+
+  show(page, { quiet, tries, focus }) {
+    for (const [status, count] of Object.entries({ ...page.counts, "": page.total })) this.counts[status].textContent = number(count);
+    if (quiet && this.refresh(page)) return this.watch(page, tries);
+    const held = this.region.contains(document.activeElement);
+    this.region.replaceChildren(...(page.links.length ? [this.table(page.links), this.pager(page)] : [this.empty(page)]));
+    if (focus || held) this.region.querySelector("[tabindex='-1']")?.focus();
+    if (!quiet) say(page.links.length ? this.position(page) : "No links");
+    this.watch(page, 0);
+  }
+
+  /** Changes rows in place, where they are the same links: whoever is among them stays where they are. */
+  refresh(page) {
+    const rows = [...this.region.querySelectorAll("tbody tr")];
+    if (rows.length !== page.links.length || rows.some((row, at) => row.dataset.id !== page.links[at].id)) return false;
+    rows.forEach((row, at) => {
+      row.querySelector(".delivery").replaceChildren(...delivery(page.links[at]).filter(Boolean));
+      row.querySelector(".status").replaceChildren(badge(page.links[at].status));
+    });
+    return true;
+  }
+
+  /** Looks again while mails are on their way, ever less often. */
+  watch(page, tries) {
+    if (!page.links.some((link) => link.delivery.state === "queued" && link.status === "active")) return;
+    const again = () => (document.hidden ? this.watch(page, tries) : this.load({ quiet: true, tries: tries + 1 }));
+    this.timer = setTimeout(again, Math.min(30, 2 ** (tries + 1)) * 1000);
+  }
+
+  fail(problem, tries) {
+    const again = () => this.load({ tries: tries + 1 });
+    this.region.replaceChildren(failure(problem, again, tries));
+    if (!tries) say(`The links cannot be shown: ${problem.message}`);
+  }
+
+  table(links) {
+    const heads = COLUMNS.map((name) => h("th", { role: "columnheader", scope: "col", class: name.toLowerCase() }, name === "Copy" ? h("span", { class: "unseen" }, name) : name));
+    return h(
+      "table",
+      { role: "table", "aria-label": "Payment links" },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
+      h("tbody", { role: "rowgroup" }, links.map((link) => this.row(link))),
+    );
+  }
+
+  row(link) {
+    const open = () => openDetail(link, () => this.load());
+    const cell = (name, label, ...content) => h("td", { role: "cell", class: name, "data-label": label }, ...content);
+    return h(
+      "tr",
+      { role: "row", "data-id": link.id },
+      cell(
+        "recipient",
+        null,
+        h("button", { type: "button", class: "open", onclick: open, "aria-haspopup": "dialog" }, address(link.email)),
+        link.transaction_id && h("span", { class: "reference" }, link.transaction_id),
+      ),
+      cell("amount", null, amount(link.payment_amount, link.currency) || h("span", { class: "soft" }, "no amount")),
+      cell("status", null, badge(link.status)),
+      cell("delivery", "E-mail", ...delivery(link)),
+      cell("created", "Created", moment(link.created_at), link.scheduled_at && h("span", { class: "reference" }, "sends ", moment(link.scheduled_at))),
+      cell("expires", link.revoked_at ? "Revoked" : "Expires", link.revoked_at ? h("span", {}, h("span", { class: "word" }, "revoked "), moment(link.revoked_at)) : moment(link.expires_at)),
+      cell("actions", null, h("button", { type: "button", class: "icon", "aria-label": `Copy the link of ${link.email}`, onclick: () => copy(link.url) }, icon("copy"))),
+    );
+  }
+
+  get before() {
+    return (this.cursors.length - 1) * LIMIT;
+  }
+
+  position(page) {
+    const of = this.status ? page.counts[this.status] : page.total;
+    return `${number(this.before + 1)}–${number(this.before + page.links.length)} of ${plural(of, "link", "links")}`;
+  }
+
+  pager(page) {
+    const go = (change) => () => {
+      change();
+      this.load({ focus: true });
+    };
+    const previous = go(() => this.cursors.pop());
+    const next = go(() => this.cursors.push(page.next_cursor));
+    return h(
+      "div",
+      { class: "pager" },
+      h("p", { tabindex: "-1" }, this.position(page)),
+      h("button", { type: "button", onclick: previous, disabled: this.cursors.length === 1 }, "Previous"),
+      h("button", { type: "button", onclick: next, disabled: !page.next_cursor }, "Next"),
+    );
+  }
+
+  empty(page) {
+    const create = h("button", { type: "button", class: "primary", onclick: () => this.create() }, icon("plus"), page.total ? "New link" : "Create the first link");
+    if (!page.total) return state("link", "No links yet", "Create one, and your customer gets an e-mail and a page to pay on.", create);
+    return state("link", `No ${STATUSES[this.status].toLowerCase()} links`, "Links of the other statuses are under the tabs above.", create);
+  }
+
+  create() {
+    openCreate(this.org, () => {
+      this.cursors = [""];
+      this.load();
+    });
+  }
+}
+
+function skeleton() {
+  const row = () => h("div", { class: "bones" }, [..."abcd"].map((name) => h("span", { class: `bone ${name}` })));
+  return h("div", { class: "skeleton" }, h("span", { class: "unseen" }, "Loading"), [1, 2, 3, 4, 5, 6].map(row));
+}

@@ -1,0 +1,40 @@
+"""The organization console: one page, whose script asks the API as any other caller does, with the admin's own token."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Request, Response, get
+from litestar.datastructures import State
+
+from service.api.context import context_of
+from service.api.files import OWN, serve_files
+from service.domain.link import ORG_ID_PATTERN
+from service.domain.locale import LANGUAGES
+from service.i18n.language import speak, templates
+
+ASSETS = "/console/assets"
+MODULES = ("console", "api", "browse", "create", "detail", "dom", "mail")
+FILES = {name: OWN / "console" / name for name in ("console.css", *(f"{module}.js" for module in MODULES))}
+FILES["base.css"] = OWN / "base.css"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Trusted types: a browser that knows them takes no text for HTML, so a script that did so would fail instead."""
+PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
+"""As HTML reads patterns (the v flag), where no class ends in a bare dash."""
+
+
+@get("/console", include_in_schema=False)
+async def console(request: Request[None, None, State]) -> Response[str]:
+    """The page. It holds nothing of anybody's: its script asks for that."""
+    languages = {tag: speak(tag).name() for tag in LANGUAGES}
+    values = {"root": urlsplit(context_of(request).public_url).path, "languages": languages, "org_id_pattern": PATTERN}
+    return Response(
+        templates("service", LANGUAGES[0]).get_template("console.html").render(values),
+        media_type="text/html",
+        headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+    )
+
+
+HANDLERS: list[Any] = [console, serve_files(ASSETS, FILES)]

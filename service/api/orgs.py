@@ -1,0 +1,35 @@
+"""The organizations there are, over HTTP."""
+
+from typing import Annotated, Any
+
+from litestar import Request, get
+from litestar.datastructures import State
+from litestar.params import QueryParameter
+
+from service.api.context import context_of
+from service.api.guards import require_internal_admin
+from service.api.links import check_parameters
+from service.api.problems import responses
+from service.api.schemas import OrgPage
+from service.domain.tokens import Admin
+from service.store import keys, orgs
+
+PARAMETERS = {"prefix", "limit"}
+
+
+@get("/orgs", before_request=require_internal_admin, responses=responses(400, 401, 403, 422), security=[{"admin": []}])
+async def list_orgs(
+    request: Request[Admin, None, State],
+    prefix: Annotated[str, QueryParameter(max_length=64)] = "",
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+) -> OrgPage:
+    """The organizations that have links, in order; those whose id begins with ``prefix``, in any case."""
+    check_parameters(request, PARAMETERS)
+    context = context_of(request)
+    now, retention = context.clock(), context.retention
+    found = await context.lane.run_all([orgs.ids(partition, now=now, retention=retention) for partition in keys.PARTITIONS])
+    named = [org_id for ids in found for org_id in ids if org_id.lower().startswith(prefix.lower())]
+    return OrgPage(len(named), sorted(named, key=lambda org_id: (org_id.lower(), org_id))[:limit])
+
+
+HANDLERS: list[Any] = [list_orgs]
