@@ -45,6 +45,15 @@ def test_assets_may_be_kept(api: Api) -> None:
     assert "max-age" in api.client.get("/schema/assets/swagger-ui.css").headers["cache-control"]
 
 
+@pytest.mark.parametrize("path", ["/schema/assets/swagger-ui.css", "/pay/assets/pay.css", "/console/assets/console.js"])
+def test_an_asset_that_is_still_the_same_is_not_sent_again(api: Api, path: str) -> None:
+    etag = api.client.get(path).headers["etag"]
+    same = api.client.get(path, headers={"If-None-Match": f'"other", {etag}'})
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", etag)
+    assert "max-age" in same.headers["cache-control"]
+    assert api.client.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+
+
 @pytest.mark.parametrize(("method", "path"), ANSWERS)
 def test_every_answer_has_a_request_id(api: Api, method: str, path: str) -> None:
     assert re.fullmatch("[0-9a-f]{16}", api.client.request(method, path).headers["x-request-id"])
