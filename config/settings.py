@@ -248,6 +248,8 @@ def _checkout_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError("must be an http:// or https:// URL")
+    if "{link_id}" not in text:
+        raise ValueError("must hold {link_id}, or it leads to the same place for every link")
     return text
 
 

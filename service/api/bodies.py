@@ -48,8 +48,9 @@ class PatientRequest(Request[Any, Any, Any]):
         return self._body
 
     async def _read(self) -> bytes:
-        if any(int(length) > LARGEST_BODY for length in header_values(self, b"content-length")):
-            raise RequestEntityTooLarge
+        for name, value in self.scope["headers"]:
+            if name == b"content-length" and int(value) > LARGEST_BODY:
+                raise RequestEntityTooLarge
         body = b""
         while (message := await self.receive())["type"] == "http.request":
             body += message["body"]

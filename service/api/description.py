@@ -23,9 +23,9 @@ PROBLEM_HEADERS = {
 }
 HEADERS: dict[tuple[str, str], dict[str, str]] = {
     ("create_link", "201"): {"Location": "The link's path."},
-    ("pay", "303"): {"Location": "The checkout."},
 }
 OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("pay", "200"): {"text/html": {"type": "string", "description": "The link's page, for a browser."}},
     ("list_links", "200"): {"application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}},
     ("get_qr", "200"): {"image/png": {"type": "string", "contentMediaType": "image/png"}},
 }

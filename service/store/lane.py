@@ -74,7 +74,7 @@ class Lane:
         """
         reply = await self._send(call)
         if isinstance(reply, NoScriptError) and call.script is not None:
-            await self._way.load(call.script)
+            await self._load(call.script)
             reply = await self._send(call)
         return decode_reply(call, reply)
 
@@ -85,6 +85,15 @@ class Lane:
             Unavailable: one of them was not answered; any of them may have been carried out.
         """
         return list(await asyncio.gather(*map(self.run, calls)))
+
+    async def _load(self, script: Script) -> None:
+        since = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await self._way.load(script)
+        except TimeoutError:
+            self._way.distrust(since)
+            raise Unavailable from None
 
     def _send(self, call: Call[Any]) -> "asyncio.Future[Any]":
         if self._closed:

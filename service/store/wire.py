@@ -25,7 +25,7 @@ class Line:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._pool: Any = client.connection_pool
         self._wire: Wire | None = None
-        self._connecting: asyncio.Task[Wire] | None = None
+        self._connecting: asyncio.Task[Any] | None = None
         self._queue: list[tuple[Call[Any], Reply]] = []
         """What is to be sent as soon as there is a wire."""
 
@@ -54,20 +54,20 @@ class Line:
         if self._wire is not None:
             self._wire.cut(ConnectionLost("closed"))
 
-    async def _connect(self) -> "Wire":
+    async def _connect(self) -> Any:
         """redis-py finds the server, and shows it who we are."""
         connection = self._pool.make_connection()
         try:
             await connection.connect()
         except RuntimeError as error:  # uvloop's, for writing to a connection that was reset a moment ago
             raise ConnectionLost(str(error)) from error
-        return Wire(connection, self._lose)
+        return connection
 
-    def _connected(self, task: "asyncio.Task[Wire]") -> None:
+    def _connected(self, task: "asyncio.Task[Any]") -> None:
         queue, self._queue, self._connecting = self._queue, [], None
         error = ConnectionLost("gave up connecting") if task.cancelled() else task.exception()
         if error is None:
-            self._wire = task.result()
+            self._wire = Wire(task.result(), self._lose)
         for call, reply in queue:
             if reply.done():  # its caller has gone, or was told that it takes too long
                 continue

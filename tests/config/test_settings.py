@@ -235,6 +235,7 @@ BAD: list[tuple[str, str]] = [
     ("PUBLIC_URL", "http://pay.example/#shop"),
     ("CHECKOUT_URL", "javascript:alert(1)"),
     ("CHECKOUT_URL", "/checkout/{link_id}"),
+    ("CHECKOUT_URL", "https://pay.example/checkout"),
     ("SMTP_URL", "mail.example"),
     ("SMTP_URL", "http://mail.example"),
     ("SMTP_URL", "smtp://"),

@@ -18,11 +18,11 @@ from redis.exceptions import ResponseError
 from service.domain.errors import Unavailable
 from service.domain.link import Link
 from service.store import keys, links, otps, outbox
-from service.store.call import Call, call
+from service.store.call import Call, Script, call
 from service.store.client import Client, connect, connect_async
 from service.store.lane import MOST_WAITING, Lane
 from service.store.record import decode
-from service.store.wire import BATCHES, Wire
+from service.store.wire import BATCHES, Line, Wire
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, wait_until
@@ -259,6 +259,30 @@ class TestScripts:
         assert asyncio.run(run()) == [None] * 20
         assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
 
+    def test_who_waits_for_a_script_to_be_loaded_is_answered_in_time_too(
+        self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.3)
+        client.run(call(bool, "SCRIPT FLUSH"))
+
+        async def stall(line: Line, script: Script) -> None:
+            with Stalled(own_store):
+                await load(line, script)
+
+        load = Line.load
+        monkeypatch.setattr(Line, "load", stall)
+
+        async def run() -> tuple[list[Any], float, float]:
+            async with lane() as lane_:
+                results, took = await timed(outcomes(lane_, [mixed(made[0])]))
+                monkeypatch.setattr(Line, "load", load)
+                return results, took, await until_answered(lane_, made[0])
+
+        results, took, back_after = asyncio.run(run())
+        assert [type(result) for result in results] == [Unavailable]
+        assert took < 1
+        assert back_after < 1
+
 
 class TestFullQueue:
     def test_more_calls_than_may_wait_are_refused(self, lane: Callable[[], Lane], made: list[Link]) -> None:
@@ -402,6 +426,24 @@ class TestKilledStore:
                 return await outcomes(lane_, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made
+
+    @pytest.mark.parametrize("turns", range(1, 9))
+    def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_made_again(
+        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link], turns: int
+    ) -> None:
+        """The store resets it at whatever turn of the loop."""
+
+        async def run() -> float:
+            async with lane() as lane_:
+                callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)]))
+                for _ in range(turns):
+                    await asyncio.sleep(0.0005)
+                own_store.kill()
+                await callers
+                await asyncio.to_thread(own_store.start)
+                return await until_answered(lane_, made[0])
+
+        assert run_in_loop(run()) < 1
 
     def test_a_connection_that_the_store_closed_fails_those_on_it_at_most(
         self, lane: Callable[[], Lane], client: Client, made: list[Link]

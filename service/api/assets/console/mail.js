@@ -24,16 +24,16 @@ export function leave() {
 
 async function look(figures, failures, orgs, mine, tries) {
   try {
-    const [mail, page] = await Promise.all([ask("/outbox"), ask("/orgs?limit=50")]);
+    const [mail, page] = await Promise.all([ask("/outbox"), orgs.childElementCount ? null : ask("/orgs?limit=50")]);
     if (mine !== asked) return;
-    const changed = JSON.stringify([mail.failures, page]);
+    const changed = JSON.stringify(mail.failures);
     figures.removeAttribute("aria-busy");
     figures.replaceChildren(...measures(mail));
     if (look.last !== changed || !failures.childElementCount || tries) {
       failures.replaceChildren(...failed(mail));
-      orgs.replaceChildren(...organizations(page));
       look.last = changed;
     }
+    if (page) orgs.replaceChildren(...organizations(page));
     tries = 0;
   } catch (problem) {
     if (mine !== asked || problem.status === 401) return;
