@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from service.domain.email import to_ascii
 from service.domain.link import Link
 from service.domain.locale import choose_locale
-from service.domain.profile import COLOUR, Profile, ink_on, read_logo
+from service.domain.profile import COLOUR, Profile, edge_of, ink_on, read_logo
 from service.i18n.language import Language, speak, templates
 from service.store.otps import Otp
 from tasks.mime import Mail, write
@@ -17,22 +17,23 @@ SPACES = str.maketrans("\u00a0\u202f", "  ")
 def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: datetime) -> Mail:
     """The e-mail that brings a link to its recipient. Its Message-ID is the same however often it is made."""
     language = speak(choose_locale(link.locale, profile.locale))
-    gettext = language.texts.gettext
+    gettext, isolate = language.texts.gettext, language.isolate
+    amount = language.amount(link.payment_amount, link.currency).translate(SPACES)
     values: dict[str, object] = {
-        "org": profile.display_name or link.org_id,
-        "amount": language.amount(link.payment_amount, link.currency).translate(SPACES),
-        "reference": link.transaction_id,
+        "org": isolate(profile.display_name or link.org_id),
+        "amount": amount and isolate(amount),
+        "reference": link.transaction_id and isolate(link.transaction_id),
         "url": url,
         "expires_at": language.moment(link.expires_at).translate(SPACES),
         "otp_required": link.otp_required,
     }
     if link.scheduled_at:
         asks, asks_for = gettext("%(org)s reminds you of a payment"), gettext("%(org)s reminds you of a payment of %(amount)s.")
-        subject = gettext("Reminder: %(org)s asks you for %(amount)s") if values["amount"] else gettext("Reminder from %(org)s")
+        subject = gettext("Reminder: %(org)s asks you for %(amount)s") if amount else gettext("Reminder from %(org)s")
     else:
         asks, asks_for = gettext("%(org)s asks you for a payment"), gettext("%(org)s asks you for a payment of %(amount)s.")
-        subject = gettext("%(org)s asks you for %(amount)s") if values["amount"] else gettext("Payment link from %(org)s")
-    values |= {"asks": asks % values, "asks_for": (asks_for if values["amount"] else f"{asks}.") % values}
+        subject = gettext("%(org)s asks you for %(amount)s") if amount else gettext("Payment link from %(org)s")
+    values |= {"asks": asks % values, "asks_for": (asks_for if amount else f"{asks}.") % values}
     identity = f"{link.id} {link.due_at.isoformat()}"
     return _mail("link", link.email, subject % values, values, language, profile, sender, now, identity)
 
@@ -41,8 +42,9 @@ def otp_message(otp: Otp, code: str, *, profile: Profile, sender: str, now: date
     """The e-mail that brings a one-time password to whoever reads its mailbox."""
     language = speak(choose_locale(otp.locale, profile.locale))
     minutes = max(1, round((otp.expires_at - now).total_seconds() / 60))
+    org = profile.display_name or otp.org_id
     values: dict[str, object] = {
-        "org": profile.display_name or otp.org_id or "",
+        "org": org and language.isolate(org),
         "code": code,
         "span": language.span(timedelta(minutes=minutes)).translate(SPACES),
     }
@@ -63,7 +65,15 @@ def _mail(
 ) -> Mail:
     written, colour = templates("tasks", language.tag), profile.colour or COLOUR
     start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
-    look = {"subject": subject, "colour": colour, "ink": ink_on(colour), "logo": profile.logo, "start": start, "end": end}
+    look = {
+        "subject": subject,
+        "colour": colour,
+        "ink": ink_on(colour),
+        "edge": edge_of(colour),
+        "logo": profile.logo,
+        "start": start,
+        "end": end,
+    }
     return write(
         sender=sender,
         sender_name=profile.display_name,

@@ -75,6 +75,12 @@ def ink_on(colour: str) -> str:
     return "#ffffff" if 1.05 / (light + 0.05) >= (light + 0.05) / 0.05 else "#000000"
 
 
+def edge_of(colour: str) -> str:
+    """The colour of a line around ``colour``: a quarter of its ink in it, so that it shows where what is behind is alike."""
+    share = 255 if ink_on(colour) == "#ffffff" else 0
+    return "#" + "".join(f"{(3 * int(colour[at : at + 2], 16) + share) // 4:02x}" for at in (1, 3, 5))
+
+
 def _luminance(colour: str) -> float:
     """Relative luminance, 0 to 1."""
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

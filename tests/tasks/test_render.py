@@ -390,3 +390,38 @@ class TestLanguage:
 
     def test_a_code_comes_in_the_language_in_which_it_was_asked_for(self) -> None:
         assert code_mail(locale="ar", profile=Profile(locale="de"))["Content-Language"] == "ar"
+
+
+class TestRightToLeft:
+    """What an Arabic reader's mailbox shows."""
+
+    def test_the_direction_outlives_a_mailbox_that_drops_html_and_body(self) -> None:
+        for message in (mail(locale="ar"), code_mail(locale="ar")):
+            kept = re.search(r"<body[^>]*>(.*)</body>", html_of(message), re.DOTALL)
+            assert kept is not None
+            assert '<table class="page" lang="ar" dir="rtl"' in kept[1]
+
+    def test_names_references_and_amounts_stand_apart_from_the_words_around_them(self) -> None:
+        org, reference = "\u2068Acme (NG) Ltd\u2069", "\u20682026-000042\u2069"
+        profile = Profile(display_name="Acme (NG) Ltd")
+        message = mail(locale="ar", profile=profile, transaction_id="2026-000042", payment_amount=Decimal(7), currency="NGN")
+        for part in (text_of(message), html_of(message)):
+            assert org in part
+            assert reference in part
+        assert org in message["Subject"]
+        assert message["Subject"].count("\u2068") == message["Subject"].count("\u2069") == 2
+
+    def test_nothing_is_added_where_all_is_left_to_right(self) -> None:
+        message = mail(locale="fr", profile=ACME, transaction_id="2026-000042", payment_amount=Decimal(7), currency="NGN")
+        assert "\u2068" not in text_of(message) + html_of(message) + message["Subject"]
+
+
+def test_both_parts_of_a_codes_mail_name_who_asks() -> None:
+    message = code_mail(profile=ACME)
+    assert text_of(message).splitlines()[0] == "Acme & Söhne"
+    assert "Acme &amp; Söhne" in html_of(message)
+
+
+@pytest.mark.parametrize(("colour", "edge"), [("#ffffff", "#bfbfbf"), ("#ffd400", "#bf9f00"), ("#000000", "#3f3f3f")])
+def test_the_button_shows_on_a_ground_of_its_own_colour(colour: str, edge: str) -> None:
+    assert f"border:1px solid {edge}" in html_of(mail(profile=Profile(colour=colour)))
