@@ -59,6 +59,10 @@ class Language:
     def number(self, number: int) -> str:
         return format_decimal(number, locale=self._locale)
 
+    def isolate(self, value: str) -> str:
+        """``value``, as it is to stand in a sentence: apart from the direction of what is around it (UAX #9, FSI and PDI)."""
+        return f"\u2068{value}\u2069" if self.direction == "rtl" else value
+
     def name(self) -> str:
         """What the language calls itself."""
         return str(self._locale.get_display_name())
