@@ -110,7 +110,7 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
 
 @get("/pay/{link_id:str}/logo", include_in_schema=False, cache_control=CacheControlHeader(private=True, max_age=300))
 async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
-    """The logo of the organization whose link it is."""
+    """The logo of the organization whose link it is, for whoever may see the link."""
     visit = await _visit(request, link_id)
     if visit.profile.logo is None:
         raise NotFoundException
@@ -148,32 +148,36 @@ def _view(visit: Visit) -> View:
 
 def _closed_page(visit: Visit) -> Response[str]:
     """The page of a link that is not to be paid: not yet, or not any more."""
-    link, language, gettext = visit.link, visit.language, visit.language.texts.gettext
-    status, headers = 410, None
-    if link.status(visit.now) is Status.REVOKED:
-        headline = gettext("This link was withdrawn")
+    status, gettext = visit.link.status(visit.now), visit.language.texts.gettext
+    if status is Status.ACTIVE:
+        return _early_page(visit)
+    headline, explanation = gettext("This link has expired"), gettext("It was good until %(moment)s.")
+    advice = gettext("If you still want to pay, ask whoever sent it for a new link.")
+    if status is Status.REVOKED:
+        headline, explanation = gettext("This link was withdrawn"), gettext("Nothing was charged.")
+    if visit.org:
+        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
+    if visit.org and status is Status.REVOKED:
         explanation = gettext("%(org)s has taken it back. Nothing was charged.")
-        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
-    elif link.status(visit.now) is Status.EXPIRED:
-        headline = gettext("This link has expired")
-        explanation = gettext("It was good until %(moment)s.")
-        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
-    else:
-        status, headers = 403, {"Retry-After": str(int((link.due_at - visit.now).total_seconds()) + 1)}
-        headline = gettext("This link is not open yet")
-        explanation = gettext("It opens on %(moment)s.")
-        advice = gettext("Come back then: this address stays the same.")
-    moment = link.due_at if status == 403 else link.expires_at
-    values = {"org": visit.org, "moment": language.moment(moment)}
-    return visit.page(
-        "ended",
-        status=status,
-        headers=headers,
-        headline=headline,
-        explanation=explanation % values,
-        advice=advice % values,
-        reply_to=visit.profile.reply_to,
-    )
+    return _ended_page(visit, 410, headline, explanation, advice, visit.link.expires_at)
+
+
+def _early_page(visit: Visit) -> Response[str]:
+    """When it opens is told to those who may see the link."""
+    gettext, due_at = visit.language.texts.gettext, visit.link.due_at
+    headline = gettext("This link is not open yet")
+    if not visit.has_proved:
+        return _ended_page(visit, 403, headline, "", gettext("Come back later: this address stays the same."), due_at)
+    explanation, advice = gettext("It opens on %(moment)s."), gettext("Come back then: this address stays the same.")
+    page = _ended_page(visit, 403, headline, explanation, advice, due_at)
+    page.headers["Retry-After"] = str(int((due_at - visit.now).total_seconds()) + 1)
+    return page
+
+
+def _ended_page(visit: Visit, status: int, headline: str, explanation: str, advice: str, moment: datetime) -> Response[str]:
+    values = {"org": visit.language.isolate(visit.org), "moment": visit.language.moment(moment)}
+    said = {"headline": headline, "explanation": explanation % values, "advice": advice % values}
+    return visit.page("ended", status=status, **said, reply_to=visit.profile.reply_to)
 
 
 def _code_page(visit: Visit, sent: Sent, error: str = "") -> Response[str]:

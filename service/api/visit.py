@@ -27,16 +27,16 @@ NOBODY = Profile()
 
 
 class Visit:
-    """What a visitor asks of ``link``, whose organization presents itself by ``profile``."""
+    """What a visitor asks of ``link``, whose organization presents itself by ``profile``: to whoever may know of it."""
 
     def __init__(self, request: PublicRequest, link: Link, profile: Profile) -> None:
         self.context = context_of(request)
         self.now = self.context.clock()
         self.link = link
-        self.profile = profile
-        self.org = profile.display_name or link.org_id
         self.language = speak(choose_locale(link.locale, _accepted(request), profile.locale))
         self._token = request.cookies.get(TOKEN)
+        self.profile = profile if self.has_proved else NOBODY
+        self.org = (profile.display_name or link.org_id) if self.has_proved else ""
 
     @property
     def is_early(self) -> bool:
@@ -59,10 +59,10 @@ class Visit:
             return False
         return email == canonical(self.link.email)
 
-    def page(self, template: str, *, status: int = 200, headers: dict[str, str] | None = None, **values: object) -> Response[str]:
+    def page(self, template: str, *, status: int = 200, **values: object) -> Response[str]:
         """The page that ``template`` makes of ``values``."""
         values |= {"org": self.org, "link_id": self.link.id}
-        return _render(self.context, self.language.tag, self.profile, template, values, status, headers)
+        return _render(self.context, self.language.tag, self.profile, template, values, status)
 
 
 def wants_page(request: PublicRequest) -> bool:

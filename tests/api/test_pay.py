@@ -180,6 +180,70 @@ def test_a_gated_link_shows_no_more_than_its_masked_address(shop: Api) -> None:
     assert not any(secret in page.text for secret in (JANE, "125", "INV-7", "shop.example"))
 
 
+class TestAGatedLink:
+    """Without proof it carries no more than spec.md lets it, in any state; with proof all that a direct one does."""
+
+    PROFILE = {"display_name": "Acme Ltd", "colour": "#0a7d4f", "logo": LOGO, "reply_to": "help@acme.example"}  # noqa: RUF012
+    BRAND = ("Acme Ltd", "acme", "#0a7d4f", "/logo", "mailto:")
+
+    @pytest.fixture
+    def link(self, shop: Api, state: str) -> dict[str, Any]:
+        shop.put_profile(**self.PROFILE)
+        due = {"scheduled_at": stamp(shop.now + timedelta(hours=2))} if state == "early" else {}
+        link = shop.create(otp_required=True, **due)
+        if state == "revoked":
+            shop.revoke(link["id"])
+        if state == "expired":
+            shop.clock.advance(hours=72)
+        return link
+
+    @pytest.mark.parametrize(
+        ("state", "status", "said"),
+        [
+            ("active", 200, "Send me a code"),
+            ("revoked", 410, "Nothing was charged."),
+            ("expired", 410, "ask whoever sent it for a new link"),
+            ("early", 403, "Come back later: this address stays the same."),
+        ],
+    )
+    def test_a_stranger_does_not_learn_whose_it_is_nor_when_it_opens(
+        self, shop: Api, link: dict[str, Any], state: str, status: int, said: str
+    ) -> None:
+        page = look(shop, link["id"])
+        assert (page.status_code, said in page.text) == (status, True)
+        assert [secret for secret in (*self.BRAND, "It opens on") if secret in page.text] == []
+        assert "retry-after" not in page.headers
+        assert_problem(shop.client.get(f"/pay/{link['id']}/logo"), 404, "not_found")
+
+    @pytest.mark.parametrize("state", ["active"])
+    def test_a_stranger_who_is_asked_for_the_code_does_not_either(self, shop: Api, link: dict[str, Any]) -> None:
+        for page in (ask(shop, link), enter(shop, link, "1")):
+            assert [secret for secret in self.BRAND if secret in page.text] == []
+
+    @pytest.mark.parametrize(
+        ("state", "status", "said"),
+        [
+            ("active", 200, "Payment request"),
+            ("revoked", 410, "Acme Ltd has taken it back."),
+            ("expired", 410, "ask Acme Ltd for a new link"),
+            ("early", 403, "It opens on"),
+        ],
+    )
+    def test_with_proof_the_organization_presents_itself(
+        self, shop: Api, link: dict[str, Any], state: str, status: int, said: str
+    ) -> None:
+        cookie = {"Cookie": f"payment_link_token={shop.customer()['Authorization'].partition(' ')[2]}"}
+        page = look(shop, link["id"], **cookie)
+        assert (page.status_code, said in page.text, page.headers.get("retry-after")) == (
+            status,
+            True,
+            "7201" if state == "early" else None,
+        )
+        assert all(known in page.text for known in ("Acme Ltd", "#0a7d4f", "/logo"))
+        assert ("mailto:" in page.text) == (state != "active")
+        assert shop.client.get(f"/pay/{link['id']}/logo", headers=cookie).status_code == 200
+
+
 def test_a_code_opens_the_link_for_a_day_and_asks_for_nothing_again(shop: Api) -> None:
     link = shop.create(otp_required=True, payment_amount=125, currency="USD")
     page = ask(shop, link)

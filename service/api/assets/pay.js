@@ -10,8 +10,9 @@ async function swap(url, options = {}) {
   main.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(url, { ...options, headers: { Accept: "text/html" } });
-    const text = (await answer.text()).replace(/<style[^]*?<\/style>| autofocus/g, ""); // this page has its style, and sets the focus below
-    const page = new DOMParser().parseFromString(text, "text/html");
+    const text = await answer.text();
+    const page = new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // both are minded here
+    for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
     for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
     document.title = page.title;
   } finally {
