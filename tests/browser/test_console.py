@@ -497,3 +497,24 @@ def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: Visit, make: Any) -> N
         box = target.bounding_box()
         assert box is not None
         assert (box["height"] >= 44, target.inner_text()) == (True, target.inner_text())
+
+
+@pytest.mark.parametrize("size", [pytest.param(PHONE, id="phone"), pytest.param((1280, 500), id="desktop")])
+def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: Visit, make: Any, size: Any) -> None:
+    """WCAG 2.2, 2.4.11, for whoever tabs backwards up a long list."""
+    org = f"focus-{size[0]}"
+    for number in range(12):
+        make(org, email=f"jane{number}@example.com")
+    page = enter(visit(size), org)
+    expect(rows(page)).to_have_count(12)
+    rows(page).last.get_by_role("button").last.focus()
+    hidden = """() => {
+      const { left, top, width, height } = document.activeElement.getBoundingClientRect();
+      const seen = document.elementFromPoint(left + width / 2, top + height / 2);
+      return !(seen && (document.activeElement.contains(seen) || seen.contains(document.activeElement)));
+    }"""
+    stops = [page.evaluate(hidden)]
+    for _ in range(30):
+        page.keyboard.press("Shift+Tab")
+        stops.append(page.evaluate(hidden))
+    assert not any(stops), stops
