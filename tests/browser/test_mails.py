@@ -1,0 +1,113 @@
+"""Mails as a browser shows them, which is as near to a mail program as a test gets: with their logo, and without html and body."""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+import pytest
+import segno
+from playwright.sync_api import Page, expect
+
+from service.api.qr import draw_png
+from tests.browser.conftest import Visitor
+from tests.support.admins import as_admin
+from tests.support.processes import Service
+from tests.support.servers import MailServer
+
+Visit = Callable[..., Visitor]
+LOGO = f"data:image/png;base64,{base64.b64encode(draw_png(segno.make('logo'), 64)).decode()}"
+AMOUNT = {"payment_amount": 125000.5, "currency": "NGN", "transaction_id": "2026-000042"}
+SCHEMES = ["light", "dark"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _brand(service: Service) -> None:
+    profile = {"display_name": "Acme (NG) Ltd", "colour": "#7a1f5c", "logo": LOGO}
+    httpx.put(f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()).raise_for_status()
+
+
+@pytest.fixture
+def mail_of(service: Service, mails: MailServer) -> Callable[..., EmailMessage]:
+    """Makes a link, and waits for its mail."""
+
+    def mail_of(email: str, **fields: Any) -> EmailMessage:
+        body = {"email": email, "org_id": "pictured", **AMOUNT, **fields}
+        httpx.post(f"{service.url}/payment-links", json=body, headers=as_admin()).raise_for_status()
+        [mail] = mails.mailbox.wait_for(email)
+        return mail
+
+    return mail_of
+
+
+def show(visitor: Visitor, mail: EmailMessage, *, bare: bool = False) -> Page:
+    """The HTML part, with the picture that it brings; ``bare``: without html and body, as Gmail shows it."""
+    body = mail.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
+    for part in mail.walk():
+        if part["Content-ID"]:
+            picture = base64.b64encode(part.get_payload(decode=True)).decode()
+            html = html.replace(f"cid:{part['Content-ID'].strip('<>')}", f"data:{part.get_content_type()};base64,{picture}")
+    visitor.page.set_content(re.sub(r"</?(?:html|body)\b[^>]*>", "", html) if bare else html)
+    return visitor.page
+
+
+def wide(page: Page) -> int:
+    """How wide the logo is in itself: 0 where it is broken."""
+    width: int = page.locator("img").evaluate("image => image.naturalWidth")
+    return width
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_link_comes_with_its_organizations_logo(visit: Visit, mail_of: Callable[..., EmailMessage], scheme: str) -> None:
+    visitor = visit(scheme=scheme)
+    page = show(visitor, mail_of(f"logo-{scheme}@example.com"))
+    assert wide(page) == 64
+    visitor.shoot(f"mail with a logo, {scheme}")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_scheduled_link_comes_as_a_reminder(visit: Visit, mail_of: Callable[..., EmailMessage], scheme: str) -> None:
+    visitor = visit(scheme=scheme)
+    soon = datetime.now(UTC) - timedelta(seconds=5)
+    page = show(visitor, mail_of(f"reminder-{scheme}@example.com", scheduled_at=soon.isoformat()))
+    expect(page.get_by_text("Acme (NG) Ltd reminds you of a payment")).to_be_visible()
+    visitor.shoot(f"mail, reminder, {scheme}")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_code_comes_large_and_in_the_subject(visit: Visit, mails: MailServer, service: Service, scheme: str) -> None:
+    visitor, email = visit(scheme=scheme), f"code-{scheme}@example.com"
+    httpx.post(f"{service.url}/payment-links/otp", json={"email": email}).raise_for_status()
+    [mail] = mails.mailbox.wait_for(email)
+    code = mail["Subject"][:6]
+    page = show(visitor, mail)
+    assert page.get_by_text(code, exact=True).evaluate("code => parseFloat(getComputedStyle(code).fontSize)") >= 32
+    visitor.shoot(f"mail, code, {scheme}")
+
+
+def test_an_arabic_mail_reads_from_right_to_left_where_html_and_body_are_dropped(
+    visit: Visit, mail_of: Callable[..., EmailMessage]
+) -> None:
+    visitor = visit()
+    page = show(visitor, mail_of("bare-ar@example.com", locale="ar"), bare=True)
+    asks = page.get_by_text("Acme (NG) Ltd").last
+    assert asks.evaluate("text => getComputedStyle(text).direction") == "rtl"
+    halves = page.get_by_text("2026-000042").evaluate(
+        """sentence => {
+            const text = [...sentence.childNodes].find((node) => node.data?.includes("2026-000042"));
+            const at = text.data.indexOf("2026-000042");
+            return [[at, at + 4], [at + 5, at + 11]].map(([from, to]) => {
+                const range = document.createRange();
+                range.setStart(text, from);
+                range.setEnd(text, to);
+                return range.getBoundingClientRect().x;
+            });
+        }"""
+    )
+    assert halves[0] < halves[1], "a reference reads from left to right"
+    visitor.shoot("mail without html and body, ar")
