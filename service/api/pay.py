@@ -12,7 +12,7 @@ from litestar.exceptions import NotFoundException
 from litestar.response import Redirect
 
 from service.api.clients import client_of
-from service.api.context import context_of, header_values
+from service.api.context import Context, context_of, header_values
 from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
@@ -84,6 +84,12 @@ async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
         said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.span(error.retry_after)}
         return _code_page(visit, Sent(ceil(now + ttl), ceil(now + error.retry_after.total_seconds())), said)
     return _code_page(visit, Sent(ceil(now + sent.expires_in), ceil(now + sent.resend_after)))
+
+
+@get(["/pay/{link_id:str}/code", "/pay/{link_id:str}/token"], include_in_schema=False)
+async def go_back(request: PublicRequest, link_id: PathId) -> Redirect:
+    """Leads a browser that opens a form's address anew, as with a restored tab, to the link's page."""
+    return Redirect(_path(context_of(request), link_id), status_code=303)
 
 
 @post("/pay/{link_id:str}/token", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
@@ -210,7 +216,11 @@ def _to_page(visit: Visit, token: str | None = None) -> Redirect:
         httponly=True,
         samesite="lax",  # or whoever comes from the e-mail again would be asked again
     )
-    return Redirect(f"{url.path}/pay/{visit.link.id}", status_code=303, cookies=[cookie] if token else None)
+    return Redirect(_path(visit.context, visit.link.id), status_code=303, cookies=[cookie] if token else None)
+
+
+def _path(context: Context, link_id: str) -> str:
+    return f"{urlsplit(context.public_url).path}/pay/{link_id}"
 
 
 async def _form(request: PublicRequest) -> dict[str, str]:
@@ -227,4 +237,4 @@ def _number(form: dict[str, str], name: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else 0
 
 
-HANDLERS: list[Any] = [pay, send_code, submit_code, logo, serve_files(ASSETS, FILES)]
+HANDLERS: list[Any] = [pay, send_code, submit_code, go_back, logo, serve_files(ASSETS, FILES)]

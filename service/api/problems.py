@@ -129,3 +129,10 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     HTTPException: _from_http,
     Exception: _from_fault,
 }
+
+
+def problem_of(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The problem that ``error``, whatever it is, is over HTTP."""
+    handler: Any = next(EXCEPTION_HANDLERS[kind] for kind in type(error).__mro__ if kind in EXCEPTION_HANDLERS)
+    told: Response[Any] = handler(request, error)
+    return told

@@ -6,12 +6,13 @@ from urllib.parse import urlsplit
 
 from litestar import Request, Response
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from service.api.context import Context, context_of, header_values
-from service.api.problems import from_domain
+from service.api.problems import problem_of
 from service.domain.email import canonical
-from service.domain.errors import Forbidden, LinkNotFound, PaymentLinkError, TokenInvalid, Unavailable
+from service.domain.errors import LinkNotFound, PaymentLinkError, TokenInvalid
 from service.domain.link import Link, Status
 from service.domain.locale import choose_locale
 from service.domain.profile import COLOUR, Profile, ink_on
@@ -70,10 +71,10 @@ def wants_page(request: PublicRequest) -> bool:
     return request.accept.best_match(["application/json", "text/html"]) == "text/html"
 
 
-def error_page(request: PublicRequest, error: PaymentLinkError) -> Response[Any]:
+def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
     """Says in words what programs get as a problem."""
-    problem = from_domain(request, error)
-    if request.method == "GET" and not wants_page(request):
+    problem = problem_of(request, error)
+    if not wants_page(request):
         return problem
     locale = choose_locale(_accepted(request))
     gettext = speak(locale).texts.gettext
@@ -84,7 +85,7 @@ def error_page(request: PublicRequest, error: PaymentLinkError) -> Response[Any]
         headline, explanation = gettext("We cannot show this link right now"), gettext("Nothing is lost, and nothing was charged.")
         advice = gettext("Try again in a moment.")
     values = {"org": "", "link_id": "", "headline": headline, "explanation": explanation, "advice": advice, "reply_to": None}
-    headers = {name: value for name, value in problem.headers.items() if name == "Retry-After"}
+    headers = {name: value for name, value in problem.headers.items() if name in {"Retry-After", "Connection"}}
     return _render(context_of(request), locale, NOBODY, "ended", values, problem.status_code or 500, headers)
 
 
@@ -122,4 +123,5 @@ def _accepted(request: PublicRequest) -> str:
     return ",".join(header_values(request, b"accept-language"))
 
 
-ERRORS: ExceptionHandlersMap = {LinkNotFound: error_page, Unavailable: error_page, Forbidden: error_page}
+ERRORS: ExceptionHandlersMap = dict.fromkeys((PaymentLinkError, HTTPException, Exception), error_page)
+"""All three, or those of the application would be nearer to an error's kind."""

@@ -12,7 +12,7 @@ from service.domain.link import partition_of
 from service.domain.profile import SIGNATURES
 from service.store import keys
 from tests.api.conftest import MakeApi
-from tests.api.helpers import JANE, JOHN, UNKNOWN_ID, Api, assert_problem, stamp, wrong
+from tests.api.helpers import JANE, JOHN, PROBLEM, UNKNOWN_ID, Api, assert_problem, stamp, wrong
 
 CHECKOUT = "https://shop.example/checkout?link={link_id}"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -351,10 +351,37 @@ def test_a_link_that_needs_no_code_sends_none(api: Api, state: str) -> None:
     assert api.redis.exists(keys.otp(JANE)) == 0
 
 
+@pytest.mark.parametrize("form", ["code", "token"])
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+def test_who_opens_the_address_of_a_form_is_led_to_the_page(api: Api, form: str, accept: str) -> None:
+    link = api.create(otp_required=True)
+    answer = api.client.get(f"/pay/{link['id']}/{form}", headers={"Accept": accept}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/pay/{link['id']}")
+    assert api.redis.exists(keys.otp(JANE)) == 0
+
+
+@pytest.mark.parametrize(("accept", "kind"), [("text/html", "text/html; charset=utf-8"), ("application/json", PROBLEM)])
+class TestAnErrorOfAForm:
+    """A page for browsers, a problem for all else."""
+
+    def test_of_too_much(self, api: Api, accept: str, kind: str) -> None:
+        link = api.create(otp_required=True)
+        answer = api.client.post(f"/pay/{link['id']}/token", content=b"x" * 65537, headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (413, kind)
+
+    def test_of_our_own(self, api: Api, monkeypatch: pytest.MonkeyPatch, accept: str, kind: str) -> None:
+        monkeypatch.setattr("service.api.pay.canonical", lambda _: 1 / 0)
+        link = api.create(otp_required=True)
+        answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["content-type"]) == (500, kind)
+        assert ("We cannot show this link right now" in answer.text) == (accept == "text/html")
+        assert "ZeroDivisionError" not in answer.text
+
+
 def test_a_form_of_nonsense_is_none(api: Api) -> None:
     link = api.create(otp_required=True)
     for content in (b"\xff" * 100, b"otp=1&" * 1000, b""):
-        answer = api.client.post(f"/pay/{link['id']}/token", content=content)
+        answer = api.client.post(f"/pay/{link['id']}/token", content=content, headers=BROWSER)
         assert error_of(answer) == "Enter the six digits of the code."
     assert enter(api, link, "123456", until="9" * 400, failed="-1").status_code == 200
 

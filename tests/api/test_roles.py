@@ -119,6 +119,8 @@ ENDPOINTS = {
     "qr": Endpoint("GET", "/payment-links/{link_id}/qr", for_all(OK), gated=True),
     "page code": Endpoint("POST", "/pay/{link_id}/code", for_all(OK), gated=True),
     "page token": Endpoint("POST", "/pay/{link_id}/token", for_all(OK), gated=True),
+    "page code anew": Endpoint("GET", "/pay/{link_id}/code", for_all(OK)),
+    "page token anew": Endpoint("GET", "/pay/{link_id}/token", for_all(OK)),
     "page logo": Endpoint("GET", "/pay/{link_id}/logo", for_all(Answer(404, "not_found"))),
     "page asset": Endpoint("GET", "/pay/assets/{name}", for_all(OK)),
     "profile": Endpoint("GET", "/orgs/{org_id}/profile", for_admins(OK)),

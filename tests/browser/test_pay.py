@@ -5,10 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.domain.locale import LANGUAGES
 from service.store.client import Client, connect
@@ -154,6 +155,24 @@ def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
     button = page.get_by_role("button", name="Send another code")
     expect(button).to_be_disabled()
     expect(button).to_be_enabled()
+
+
+def test_a_form_is_sent_once_whatever_the_answer(visit: Visit, admin: httpx.Client) -> None:
+    """A proxy's own answer, say: the browser goes back to the page, and posts nothing again."""
+    visitor = visit()
+    page = visitor.open(path_of(make(admin, "proxied@example.com", otp_required=True)))
+    sent: list[str] = []
+
+    def refuse(route: Route) -> None:
+        sent.append(route.request.method)
+        route.fulfill(status=502, content_type="application/json", body="{}")
+
+    page.route("**/code", refuse)
+    visitor.expect_refusal(f"{urlsplit(page.url).path}/code")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Send me a code").click()
+    expect(page.get_by_role("button", name="Send me a code")).to_be_visible()
+    assert sent == ["POST"]
 
 
 def test_letters_are_no_digits(visit: Visit, admin: httpx.Client) -> None:

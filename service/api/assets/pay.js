@@ -5,19 +5,24 @@ const DAY = 24 * 60 * 60 * 1000;
 const main = document.querySelector("main");
 const said = document.getElementById("said");
 
-/** Replaces the page's content by another answer of the server, without a new page. */
-async function swap(url, options = {}) {
+/** What the server answers. */
+async function ask(url, options = {}) {
   main.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(url, { ...options, headers: { Accept: "text/html" } });
-    const text = await answer.text();
-    const page = new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // both are minded here
-    for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
-    for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
-    document.title = page.title;
+    return await answer.text();
   } finally {
     main.removeAttribute("aria-busy");
   }
+}
+
+/** Replaces the page's content by that of another, without a new page. */
+function show(text) {
+  const page = new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // both are minded here
+  if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's: no form is sent again for it
+  for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
+  for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+  document.title = page.title;
   begin();
   said.textContent = main.querySelector("[data-say]")?.textContent ?? document.title;
   main.querySelector("[data-focus]")?.focus();
@@ -29,7 +34,7 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (main.hasAttribute("aria-busy")) return;
   const body = new URLSearchParams(new FormData(form));
-  swap(form.action, { method: "POST", body }).catch(() => HTMLFormElement.prototype.submit.call(form));
+  ask(form.action, { method: "POST", body }).then(show, () => HTMLFormElement.prototype.submit.call(form));
 });
 
 document.addEventListener("input", ({ target }) => {
@@ -59,7 +64,7 @@ function count(element) {
   const tick = () => {
     const left = until - Date.now();
     if (Math.floor(left / DAY) === days) element.textContent = words + clock(left % DAY);
-    else setTimeout(() => swap(location.href).catch(() => {}), 1000);
+    else setTimeout(() => ask(location.href).then(show, () => {}), 1000);
     if (!element.isConnected || Math.floor(left / DAY) !== days) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
