@@ -81,8 +81,8 @@ async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     try:
         sent = await ask_for_code(visit.context, email, client, locale=language.tag, org_id=visit.link.org_id)
     except LimitReached as error:
-        said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.span(error.retry_after)}
-        return _code_page(visit, Sent(ceil(now + ttl), ceil(now + error.retry_after.total_seconds())), said)
+        said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.wait(error.retry_after)}
+        return _code_page(visit, Sent(ceil(now + ttl), ceil(now + error.retry_after.total_seconds())), said, too_soon=True)
     return _code_page(visit, Sent(ceil(now + sent.expires_in), ceil(now + sent.resend_after)))
 
 
@@ -101,12 +101,13 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
         return _to_page(visit)
     form, texts, language = await _form(request), visit.language.texts, visit.language
     otp, sent = form.get("otp", ""), Sent(_number(form, "until"), _number(form, "again"), _number(form, "failed"))
-    if not (len(otp) == 6 and otp.isascii() and otp.isdigit()):
+    if not (len(otp) == 6 and otp.isdecimal()):
         return _code_page(visit, sent, texts.gettext("Enter the six digits of the code."))
+    otp = f"{int(otp):06}"  # also as an Arabic keyboard writes them
     try:
         token = await redeem_code(visit.context, canonical(visit.link.email), otp, client_of(request))
     except LimitReached as error:
-        said = texts.gettext("Too many wrong codes. You can try again in %(span)s.") % {"span": language.span(error.retry_after)}
+        said = texts.gettext("Too many wrong codes. You can try again in %(span)s.") % {"span": language.wait(error.retry_after)}
         return _code_page(visit, sent, said)
     except OtpInvalid:
         failed = msgspec.structs.replace(sent, failed=sent.failed + 1)
@@ -141,7 +142,7 @@ def _page(visit: Visit) -> Response[str]:
     if not visit.is_open:
         return _closed_page(visit)
     if not visit.has_proved:
-        return visit.page("ask", email=mask(link.email), error="")
+        return visit.page("ask", email=mask(link.email))
     checkout = visit.context.checkout_url
     return visit.page("link", link=_view(visit), checkout=checkout and checkout.replace("{link_id}", link.id))
 
@@ -186,10 +187,10 @@ def _ended_page(visit: Visit, status: int, headline: str, explanation: str, advi
     return visit.page("ended", status=status, **said, reply_to=visit.profile.reply_to)
 
 
-def _code_page(visit: Visit, sent: Sent, error: str = "") -> Response[str]:
-    left, wait = (max(0, moment - int(visit.now.timestamp())) for moment in (sent.until, sent.again))
-    email = mask(visit.link.email)
-    return visit.page("code", sent=sent, left=timedelta(seconds=left), wait=wait, email=email, error=error)
+def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = False) -> Response[str]:
+    """Asks for the code; ``error`` says what is wrong with it, or that it is ``too_soon`` for another."""
+    left, wait = (timedelta(seconds=max(0, moment - int(visit.now.timestamp()))) for moment in (sent.until, sent.again))
+    return visit.page("code", sent=sent, left=left, wait=wait, email=mask(visit.link.email), error=error, too_soon=too_soon)
 
 
 def _what_is_wrong(visit: Visit, sent: Sent) -> str:

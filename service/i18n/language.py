@@ -56,6 +56,11 @@ class Language:
         whole = max(UNITS[unit], span // UNITS[unit] * UNITS[unit])
         return format_timedelta(whole, granularity=unit, threshold=10**6, locale=self._locale)  # type: ignore[arg-type] # a unit
 
+    def wait(self, span: timedelta) -> str:
+        """``2 hours``: as ``span``, but rounded up, for whoever waits less is refused again."""
+        one = next((one for one in UNITS.values() if span >= one), UNITS["second"])
+        return self.span(max(1, -(-span // one)) * one)
+
     def number(self, number: int) -> str:
         return format_decimal(number, locale=self._locale)
 

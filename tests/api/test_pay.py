@@ -47,7 +47,7 @@ def hidden(page: httpx.Response) -> dict[str, str]:
 
 
 def error_of(page: httpx.Response) -> str:
-    [said] = re.findall(r'class="error" role="alert" data-say>([^<]+)<', page.text)
+    [said] = re.findall(r'class="error" role="alert">([^<]+)<', page.text)
     return str(said)
 
 
@@ -150,6 +150,18 @@ def test_the_page_is_in_the_links_language_or_the_browsers_or_the_organizations(
     page = look(api, api.create(**fields)["id"], **{"Accept-Language": accepted})
     assert page.headers["content-language"] == language
     assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">' in page.text
+
+
+def test_a_page_from_right_to_left_keeps_values_apart(api: Api) -> None:
+    """Else ``j***@example.com`` is shown as ``example.com@***j`` (UAX #9)."""
+    api.put_profile(display_name="(Acme) Ltd")
+    gated, direct = api.create(locale="ar", otp_required=True), api.create(locale="ar", payment_amount=1, currency="USD")
+    for page in (look(api, gated["id"]), ask(api, gated)):
+        assert "\u2068j***@example.com\u2069" in page.text
+    assert "\u2068(Acme) Ltd\u2069" in look(api, direct["id"]).text
+    api.revoke(direct["id"])
+    assert "\u2068(Acme) Ltd\u2069" in look(api, direct["id"]).text
+    assert "\u2068" not in look(api, api.create(locale="en")["id"]).text
 
 
 def test_opening_a_page_changes_nothing(api: Api) -> None:
@@ -295,13 +307,21 @@ def test_the_page_counts_wrong_codes(api: Api) -> None:
     assert "set-cookie" not in enter(api, link, api.code(), **sent).headers
 
 
-@pytest.mark.parametrize("otp", ["", "12345", "1234567", "abcdef", "\uff11\uff12\uff13\uff14\uff15\uff16", " 12345"])
+@pytest.mark.parametrize("otp", ["", "12345", "1234567", "abcdef", "\u00b2\u00b2\u00b2\u00b2\u00b2\u00b2", " 12345"])
 def test_what_is_no_code_costs_no_try(api: Api, otp: str) -> None:
     link = api.create(otp_required=True)
     ask(api, link)
     for _ in range(6):
         assert error_of(enter(api, link, otp)) == "Enter the six digits of the code."
     assert enter(api, link, api.code()).status_code == 303
+
+
+@pytest.mark.parametrize("zero", ["\u0660", "\u06f0", "\uff10"], ids=["arabic", "persian", "wide"])
+def test_a_code_may_be_written_in_the_digits_of_a_keyboard(api: Api, zero: str) -> None:
+    link = api.create(otp_required=True)
+    ask(api, link)
+    written = "".join(chr(ord(zero) + int(digit)) for digit in api.code())
+    assert enter(api, link, written).status_code == 303
 
 
 def test_an_expired_code_is_said_to_be_one(api: Api) -> None:
@@ -315,8 +335,16 @@ def test_another_code_has_to_wait(api: Api) -> None:
     link = api.create(otp_required=True)
     ask(api, link)
     page = ask(api, link)
-    assert error_of(page).startswith("Another code can be sent in ")
+    assert error_of(page) == "Another code can be sent in 1 minute."
+    assert page.text.count("Another code can be sent in") == 1
+    assert 'aria-describedby="error">Send another code' in page.text
     assert 'id="otp"' in page.text, "the code that was sent a moment ago can be entered"
+
+
+def test_the_button_for_another_code_says_how_long_it_has_to_wait(api: Api) -> None:
+    page = ask(api, api.create(otp_required=True))
+    assert 'aria-describedby="wait">Send another code' in page.text
+    assert '<p id="wait" class="note">Another code can be sent in <bdi>1 minute</bdi>.</p>' in page.text
 
 
 def test_too_many_wrong_codes_have_to_wait(make_api: MakeApi) -> None:
@@ -324,7 +352,7 @@ def test_too_many_wrong_codes_have_to_wait(make_api: MakeApi) -> None:
     link = api.create(otp_required=True)
     ask(api, link)
     said = [error_of(enter(api, link, wrong(api.code()))) for _ in range(3)]
-    assert said[2] == "Too many wrong codes. You can try again in 23 hours."
+    assert said[2] == "Too many wrong codes. You can try again in 1 day."
 
 
 def test_the_code_is_owed_in_the_language_and_the_name_of_the_link(api: Api) -> None:

@@ -74,6 +74,28 @@ def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str)
     assert speak("en").span(span) == written
 
 
+@pytest.mark.parametrize(
+    ("span", "written"),
+    [
+        (timedelta(hours=23, minutes=1), "1 day"),
+        (timedelta(seconds=7199), "2 hours"),
+        (timedelta(minutes=59, seconds=30), "1 hour"),
+        (timedelta(seconds=119), "2 minutes"),
+        (timedelta(minutes=1), "1 minute"),
+        (timedelta(seconds=42), "42 seconds"),
+        (timedelta(seconds=0.4), "1 second"),
+        (timedelta(0), "1 second"),
+    ],
+)
+def test_a_wait_is_never_told_too_short(span: timedelta, written: str) -> None:
+    assert speak("en").wait(span) == written
+
+
+@pytest.mark.parametrize(("language", "written"), [("en", "a@b"), ("ar", "\u2068a@b\u2069")])
+def test_a_value_stands_apart_where_the_language_is_written_from_right_to_left(language: str, written: str) -> None:
+    assert speak(language).isolate("a@b") == written
+
+
 def test_arabic_has_its_own_plurals_and_direction() -> None:
     arabic = speak("ar")
     assert [arabic.span(timedelta(days=days)) for days in (1, 2, 3, 11)] == ["يوم", "يومان", "3 أيام", "11 يومًا"]

@@ -16,15 +16,19 @@ async function ask(url, options = {}) {
   }
 }
 
+function parse(text) {
+  return new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // show() minds both
+}
+
 /** Replaces the page's content by that of another, without a new page. */
 function show(text) {
-  const page = new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // both are minded here
+  const page = parse(text);
   if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's: no form is sent again for it
   for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
   for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
   document.title = page.title;
   begin();
-  said.textContent = main.querySelector("[data-say]")?.textContent ?? document.title;
+  said.textContent = main.querySelector("[role=alert]") ? "" : main.querySelector("[data-say]")?.textContent ?? "";
   main.querySelector("[data-focus]")?.focus();
 }
 
@@ -39,7 +43,7 @@ document.addEventListener("submit", (event) => {
 
 document.addEventListener("input", ({ target }) => {
   if (target.id !== "otp") return;
-  target.value = target.value.normalize("NFKC").replace(/[^0-9]/g, "").slice(0, 6);
+  target.value = target.value.normalize("NFKC").replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => digit.charCodeAt() % 16).replace(/[^0-9]/g, "").slice(0, 6);
   if (target.value.length === 6) target.form.requestSubmit();
 });
 
@@ -56,30 +60,43 @@ function clock(milliseconds) {
   return parts.map((part) => String(part).padStart(2, "0")).join(":");
 }
 
-/** Counts down by the second; the server says how many days it is, in words, and what comes after the end. */
+/** Counts down by the second, without a word; the server says how many days it is, in words, and what comes after the end. */
 function count(element) {
-  const until = Date.parse(element.dataset.until);
+  const until = Date.now() + Number(element.dataset.left) * 1000; // the clock here may be wrong, but not in how fast it goes
   const days = Math.floor((until - Date.now()) / DAY);
   const words = days > 0 ? `${element.textContent} ` : "";
   const tick = () => {
     const left = until - Date.now();
     if (Math.floor(left / DAY) === days) element.textContent = words + clock(left % DAY);
-    else setTimeout(() => ask(location.href).then(show, () => {}), 1000);
+    else setTimeout(() => ask(location.href).then((text) => turn(element, text), () => {}), 1000);
     if (!element.isConnected || Math.floor(left / DAY) !== days) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
   tick();
 }
 
-/** Keeps the button for another code back until the server would send one. */
+/** A day less: only the words for it change, unless the link has ended. */
+function turn(element, text) {
+  const next = parse(text).querySelector("[data-left]");
+  if (!next) return show(text);
+  element.replaceWith(next);
+  count(next);
+}
+
+/** Keeps the button for another code back until the server would send one, and says then that it would. */
 function wait(button) {
   const until = Date.now() + Number(button.dataset.wait) * 1000;
-  const note = button.parentElement.querySelector("[data-wait-note]");
+  const note = document.getElementById(button.getAttribute("aria-describedby"));
+  const number = note.querySelector("bdi");
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
     button.disabled = left > 0;
-    note.textContent = left > 0 ? clock(left * 1000).replace(/^00:/, "") : "";
-    if (left <= 0 || !button.isConnected) clearInterval(timer);
+    if (number) number.textContent = clock(left * 1000).replace(/^00:/, "");
+    if (left > 0 && button.isConnected) return;
+    clearInterval(timer);
+    if (!button.isConnected) return;
+    note.remove();
+    said.textContent = button.dataset.ready;
   };
   const timer = setInterval(tick, 1000);
   tick();
@@ -93,7 +110,7 @@ function local(element) {
 }
 
 function begin() {
-  main.querySelectorAll("[data-until]").forEach(count);
+  main.querySelectorAll("[data-left]").forEach(count);
   main.querySelectorAll("[data-wait]").forEach(wait);
   main.querySelectorAll("[data-local]").forEach(local);
 }
