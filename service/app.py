@@ -21,6 +21,7 @@ from service.api import console, health, links, orgs, otp, outbox, pay, profile,
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.jwks import KeySet
+from service.api.listed import Lister
 from service.api.observe import observe
 from service.api.options import options
 from service.api.problems import EXCEPTION_HANDLERS
@@ -121,6 +122,7 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         link_ttl=settings.link_ttl,
         retention=settings.retention,
         public_url=settings.public_url,
+        lister=Lister(settings.public_url),
         checkout_url=settings.checkout_url,
         trusted_proxies=settings.trusted_proxies,
     )

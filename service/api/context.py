@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar.connection import ASGIConnection
 
+from service.api.listed import Lister
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey
 from service.jobs import Doorbell
@@ -31,6 +32,7 @@ class Context(msgspec.Struct, kw_only=True):
     link_ttl: timedelta
     retention: timedelta
     public_url: str
+    lister: Lister
     checkout_url: str | None
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 

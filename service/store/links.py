@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from service.domain.link import DeliveryState, Link, Status, is_id
 from service.store import keys
 from service.store.call import Call, call, run_script, to_ms
 from service.store.record import decode, decode_request, encode
+
+T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -67,7 +69,12 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return call(lambda records: list(map(decode, link_ids, records)), "MGET", *keys.links(link_ids))
+    return read_many(link_ids, decode)
+
+
+def read_many(link_ids: Sequence[str], read: Callable[[str, str | None], T]) -> Call[list[T]]:
+    """What ``read`` makes of each id and its record, which is None where there is none."""
+    return call(lambda records: list(map(read, link_ids, records)), "MGET", *keys.links(link_ids))
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:

@@ -1,0 +1,49 @@
+"""Links as lists show them. The same pages are asked for again and again, so each is written once for as long as it is the same."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from service.api.schemas import ENCODER, link_body
+from service.store.record import decode
+
+KEPT = 4096
+"""Links that are kept written in a process, some 6 MB."""
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class Listed(NamedTuple):
+    """What of a link a list needs, and its ``LinkBody`` as JSON, which is right before ``ends_at``."""
+
+    org_id: str
+    created_at: datetime
+    ends_at: datetime
+    body: msgspec.Raw
+
+
+class Lister:
+    """Writes links, or has them written already."""
+
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+        self._written = lru_cache(KEPT)(self._write)
+
+    def at(self, now: datetime) -> Callable[[str, str | None], Listed | None]:
+        """Reads records of links, each as it is at ``now``: None where there is none."""
+
+        def read(link_id: str, record: str | None) -> Listed | None:
+            listed = self._written(link_id, record, False)
+            return listed if listed is None or now < listed.ends_at else self._written(link_id, record, True)
+
+        return read
+
+    def _write(self, link_id: str, record: str | None, has_ended: bool) -> Listed | None:
+        link = decode(link_id, record)
+        if link is None:
+            return None
+        now, ends_at = (link.expires_at, NEVER) if has_ended else (link.created_at, link.expires_at)
+        body = link_body(link, now=now, public_url=self._public_url)
+        return Listed(link.org_id, link.created_at, ends_at, msgspec.Raw(ENCODER.encode(body)))
