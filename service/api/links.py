@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator, Collection
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -197,7 +198,7 @@ async def list_links(
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
     check_parameters(request, LIST_PARAMETERS)
-    if request.accept.best_match(["application/json", NDJSON]) == NDJSON:
+    if header_values(request, b"accept") and request.accept.best_match(["application/json", NDJSON]) == NDJSON:
         await _page(context, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
     page, found = await _page(context, org_id, limit, cursor, status)
@@ -317,8 +318,10 @@ async def _page(
     page = await context.lane.run(
         links.page(org_id, now=now, retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
-    listed = await context.lane.run(links.read_many(page.ids, context.lister.at(now))) if page.ids else []
-    found = [one for one in listed if one is not None and one.org_id == org_id]
+    if not page.ids:
+        return page, []
+    read = partial(context.lister.read, page.ids, now=now)
+    found = [one for one in await context.lane.run(links.read_many(page.ids, read)) if one.org_id == org_id]
     if status is not None:  # whose index knows when links end, not when they were made
         found.sort(key=lambda one: one.created_at, reverse=True)
     return page, [one.body for one in found]

@@ -1,6 +1,6 @@
 """Links as lists show them. The same pages are asked for again and again, so each is written once for as long as it is the same."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,14 +31,16 @@ class Lister:
         self._public_url = public_url
         self._written = lru_cache(KEPT)(self._write)
 
-    def at(self, now: datetime) -> Callable[[str, str | None], Listed | None]:
-        """Reads records of links, each as it is at ``now``: None where there is none."""
-
-        def read(link_id: str, record: str | None) -> Listed | None:
+    def read(self, link_ids: Sequence[str], records: Sequence[str | None], *, now: datetime) -> list[Listed]:
+        """The links behind ``records`` as they are at ``now``, without those that are gone."""
+        found = []
+        for link_id, record in zip(link_ids, records, strict=True):
             listed = self._written(link_id, record, False)
-            return listed if listed is None or now < listed.ends_at else self._written(link_id, record, True)
-
-        return read
+            if listed is not None and now >= listed.ends_at:
+                listed = self._written(link_id, record, True)
+            if listed is not None:
+                found.append(listed)
+        return found
 
     def _write(self, link_id: str, record: str | None, has_ended: bool) -> Listed | None:
         link = decode(link_id, record)

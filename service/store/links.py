@@ -69,12 +69,12 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return read_many(link_ids, decode)
+    return read_many(link_ids, lambda records: list(map(decode, link_ids, records)))
 
 
-def read_many(link_ids: Sequence[str], read: Callable[[str, str | None], T]) -> Call[list[T]]:
-    """What ``read`` makes of each id and its record, which is None where there is none."""
-    return call(lambda records: list(map(read, link_ids, records)), "MGET", *keys.links(link_ids))
+def read_many(link_ids: Sequence[str], read: Callable[[Sequence[str | None]], T]) -> Call[T]:
+    """What ``read`` makes of the links' records, each None where there is none."""
+    return call(read, "MGET", *keys.links(link_ids))
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
@@ -116,7 +116,7 @@ def page(
     """
     score, last = decode_cursor(cursor) if cursor else ("", "")
     return run_script(
-        lambda reply: _decode_page(reply, limit),
+        _decode_page,
         "page",
         [keys.org(org_id), keys.active(org_id), keys.revoked(org_id)],
         to_ms(now),
@@ -149,13 +149,11 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
     return score, link_id
 
 
-def _decode_page(reply: list[Any], limit: int) -> Page:
-    total, active, expired, revoked = (int(count) for count in reply[:4])
-    entries = list(zip(reply[4::2], reply[5::2], strict=True))
-    more, entries = len(entries) > limit, entries[:limit]
+def _decode_page(reply: list[Any]) -> Page:
+    total, active, expired, revoked, last_score, ids = reply
     return Page(
-        total=total,
-        counts={Status.ACTIVE: active, Status.EXPIRED: expired, Status.REVOKED: revoked},
-        ids=[link_id for link_id, _ in entries],
-        next_cursor=encode_cursor(str(int(float(entries[-1][1]))), entries[-1][0]) if more else None,
+        total=int(total),
+        counts={Status.ACTIVE: int(active), Status.EXPIRED: int(expired), Status.REVOKED: int(revoked)},
+        ids=ids,
+        next_cursor=encode_cursor(str(int(float(last_score))), ids[-1]) if last_score else None,
     )

@@ -5,9 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from service.api.listed import Lister
+from service.store import outbox, record
+from service.store.client import Client
 from tests.api.helpers import JOHN, Api, assert_invalid, assert_problem, stamp
+from tests.store.samples import make_link
+from tests.support.clock import Clock
 
 NDJSON = "application/x-ndjson"
 COUNTS = {"active": 0, "expired": 0, "revoked": 0}
@@ -64,6 +70,38 @@ def test_an_organization_without_links_has_an_empty_list(api: Api) -> None:
 def test_links_are_listed_as_they_are_read(api: Api) -> None:
     link = api.create(payment_amount=10.5, transaction_id="x")
     assert api.list().json() == {"total": 1, "counts": COUNTS | {"active": 1}, "links": [link], "next_cursor": None}
+
+
+def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api) -> None:
+    ends = stamp(api.now + timedelta(minutes=5))
+    [expiring] = create_many(api, 1, expires_at=ends)
+    mailed, revoked = create_many(api, 2)
+    seen = [api.list().json()["links"]]
+    api.revoke(revoked)
+    Client(api.redis).run(outbox.mark_sent(mailed, now=api.now))
+    seen.append(api.list().json()["links"])
+    api.clock.advance(minutes=5)
+    for _ in range(2):
+        seen.append(api.list().json()["links"])
+        assert seen[-1] == [api.get(link_id, api.internal()).json() for link_id in (mailed, revoked, expiring)]
+    assert [[link["status"] for link in links] for links in seen] == [
+        ["active", "active", "active"],
+        ["active", "revoked", "active"],
+        ["active", "revoked", "expired"],
+        ["active", "revoked", "expired"],
+    ]
+    assert [links[0]["delivery"]["state"] for links in seen] == ["queued", "sent", "sent", "sent"]
+
+
+def test_a_link_is_written_for_lists_once(clock: Clock) -> None:
+    lister, link = Lister("https://pay.example.com"), make_link(clock.now)
+    ids, records = [link.id, link.id], [record.encode(link), None]
+    [first], [again] = (lister.read(ids, records, now=clock.now) for _ in range(2))
+    assert first is again
+    assert msgspec.json.decode(first.body)["url"] == f"https://pay.example.com/pay/{link.id}"
+    [ended], [still] = (lister.read(ids, records, now=link.expires_at) for _ in range(2))
+    assert ended is still
+    assert msgspec.json.decode(ended.body)["status"] == "expired"
 
 
 def test_admins_see_gated_links_in_full(api: Api) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from service.domain.link import Link
 from service.domain.tokens import CustomerTokens, Role
 from service.store import links, otps
-from service.store.call import Call, load_script
+from service.store.call import Call, load_script, to_ms
 from service.store.client import Client, connect
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
@@ -27,10 +27,14 @@ from tests.support.servers import Store, free_port, store, valkey_server, wait_u
 from tests.support.web import webs
 
 LINKS = 2000
+ARCHIVE = "archive"
+"""An organization of so many links that none of its pages is asked for twice in a while."""
+ARCHIVED = 20_000
 PAYER = "payer########@example.com"
 PAGE = 100
 COMMANDS = 20_000
 """How many a run of redis-benchmark sends."""
+SECOND = timedelta(seconds=1)
 SCALED = 1.5
 """What two processes are asked to do, beside one."""
 COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
@@ -54,6 +58,7 @@ class Stage(msgspec.Struct):
     open: list[Link]
     gated: list[Link]
     payers: list[str]
+    cursors: list[str]
 
 
 class Cast(msgspec.Struct):
@@ -103,7 +108,7 @@ def tables(recorder: Recorder) -> list[Table]:
 
 def _endpoints(stage: Stage) -> list[Endpoint]:
     customer = CustomerTokens(SECRET.encode())
-    admin = {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, 'acme')}"}
+    admin, archivist = ({"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, org)}"} for org in ("acme", ARCHIVE))
     tokens = {link.email: customer.issue(link.email, now=stage.now, jti=secrets.token_urlsafe(16)) for link in stage.gated}
     fields = {"org_id": "acme", "transaction_id": "INV-########", "payment_amount": 125000.5, "currency": "NGN"}
     new = make_link(
@@ -112,6 +117,10 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
     )
     some = stage.open[0] if stage.open else new
     client = "192.0.2.1"
+    listing: list[Call[Any]] = [
+        links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
+        links.get_many([link.id for link in stage.open[:PAGE]] or [some.id]),
+    ]
     return [
         Endpoint(
             "GET /payment-links/{id}",
@@ -134,10 +143,13 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
         Endpoint(
             f"GET /orgs/{{org}}/payment-links?limit={PAGE}",
             [http("GET", f"/orgs/acme/payment-links?limit={PAGE}", admin)],
-            [
-                links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
-                links.get_many([link.id for link in stage.open[:PAGE]] or [some.id]),
-            ],
+            listing,
+            0.5,
+        ),
+        Endpoint(
+            f"GET /orgs/{{org}}/payment-links?limit={PAGE}, another page each time",
+            [http("GET", f"/orgs/{ARCHIVE}/payment-links?limit={PAGE}&cursor={cursor}", archivist) for cursor in stage.cursors],
+            listing,
             0.5,
         ),
         Endpoint(
@@ -160,7 +172,7 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
 
 
 def _nobody() -> Stage:
-    return Stage(datetime.now(UTC), [], [], [])
+    return Stage(datetime.now(UTC), [], [], [], [])
 
 
 def _set(server: Store) -> Stage:
@@ -172,6 +184,9 @@ def _set(server: Store) -> Stage:
         gated: put_all(client, [make_link(now, email=email, otp_required=gated, notify=False, **fields) for email in payers])
         for gated in (False, True)
     }
+    archived = [make_link(now - number * SECOND, org_id=ARCHIVE, notify=False, **fields) for number in range(ARCHIVED)]
+    for first in range(0, ARCHIVED, PAGE):
+        put_all(client, archived[first : first + PAGE])
     client.run_all(
         [
             otps.create(
@@ -187,7 +202,8 @@ def _set(server: Store) -> Stage:
         ]
     )
     client.close()
-    return Stage(now, made[False], made[True], payers)
+    cursors = [links.encode_cursor(str(to_ms(link.created_at)), link.id) for link in archived[PAGE - 1 : -PAGE : PAGE]]
+    return Stage(now, made[False], made[True], payers, cursors)
 
 
 def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:

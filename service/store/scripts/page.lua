@@ -1,7 +1,7 @@
 -- One page of an organization's links, newest first, and how many there are.
 -- KEYS 1 org  2 active  3 revoked
 -- ARGV 1 now  2 forget_before  3 status ('' for all)  4 limit  5 cursor's score ('' for the first page)  6 cursor's id
--- Returns {total, active, expired, revoked, id, score, id, score, ...}: up to limit + 1 pairs.
+-- Returns {total, active, expired, revoked, last id's score ('' on the last page), {id, id, ...}}.
 local now, before = ARGV[1], '(' .. ARGV[2]
 forget(KEYS[2], ARGV[2], KEYS[1])
 forget(KEYS[3], ARGV[2], KEYS[1])
@@ -9,7 +9,7 @@ local forgotten = redis.call('ZCOUNT', KEYS[2], '-inf', ARGV[2]) + redis.call('Z
 local active = redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')
 local expired = redis.call('ZCOUNT', KEYS[2], before, now)
 local revoked = redis.call('ZCOUNT', KEYS[3], before, '+inf')
-local page = {redis.call('ZCARD', KEYS[1]) - forgotten, active, expired, revoked}
+local total = redis.call('ZCARD', KEYS[1]) - forgotten
 
 local index, first, size = KEYS[1], 0, redis.call('ZCARD', KEYS[1])
 if ARGV[3] == 'active' then index, size = KEYS[2], active end
@@ -29,10 +29,7 @@ if ARGV[5] ~= '' then
   end
   start = math.max(first, start)
 end
-local stop = math.min(start + tonumber(ARGV[4]), first + size - 1)
-if start <= stop then
-  for _, value in ipairs(redis.call('ZREVRANGE', index, start, stop, 'WITHSCORES')) do
-    page[#page + 1] = value
-  end
-end
-return page
+local last = first + size - 1
+local stop = math.min(start + tonumber(ARGV[4]) - 1, last)
+local ids = start <= stop and redis.call('ZREVRANGE', index, start, stop) or {}
+return {total, active, expired, revoked, stop < last and redis.call('ZSCORE', index, ids[#ids]) or '', ids}
