@@ -320,7 +320,7 @@ async def _page(
     )
     if not page.ids:
         return page, []
-    read = partial(context.lister.read, page.ids, now=now)
+    read = partial(context.lister.read, page.ids, now=now, may_come_again=cursor is None)
     found = [one for one in await context.lane.run(links.read_many(page.ids, read)) if one.org_id == org_id]
     if status is not None:  # whose index knows when links end, not when they were made
         found.sort(key=lambda one: one.created_at, reverse=True)

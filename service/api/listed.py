@@ -1,9 +1,8 @@
-"""Links as lists show them. The same pages are asked for again and again, so each is written once for as long as it is the same."""
+"""Links as lists show them, as JSON. First pages are asked for again and again, so their links are written once while they last."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,12 +10,12 @@ from service.api.schemas import ENCODER, link_body
 from service.store.record import decode
 
 KEPT = 4096
-"""Links that are kept written in a process, some 6 MB."""
+"""Links that a process keeps written, in some 6 MB."""
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Listed(NamedTuple):
-    """What of a link a list needs, and its ``LinkBody`` as JSON, which is right before ``ends_at``."""
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """What of a link a list needs, and its ``LinkBody``, which is right before ``ends_at``."""
 
     org_id: str
     created_at: datetime
@@ -25,19 +24,22 @@ class Listed(NamedTuple):
 
 
 class Lister:
-    """Writes links, or has them written already."""
+    """Writes links, and keeps some of them written."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
-        self._written = lru_cache(KEPT)(self._write)
+        self._kept = lru_cache(KEPT)(self._write)
 
-    def read(self, link_ids: Sequence[str], records: Sequence[str | None], *, now: datetime) -> list[Listed]:
+    def read(
+        self, link_ids: Sequence[str], records: Sequence[str | None], *, now: datetime, may_come_again: bool = False
+    ) -> list[Listed]:
         """The links behind ``records`` as they are at ``now``, without those that are gone."""
+        write: Callable[[str, str | None, bool], Listed | None] = self._kept if may_come_again else self._write
         found = []
         for link_id, record in zip(link_ids, records, strict=True):
-            listed = self._written(link_id, record, False)
+            listed = write(link_id, record, False)
             if listed is not None and now >= listed.ends_at:
-                listed = self._written(link_id, record, True)
+                listed = write(link_id, record, True)
             if listed is not None:
                 found.append(listed)
         return found

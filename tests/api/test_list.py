@@ -93,15 +93,16 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     assert [links[0]["delivery"]["state"] for links in seen] == ["queued", "sent", "sent", "sent"]
 
 
-def test_a_link_is_written_for_lists_once(clock: Clock) -> None:
+def test_a_link_of_a_first_page_is_written_once(clock: Clock) -> None:
     lister, link = Lister("https://pay.example.com"), make_link(clock.now)
     ids, records = [link.id, link.id], [record.encode(link), None]
-    [first], [again] = (lister.read(ids, records, now=clock.now) for _ in range(2))
+    [first], [again] = (lister.read(ids, records, now=clock.now, may_come_again=True) for _ in range(2))
     assert first is again
     assert msgspec.json.decode(first.body)["url"] == f"https://pay.example.com/pay/{link.id}"
-    [ended], [still] = (lister.read(ids, records, now=link.expires_at) for _ in range(2))
+    [ended], [still] = (lister.read(ids, records, now=link.expires_at, may_come_again=True) for _ in range(2))
     assert ended is still
     assert msgspec.json.decode(ended.body)["status"] == "expired"
+    assert lister.read(ids, records, now=clock.now) == [first]
 
 
 def test_admins_see_gated_links_in_full(api: Api) -> None:
