@@ -3,10 +3,9 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response, get
-from litestar.datastructures import State
+from litestar import Response, get
 
-from service.api.context import context_of
+from service.api.context import PublicRequest, context_of
 from service.api.files import OWN, serve_files
 from service.domain.link import ORG_ID_PATTERN
 from service.domain.locale import LANGUAGES
@@ -26,7 +25,7 @@ PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
 
 
 @get("/console", include_in_schema=False)
-async def console(request: Request[None, None, State]) -> Response[str]:
+async def console(request: PublicRequest) -> Response[str]:
     """The page. It holds nothing of anybody's: its script asks for that."""
     languages = {tag: speak(tag).name() for tag in LANGUAGES}
     values = {"root": urlsplit(context_of(request).public_url).path, "languages": languages, "org_id_pattern": PATTERN}

@@ -6,15 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 
 from service.api.listed import Lister
 from service.domain.otp import Policy
-from service.domain.tokens import CustomerTokens, VerificationKey
+from service.domain.tokens import Admin, CustomerTokens, VerificationKey
 from service.jobs import Doorbell
 from service.store.lane import Lane
 
 Connection = ASGIConnection[Any, Any, Any, Any]
+AnyRequest = Request[Any, Any, Any]
+PublicRequest = Request[None, None, State]
+AdminRequest = Request[Admin, None, State]
+"""One whose sender the guards let pass."""
 
 
 class Context(msgspec.Struct, kw_only=True):

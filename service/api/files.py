@@ -6,14 +6,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.datastructures import CacheControlHeader, ETag
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import File
 
-from service.api.context import header_values
+from service.api.context import AnyRequest, header_values
 
 OWN = Path(__file__).parent / "assets"
 PIECE = 16 * 1024
@@ -26,7 +26,7 @@ def serve_files(path: str, files: Mapping[str, Path]) -> HTTPRouteHandler:
     """A handler that gives ``files`` by their names under ``path``."""
 
     @get(f"{path}/{{name:str}}", include_in_schema=False, cache_control=KEPT)
-    async def file(request: Request[Any, Any, Any], name: FromPath[str]) -> Response[Any]:
+    async def file(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         if name not in files:
             raise NotFoundException
         etag = _etag(files[name])

@@ -1,16 +1,10 @@
 """Who is calling, and whether they may. Routes ask before the body is read."""
 
-from typing import Any
-
-from litestar import Request
-
-from service.api.context import Connection, context_of, header_values
+from service.api.context import AnyRequest, Connection, context_of, header_values
 from service.domain.email import canonical
 from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
 from service.domain.link import Link
 from service.domain.tokens import Admin, Role, is_customer_token, verify_admin
-
-AnyRequest = Request[Any, Any, Any]
 
 
 async def require_admin(request: AnyRequest) -> None:

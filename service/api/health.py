@@ -5,10 +5,9 @@ import time
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from litestar import Request, get
-from litestar.datastructures import State
+from litestar import get
 
-from service.api.context import Context, context_of
+from service.api.context import Context, PublicRequest, context_of
 from service.api.problems import Stopping, responses
 from service.api.schemas import Health, Readiness
 from service.store import keys, outbox
@@ -32,7 +31,7 @@ async def healthz() -> Health:
 
 
 @get("/readyz", responses=responses(), security=[{}])
-async def readyz(request: Request[None, None, State]) -> Readiness:
+async def readyz(request: PublicRequest) -> Readiness:
     """Redis answers and the process is not stopping (503 if not); whether workers and scheduler are alive; what mail waits."""
     state = request.app.state
     if state.drain.has_begun():

@@ -8,13 +8,12 @@ from functools import partial
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
-from litestar.datastructures import State
+from litestar import Response, delete, get, post
 from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
 from service.api.bodies import StrictJson
-from service.api.context import Context, context_of, header_values
+from service.api.context import AdminRequest, AnyRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import has_access, require_access, require_admin, require_org
 from service.api.problems import responses
 from service.api.responses import JsonResponse
@@ -43,9 +42,6 @@ from service.domain.tokens import Admin, Role
 from service.jobs import Bell
 from service.store import keys, links, otps
 from service.store.call import to_ms
-
-AdminRequest = Request[Admin, None, State]
-PublicRequest = Request[None, None, State]
 
 BATCH = 100
 """Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
@@ -218,7 +214,7 @@ async def find_link(context: Context, link_id: str) -> Link:
     return link
 
 
-def check_parameters(request: Request[Any, Any, Any], known: Collection[str]) -> None:
+def check_parameters(request: AnyRequest, known: Collection[str]) -> None:
     """Refuses what is silently dropped elsewhere.
 
     Raises:

@@ -2,16 +2,14 @@
 
 from typing import Annotated, Any
 
-from litestar import Request, get
-from litestar.datastructures import State
+from litestar import get
 from litestar.params import QueryParameter
 
-from service.api.context import context_of
+from service.api.context import AdminRequest, context_of
 from service.api.guards import require_internal_admin
 from service.api.links import check_parameters
 from service.api.problems import responses
 from service.api.schemas import OrgPage
-from service.domain.tokens import Admin
 from service.store import keys, orgs
 
 PARAMETERS = {"prefix", "limit"}
@@ -19,7 +17,7 @@ PARAMETERS = {"prefix", "limit"}
 
 @get("/orgs", before_request=require_internal_admin, responses=responses(400, 401, 403, 422), security=[{"admin": []}])
 async def list_orgs(
-    request: Request[Admin, None, State],
+    request: AdminRequest,
     prefix: Annotated[str, QueryParameter(max_length=64)] = "",
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> OrgPage:

@@ -4,13 +4,12 @@ import secrets
 from contextlib import suppress
 from typing import Any
 
-from litestar import Request, post, put
-from litestar.datastructures import State
+from litestar import post, put
 from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
 from service.api.clients import client_of
-from service.api.context import Context, context_of, header_values
+from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.problems import responses
 from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.domain.email import canonical, parse_email
@@ -22,7 +21,6 @@ from service.domain.tokens import CUSTOMER_LIFE
 from service.jobs import Bell
 from service.store import otps
 
-PublicRequest = Request[None, None, State]
 SENDS, FAILURES = "otp_sends", "otp_failures"
 TOO_MANY = {
     otps.Limit.RESEND: "a code was sent to this e-mail a moment ago",

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from litestar import Request, get
-from litestar.datastructures import State
+from litestar import get
 from litestar.params import QueryParameter
 
-from service.api.context import Context, context_of
+from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.health import look_at_mail
 from service.api.links import check_parameters
 from service.api.problems import responses
 from service.api.schemas import FailedDelivery, Outbox
 from service.domain.link import DeliveryState
-from service.domain.tokens import Admin
 from service.store import keys, links, outbox
 from service.store.outbox import Failure
 
@@ -24,7 +22,7 @@ PARAMETERS = {"limit"}
 
 
 @get("/outbox", before_request=require_internal_admin, responses=responses(400, 401, 403, 422), security=[{"admin": []}])
-async def get_outbox(request: Request[Admin, None, State], limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20) -> Outbox:
+async def get_outbox(request: AdminRequest, limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20) -> Outbox:
     """What is owed, what waits in the queues, and the latest ``limit`` e-mails that were given up, of all organizations."""
     check_parameters(request, PARAMETERS)
     context = context_of(request)

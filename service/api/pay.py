@@ -12,14 +12,14 @@ from litestar.exceptions import NotFoundException
 from litestar.response import Redirect
 
 from service.api.clients import client_of
-from service.api.context import Context, context_of, header_values
+from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
 from service.api.problems import responses
 from service.api.responses import JsonResponse
 from service.api.schemas import LinkBody
-from service.api.visit import ERRORS, TOKEN, PublicRequest, Visit, wants_page
+from service.api.visit import ERRORS, TOKEN, Visit, wants_page
 from service.domain.email import canonical, mask
 from service.domain.errors import Forbidden, LimitReached, OtpInvalid
 from service.domain.link import Status

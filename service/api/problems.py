@@ -5,12 +5,13 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
+from service.api.context import AnyRequest
 from service.api.responses import JsonResponse
 from service.api.schemas import FieldError, Problem
 from service.domain import errors
@@ -90,7 +91,7 @@ def problem(
     return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
-def from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Response[Any]:
+def from_domain(_: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     field_errors = [FieldError(error.field, str(error))] if isinstance(error, errors.Invalid) else None
@@ -105,7 +106,7 @@ def from_domain(_: Request[Any, Any, Any], error: errors.PaymentLinkError) -> Re
     return problem(status, error.code, str(error), headers, field_errors)
 
 
-def _from_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
     if isinstance(error, ValidationException):
         extra = error.extra if isinstance(error.extra, list) else []
         if any(item.get("source") == "body" for item in extra):
@@ -119,7 +120,7 @@ def _from_http(request: Request[Any, Any, Any], error: HTTPException) -> Respons
     return problem(error.status_code, code, error.detail, headers)
 
 
-def _from_fault(_: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def _from_fault(_: AnyRequest, error: Exception) -> Response[Any]:
     log.error("internal_error", exc_info=error)
     return problem(500, CODES[500], "something went wrong on our side; the request id names it in our logs")
 
@@ -131,7 +132,7 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-def problem_of(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def problem_of(request: AnyRequest, error: Exception) -> Response[Any]:
     """The problem that ``error``, whatever it is, is over HTTP."""
     handler: Any = next(EXCEPTION_HANDLERS[kind] for kind in type(error).__mro__ if kind in EXCEPTION_HANDLERS)
     told: Response[Any] = handler(request, error)

@@ -2,21 +2,18 @@
 
 from typing import Annotated, Any
 
-from litestar import Request, get, put
-from litestar.datastructures import State
+from litestar import get, put
 from litestar.params import JSONBody, PathParameter
 
 from service.api.bodies import StrictJson
-from service.api.context import context_of
+from service.api.context import AdminRequest, context_of
 from service.api.guards import require_admin, require_org
 from service.api.problems import responses
 from service.api.schemas import ProfileBody, PutProfile
 from service.domain import link as domain
 from service.domain.profile import Profile, parse_profile
-from service.domain.tokens import Admin
 from service.store import profiles
 
-AdminRequest = Request[Admin, None, State]
 OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})]
 
 

@@ -6,12 +6,12 @@ import zlib
 from typing import Annotated, Any
 
 import segno
-from litestar import Request, Response, get
-from litestar.datastructures import CacheControlHeader, State
+from litestar import Response, get
+from litestar.datastructures import CacheControlHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, QueryParameter
 
-from service.api.context import context_of
+from service.api.context import PublicRequest, context_of
 from service.api.links import PathId, check_parameters, find_link
 from service.api.problems import responses
 from service.api.schemas import QrFormat
@@ -30,7 +30,7 @@ DEFAULT_SIZE = 256
     cache_control=CacheControlHeader(private=True, max_age=3600),
 )
 async def get_qr(
-    request: Request[None, None, State],
+    request: PublicRequest,
     link_id: PathId,
     format: FromQuery[QrFormat] = QrFormat.SVG,  # noqa: A002 - its name on the wire
     size: Annotated[int | None, QueryParameter(ge=64, le=1024)] = None,

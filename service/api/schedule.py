@@ -4,18 +4,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import msgspec
-from litestar import Request, post
-from litestar.datastructures import State
+from litestar import post
 from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
-from service.api.context import Context, context_of
+from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.problems import responses
 from service.api.schemas import Dispatch, DispatchWindow, in_utc
 from service.domain.errors import Invalid
 from service.domain.link import Status, to_millisecond
-from service.domain.tokens import Admin
 from service.jobs import Bell
 from service.store import keys, outbox
 
@@ -32,7 +30,7 @@ BATCH = 400
     responses=responses(400, 401, 403, 408, 413, 415, 422),
     security=[{"admin": []}],
 )
-async def dispatch_window(request: Request[Admin, None, State], data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
+async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
     start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))

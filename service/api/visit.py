@@ -4,12 +4,11 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from litestar import Request, Response
-from litestar.datastructures import State
+from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
-from service.api.context import Context, context_of, header_values
+from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.problems import problem_of
 from service.domain.email import canonical
 from service.domain.errors import LinkNotFound, PaymentLinkError, TokenInvalid
@@ -18,7 +17,6 @@ from service.domain.locale import choose_locale
 from service.domain.profile import COLOUR, Profile, ink_on
 from service.i18n.language import speak, templates
 
-PublicRequest = Request[None, None, State]
 TOKEN = "payment_link_token"  # noqa: S105 - the name of a cookie
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "

@@ -1,6 +1,6 @@
 """What the service is measured against: the framework without it, and the server without the framework.
 
-``python -m tests.bench.bare litestar|asgi PORT`` serves one of them on the server under ``payment-links web``.
+``python -m tests.bench.bare litestar|asgi PORT PROCESSES`` serves one of them on the server under ``payment-links web``.
 """
 
 import sys
@@ -110,4 +110,4 @@ def asgi() -> Any:
 
 
 if __name__ == "__main__":
-    serve(f"tests.bench.bare:{sys.argv[1]}", host="127.0.0.1", port=int(sys.argv[2]), processes=1)
+    serve(f"tests.bench.bare:{sys.argv[1]}", host="127.0.0.1", port=int(sys.argv[2]), processes=int(sys.argv[3]))

@@ -37,6 +37,8 @@ COMMANDS = 20_000
 SECOND = timedelta(seconds=1)
 SCALED = 1.5
 """What two processes are asked to do, beside one."""
+MANY = 128
+"""Connections that keep two processes busy: of 32, most wait for the disk."""
 COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
 LIMITS = ("server alone/s", "server alone CPU us", "store alone/s")
 
@@ -67,6 +69,7 @@ class Cast(msgspec.Struct):
     ours: tuple[int, int]
     two: int
     bare: tuple[int, int]
+    bare_two: int
     asgi: tuple[int, int]
     store: Store
 
@@ -82,6 +85,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
             ours=(one.port, one.web.process.pid),
             two=ports[1],
             bare=stack.enter_context(_without_us("litestar")),
+            bare_two=stack.enter_context(_without_us("litestar", processes=2))[0],
             asgi=stack.enter_context(_without_us("asgi")),
             store=server,
         )
@@ -102,7 +106,7 @@ def tables(recorder: Recorder) -> list[Table]:
     return [
         Table("Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)", COLUMNS, costs),
         Table("Their limits: the server without a framework, and the store's commands without a service", LIMITS, limits),
-        Table("Two web processes beside one", ("one/s", "two/s", "ratio"), scaled),
+        Table(f"Two web processes beside one, {MANY} connections", ("one/s", "two/s", "ratio", "bare ratio"), scaled),
     ]
 
 
@@ -233,11 +237,14 @@ def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Meas
 
 
 def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
-    one, two = (load(port, endpoint.requests, home, seconds, refused=endpoint.refused) for port in (cast.ours[0], cast.two))
+    one, two, bare, bare_two = (
+        load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY)
+        for port in (cast.ours[0], cast.two, cast.bare[0], cast.bare_two)
+    )
 
     def measure() -> Measured:
-        alone, together = one()["requests/s"], two()["requests/s"]
-        return {"one/s": alone, "two/s": together, "ratio": together / alone}
+        alone, together, bare_alone, bare_together = (measured()["requests/s"] for measured in (one, two, bare, bare_two))
+        return {"one/s": alone, "two/s": together, "ratio": together / alone, "bare ratio": bare_together / bare_alone}
 
     return measure
 
@@ -272,10 +279,10 @@ def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
 
 
 @contextmanager
-def _without_us(target: str) -> Iterator[tuple[int, int]]:
+def _without_us(target: str, processes: int = 1) -> Iterator[tuple[int, int]]:
     """Port and process of the same server with another application."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.bare", target, str(port)]
+    command = [sys.executable, "-m", "tests.bench.bare", target, str(port), str(processes)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: _answers(port), f"the bare {target}")

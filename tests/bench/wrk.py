@@ -34,6 +34,7 @@ def load(
     *,
     processes: Mapping[str, int] | None = None,
     refused: bool = False,
+    connections: int = CONNECTIONS,
 ) -> Measure:
     """What ``requests``, sent in turn for ``seconds``, cost: per second, CPU µs of ``processes`` each, and ms until answered.
 
@@ -45,7 +46,7 @@ def load(
 
     def measure() -> Measured:
         before = {name: cpu_seconds(pid) for name, pid in watched.items()}
-        arguments = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+        arguments = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
         arguments += [
             "-s",
             str(Path(__file__).with_suffix(".lua")),
