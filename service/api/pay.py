@@ -60,7 +60,8 @@ class View(msgspec.Struct, frozen=True):
     exception_handlers=ERRORS,
 )
 async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
-    """Where a link's ``url`` leads: to its page, for a browser (``Accept: text/html``); all else gets the link as JSON.
+    """Where a link's ``url`` leads: to its page, for a browser, which names ``text/html`` in ``Accept``. All else, and so
+    whoever accepts anything (``*/*``), gets the link as JSON.
 
     The page of a link that is not due yet is answered with 403, of one that ended with 410.
     """

@@ -22,6 +22,8 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+PAGES = ("text/html", "application/xhtml+xml")
+"""What browsers ask for; they take the former for either."""
 NOBODY = Profile()
 
 
@@ -65,8 +67,8 @@ class Visit:
 
 
 def wants_page(request: PublicRequest) -> bool:
-    """Whether it is a browser that asks."""
-    return request.accept.best_match(["application/json", "text/html"]) == "text/html"
+    """Whether it is a browser that asks: it names HTML. Whoever takes anything (``*/*``) is a program."""
+    return request.accept.best_match(["application/json", *PAGES]) in PAGES
 
 
 def error_page(request: PublicRequest, error: Exception) -> Response[Any]:

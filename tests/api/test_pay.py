@@ -73,6 +73,26 @@ def test_all_else_gets_the_link(shop: Api) -> None:
     assert both.json() == link
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("", "application/json"),
+        ("application/*", "application/json"),
+        ("application/json, text/html;q=0.9", "application/json"),
+        ("text/html", "text/html; charset=utf-8"),
+        ("text/*", "text/html; charset=utf-8"),
+        ("application/xhtml+xml", "text/html; charset=utf-8"),
+        ("application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("application/json;q=0.5, text/html", "text/html; charset=utf-8"),
+    ],
+)
+def test_only_who_asks_for_html_gets_the_page(api: Api, accept: str, kind: str) -> None:
+    link = api.create()
+    answer = api.client.get(f"/pay/{link['id']}", headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+
+
 def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> None:
     link, gated = api.create(), api.create(otp_required=True)
     api.revoke(link["id"])
