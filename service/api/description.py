@@ -24,8 +24,9 @@ PROBLEM_HEADERS = {
 HEADERS: dict[tuple[str, str], dict[str, str]] = {
     ("create_link", "201"): {"Location": "The link's path."},
 }
+PAGE = {"text/html": {"type": "string", "description": "A page, for a browser."}}
 OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
-    ("pay", "200"): {"text/html": {"type": "string", "description": "The link's page, for a browser."}},
+    **{("pay", status): PAGE for status in ("200", "400", "403", "404", "410", "503")},
     ("list_links", "200"): {"application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}},
     ("get_qr", "200"): {"image/png": {"type": "string", "contentMediaType": "image/png"}},
 }

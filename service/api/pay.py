@@ -9,6 +9,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.datastructures import CacheControlHeader, Cookie
 from litestar.exceptions import NotFoundException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.api.clients import client_of
@@ -30,6 +31,7 @@ from service.store import profiles
 ASSETS = "/pay/assets"
 FILES = {name: OWN / name for name in ("base.css", "pay.css", "pay.js")}
 LONGEST_NUMBER = 12
+GONE = ResponseSpec(None, description="The page of a link that has ended: as JSON its answer is 200.", generate_examples=False)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -55,7 +57,7 @@ class View(msgspec.Struct, frozen=True):
 
 @get(
     "/pay/{link_id:str}",
-    responses=responses(400, 401, 403, 404),
+    responses=responses(400, 401, 403, 404) | {410: GONE},
     security=[{}, {"customer": []}, {"admin": []}],
     exception_handlers=ERRORS,
 )

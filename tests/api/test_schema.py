@@ -25,6 +25,7 @@ LINK_FIELDS = {
     "delivery",
 }
 BODY = {400, 408, 413, 415, 422}
+PAGE = "text/html"
 ROUTES = [
     pytest.param("get", "/healthz", 200, set(), id="healthz"),
     pytest.param("get", "/readyz", 200, {503}, id="readyz"),
@@ -88,8 +89,23 @@ def test_every_answer_is_described(description: dict[str, Any], method: str, pat
 @pytest.mark.parametrize(("method", "path"), [pytest.param(*case.values[:2], id=case.id) for case in ROUTES])
 def test_every_error_is_described_as_a_problem(description: dict[str, Any], method: str, path: str) -> None:
     responses = description["paths"][path][method]["responses"]
-    kinds = {status: list(response["content"]) for status, response in responses.items() if status >= "400"}
-    assert {status: kind for status, kind in kinds.items() if kind != [PROBLEM]} == {}
+    kinds = {status: set(response["content"]) - {PAGE} for status, response in responses.items() if status >= "400"}
+    assert {status: kind for status, kind in kinds.items() if kind != {PROBLEM} and status != "410"} == {}
+
+
+def test_pages_are_described_where_there_are_any(description: dict[str, Any]) -> None:
+    pages = {
+        (path, status): list(response["content"])
+        for path, operations in description["paths"].items()
+        for operation in operations.values()
+        for status, response in operation["responses"].items()
+        if PAGE in response.get("content", {})
+    }
+    assert pages == {
+        ("/pay/{link_id}", "200"): ["application/json", PAGE],
+        ("/pay/{link_id}", "410"): [PAGE],
+        **{("/pay/{link_id}", status): [PROBLEM, PAGE] for status in ("400", "403", "404", "503")},
+    }
 
 
 def test_a_problem_is_described_as_it_is(description: dict[str, Any]) -> None:
