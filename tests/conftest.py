@@ -33,13 +33,17 @@ def own_store() -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def debian_redis() -> Iterator[Store]:
+def redis_binary() -> str:
+    """Debian's Redis, which knows TLS, as the embedded Valkey does not."""
     binary = redis_server()
     if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail("redis-server is not on PATH")
-        pytest.skip("redis-server is not on PATH")
-    with store(binary) as server:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("redis-server is not on PATH")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def debian_redis(redis_binary: str) -> Iterator[Store]:
+    with store(redis_binary) as server:
         yield server
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,8 @@ from service.store.record import decode
 from service.store.wire import BATCHES, Line, Wire
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
-from tests.support.servers import Store, wait_until
+from tests.support.servers import Store, free_port, store, wait_until
+from tests.support.tls import self_signed
 
 LINKS = 100
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -456,6 +458,83 @@ class TestKilledStore:
                 return await outcomes(lane_, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made
+
+
+class TestOverTls:
+    """``rediss://``, with a CA of one's own."""
+
+    LONG = "x" * 200_000
+    """More than a record holds (RFC 8446, 5.1)."""
+
+    @pytest.fixture
+    def port(self) -> int:
+        return free_port()
+
+    @pytest.fixture
+    def authority(self, tmp_path: Path) -> Path:
+        return self_signed(tmp_path).certificate
+
+    @pytest.fixture
+    def own_store(self, redis_binary: str, port: int, authority: Path) -> Iterator[Store]:
+        options = {"port": port, "cert-file": authority.with_name("server.pem"), "key-file": authority.with_name("server.pem")}
+        options |= {"ca-cert-file": authority, "auth-clients": "no"}
+        with store(redis_binary, *(part for name, value in options.items() for part in (f"--tls-{name}", str(value)))) as server:
+            yield server
+
+    @pytest.fixture
+    def url(self, own_store: Store, port: int, authority: Path) -> str:
+        return f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}"
+
+    @pytest.fixture
+    def lane(self, url: str) -> Callable[[], Lane]:
+        return lambda: Lane(connect_async(url))
+
+    def test_every_caller_gets_its_own_reply(self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                return await outcomes(lane_, [mixed(link) for link in made * 10])
+
+        assert run_in_loop(run()) == made * 10
+
+    def test_a_long_command_and_a_long_reply_come_whole(self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                await lane_.run(call(bool, "SET", "long", self.LONG))
+                return await outcomes(lane_, [mixed(made[0]), call(str, "GET", "long"), mixed(made[1])] * 5)
+
+        assert run_in_loop(run()) == [made[0], self.LONG, made[1]] * 5
+
+    def test_callers_learn_at_once_that_the_store_is_gone_and_are_served_again_after_the_restart(
+        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+    ) -> None:
+        async def run() -> tuple[list[Any], float, float]:
+            async with lane() as lane_:
+                os.kill(own_store.process.pid, signal.SIGSTOP)
+                callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                await asyncio.sleep(0.1)
+                own_store.kill()
+                try:
+                    results, took = await timed(callers)
+                finally:
+                    await asyncio.to_thread(own_store.start)
+                return results, took, await until_answered(lane_, made[0])
+
+        results, took, back_after = run_in_loop(run())
+        assert {type(result) for result in results} == {Unavailable}
+        assert took < 0.5
+        assert back_after < 1
+
+    def test_a_stranger_who_answers_in_its_place_is_told_nothing(self, url: str, run_in_loop: Run, made: list[Link]) -> None:
+        async def run() -> list[Any]:
+            async with Lane(connect_async(url.partition("?")[0])) as lane_:
+                return await outcomes(lane_, [links.get(made[0].id)])
+
+        assert [type(result) for result in run_in_loop(run())] == [Unavailable]
+
+    def test_the_client_of_other_processes_knows_it_too(self, url: str, made: list[Link]) -> None:
+        client = Client(connect(url))
+        assert client.run(links.get(made[0].id)) == made[0]
+        client.close()
 
 
 class TestCancelledCallers:
