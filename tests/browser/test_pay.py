@@ -1,7 +1,7 @@
 """What a customer sees: the page behind a link, in a real browser."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -12,9 +12,13 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.domain.locale import LANGUAGES
+from service.i18n.language import speak
+from service.store import keys
+from service.store.call import call, span_ms
 from service.store.client import Client, connect
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
-from tests.store.samples import make_link, put
+from tests.store.samples import NOBODYS, delete, make_link, put
+from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import MailServer, Store, wait_until
 
@@ -22,6 +26,29 @@ Visit = Callable[..., Visitor]
 FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
 BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
+
+
+@pytest.fixture(scope="module")
+def store(own_store: Store) -> Iterator[Client]:
+    """Looks into the service's store, where time can be made to pass."""
+    client = Client(connect(own_store.url))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def ended(service: Service, store: Client) -> dict[str, tuple[str, int]]:
+    """Links that are not to be paid: their pages' paths, and with what those are answered."""
+    with httpx.Client(base_url=service.url, headers=as_admin()) as admin:
+        revoked, early = make(admin), make(admin, scheduled_at=(datetime.now(UTC) + timedelta(days=3)).isoformat())
+        admin.delete(f"/payment-links/{revoked['id']}").raise_for_status()
+    expired = put(store, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
+    return {
+        "revoked": (path_of(revoked), 410),
+        "expired": (f"/pay/{expired.id}", 410),
+        "early": (path_of(early), 403),
+        "unknown": (f"/pay/{NOBODYS}", 404),
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +84,24 @@ def ask(page: Page) -> None:
 
 def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
+
+
+def let_code_expire(page: Page, store: Client, email: str) -> None:
+    """Ten minutes pass, for the store and for what ``page`` knows of the code."""
+    delete(store, keys.otp(email))
+    page.locator("[name=until]").evaluate("field => { field.value = 1 }")
+
+
+def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:
+    """``email`` has reached ``limit`` for so long."""
+    store.run(call(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", span_ms(lasting)))
+
+
+def expect_alert(page: Page, sentence: str | re.Pattern[str]) -> None:
+    """``sentence`` is announced, and said at the field, where one may go on."""
+    expect(page.get_by_role("alert")).to_have_text(sentence)
+    expect(page.locator("#otp")).to_have_accessible_description(sentence)
+    expect(page.locator("#otp")).to_be_focused()
 
 
 def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(visit: Visit, admin: httpx.Client) -> None:
@@ -177,6 +222,52 @@ def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
     expect(page.get_by_text("Another code can be sent in")).to_have_count(0)
 
 
+def test_another_code_helps_where_one_has_expired(visit: Visit, admin: httpx.Client, mails: MailServer, store: Client) -> None:
+    email = "late@example.com"
+    page = visit().open(path_of(make(admin, email, otp_required=True)))
+    ask(page)
+    code = code_for(email, mails)
+    let_code_expire(page, store, email)
+    page.get_by_label("Code").press_sequentially(code)
+    expect_alert(page, "This code has expired. Ask for another.")
+    page.get_by_role("button", name="Send another code").click()
+    expect(page.get_by_role("main").get_by_text("They are good for 10 minutes.")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.get_by_label("Code").press_sequentially(code_for(email, mails, 2))
+    expect(page.locator(".amount")).to_be_visible()
+
+
+def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+) -> None:
+    email = "often@example.com"
+    page = visit().open(path_of(make(admin, email, otp_required=True)))
+    reach(store, email, "sends_hour", timedelta(seconds=3))
+    ask(page)
+    expect_alert(page, re.compile(r"^Another code can be sent in \d seconds?\.$"))
+    button = page.get_by_role("button", name="Send another code")
+    expect(button).to_be_disabled()
+    expect(button).to_have_accessible_description(re.compile("^Another code can be sent in"))
+    button.click()
+    page.get_by_label("Code").press_sequentially(code_for(email, mails))
+    expect(page.locator(".amount")).to_be_visible()
+
+
+def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+) -> None:
+    email = "wrong@example.com"
+    page = visit().open(path_of(make(admin, email, otp_required=True)))
+    ask(page)
+    code = code_for(email, mails)
+    reach(store, email, "failures_day", timedelta(days=1))
+    page.get_by_label("Code").press_sequentially(code)
+    expect_alert(page, "Too many wrong codes. You can try again in 1 day.")
+    delete(store, keys.otp_limit(email, "failures_day"))
+    page.get_by_label("Code").press_sequentially(code)
+    expect(page.locator(".amount")).to_be_visible()
+
+
 def test_a_form_is_sent_once_whatever_the_answer(visit: Visit, admin: httpx.Client) -> None:
     """A proxy's own answer, say: the browser goes back to the page, and posts nothing again."""
     visitor = visit()
@@ -232,22 +323,13 @@ def test_a_keyboard_is_enough(visit: Visit, admin: httpx.Client, mails: MailServ
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_every_state_is_accessible(visit: Visit, admin: httpx.Client, own_store: Store, size: str, scheme: str) -> None:
+def test_every_state_is_accessible(
+    visit: Visit, admin: httpx.Client, ended: dict[str, tuple[str, int]], size: str, scheme: str
+) -> None:
     visitor = visit(SIZES[size], scheme=scheme)
-    revoked = make(admin)
-    admin.delete(f"/payment-links/{revoked['id']}")
-    client = Client(connect(own_store.url))
-    expired = put(client, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
-    client.close()
-    early = make(admin, scheduled_at=(datetime.now(UTC) + timedelta(days=3)).isoformat())
-    for name, path, status in (
-        ("link", path_of(make(admin)), 200),
-        ("link without an amount", path_of(make(admin, payment_amount=None, currency=None)), 200),
-        ("revoked", path_of(revoked), 410),
-        ("expired", f"/pay/{expired.id}", 410),
-        ("early", path_of(early), 403),
-        ("unknown", f"/pay/pl_00{'0' * 22}", 404),
-    ):
+    without = make(admin, payment_amount=None, currency=None)
+    links = {"link": (path_of(make(admin)), 200), "link without an amount": (path_of(without), 200)}
+    for name, (path, status) in (links | ended).items():
         visitor.open(path, status)
         visitor.check(f"pay {name}, {size}, {scheme}")
     page = visitor.open(path_of(make(admin, f"states-{size}-{scheme}@example.com", otp_required=True)))
@@ -276,6 +358,34 @@ def test_every_language_fits_the_smallest_phone(visit: Visit, admin: httpx.Clien
     page.locator("#otp").press_sequentially("000000")
     expect(page.get_by_role("alert")).to_be_visible()
     visitor.check(f"pay wrong code, {language}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_refusal_fits_the_smallest_phone_in_every_language(
+    visit: Visit, admin: httpx.Client, store: Client, ended: dict[str, tuple[str, int]], language: str
+) -> None:
+    visitor, email, day = visit(NARROW, locale=language), f"refused-{language}@example.com", timedelta(days=1)
+    for name, (path, status) in ended.items():
+        visitor.open(path, status)
+        visitor.check(f"pay {name}, {language}")
+    gated, spoken = path_of(make(admin, email, otp_required=True)), speak(language)
+    page = visitor.open(gated)
+    page.locator("main button").click()
+    expect(page.locator("#otp")).to_be_focused()
+    let_code_expire(page, store, email)
+    page.locator("#otp").press_sequentially("000000")
+    expect_alert(page, spoken.texts.gettext("This code has expired. Ask for another."))
+    visitor.check(f"pay expired code, {language}")
+    reach(store, email, "failures_day", day)
+    page.locator("#otp").press_sequentially("000000")
+    said = spoken.texts.gettext("Too many wrong codes. You can try again in %(span)s.")
+    expect_alert(page, said % {"span": spoken.wait(day)})
+    visitor.check(f"pay too many wrong codes, {language}")
+    reach(store, email, "sends_day", day)
+    visitor.open(gated)
+    page.locator("main button").click()
+    expect_alert(page, spoken.texts.gettext("Another code can be sent in %(span)s.") % {"span": spoken.wait(day)})
+    visitor.check(f"pay too many codes, {language}")
 
 
 def test_the_browser_is_addressed_in_its_own_language(visit: Visit, admin: httpx.Client) -> None:
