@@ -18,6 +18,8 @@ KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
 MORE_VALUES = re.compile(r"%\((\w+)\)s")
 SAME_IN = {("Code", "fr"), ("Code", "de")}
 """Words that a language shares with English."""
+FOREIGN = {"es": {"muito", "muitos", "não", "você", "um"}, "pt": {"muy", "usted", "su", "un"}}
+"""Words of a neighbour, which it does not share."""
 
 
 @cache
@@ -65,6 +67,11 @@ class TestCatalogue:
                 assert len(forms(message)) == (own.num_plurals if message.pluralizable else 1), message.id
                 assert all(form.strip() for form in forms(message)), message.id
                 assert english(message) not in forms(message) or (english(message), language) in SAME_IN
+
+    def test_no_word_is_a_neighbours(self, language: str) -> None:
+        for message in catalogue(language):
+            for form in forms(message) if message.id else []:
+                assert not FOREIGN.get(language, set()) & set(re.findall(r"\w+", form.lower())), form
 
     def test_every_translation_has_the_values_of_the_original(self, language: str) -> None:
         for message in catalogue(language):
