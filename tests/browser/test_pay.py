@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import segno
 from playwright.sync_api import Page, Route, expect
 
 from service.domain.locale import LANGUAGES
@@ -25,6 +26,8 @@ from tests.support.servers import MailServer, Store, wait_until
 Visit = Callable[..., Visitor]
 FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
 BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
+LOGO = segno.make("logo").png_data_uri(scale=4, border=0, light=None)
+"""Black on nothing."""
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
 
 
@@ -339,6 +342,17 @@ def test_every_state_is_accessible(
     page.get_by_label("Code").press_sequentially("000000")
     expect(page.get_by_role("alert")).to_be_visible()
     visitor.check(f"pay wrong code, {size}, {scheme}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_logo_is_shown_to_whoever_may_see_the_link(visit: Visit, admin: httpx.Client, scheme: str) -> None:
+    assert admin.put("/orgs/acme/profile", json=BRAND | {"logo": LOGO}).status_code == 200
+    visitor = visit(scheme=scheme)
+    page = visitor.open(path_of(make(admin)))
+    logo = page.locator("img.logo")
+    expect(logo).to_be_visible()
+    assert logo.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
+    visitor.check(f"pay link with a logo, phone, {scheme}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
