@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import segno
 from playwright.sync_api import Page, expect
 
 from service.domain.tokens import Role
@@ -166,6 +167,14 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) 
 
 
 # The list.
+
+
+def test_the_organizations_logo_is_seen_in_the_dark(visit: Visit, service: Service) -> None:
+    profile = {"logo": segno.make("logo").png_data_uri(light=None)}
+    httpx.put(f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()).raise_for_status()
+    logo = enter(visit(DESKTOP, scheme="dark"), "pictured").locator(".avatar img")
+    expect(logo).to_have_css("background-color", "rgb(255, 255, 255)")
+    assert logo.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
 
 
 def test_links_are_counted_and_filtered(visit: Visit, service: Service, make: Any, own_store: Store) -> None:

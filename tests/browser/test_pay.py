@@ -352,6 +352,7 @@ def test_the_logo_is_shown_to_whoever_may_see_the_link(visit: Visit, admin: http
     logo = page.locator("img.logo")
     expect(logo).to_be_visible()
     assert logo.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
+    expect(logo).to_have_css("background-color", "rgb(255, 255, 255)")  # or it would not be seen in the dark
     visitor.check(f"pay link with a logo, phone, {scheme}")
 
 
