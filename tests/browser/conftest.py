@@ -21,6 +21,12 @@ AXE = "axe-core@4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 PHONE, DESKTOP, NARROW = (390, 844), (1280, 800), (320, 640)
+MOVING = """() => {
+  const parts = [null, "::before", "::after", "::backdrop"];
+  const moves = (style) => style.animationName !== "none" || style.transitionDuration.split(", ").some((time) => time !== "0s");
+  const would = [...document.querySelectorAll("*")].filter((one) => parts.some((part) => moves(getComputedStyle(one, part))));
+  return [...document.getAnimations().map((animation) => animation.effect.target), ...would].map((element) => element.outerHTML);
+}"""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -76,6 +82,11 @@ class Visitor:
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         if name is not None:
             self.shoot(name)
+
+    def moving(self) -> list[str]:
+        """What is animated right now, or would be as soon as it changes."""
+        found: list[str] = self.page.evaluate(MOVING)
+        return found
 
     def shoot(self, name: str, *, whole: bool = True) -> None:
         """Keeps a picture: of the whole page, or of what a dialog leaves of it."""
@@ -133,15 +144,17 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
-    """Makes visitors: ``visit(size, scheme=…, locale=…, script=…)``."""
+    """Makes visitors: ``visit(size, scheme=…, motion=…, locale=…, script=…)``."""
     visitors: list[Visitor] = []
 
-    def make(size: tuple[int, int] = PHONE, *, scheme: Any = "light", locale: str = "en-NG", script: bool = True) -> Visitor:
+    def make(
+        size: tuple[int, int] = PHONE, *, scheme: Any = "light", motion: Any = "reduce", locale: str = "en-NG", script: bool = True
+    ) -> Visitor:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=scheme,
             locale=locale,
-            reduced_motion="reduce",
+            reduced_motion=motion,
             java_script_enabled=script,
             timezone_id="Africa/Lagos",
         )

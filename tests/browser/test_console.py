@@ -498,6 +498,22 @@ def test_every_state_is_accessible_and_fits(
     visitor.check(f"console loading, {look}")
 
 
+@pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
+def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, make: Any, motion: str, *, moves: bool) -> None:
+    make(f"still-{motion}")
+    visitor = visit(motion=motion)
+    page = enter(visitor, f"still-{motion}")
+    expect(rows(page)).to_have_count(1)
+    rows(page).get_by_role("button", name="Copy").click()
+    found = visitor.moving()
+    assert any(element.startswith("<button") for element in found) == bool(found) == moves
+    page.route("**/payment-links?*", lambda _: None)
+    page.get_by_role("navigation").get_by_role("link", name="Revoked").click()
+    expect(page.locator(".bone").first).to_be_visible()
+    found = visitor.moving()
+    assert any('class="bone' in element for element in found) == bool(found) == moves
+
+
 def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: Visit, make: Any) -> None:
     make("targets", transaction_id="order-7")
     page = enter(visit(NARROW), "targets")

@@ -409,6 +409,14 @@ def test_the_browser_is_addressed_in_its_own_language(visit: Visit, admin: httpx
     expect(page.get_by_role("link", name=re.compile("^Payer"))).to_be_visible()
 
 
+@pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
+def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, admin: httpx.Client, motion: str, *, moves: bool) -> None:
+    visitor = visit(motion=motion)
+    page = visitor.open(path_of(make(admin)))
+    page.locator(".button").hover()
+    assert bool(visitor.moving()) == moves
+
+
 def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> None:
     page = visit(NARROW).open(path_of(make(admin, "targets@example.com", otp_required=True)))
     ask(page)
