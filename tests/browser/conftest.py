@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.domain.tokens import Role
 from tests.support.admins import admin_token
@@ -27,6 +28,18 @@ MOVING = """() => {
   const would = [...document.querySelectorAll("*")].filter((one) => parts.some((part) => moves(getComputedStyle(one, part))));
   return [...document.getAnimations().map((animation) => animation.effect.target), ...would].map((element) => element.outerHTML);
 }"""
+SHIFTED = """() => new Promise((tell) => {
+  let sum = 0;
+  const add = (entries) => entries.forEach((entry) => (sum += entry.value));
+  const observer = new PerformanceObserver((list) => add(list.getEntries()));
+  observer.observe({ type: "layout-shift", buffered: true });
+  const afterwards = () => setTimeout(() => (add(observer.takeRecords()), tell(sum)), 100);
+  requestAnimationFrame(() => requestAnimationFrame(afterwards));
+})"""
+PAINTED = """() => new Promise((tell) => {
+  const look = (list) => list.getEntriesByName("first-contentful-paint").length && tell();
+  new PerformanceObserver(look).observe({ type: "paint", buffered: true });
+})"""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -82,6 +95,27 @@ class Visitor:
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
         if name is not None:
             self.shoot(name)
+
+    @contextmanager
+    def opened_before(self, script: str, path: str) -> Iterator[Page]:
+        """Opens ``path``, whose ``script`` comes when all else is painted and the block is done."""
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        self.page.route(script, hold, times=1)
+        self.page.goto(f"{self.url}{path}", wait_until="commit")
+        self.page.evaluate(PAINTED)
+        yield self.page
+        [route] = held
+        route.continue_()
+        self.page.wait_for_load_state()
+
+    def shifted(self) -> float:
+        """By how much what is on the page has moved by itself since it was opened (the sum of its layout shifts)."""
+        found: float = self.page.evaluate(SHIFTED)
+        return found
 
     def moving(self) -> list[str]:
         """What is animated right now, or would be as soon as it changes."""

@@ -25,7 +25,8 @@ function show(text) {
   const page = parse(text);
   if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's: no form is sent again for it
   for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
-  for (const part of ["main", "footer"]) document.querySelector(part).replaceChildren(...page.querySelector(part).childNodes);
+  main.replaceChildren(...page.querySelector("main").childNodes);
+  document.querySelector("footer").replaceWith(page.querySelector("footer"));
   document.title = page.title;
   begin();
   said.textContent = main.querySelector("[role=alert]") ? "" : main.querySelector("[data-say]")?.textContent ?? "";
@@ -95,8 +96,10 @@ function wait(button) {
     if (left > 0 && button.isConnected) return;
     clearInterval(timer);
     if (!button.isConnected) return;
-    note.remove();
-    said.textContent = button.dataset.ready;
+    note.style.minHeight = `${note.offsetHeight}px`; // what is below it stays where it is
+    note.textContent = button.dataset.ready;
+    note.className = "note";
+    if (!note.matches("[role=alert]")) said.textContent = button.dataset.ready;
   };
   const timer = setInterval(tick, 1000);
   tick();
