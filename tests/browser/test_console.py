@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from service.domain.tokens import Role
 from service.store.client import Client, connect
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visitor
 from tests.store.samples import make_link, put
 from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
@@ -420,6 +420,29 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(visit: Visit,
 
 
 # For everybody.
+
+
+@pytest.mark.parametrize("size", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
+def test_nothing_moves_by_itself_while_it_loads(visit: Visit, service: Service, make: Any, size: tuple[int, int]) -> None:
+    """Opened anew each time, for what moves within half a second of signing in is excused."""
+    org = f"steady-{size[0]}"
+    profile = {"display_name": "Acme Cleaning Ltd", "logo": segno.make("logo").png_data_uri()}
+    httpx.put(f"{service.url}/orgs/{org}/profile", json=profile, headers=as_admin()).raise_for_status()
+    for number in range(10):
+        make(org, f"jane{number}@example.com", transaction_id="order-7" if number % 3 else None)
+    visitor = visit(size)
+    page = visitor.open("/console")
+    moved = [visitor.shifted()]
+    enter(visitor)
+    page.reload()
+    expect(page.get_by_role("region", name="Latest failures")).to_be_visible()
+    moved.append(visitor.shifted())
+    page.goto(f"{service.url}/console#/{org}")
+    page.reload()
+    expect(rows(page)).to_have_count(10)
+    expect(page.locator(".avatar img")).to_have_count(1)
+    moved.append(visitor.shifted())
+    assert max(moved) < STILL
 
 
 def test_a_keyboard_is_enough(visit: Visit) -> None:
