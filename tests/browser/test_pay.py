@@ -17,7 +17,7 @@ from service.i18n.language import speak
 from service.store import keys
 from service.store.call import call, span_ms
 from service.store.client import Client, connect
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visitor
 from tests.store.samples import NOBODYS, delete, make_link, put
 from tests.support.admins import as_admin
 from tests.support.processes import Service
@@ -28,8 +28,6 @@ FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount
 BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
 LOGO = segno.make("logo").png_data_uri(scale=4, border=0, light=None)
 """Black on nothing."""
-STILL = 0.001
-"""The sum of layout shifts that nobody sees; 0.1 is held to be good."""
 SIZES = {"phone": PHONE, "desktop": DESKTOP}
 
 
@@ -421,6 +419,13 @@ def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, admin: httpx.Cli
     page = visitor.open(path_of(make(admin)))
     page.locator(".button").hover()
     assert bool(visitor.moving()) == moves
+
+
+def test_the_page_is_painted_before_its_script_comes(visit: Visit, admin: httpx.Client) -> None:
+    with visit().opened_before("**/pay.js", path_of(make(admin))) as page:
+        expect(page.locator(".amount")).to_be_visible()
+        expect(page.get_by_role("timer")).to_have_text("2 days")
+    expect(page.get_by_role("timer")).to_have_text(re.compile(r"^2 days 23:59:\d\d$"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
