@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -99,7 +98,6 @@ class SmtpMailer:
         self._smtp: _Session | None = None
 
     def __enter__(self) -> Self:
-        self._aside = ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -108,7 +106,6 @@ class SmtpMailer:
                 self._smtp.end_after(COURTESY)
                 self._smtp.quit()
         self._drop()
-        self._aside.shutdown()
 
     @property
     def ready(self) -> bool:
@@ -123,15 +120,16 @@ class SmtpMailer:
         smtp = self._session()
         try:
             smtp.end_after(min(within, SEND_BUDGET))
-            announced = self._aside.submit(self._announce, smtp, mail)
+            self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
+            smtp.putcmd("RCPT", f"TO:{smtplib.quoteaddr(mail.recipient)}")
             try:
                 is_owed = owed()
             finally:
-                announced.exception()  # waits until it is known
+                said = smtp.getreply()
             if not is_owed:
                 self._reset(smtp)
                 return False
-            announced.result()
+            self._expect(said, 250, 251)
             self._send_content(smtp, mail, meanwhile)
             return True
         except (Refused, Deferred):
@@ -186,10 +184,6 @@ class SmtpMailer:
                 raise smtplib.SMTPNotSupportedError(f"{host} offers no STARTTLS, and the password is not sent without")
         if self._credentials is not None:
             smtp.login(*self._credentials)
-
-    def _announce(self, smtp: "_Session", mail: Mail) -> None:
-        self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
-        self._expect(smtp.rcpt(mail.recipient), 250, 251)
 
     def _send_content(self, smtp: "_Session", mail: Mail, meanwhile: Callable[[], object]) -> None:
         self._expect(smtp.docmd("DATA"), 354)
