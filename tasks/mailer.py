@@ -207,8 +207,8 @@ class SmtpMailer:
         """Readies the session for the next mail; what the server said of this one stands."""
         try:
             smtp.end_after(COURTESY)
-            smtp.rset()
-        except (smtplib.SMTPException, OSError):
+            self._expect(smtp.rset(), 250)
+        except (smtplib.SMTPException, OSError, Refused, Deferred):
             self._drop()
 
     def _drop(self) -> None:

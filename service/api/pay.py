@@ -20,7 +20,7 @@ from service.api.otp import ask_for_code, redeem_code
 from service.api.problems import responses
 from service.api.responses import JsonResponse
 from service.api.schemas import LinkBody
-from service.api.visit import ERRORS, TOKEN, Visit, wants_page
+from service.api.visit import ERRORS, Visit, cookie_of, wants_page
 from service.domain.email import canonical, mask
 from service.domain.errors import Forbidden, LimitReached, OtpInvalid
 from service.domain.link import Status
@@ -79,13 +79,13 @@ async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     visit = await _visit(request, link_id)
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
-    now, ttl = visit.now.timestamp(), visit.context.otp_policy.ttl.total_seconds()
-    email, client, language = canonical(visit.link.email), client_of(request), visit.language
+    now, email, client, language = visit.now.timestamp(), canonical(visit.link.email), client_of(request), visit.language
     try:
         sent = await ask_for_code(visit.context, email, client, locale=language.tag, org_id=visit.link.org_id)
     except LimitReached as error:
         said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.wait(error.retry_after)}
-        return _code_page(visit, Sent(ceil(now + ttl), ceil(now + error.retry_after.total_seconds())), said, too_soon=True)
+        before = msgspec.structs.replace(_sent(await _form(request)), again=ceil(now + error.retry_after.total_seconds()))
+        return _code_page(visit, before, said, too_soon=True)
     return _code_page(visit, Sent(ceil(now + sent.expires_in), ceil(now + sent.resend_after)))
 
 
@@ -103,7 +103,7 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
     form, texts, language = await _form(request), visit.language.texts, visit.language
-    otp, sent = form.get("otp", ""), Sent(_number(form, "until"), _number(form, "again"), _number(form, "failed"))
+    otp, sent = form.get("otp", ""), _sent(form)
     if not (len(otp) == 6 and otp.isdecimal()):
         return _code_page(visit, sent, texts.gettext("Enter the six digits of the code."))
     otp = f"{int(otp):06}"  # also as an Arabic keyboard writes them
@@ -129,8 +129,13 @@ async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
 
 
 def _refuse_foreign_forms(request: PublicRequest) -> None:
-    """Another site's page must not have its visitors ask for codes, nor sign them in (Fetch Metadata, 2.4)."""
-    if header_values(request, b"sec-fetch-site") in (["cross-site"], ["same-site"]):
+    """Another site's page must not have its visitors ask for codes, nor sign them in (Fetch Metadata, 2.4).
+
+    Older browsers name the origin alone, which is ``null`` on our own forms too: their pages tell nobody where they come from.
+    """
+    ours = {"null", *header_values(request, b"host"), urlsplit(context_of(request).public_url).netloc}
+    origins = {origin.partition("://")[2] or origin for origin in header_values(request, b"origin")}
+    if header_values(request, b"sec-fetch-site") in (["cross-site"], ["same-site"]) or not origins <= ours:
         raise Forbidden("this form is not ours")
 
 
@@ -187,7 +192,7 @@ def _early_page(visit: Visit) -> Response[str]:
 def _ended_page(visit: Visit, status: int, headline: str, explanation: str, advice: str, moment: datetime) -> Response[str]:
     values = {"org": visit.language.isolate(visit.org), "moment": visit.language.moment(moment)}
     said = {"headline": headline, "explanation": explanation % values, "advice": advice % values}
-    return visit.page("ended", status=status, **said, reply_to=visit.profile.reply_to)
+    return visit.page("ended", status=status, **said, reply_to=visit.profile.reply_to, again=False)
 
 
 def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = False) -> Response[str]:
@@ -199,6 +204,8 @@ def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = Fa
 def _what_is_wrong(visit: Visit, sent: Sent) -> str:
     texts = visit.language.texts
     tries = visit.context.otp_policy.max_tries - sent.failed
+    if not sent.until:
+        return texts.gettext("That is not the code, or it has expired.")
     if sent.until <= visit.now.timestamp():
         return texts.gettext("This code has expired. Ask for another.")
     if tries <= 0:
@@ -212,7 +219,7 @@ def _what_is_wrong(visit: Visit, sent: Sent) -> str:
 def _to_page(visit: Visit, token: str | None = None) -> Redirect:
     url = urlsplit(visit.context.public_url)
     cookie = Cookie(
-        key=TOKEN,
+        key=cookie_of(visit.link),
         value=token,
         path=f"{url.path}/pay",
         max_age=int(CUSTOMER_LIFE.total_seconds()),
@@ -233,6 +240,10 @@ async def _form(request: PublicRequest) -> dict[str, str]:
         return dict(parse_qsl((await request.body()).decode(), max_num_fields=8))
     except ValueError:
         return {}
+
+
+def _sent(form: dict[str, str]) -> Sent:
+    return Sent(_number(form, "until"), _number(form, "again"), _number(form, "failed"))
 
 
 def _number(form: dict[str, str], name: str) -> int:

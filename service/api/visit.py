@@ -1,5 +1,6 @@
 """Somebody who looks at a link: how its pages are written for them."""
 
+import hashlib
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +13,11 @@ from service.api.context import Context, PublicRequest, context_of, header_value
 from service.api.problems import problem_of
 from service.domain.email import canonical
 from service.domain.errors import LinkNotFound, PaymentLinkError, TokenInvalid
-from service.domain.link import Link, Status
+from service.domain.link import Link, Status, is_id
 from service.domain.locale import choose_locale
 from service.domain.profile import COLOUR, Profile, ink_on
 from service.i18n.language import speak, templates
 
-TOKEN = "payment_link_token"  # noqa: S105 - the name of a cookie
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -35,7 +35,7 @@ class Visit:
         self.now = self.context.clock()
         self.link = link
         self.language = speak(choose_locale(link.locale, _accepted(request), profile.locale))
-        self._token = request.cookies.get(TOKEN)
+        self._token = request.cookies.get(cookie_of(link))
         self.profile = profile if self.has_proved else NOBODY
         self.org = (profile.display_name or link.org_id) if self.has_proved else ""
 
@@ -66,6 +66,11 @@ class Visit:
         return _render(self.context, self.language.tag, self.profile, template, values, status)
 
 
+def cookie_of(link: Link) -> str:
+    """The cookie that holds the token for the link's mailbox. Who has several is asked for a code of each only once."""
+    return f"payment_link_token_{hashlib.sha256(canonical(link.email).encode()).hexdigest()[:16]}"
+
+
 def wants_page(request: PublicRequest) -> bool:
     """Whether it is a browser that asks: it names HTML. Whoever takes anything (``*/*``) is a program."""
     return request.accept.best_match(["application/json", *PAGES]) in PAGES
@@ -84,7 +89,16 @@ def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
     else:
         headline, explanation = gettext("We cannot show this link right now"), gettext("Nothing is lost, and nothing was charged.")
         advice = gettext("Try again in a moment.")
-    values = {"org": "", "link_id": "", "headline": headline, "explanation": explanation, "advice": advice, "reply_to": None}
+    link_id = str(request.path_params.get("link_id", ""))
+    values: dict[str, Any] = {
+        "org": "",
+        "link_id": link_id,
+        "headline": headline,
+        "explanation": explanation,
+        "advice": advice,
+        "reply_to": None,
+        "again": is_id(link_id) and not isinstance(error, LinkNotFound),
+    }
     headers = {name: value for name, value in problem.headers.items() if name in {"Retry-After", "Connection"}}
     return _render(context_of(request), locale, NOBODY, "ended", values, problem.status_code or 500, headers)
 

@@ -1,6 +1,7 @@
 """Where a link's ``url`` leads: a page for browsers, the link for all else."""
 
 import base64
+import hashlib
 import re
 from datetime import timedelta
 from typing import Any
@@ -32,6 +33,12 @@ def look(api: Api, link_id: str, **headers: str) -> httpx.Response:
 def ask(api: Api, link: dict[str, Any], **headers: str) -> httpx.Response:
     """The button for a code."""
     return api.client.post(f"/pay/{link['id']}/code", headers=BROWSER | headers, follow_redirects=False)
+
+
+def proof(api: Api, email: str = JANE) -> dict[str, str]:
+    """A header that says that the mailbox is the visitor's."""
+    token = api.customer(email)["Authorization"].partition(" ")[2]
+    return {"Cookie": f"payment_link_token_{hashlib.sha256(email.encode()).hexdigest()[:16]}={token}"}
 
 
 def enter(api: Api, link: dict[str, Any], otp: str, **fields: object) -> httpx.Response:
@@ -103,8 +110,7 @@ def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> N
 
 def test_a_cookie_opens_nothing_but_the_page(api: Api) -> None:
     gated = api.create(otp_required=True)
-    token = api.customer()["Authorization"].partition(" ")[2]
-    answer = api.client.get(f"/pay/{gated['id']}", headers={"Cookie": f"payment_link_token={token}"})
+    answer = api.client.get(f"/pay/{gated['id']}", headers=proof(api))
     assert_problem(answer, 401, "otp_required")
 
 
@@ -147,7 +153,7 @@ def test_the_organization_presents_itself(shop: Api) -> None:
     logo = shop.client.get(f"/pay/{link['id']}/logo")
     assert (logo.content[:8], logo.headers["content-type"]) == (SIGNATURES["png"], "image/png")
     shop.revoke(link["id"])
-    assert "mailto:help%40acme.example" in look(shop, link["id"]).text
+    assert "mailto:help@acme.example" in look(shop, link["id"]).text
 
 
 def test_there_is_no_logo_where_there_is_none(api: Api) -> None:
@@ -264,7 +270,7 @@ class TestAGatedLink:
     def test_with_proof_the_organization_presents_itself(
         self, shop: Api, link: dict[str, Any], state: str, status: int, said: str
     ) -> None:
-        cookie = {"Cookie": f"payment_link_token={shop.customer()['Authorization'].partition(' ')[2]}"}
+        cookie = proof(shop)
         page = look(shop, link["id"], **cookie)
         assert (page.status_code, said in page.text, page.headers.get("retry-after")) == (
             status,
@@ -305,9 +311,24 @@ def test_anothers_code_opens_nothing(api: Api) -> None:
     assert "Send me a code" in look(api, other["id"], **cookie).text
 
 
-@pytest.mark.parametrize("cookie", ["payment_link_token=x", "payment_link_token=", "payment_link_token=a.b.c", "other=x"])
-def test_a_cookie_that_is_no_token_asks_again(api: Api, cookie: str) -> None:
+def test_who_reads_several_mailboxes_is_asked_once_for_each(api: Api) -> None:
+    links = [api.create(otp_required=True, email=email, payment_amount=125, currency="USD") for email in (JANE, JOHN)]
+    both = "; ".join(proof(api, email)["Cookie"] for email in (JANE, JOHN))
+    for link in links:
+        assert "$125.00" in look(api, link["id"], Cookie=both).text
+
+
+@pytest.mark.parametrize("token", ["x", "", "a.b.c", None])
+def test_a_cookie_that_is_no_token_asks_again(api: Api, token: str | None) -> None:
+    name = proof(api)["Cookie"].partition("=")[0]
+    cookie = "other=x" if token is None else f"{name}={token}"
     assert "Send me a code" in look(api, api.create(otp_required=True)["id"], Cookie=cookie).text
+
+
+def test_a_token_for_another_mailbox_opens_nothing_by_any_name(api: Api) -> None:
+    name = proof(api)["Cookie"].partition("=")[0]
+    token = proof(api, JOHN)["Cookie"].partition("=")[2]
+    assert "Send me a code" in look(api, api.create(otp_required=True)["id"], Cookie=f"{name}={token}").text
 
 
 def test_the_page_counts_wrong_codes(api: Api) -> None:
@@ -361,6 +382,24 @@ def test_another_code_has_to_wait(api: Api) -> None:
     assert 'id="otp"' in page.text, "the code that was sent a moment ago can be entered"
 
 
+def test_who_asks_too_soon_is_still_told_of_the_code_that_was_sent(api: Api) -> None:
+    link = api.create(otp_required=True)
+    sent = hidden(ask(api, link)) | {"failed": "2"}
+    api.clock.advance(seconds=20)
+    page = api.client.post(f"/pay/{link['id']}/code", data=sent, headers=BROWSER)
+    assert "We sent six digits to j***@example.com." in page.text
+    assert (hidden(page)["until"], hidden(page)["failed"]) == (sent["until"], "2")
+
+
+def test_no_code_is_said_to_be_sent_that_was_not(make_api: MakeApi) -> None:
+    api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
+    ask(api, api.create(otp_required=True))
+    link = api.create(otp_required=True, email=JOHN)
+    page = ask(api, link)
+    assert (error_of(page), "We sent" in page.text) == ("Another code can be sent in 1 hour.", False)
+    assert error_of(enter(api, link, "123456", **hidden(page))) == "That is not the code, or it has expired."
+
+
 def test_the_button_for_another_code_says_how_long_it_has_to_wait(api: Api) -> None:
     page = ask(api, api.create(otp_required=True))
     assert 'aria-describedby="wait">Send another code' in page.text
@@ -387,6 +426,20 @@ def test_another_sites_form_is_refused(api: Api, site: str) -> None:
     link = api.create(otp_required=True)
     assert ask(api, link, **{"Sec-Fetch-Site": site}).status_code == 403
     assert api.redis.exists(keys.otp(JANE)) == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://evil.example", 403),
+        ("https://pay.example.com.evil.example", 403),
+        ("https://pay.example.com", 200),
+        ("http://testserver.local", 200),
+        ("null", 200),
+    ],
+)
+def test_a_browser_that_names_the_origin_alone_is_believed_too(api: Api, origin: str, status: int) -> None:
+    assert ask(api, api.create(otp_required=True), Origin=origin).status_code == status
 
 
 @pytest.mark.parametrize("state", ["revoked", "direct"])
@@ -423,6 +476,7 @@ class TestAnErrorOfAForm:
         answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (500, kind)
         assert ("We cannot show this link right now" in answer.text) == (accept == "text/html")
+        assert (f'href="/pay/{link["id"]}">Try again<' in answer.text) == (accept == "text/html")
         assert "ZeroDivisionError" not in answer.text
 
 

@@ -361,6 +361,15 @@ class TestReplies:
             mailer.send(mail_to("joe@example.com"))
             assert server.connections == 2
 
+    @pytest.mark.parametrize("reply", ["421 closing", "451 later", "502 what?"])
+    def test_a_mail_that_could_not_be_forgotten_is_no_other_mails_trouble(self, reply: str) -> None:
+        with ScriptedServer(RCPT="550 no such user", RSET=reply) as server, mailer_for(server) as mailer:
+            with pytest.raises(Refused, match="550 no such user"):
+                mailer.send(mail_to())
+            server.replies["RCPT"] = "250 fine"
+            mailer.send(mail_to("joe@example.com"))
+            assert server.connections == 2
+
     def test_a_server_that_left_between_two_mails_is_called_again(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             server.replies["."] = "450 later"

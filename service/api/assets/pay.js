@@ -5,26 +5,32 @@ const DAY = 24 * 60 * 60 * 1000;
 const main = document.querySelector("main");
 const said = document.getElementById("said");
 
-/** What the server answers. */
+/** What the server answers, and whether it could serve. */
 async function ask(url, options = {}) {
   main.setAttribute("aria-busy", "true");
   try {
     const answer = await fetch(url, { ...options, headers: { Accept: "text/html" } });
-    return await answer.text();
+    return { text: await answer.text(), served: answer.status < 500 };
   } finally {
     main.removeAttribute("aria-busy");
   }
 }
 
+const STYLE = /<style[^]*?<\/style>/;
+
+/** A page without its style, which may not be applied: ``show`` minds the colours, and the focus. */
 function parse(text) {
-  return new DOMParser().parseFromString(text.replace(/<style[^]*?<\/style>| autofocus/g, ""), "text/html"); // show() minds both
+  const page = new DOMParser().parseFromString(text.replace(STYLE, ""), "text/html");
+  page.querySelectorAll("[autofocus]").forEach((element) => element.removeAttribute("autofocus"));
+  return page;
 }
 
 /** Replaces the page's content by that of another, without a new page. */
 function show(text) {
   const page = parse(text);
   if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's: no form is sent again for it
-  for (const [, name, colour] of text.matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
+  for (const name of ["lang", "dir"]) document.documentElement[name] = page.documentElement[name];
+  for (const [, name, colour] of STYLE.exec(text)[0].matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
   main.replaceChildren(...page.querySelector("main").childNodes);
   document.querySelector("footer").replaceWith(page.querySelector("footer"));
   document.title = page.title;
@@ -39,8 +45,21 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   if (main.hasAttribute("aria-busy")) return;
   const body = new URLSearchParams(new FormData(form));
-  ask(form.action, { method: "POST", body }).then(show, () => HTMLFormElement.prototype.submit.call(form));
+  const done = ({ text, served }) => (served ? show(text) : complain(form, text));
+  ask(form.action, { method: "POST", body }).then(done, () => HTMLFormElement.prototype.submit.call(form));
 });
+
+/** Says in the form, in whatever language the page speaks, why it could not be served: it may be sent again as it is. */
+function complain(form, text) {
+  const page = parse(text);
+  if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's
+  const note = form.querySelector(".error") ?? form.insertBefore(document.createElement("p"), form.querySelector("button"));
+  for (const name of ["lang", "dir"]) note[name] = page.documentElement[name];
+  note.className = "error";
+  note.textContent = "";
+  note.setAttribute("role", "alert");
+  note.textContent = [...page.querySelectorAll("main p")].map((element) => element.textContent).join(" ");
+}
 
 document.addEventListener("input", ({ target }) => {
   if (target.id !== "otp") return;
@@ -68,16 +87,21 @@ function count(element) {
   const words = days > 0 ? `${element.textContent} ` : "";
   const tick = () => {
     const left = until - Date.now();
-    if (Math.floor(left / DAY) === days) element.textContent = words + clock(left % DAY);
-    else setTimeout(() => ask(location.href).then((text) => turn(element, text), () => {}), 1000);
-    if (!element.isConnected || Math.floor(left / DAY) !== days) clearInterval(timer);
+    const isOver = Math.floor(left / DAY) !== days;
+    if (!isOver) element.textContent = words + clock(left % DAY);
+    else if (left <= 0) element.textContent = clock(0);
+    if (isOver) setTimeout(() => turn(element), 1000);
+    if (isOver || !element.isConnected) clearInterval(timer);
   };
   const timer = setInterval(tick, 1000);
   tick();
 }
 
-/** A day less: only the words for it change, unless the link has ended. */
-function turn(element, text) {
+/** A day less: only the words for it change, unless the link has ended. Asks until it is told. */
+async function turn(element) {
+  const { text, served } = await ask(location.href).catch(() => ({ served: false }));
+  if (!element.isConnected) return;
+  if (!served) return setTimeout(() => turn(element), 5000);
   const next = parse(text).querySelector("[data-left]");
   if (!next) return show(text);
   element.replaceWith(next);
@@ -107,8 +131,9 @@ function wait(button) {
 
 function local(element) {
   const language = document.documentElement.lang;
-  if (!Intl.DateTimeFormat.supportedLocalesOf(language).length) return;
-  const format = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "short", numberingSystem: "latn" });
+  const known = Intl.DateTimeFormat.supportedLocalesOf(language).length > 0; // or it would be written in the browser's language
+  const style = { dateStyle: known ? "long" : "short", timeStyle: "short", numberingSystem: "latn", calendar: "gregory" };
+  const format = new Intl.DateTimeFormat(known ? language : "en-GB", style);
   element.querySelector("bdi").textContent = format.format(new Date(element.dateTime));
 }
 
