@@ -45,13 +45,14 @@ export function say(text, { shown = false } = {}) {
   say.timer = setTimeout(() => status.classList.remove("shown"), 6000);
 }
 
-/** An amount in its currency's own format, digit for digit: `text` is never made a float. */
+/** An amount with its currency's code, for a sign may be any of several; digit for digit: `text` is never made a float. */
 export function amount(text, currency) {
   if (text == null) return "";
-  const style = currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : { minimumFractionDigits: 2 };
+  const style = currency ? { style: "currency", currency, currencyDisplay: "code" } : { minimumFractionDigits: 2 };
   const usual = new Intl.NumberFormat(locale, style).resolvedOptions().maximumFractionDigits;
   const digits = Math.max(currency ? usual : 2, (text.split(".")[1] ?? "").length);
-  return new Intl.NumberFormat(locale, { ...style, minimumFractionDigits: digits, maximumFractionDigits: digits }).format(text);
+  const parts = new Intl.NumberFormat(locale, { ...style, minimumFractionDigits: digits, maximumFractionDigits: digits }).formatToParts(text);
+  return parts.map(({ type, value }) => (type === "literal" ? " " : value)).join(""); // a line may break at the code, and nowhere else
 }
 
 export const number = (value) => numbers.format(value);
