@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -91,6 +92,39 @@ def show_all_states(service: Service, make: Any, own_store: Store, org: str) -> 
     make(org, "jane@example.com", notify=True, payment_amount=125000.50, currency="NGN", transaction_id="order-1138")
     failed = make(org, "nobody@example.com", notify=True, payment_amount=999999999999.99, currency="NGN", otp_required=True)
     wait_for_failure(service, failed)
+
+
+def fail_once(visitor: Visitor, path: str) -> None:
+    """The next answer to ``path`` is that the service is away for half a minute."""
+    away = {"type": "about:blank", "title": "x", "status": 503, "detail": "the store does not answer", "code": "unavailable"}
+    visitor.expect_refusal(path)
+    visitor.page.route(
+        f"**{path}", lambda route: route.fulfill(status=503, body=json.dumps(away), headers={"Retry-After": "30"}), times=1
+    )
+
+
+def go(page: Page, view: str) -> None:
+    page.evaluate("view => { location.hash = view }", view)
+
+
+def asked_within(page: Page, seconds: int) -> list[str]:
+    """The paths that the page asks for by itself in the next ``seconds``."""
+    asked = listen(page)
+    page.clock.run_for(seconds * 1000)
+    settle(page)
+    return asked[:-1]
+
+
+def listen(page: Page) -> list[str]:
+    """The paths that the page asks for from now on."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    return asked
+
+
+def settle(page: Page) -> None:
+    """Asks for one thing more, for whatever was asked for before it to have been heard of."""
+    page.evaluate("fetch('/healthz')")
 
 
 def wait_for_failure(service: Service, link: dict[str, Any]) -> None:
@@ -264,13 +298,7 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> Non
     visitor = visit()
     page = enter(visitor, "broken")
     expect(rows(page)).to_have_count(1)
-    visitor.expect_refusal("/orgs/broken/payment-links?limit=25&status=expired")
-    away = {"type": "about:blank", "title": "x", "status": 503, "detail": "the store does not answer", "code": "unavailable"}
-    page.route(
-        "**/payment-links?*",
-        lambda route: route.fulfill(status=503, body=json.dumps(away), headers={"Retry-After": "30"}),
-        times=1,
-    )
+    fail_once(visitor, "/orgs/broken/payment-links?limit=25&status=expired")
     page.get_by_role("navigation").get_by_role("link", name="Expired").click()
     expect(page.get_by_text("the store does not answer. We try again every 30 s.")).to_be_visible()
     visitor.check("console error, phone, light")
@@ -281,6 +309,66 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> Non
     page.get_by_role("navigation").get_by_role("link", name="All").click()
     expect(page.get_by_text("Are you offline?")).to_be_visible()
     expect(rows(page)).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("view", "other", "path"),
+    [
+        pytest.param("#/left", "#/", "/orgs/left/payment-links?limit=25", id="list"),
+        pytest.param("#/", "#/left", "/outbox", id="overview"),
+    ],
+)
+def test_a_view_that_failed_and_was_left_is_not_tried_again(visit: Visit, view: str, other: str, path: str) -> None:
+    visitor = visit(DESKTOP)
+    visitor.page.clock.install()
+    page = enter(visitor)
+    go(page, other)
+    fail_once(visitor, path)
+    go(page, view)
+    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
+    go(page, other)
+    expect(page.get_by_text("We try again every 30 s.")).to_be_hidden()
+    assert urlsplit(path).path not in asked_within(page, seconds=60)
+
+
+def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
+    make("tabs")
+    visitor = visit(DESKTOP)
+    visitor.page.clock.install()
+    page = enter(visitor, "tabs")
+    expect(rows(page)).to_have_count(1)
+    fail_once(visitor, "/orgs/tabs/payment-links?limit=25&status=expired")
+    page.get_by_role("navigation").get_by_role("link", name="Expired").click()
+    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
+    page.get_by_role("navigation").get_by_role("link", name="All").click()
+    expect(rows(page)).to_have_count(1)
+    assert asked_within(page, seconds=60) == []
+
+
+def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) -> None:
+    visitor = visit(DESKTOP)
+    visitor.page.clock.install()
+    fail_once(visitor, "/outbox")
+    page = enter(visitor)
+    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
+    page.clock.run_for(30_000)
+    expect(page.get_by_role("heading", name="Latest failures")).to_be_visible()
+
+
+def test_a_list_that_was_left_is_not_loaded_by_a_dialog_that_was_opened_there(visit: Visit, make: Any) -> None:
+    make("outlived")
+    page = enter(visit(DESKTOP))
+    go(page, "#/")
+    go(page, "#/outlived")
+    rows(page).locator(".open").click()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Overview", include_hidden=True)).to_be_visible()
+    asked = listen(page)
+    page.get_by_role("button", name="Revoke this link").click()
+    page.get_by_role("button", name="Revoke this link").click()
+    expect(page.get_by_role("dialog").locator(".notice.good")).to_have_text("1 link was revoked.")
+    settle(page)
+    assert "/orgs/outlived/payment-links" not in asked
 
 
 # Creating.
