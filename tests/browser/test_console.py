@@ -355,6 +355,24 @@ def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) 
     expect(page.get_by_role("heading", name="Latest failures")).to_be_visible()
 
 
+def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit, make: Any) -> None:
+    make("silent")
+    visitor = visit(DESKTOP)
+    visitor.page.clock.install()
+    page = enter(visitor, "silent")
+    expect(rows(page)).to_have_count(1)
+    page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
+    page.route("**/payment-links?*", lambda _: None, times=1)
+    with page.expect_request("**/payment-links?*"):
+        page.get_by_role("navigation").get_by_role("link", name="Expired").click()
+    page.clock.run_for(14_900)
+    expect(page.get_by_text("Loading")).to_be_attached()
+    page.clock.run_for(100)
+    expect(page.get_by_text("Are you offline? We try again every 2 s.")).to_be_visible()
+    page.clock.run_for(2000)
+    expect(page.get_by_role("heading", name="No expired links")).to_be_visible()
+
+
 def test_a_list_that_was_left_is_not_loaded_by_a_dialog_that_was_opened_there(visit: Visit, make: Any) -> None:
     make("outlived")
     page = enter(visit(DESKTOP))
