@@ -95,6 +95,28 @@ class Shown(HTMLParser):
         return " ".join(self.words)
 
 
+class Tables(HTMLParser):
+    """An HTML page whose tables, rows and cells nest. Of each table with a max-width: that, and how wide the one around it is."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.limited: list[tuple[str, str]] = []
+        self._open: list[tuple[str, str]] = []
+        self.feed(page)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag == "table" and (limit := re.search(r"max-width:(\d+)px", values.get("style", ""))):
+            self.limited.append((limit[1], [width for around, width in self._open if around == "table"][-1]))
+        if tag in {"table", "tr", "td"}:
+            self._open.append((tag, values.get("width", "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in {"table", "tr", "td"}:
+            assert self._open.pop()[0] == tag
+
+
 class TestLinkMail:
     def test_it_goes_from_the_sender_to_the_recipient(self) -> None:
         message = mail(email="Jane@Example.com")
@@ -420,6 +442,15 @@ def test_both_parts_of_a_codes_mail_name_who_asks() -> None:
     message = code_mail(profile=ACME)
     assert text_of(message).splitlines()[0] == "Acme & Söhne"
     assert "Acme &amp; Söhne" in html_of(message)
+
+
+@pytest.mark.parametrize("message", [mail(profile=ACME), mail(locale="ar"), code_mail()], ids=["link", "Arabic", "code"])
+def test_a_mail_is_no_wider_in_outlook_which_knows_no_max_width(message: EmailMessage) -> None:
+    page = html_of(message)
+    in_outlook = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", page)
+    assert "<!" not in in_outlook.removeprefix("<!doctype html>")
+    assert Tables(page).limited == [("480", "100%")] * 2
+    assert Tables(in_outlook).limited == [("480", "480")] * 2
 
 
 @pytest.mark.parametrize(("colour", "edge"), [("#ffffff", "#bfbfbf"), ("#ffd400", "#bf9f00"), ("#000000", "#3f3f3f")])

@@ -1,9 +1,10 @@
 // The service's own API, asked with the admin's token, which lives in this tab's session storage and nowhere else.
 
 const KEY = "payment-links-token";
+const TIMEOUT = 15_000;
 export const root = document.body.dataset.root;
 
-/** What went wrong (RFC 9457). `status` is 0 where there was no answer. */
+/** What went wrong (RFC 9457). `status` is 0 where there was no answer, or none in time. */
 export class Problem extends Error {
   constructor(status, body = {}, retryAfter = null) {
     super(body.detail ?? "the service does not answer");
@@ -40,6 +41,7 @@ export async function ask(path, { method = "GET", body, headers = {}, as = token
       headers: { ...headers, Accept: "application/json", Authorization: `Bearer ${as}`, ...(body ? { "Content-Type": "application/json" } : {}) },
       credentials: "omit",
       cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT),
     });
     text = await answer.text();
   } catch {

@@ -1,7 +1,7 @@
 // An organization's links: how many of each status, a page at a time.
 
-import { ask } from "./api.js";
-import { address, amount, badge, copy, delivery, failure, h, icon, moment, number, plural, say, state } from "./dom.js";
+import { ask, Problem } from "./api.js";
+import { address, amount, badge, copy, delivery, failure, h, icon, moment, number, pause, plural, say, state } from "./dom.js";
 import { openDetail } from "./detail.js";
 import { openCreate } from "./create.js";
 
@@ -23,8 +23,6 @@ export function leave() {
   view?.leave();
   view = null;
 }
-
-export const reload = () => view?.load();
 
 class Browser {
   constructor(main, org) {
@@ -65,8 +63,8 @@ class Browser {
         this.avatar.textContent = [...profile.display_name][0].toUpperCase();
       }
       if (profile.logo) this.avatar.replaceChildren(h("img", { src: profile.logo, alt: "" }));
-    } catch {
-      // the list says what is wrong
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem; // the list says what the service does not do
     }
   }
 
@@ -80,6 +78,7 @@ class Browser {
   }
 
   async load({ quiet = false, tries = 0, focus = false } = {}) {
+    if (this !== view) return; // a dialog outlives the view that opened it
     clearTimeout(this.timer);
     const asked = ++this.asked;
     const query = new URLSearchParams({ limit: LIMIT });
@@ -126,7 +125,9 @@ class Browser {
 
   fail(problem, tries) {
     const again = () => this.load({ tries: tries + 1 });
-    this.region.replaceChildren(failure(problem, again, tries));
+    const seconds = pause(problem, tries);
+    if (seconds) this.timer = setTimeout(again, seconds * 1000);
+    this.region.replaceChildren(failure(problem, again, seconds));
     if (!tries) say(`The links cannot be shown: ${problem.message}`);
   }
 

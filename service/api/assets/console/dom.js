@@ -45,13 +45,14 @@ export function say(text, { shown = false } = {}) {
   say.timer = setTimeout(() => status.classList.remove("shown"), 6000);
 }
 
-/** An amount in its currency's own format, digit for digit: `text` is never made a float. */
+/** An amount with its currency's code, for a sign may be any of several; digit for digit: `text` is never made a float. */
 export function amount(text, currency) {
   if (text == null) return "";
-  const style = currency ? { style: "currency", currency, currencyDisplay: "narrowSymbol" } : { minimumFractionDigits: 2 };
+  const style = currency ? { style: "currency", currency, currencyDisplay: "code" } : { minimumFractionDigits: 2 };
   const usual = new Intl.NumberFormat(locale, style).resolvedOptions().maximumFractionDigits;
   const digits = Math.max(currency ? usual : 2, (text.split(".")[1] ?? "").length);
-  return new Intl.NumberFormat(locale, { ...style, minimumFractionDigits: digits, maximumFractionDigits: digits }).format(text);
+  const parts = new Intl.NumberFormat(locale, { ...style, minimumFractionDigits: digits, maximumFractionDigits: digits }).formatToParts(text);
+  return parts.map(({ type, value }) => (type === "literal" ? " " : value)).join(""); // a line may break at the code, and nowhere else
 }
 
 export const number = (value) => numbers.format(value);
@@ -128,15 +129,14 @@ export function state(name, title, text, ...actions) {
   return h("div", { class: "state" }, h("span", { class: "state-icon" }, icon(name)), h("h2", {}, title), h("p", {}, text), h("div", { class: "buttons" }, ...actions));
 }
 
-/** A view that could not be shown. It tries again by itself, after what the service said, and ever less often. */
-export function failure(problem, retry, tries) {
-  const seconds = Math.max(problem.retryAfter ?? 2, Math.min(30, 2 ** tries));
+/** How many seconds a view waits before it tries again: as long as the service said, and ever longer. Null where that is in vain. */
+export function pause(problem, tries) {
+  return problem.status === 0 || problem.status >= 429 ? Math.max(problem.retryAfter ?? 2, Math.min(30, 2 ** tries)) : null;
+}
+
+/** A view that could not be shown. `retry` is called at a click; in `seconds`, where there are any, by the view, which may be left before. */
+export function failure(problem, retry, seconds) {
   const text = problem.status ? `${problem.message}. ` : "The service cannot be reached. Are you offline? ";
-  const timer = problem.status === 0 || problem.status >= 429 ? setTimeout(retry, seconds * 1000) : null;
-  const again = timer ? `We try again every ${seconds} s.` : "";
-  const now = () => {
-    clearTimeout(timer);
-    retry();
-  };
-  return state("alert", "This cannot be shown right now", text + again, h("button", { type: "button", class: "primary", onclick: now }, "Try again now"));
+  const again = seconds ? `We try again every ${seconds} s.` : "";
+  return state("alert", "This cannot be shown right now", text + again, h("button", { type: "button", class: "primary", onclick: retry }, "Try again now"));
 }

@@ -1,7 +1,7 @@
 // What an internal-admin sees first: the e-mail that is owed and what failed, of all organizations, and which those are.
 
 import { ask } from "./api.js";
-import { address, failure, h, moment, number, plural, say, span, state } from "./dom.js";
+import { address, failure, h, moment, number, pause, plural, say, span, state } from "./dom.js";
 import { openDetail } from "./detail.js";
 
 const EVERY = 10_000;
@@ -14,7 +14,7 @@ export function overview(main) {
   const failures = h("section", { class: "card", "aria-labelledby": "failures" });
   const orgs = h("section", { class: "card", "aria-labelledby": "all-orgs" });
   main.replaceChildren(h("div", { class: "head" }, h("div", { class: "grow" }, h("h1", { tabindex: "-1" }, "Overview"), h("p", { class: "soft" }, "Mail of all organizations"))), figures, failures, orgs);
-  look(figures, failures, orgs, ++asked, 0);
+  look(figures, failures, orgs, 0);
 }
 
 export function leave() {
@@ -22,7 +22,9 @@ export function leave() {
   asked += 1;
 }
 
-async function look(figures, failures, orgs, mine, tries) {
+async function look(figures, failures, orgs, tries) {
+  clearTimeout(timer);
+  const mine = ++asked;
   try {
     const [mail, page] = await Promise.all([ask("/outbox"), orgs.childElementCount ? null : ask("/orgs?limit=50")]);
     if (mine !== asked) return;
@@ -40,10 +42,13 @@ async function look(figures, failures, orgs, mine, tries) {
     if (!tries) say(`The overview cannot be shown: ${problem.message}`);
     figures.replaceChildren();
     orgs.replaceChildren();
-    failures.replaceChildren(failure(problem, () => look(figures, failures, orgs, mine, tries + 1), tries));
+    const again = () => look(figures, failures, orgs, tries + 1);
+    const seconds = pause(problem, tries);
+    if (seconds) timer = setTimeout(again, seconds * 1000);
+    failures.replaceChildren(failure(problem, again, seconds));
     return;
   }
-  const again = () => (document.hidden ? (timer = setTimeout(again, EVERY)) : look(figures, failures, orgs, mine, 0));
+  const again = () => (document.hidden ? (timer = setTimeout(again, EVERY)) : look(figures, failures, orgs, 0));
   timer = setTimeout(again, EVERY);
 }
 
