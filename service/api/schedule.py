@@ -1,5 +1,6 @@
 """The internal job's endpoint: have all links of a window e-mailed now."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,8 +18,8 @@ from service.domain.link import Status, to_millisecond
 from service.jobs import Bell
 from service.store import keys, outbox
 
-BATCH = 400
-"""Links that are claimed at once, and then marked: some 2 ms of Redis each."""
+BATCH = 200
+"""Links that are claimed at once, and then marked: some 0.7 ms of Redis each."""
 
 
 @post(
@@ -56,20 +57,21 @@ def parse_moment(text: str) -> datetime:
 
 
 async def _queue_in(context: Context, partition: str, start: datetime, end: datetime) -> tuple[int, int]:
-    """How many links of the partition were due, and how many of them are queued."""
+    """How many links of the partition were due, and how many of them are queued. A batch is claimed while the last is marked."""
     due = queued = 0
-    while True:
-        now = context.clock()
-        claimed = await context.lane.run(outbox.claim_window(partition, now=now, start=start, end=end, limit=BATCH))
-        if not claimed:
-            return due, queued
-        opened = await context.lane.run(outbox.open_links(partition, claimed))
+
+    async def claim() -> list[str]:
+        return await context.lane.run(outbox.claim_window(partition, now=context.clock(), start=start, end=end, limit=BATCH))
+
+    claimed = await claim()
+    while claimed:
+        marks = context.lane.run(outbox.open_links(partition, claimed))
+        opened, claimed = await asyncio.gather(marks, claim()) if len(claimed) == BATCH else (await marks, [])
         context.doorbell.ring(Bell.LINKS, [partition])
-        there = [link for link in opened if link is not None]
+        now, there = context.clock(), [link for link in opened if link is not None]
         due += len(there)
         queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
-        if len(claimed) < BATCH:
-            return due, queued
+    return due, queued
 
 
 def _midnight(day: date) -> datetime:
