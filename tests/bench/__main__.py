@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from tests.bench import dispatch, endpoints, mails, meanwhile, memory, otps, scale
-from tests.bench.figures import Recorder, surroundings
+from tests.bench.figures import Measure, Recorder, surroundings
 
 PARTS = {
     "endpoints": endpoints,
@@ -42,7 +42,7 @@ def main(parts: tuple[str, ...], rounds: int, seconds: float, only: str, *, as_j
     recorder, chosen = Recorder(), parts or tuple(PARTS)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        measures = {}
+        measures: dict[str, Measure] = {}
         for part in chosen:
             home = directory / part
             home.mkdir()

@@ -18,7 +18,9 @@ from service.store.call import Call
 from service.store.client import Client, connect
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail
+from tasks.mailer import nothing, yes
 from tasks.mime import Mail
+from tasks.profiles import Profiles
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.servers import redis_server, store, valkey_server
@@ -90,7 +92,9 @@ class Nowhere:
     def connect(self) -> None:
         pass
 
-    def send(self, mail: Mail, *, within: float, owed: Callable[[], bool], meanwhile: Callable[[], object]) -> bool:
+    def send(
+        self, mail: Mail, *, within: float = 0, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+    ) -> bool:
         return False
 
 
@@ -100,7 +104,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
         client = Counting(connect(server.url))
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
-        kind = Opening("https://pay.example", Opening.ready.sender)
+        kind = Opening("https://pay.example", Opening.ready.sender, Profiles(client, lambda: now), RETENTION)
         worker = Delivery(kind, client, Nowhere, lambda: now, lambda: False)
 
         def dispatch() -> int:

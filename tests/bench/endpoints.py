@@ -114,7 +114,7 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
     customer = CustomerTokens(SECRET.encode())
     admin, archivist = ({"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, org)}"} for org in ("acme", ARCHIVE))
     tokens = {link.email: customer.issue(link.email, now=stage.now, jti=secrets.token_urlsafe(16)) for link in stage.gated}
-    fields = {"org_id": "acme", "transaction_id": "INV-########", "payment_amount": 125000.5, "currency": "NGN"}
+    fields: dict[str, Any] = {"org_id": "acme", "transaction_id": "INV-########", "payment_amount": 125000.5, "currency": "NGN"}
     new = make_link(
         stage.now,
         **{**fields, "payment_amount": None, "email": PAYER.replace("#" * 8, "00000000"), "transaction_id": "INV-00000000"},

@@ -49,7 +49,7 @@ class Table(msgspec.Struct):
         for row in self.rows:
             cells = [str(row.figures[column]) if column in row.figures else "" for column in self.columns]
             lines.append([row.name, *cells, row.target, {None: "", True: "reached", False: "MISSED"}[row.reached]])
-        kept = [column for column in zip(*lines, strict=True) if any(cell for cell in column[1:]) or column is lines[0]]
+        kept = [column for column in zip(*lines, strict=True) if any(column[1:])]
         widths = [max(map(len, column)) for column in kept]
         rows = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in zip(*kept, strict=True)]
         rows.insert(1, ["-" * width for width in widths])

@@ -19,6 +19,7 @@ import redis
 from service.domain.link import Link
 from service.domain.tokens import CustomerTokens, Role
 from service.store import keys, links, otps
+from service.store.call import call
 from service.store.client import Client, connect
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.store.samples import make_link, put_all
@@ -118,10 +119,10 @@ class Place:
 
     def _cursor(self, *, middle: bool) -> str:
         """Before a page in the middle, or the last."""
-        size = int(self._redis.zcard(keys.org(ORG)))  # type: ignore[arg-type]
+        index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
-        [(link_id, score)] = self._redis.zrevrange(keys.org(ORG), before - 1, before - 1, withscores=True)  # type: ignore[misc]
-        return links.encode_cursor(str(int(score)), link_id)
+        link_id, score = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
+        return links.encode_cursor(score, link_id)
 
     def _made(self, now: datetime, **fields: Any) -> Link:
         return make_link(now, org_id=ORG, email=self._body()["email"], notify=False, **fields)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import segno
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.domain.tokens import Role
 from service.store.client import Client, connect
@@ -309,6 +309,29 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> Non
     page.get_by_role("navigation").get_by_role("link", name="All").click()
     expect(page.get_by_text("Are you offline?")).to_be_visible()
     expect(rows(page)).to_have_count(1)
+
+
+def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(visit: Visit, make: Any) -> None:
+    make("watched")
+    visitor, state = visit(DESKTOP), "queued"
+    visitor.expect_refusal("/orgs/watched/payment-links?limit=25")
+
+    def answer(route: Route) -> None:
+        if state == "away":
+            route.fulfill(status=503, content_type="application/json", body="{}")
+            return
+        page = route.fetch().json()
+        page["links"][0]["delivery"]["state"] = state
+        route.fulfill(json=page)
+
+    visitor.page.route("**/orgs/watched/payment-links?*", answer)
+    visitor.page.clock.install()
+    page = enter(visitor, "watched")
+    expect(rows(page).locator(".delivery")).to_contain_text("Sending")
+    for state in ("away", "sent"):  # noqa: B007 - what is answered from now on
+        asked = [path for _ in range(12) for path in asked_within(page, seconds=1)]
+        assert "/orgs/watched/payment-links" in asked
+    expect(rows(page).locator(".delivery")).to_contain_text("Sent")
 
 
 @pytest.mark.parametrize(

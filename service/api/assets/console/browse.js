@@ -89,13 +89,16 @@ class Browser {
       const page = await ask(`/orgs/${this.org}/payment-links?${query}`);
       if (asked === this.asked) this.show(page, { quiet, tries, focus });
     } catch (problem) {
-      if (asked === this.asked && problem.status !== 401 && !quiet) this.fail(problem, tries);
+      if (asked !== this.asked || problem.status === 401) return;
+      if (quiet) this.watch(this.page, tries);
+      else this.fail(problem, tries);
     } finally {
       if (asked === this.asked) this.region.removeAttribute("aria-busy");
     }
   }
 
   show(page, { quiet, tries, focus }) {
+    this.page = page;
     for (const [status, count] of Object.entries({ ...page.counts, "": page.total })) this.counts[status].textContent = number(count);
     if (quiet && this.refresh(page)) return this.watch(page, tries);
     const held = this.region.contains(document.activeElement);
