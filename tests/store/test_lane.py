@@ -128,6 +128,18 @@ async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
     return await awaitable, time.monotonic() - began
 
 
+async def outcomes_of_a_kill(server: Store, lane: Lane, made: list[Link]) -> tuple[list[Any], float]:
+    """What callers hear whose store is killed while they wait, and after how many seconds. Then the store is there again."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+    callers = asyncio.create_task(outcomes(lane, [mixed(link) for link in made]))
+    await asyncio.sleep(0.1)
+    server.kill()
+    try:
+        return await timed(callers)
+    finally:
+        await asyncio.to_thread(server.start)
+
+
 @asynccontextmanager
 async def counting_lane(server: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Lane, list[int]]]:
     """A lane that is connected, and how many commands each of its batches has from then on."""
@@ -404,14 +416,7 @@ class TestKilledStore:
     def test_callers_under_way_learn_at_once(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
         async def run() -> tuple[list[Any], float]:
             async with lane() as lane_:
-                os.kill(own_store.process.pid, signal.SIGSTOP)
-                callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
-                await asyncio.sleep(0.1)
-                own_store.kill()
-                try:
-                    return await timed(callers)
-                finally:
-                    await asyncio.to_thread(own_store.start)
+                return await outcomes_of_a_kill(own_store, lane_, made)
 
         results, took = asyncio.run(run())
         assert {type(result) for result in results} == {Unavailable}
@@ -509,15 +514,7 @@ class TestOverTls:
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
             async with lane() as lane_:
-                os.kill(own_store.process.pid, signal.SIGSTOP)
-                callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
-                await asyncio.sleep(0.1)
-                own_store.kill()
-                try:
-                    results, took = await timed(callers)
-                finally:
-                    await asyncio.to_thread(own_store.start)
-                return results, took, await until_answered(lane_, made[0])
+                return *await outcomes_of_a_kill(own_store, lane_, made), await until_answered(lane_, made[0])
 
         results, took, back_after = run_in_loop(run())
         assert {type(result) for result in results} == {Unavailable}
