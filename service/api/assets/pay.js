@@ -25,11 +25,23 @@ function parse(text) {
   return page;
 }
 
+/** A page of ours, or none where it is a proxy's: this one is opened anew then, and no form is sent again for it. */
+function ours(text) {
+  const page = parse(text);
+  if (page.getElementById("said")) return page;
+  location.replace(location.href);
+}
+
+/** Has the element be read, and read out, as the page is. */
+function speak(element, page) {
+  for (const name of ["lang", "dir"]) element[name] = page.documentElement[name];
+}
+
 /** Replaces the page's content by that of another, without a new page. */
 function show(text) {
-  const page = parse(text);
-  if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's: no form is sent again for it
-  for (const name of ["lang", "dir"]) document.documentElement[name] = page.documentElement[name];
+  const page = ours(text);
+  if (!page) return;
+  speak(document.documentElement, page);
   for (const [, name, colour] of STYLE.exec(text)[0].matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
   main.replaceChildren(...page.querySelector("main").childNodes);
   document.querySelector("footer").replaceWith(page.querySelector("footer"));
@@ -51,10 +63,10 @@ document.addEventListener("submit", (event) => {
 
 /** Says in the form, in whatever language the page speaks, why it could not be served: it may be sent again as it is. */
 function complain(form, text) {
-  const page = parse(text);
-  if (!page.getElementById("said")) return location.replace(location.href); // not one of ours, but a proxy's
+  const page = ours(text);
+  if (!page) return;
   const note = form.querySelector(".error") ?? form.insertBefore(document.createElement("p"), form.querySelector("button"));
-  for (const name of ["lang", "dir"]) note[name] = page.documentElement[name];
+  speak(note, page);
   note.className = "error";
   note.textContent = "";
   note.setAttribute("role", "alert");
