@@ -138,8 +138,9 @@ class Delivery(Generic[Opened]):
     def _hand_over(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
         """Whether the server took it. Its lease is looked at when all else is ready, and the next mail is made meanwhile."""
 
-        def owed() -> bool:
-            return bool(self._ask(self._renewal([letter], self._clock() + LEASE)))
+        def owed() -> Callable[[], bool]:
+            answer = self._start([self._renewal([letter], self._clock() + LEASE)])
+            return lambda: bool(answer()[0])
 
         return mailer.send(letter.mail(), within=letter.left(), owed=owed, meanwhile=partial(self._meanwhile, following))
 
@@ -184,14 +185,23 @@ class Delivery(Generic[Opened]):
         return reply
 
     def _ask_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """The replies to ``calls``. What was handed over is marked before, in the same round trip.
+        """The replies to ``calls``."""
+        return self._start(calls)()
+
+    def _start(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
+        """Sends ``calls``, and before them, on the same way, what marks as sent whatever was handed over.
 
         What cannot be marked now is marked with whatever is asked next.
         """
         marks = list(self._unmarked)
-        replies: list[Any] = self._client.run_all([*marks, *calls])
-        self._unmarked.clear()
-        return replies[len(marks) :]
+        answer = self._client.start([*marks, *calls])
+
+        def replies() -> list[Any]:
+            told: list[Any] = answer()
+            self._unmarked.clear()
+            return told[len(marks) :]
+
+        return replies
 
 
 def backoff(attempts: int, longest: timedelta) -> timedelta:

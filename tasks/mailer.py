@@ -17,6 +17,8 @@ SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
 SESSION_TIMEOUT = 10.0
 """Seconds that opening a session may take."""
+FRESH = 0.1
+"""Seconds for which it counts that a mail is still owed."""
 COURTESY = 2.0
 """Seconds that RSET and QUIT may take, on which no mail depends."""
 NOT_LET_IN = {530, 534, 535, 538}
@@ -37,13 +39,17 @@ class NoSession(Deferred):
     """No mail can be handed over now: the server is away, or does not let us in."""
 
 
+Verdict = Callable[[], bool]
+"""Waits for the answer to whether a mail is still owed, and gives it."""
+
+
 def nothing() -> None:
     """What is done meanwhile where there is nothing to do."""
 
 
-def yes() -> bool:
-    """Whether a mail is still owed that nobody takes back."""
-    return True
+def always() -> Verdict:
+    """What asks about a mail that nobody takes back."""
+    return lambda: True
 
 
 class Mailer(Protocol):
@@ -65,11 +71,17 @@ class Mailer(Protocol):
         """
 
     def send(
-        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+        self,
+        mail: Mail,
+        *,
+        within: float = SEND_BUDGET,
+        owed: Callable[[], Verdict] = always,
+        meanwhile: Callable[[], object] = nothing,
     ) -> bool:
         """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its content is to be sent.
 
-        When this returns True, whoever took it answers for it. ``meanwhile`` is done where there is time until that is known.
+        When this returns True, whoever took it answers for it. ``owed`` only asks; ``meanwhile`` is done where there is time until
+        that is known.
 
         Raises:
             Refused, Deferred, NoSession
@@ -115,21 +127,19 @@ class SmtpMailer:
         self._session()
 
     def send(
-        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+        self,
+        mail: Mail,
+        *,
+        within: float = SEND_BUDGET,
+        owed: Callable[[], Verdict] = always,
+        meanwhile: Callable[[], object] = nothing,
     ) -> bool:
         smtp = self._session()
         try:
             smtp.end_after(min(within, SEND_BUDGET))
-            self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
-            smtp.putcmd("RCPT", f"TO:{smtplib.quoteaddr(mail.recipient)}")
-            try:
-                is_owed = owed()
-            finally:
-                said = smtp.getreply()
-            if not is_owed:
+            if not self._is_wanted(smtp, mail, owed):
                 self._reset(smtp)
                 return False
-            self._expect(said, 250, 251)
             self._send_content(smtp, mail, meanwhile)
             return True
         except (Refused, Deferred):
@@ -184,6 +194,16 @@ class SmtpMailer:
                 raise smtplib.SMTPNotSupportedError(f"{host} offers no STARTTLS, and the password is not sent without")
         if self._credentials is not None:
             smtp.login(*self._credentials)
+
+    def _is_wanted(self, smtp: "_Session", mail: Mail, owed: Callable[[], Verdict]) -> bool:
+        """By the server, and still by us: that is asked while the server thinks, and again where it thought for long."""
+        began, answer = time.monotonic(), owed()
+        try:
+            self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
+            self._expect(smtp.rcpt(mail.recipient), 250, 251)
+        finally:
+            is_owed = answer()
+        return is_owed and (time.monotonic() - began < FRESH or owed()())
 
     def _send_content(self, smtp: "_Session", mail: Mail, meanwhile: Callable[[], object]) -> None:
         self._expect(smtp.docmd("DATA"), 354)
@@ -292,10 +312,15 @@ class FileMailer:
             raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
 
     def send(
-        self, mail: Mail, *, within: float = SEND_BUDGET, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+        self,
+        mail: Mail,
+        *,
+        within: float = SEND_BUDGET,
+        owed: Callable[[], Verdict] = always,
+        meanwhile: Callable[[], object] = nothing,
     ) -> bool:
         self.connect()
-        if not owed():
+        if not owed()():
             return False
         name = f"{time.time_ns()}-{mail.message_id.strip('<>').partition('@')[0]}"
         partial = self._directory / f".{name}.partial"

@@ -1,6 +1,7 @@
 """Connections to Redis: the one place that knows whether it is a single server, Sentinel or a cluster."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -14,7 +15,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from service.domain.errors import Unavailable
-from service.store.call import Call, Script
+from service.store.call import Argument, Call, Script
 
 T = TypeVar("T")
 
@@ -52,28 +53,76 @@ class Client:
         Raises:
             Unavailable: Redis does not answer; any of the calls may have been carried out.
         """
+        return self.start(calls)()
+
+    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T]]:
+        """Sends ``calls``. What it gives waits for the replies, and has to be called: until then they hold a connection.
+
+        Raises:
+            Unavailable: as ``run_all``, both here and there.
+        """
         if not calls:
-            return []
+            return list
         try:
-            replies = self._execute(calls)
+            finish = self._send(calls)
+        except AWAY as error:
+            raise Unavailable from error
+        return partial(self._replies, calls, finish)
+
+    def _replies(self, calls: Sequence[Call[T]], finish: Callable[[], list[Any]]) -> list[T]:
+        try:
+            replies = finish()
             if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
                 for script in scripts_of([calls[index] for index in again]):
                     self._redis.script_load(script.source)
-                for index, reply in zip(again, self._execute([calls[index] for index in again]), strict=True):
+                for index, reply in zip(again, self._send([calls[index] for index in again])(), strict=True):
                     replies[index] = reply
         except AWAY as error:
             raise Unavailable from error
         return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
-    def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.command)
-        return cast("list[Any]", pipeline.execute(raise_on_error=False))
+    def _send(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
+        """Sends ``calls``, to a cluster not before their replies are asked for."""
+        commands = [call.command for call in calls]
+        if not isinstance(self._redis, RedisCluster):
+            return _send_on(self._redis.connection_pool, commands)
+        pipeline = self._redis.pipeline(transaction=False)  # type: ignore[no-untyped-call]
+        for command in commands:
+            pipeline.execute_command(*command)
+        return partial(pipeline.execute, raise_on_error=False)
 
     def close(self) -> None:
         if not callable(self._connection):
             self._connection.close()
+
+
+def _send_on(pool: Any, commands: Sequence[tuple[Argument, ...]]) -> Callable[[], list[Any]]:
+    """What a pipeline of redis-py's does in one step, in two: something else can be done before the replies are read."""
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+    except BaseException:
+        connection.disconnect()
+        pool.release(connection)
+        raise
+
+    def read() -> list[Any]:
+        try:
+            return [_read(connection) for _ in commands]
+        except BaseException:
+            connection.disconnect()  # or whoever has it next reads what is meant for us
+            raise
+        finally:
+            pool.release(connection)
+
+    return read
+
+
+def _read(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def scripts_of(calls: Sequence[Call[Any]]) -> list[Script]:

@@ -37,6 +37,24 @@ def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) 
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
+def test_other_things_may_be_asked_before_the_replies_are_read(client: Client, clock: Clock) -> None:
+    link, other = make_link(clock.now), make_link(clock.now)
+    replies = client.start([links.create(link, now=clock.now, retention=RETENTION), links.get(link.id)])
+    assert client.run(links.create(other, now=clock.now, retention=RETENTION))
+    assert replies() == [True, link]
+
+
+def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(client: Client, own_store: Store, clock: Clock) -> None:
+    link = put(client, make_link(clock.now))
+    os.kill(own_store.process.pid, signal.SIGSTOP)
+    replies = client.start([links.get(link.id)])
+    own_store.kill()
+    own_store.start()
+    with pytest.raises(Unavailable):
+        replies()
+    assert read(client, link.id) == link
+
+
 def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="WRONGTYPE"):

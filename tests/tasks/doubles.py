@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mailer import Mailer
+from tasks.mailer import Mailer, Verdict
 from tasks.mime import Mail
 from tests.tasks.office import received
 
@@ -56,8 +56,8 @@ class ScriptedMailer:
     def __exit__(self, *_: object) -> None:
         self.open = False
 
-    def send(self, mail: Mail, *, within: float = 10.0, owed: Callable[[], bool], meanwhile: Callable[[], object]) -> bool:
-        if not owed():
+    def send(self, mail: Mail, *, within: float = 10.0, owed: Callable[[], Verdict], meanwhile: Callable[[], object]) -> bool:
+        if not owed()():
             return False
         message = received(mail)
         self.answer(message)

@@ -118,13 +118,13 @@ class TestSending:
         organizations = [f"org{number}" for number in range(delivery.TOGETHER)]
         for org_id in organizations:
             office.add_link(org_id=org_id)
-        run_all, trips = office.client.run_all, []
+        start, trips = office.client.start, []
 
         def count(calls: Any) -> Any:
             trips.extend({call.script.name for call in calls if call.script} & {"claim", "open"})
-            return run_all(calls)
+            return start(calls)
 
-        monkeypatch.setattr(office.client, "run_all", count)
+        monkeypatch.setattr(office.client, "start", count)
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
         assert len(mailer.sent) == len(organizations)

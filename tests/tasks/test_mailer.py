@@ -17,7 +17,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tasks import mailer as mailer_module
-from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer
+from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
 from tasks.mime import Mail
 from tests.support.servers import MailServer, free_port, unreachable
 from tests.support.tls import Tls, self_signed
@@ -388,15 +388,28 @@ class TestReplies:
 class TestOwed:
     def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            assert not mailer.send(mail_to(), owed=lambda: False)
+            assert not mailer.send(mail_to(), owed=lambda: lambda: False)
             assert mailer.send(mail_to())
             assert server.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
 
     def test_the_moment_is_before_the_content(self) -> None:
         seen: list[str] = []
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            mailer.send(mail_to(), owed=lambda: not seen.extend(server.verbs()))
+            mailer.send(mail_to(), owed=lambda: lambda: not seen.extend(server.verbs()))
             assert "DATA" not in seen
+
+    def test_it_is_asked_while_the_server_thinks_about_the_addresses(self) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            asked = threading.Event()
+            server.replies["MAIL"] = lambda: "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
+            assert mailer.send(mail_to(), owed=lambda: asked.set() or always())
+
+    def test_it_is_asked_again_where_the_server_thought_for_long(self) -> None:
+        answers = [False, True]
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            server.replies["RCPT"] = lambda: time.sleep(0.15) or "250 fine"
+            assert not mailer.send(mail_to(), owed=lambda: answers.pop)
+            assert "DATA" not in server.verbs()
 
     def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(self) -> None:
         def away() -> bool:
@@ -404,7 +417,7 @@ class TestOwed:
 
         with ScriptedServer() as server:
             with pytest.raises(LookupError), mailer_for(server) as mailer:
-                mailer.send(mail_to(), owed=away)
+                mailer.send(mail_to(), owed=lambda: away)
             assert "DATA" not in server.verbs()
 
     def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
@@ -415,7 +428,7 @@ class TestOwed:
 
     def test_a_file_that_is_not_owed_is_not_written(self, tmp_path: Path) -> None:
         with FileMailer(tmp_path) as mailer:
-            assert not mailer.send(mail_to(), owed=lambda: False)
+            assert not mailer.send(mail_to(), owed=lambda: lambda: False)
         assert list(tmp_path.iterdir()) == []
 
 
