@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import AsyncIterator, Collection
-from functools import partial
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +15,7 @@ from litestar.response import Stream
 from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, AnyRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import has_access, require_access, require_admin, require_org
+from service.api.listed import Listed
 from service.api.problems import responses
 from service.api.responses import JsonResponse
 from service.api.schemas import (
@@ -191,15 +192,17 @@ async def list_links(
     ``Accept: application/x-ndjson`` streams all of them, one a line.
     """
     context = context_of(request)
+    now = context.clock()
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
     check_parameters(request, LIST_PARAMETERS)
     if header_values(request, b"accept") and request.accept.best_match(["application/json", NDJSON]) == NDJSON:
-        await _page(context, org_id, 1, cursor, status)
+        await _page(context, now, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
-    page, found = await _page(context, org_id, limit, cursor, status)
+    page, listed = await _page(context, now, org_id, limit, cursor, status)
+    write = context.lister.write_first if cursor is None else context.lister.write
     counts = Counts(**{status.value: count for status, count in page.counts.items()})
-    return JsonResponse(LinkPage(page.total, counts, found, page.next_cursor))  # type: ignore[arg-type] # written already
+    return JsonResponse(LinkPage(page.total, counts, write(listed, now=now), page.next_cursor))  # type: ignore[arg-type] # as JSON
 
 
 async def find_link(context: Context, link_id: str) -> Link:
@@ -307,26 +310,20 @@ async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: 
 
 
 async def _page(
-    context: Context, org_id: str, limit: int, cursor: str | None, status: Status | None
-) -> tuple[links.Page, list[msgspec.Raw]]:
-    """A page, and its links as JSON."""
-    now = context.clock()
+    context: Context, now: datetime, org_id: str, limit: int, cursor: str | None, status: Status | None
+) -> tuple[links.Page, Listed]:
     page = await context.lane.run(
         links.page(org_id, now=now, retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
-    if not page.ids:
-        return page, []
-    read = partial(context.lister.read, page.ids, now=now, may_come_again=cursor is None)
-    found = [one for one in await context.lane.run(links.read_many(page.ids, read)) if one.org_id == org_id]
-    if status is not None:  # whose index knows when links end, not when they were made
-        found.sort(key=lambda one: one.created_at, reverse=True)
-    return page, [one.body for one in found]
+    records = await context.lane.run(links.records(page.ids)) if page.ids else []
+    return page, Listed(org_id, status, page.ids, records)
 
 
 async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:
     while True:
-        page, found = await _page(context, org_id, BATCH, cursor, status)
-        yield ENCODER.encode_lines(found)
+        now = context.clock()
+        page, listed = await _page(context, now, org_id, BATCH, cursor, status)
+        yield ENCODER.encode_lines(context.lister.read(listed, now=now))
         if page.next_cursor is None:
             return
         cursor = page.next_cursor

@@ -1,53 +1,68 @@
-"""Links as lists show them, as JSON. First pages are asked for again and again, so their links are written once while they last."""
+"""Lists of links, as JSON. First pages are asked for again and again, so they are written once while they last."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 
 import msgspec
 
-from service.api.schemas import ENCODER, link_body
+from service.api.schemas import ENCODER, LinkBody, link_body
+from service.domain.link import Status
 from service.store.record import decode
 
-KEPT = 4096
-"""Links that a process keeps written, in some 6 MB."""
+KEPT = 64
+"""First pages that a process keeps written, in some 6 MB; none is longer than ``LONGEST``."""
+LONGEST = 100
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Listed(msgspec.Struct, frozen=True, gc=False):
-    """What of a link a list needs, and its ``LinkBody``, which is right before ``ends_at``."""
+class Listed(msgspec.Struct, frozen=True):
+    """What was asked for: an organization's links, of one status or of all. ``records`` are theirs, None where one is gone."""
 
     org_id: str
-    created_at: datetime
-    ends_at: datetime
-    body: msgspec.Raw
+    status: Status | None
+    link_ids: Sequence[str]
+    records: Sequence[str | None]
+
+
+class Written(msgspec.Struct, frozen=True):
+    """A page's ``links`` as a JSON array, which is right while the page is the same, and it is not yet ``until``."""
+
+    page: Listed
+    since: datetime
+    until: datetime
+    links: msgspec.Raw
 
 
 class Lister:
-    """Writes links, and keeps some of them written."""
+    """Writes links, and keeps some of what it wrote."""
 
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
-        self._kept = lru_cache(KEPT)(self._write)
+        self._kept: dict[Hashable, Written] = {}
+        """Those that were asked for last are the last."""
 
-    def read(
-        self, link_ids: Sequence[str], records: Sequence[str | None], *, now: datetime, may_come_again: bool = False
-    ) -> list[Listed]:
-        """The links behind ``records`` as they are at ``now``, without those that are gone."""
-        write: Callable[[str, str | None, bool], Listed | None] = self._kept if may_come_again else self._write
-        found = []
-        for link_id, record in zip(link_ids, records, strict=True):
-            listed = write(link_id, record, False)
-            if listed is not None and now >= listed.ends_at:
-                listed = write(link_id, record, True)
-            if listed is not None:
-                found.append(listed)
-        return found
+    def read(self, page: Listed, *, now: datetime) -> list[LinkBody]:
+        """The links of ``page`` as they are at ``now``, newest first."""
+        links = [link for link in map(decode, page.link_ids, page.records) if link is not None and link.org_id == page.org_id]
+        if page.status is not None:  # whose index knows when links end, not when they were made
+            links.sort(key=lambda link: link.created_at, reverse=True)
+        return [link_body(link, now=now, public_url=self._public_url) for link in links]
 
-    def _write(self, link_id: str, record: str | None, has_ended: bool) -> Listed | None:
-        link = decode(link_id, record)
-        if link is None:
-            return None
-        now, ends_at = (link.expires_at, NEVER) if has_ended else (link.created_at, link.expires_at)
-        body = link_body(link, now=now, public_url=self._public_url)
-        return Listed(link.org_id, link.created_at, ends_at, msgspec.Raw(ENCODER.encode(body)))
+    def write(self, page: Listed, *, now: datetime) -> msgspec.Raw:
+        """The same as a JSON array."""
+        return msgspec.Raw(ENCODER.encode(self.read(page, now=now)))
+
+    def write_first(self, page: Listed, *, now: datetime) -> msgspec.Raw:
+        """The same of a page that will be asked for again."""
+        if len(page.link_ids) > LONGEST:
+            return self.write(page, now=now)
+        place = page.org_id, page.status, len(page.link_ids)
+        written = self._kept.pop(place, None)
+        if written is None or written.page != page or not written.since <= now < written.until:
+            links = self.read(page, now=now)
+            until = min((link.expires_at for link in links if link.expires_at > now), default=NEVER)
+            written = Written(page, now, until, msgspec.Raw(ENCODER.encode(links)))
+        self._kept[place] = written
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return written.links

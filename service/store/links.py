@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -69,12 +69,12 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return read_many(link_ids, lambda records: list(map(decode, link_ids, records)))
+    return call(lambda texts: list(map(decode, link_ids, texts)), "MGET", *keys.links(link_ids))
 
 
-def read_many(link_ids: Sequence[str], read: Callable[[Sequence[str | None]], T]) -> Call[T]:
-    """What ``read`` makes of the links' records, each None where there is none."""
-    return call(read, "MGET", *keys.links(link_ids))
+def records(link_ids: Sequence[str]) -> Call[list[str | None]]:
+    """The same as they are kept, for ``decode``."""
+    return call(list, "MGET", *keys.links(link_ids))
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:

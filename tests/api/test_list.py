@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from service.api.listed import Lister
+from service.api.listed import KEPT, LONGEST, Listed, Lister
+from service.domain.link import Link
 from service.store import outbox, record
 from service.store.client import Client
 from tests.api.helpers import JOHN, Api, assert_invalid, assert_problem, stamp
@@ -93,16 +94,58 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     assert [links[0]["delivery"]["state"] for links in seen] == ["queued", "sent", "sent", "sent"]
 
 
-def test_a_link_of_a_first_page_is_written_once(clock: Clock) -> None:
-    lister, link = Lister("https://pay.example.com"), make_link(clock.now)
-    ids, records = [link.id, link.id], [record.encode(link), None]
-    [first], [again] = (lister.read(ids, records, now=clock.now, may_come_again=True) for _ in range(2))
+def page_of(*links: Link, org_id: str = "acme") -> Listed:
+    return Listed(org_id, None, [link.id for link in links], [record.encode(link) for link in links])
+
+
+@pytest.fixture
+def lister() -> Lister:
+    return Lister("https://pay.example.com")
+
+
+def test_a_first_page_is_written_once(lister: Lister, clock: Clock) -> None:
+    link = make_link(clock.now)
+    first, again = (lister.write_first(page_of(link), now=clock.now + timedelta(seconds=seconds)) for seconds in range(2))
     assert first is again
-    assert msgspec.json.decode(first.body)["url"] == f"https://pay.example.com/pay/{link.id}"
-    [ended], [still] = (lister.read(ids, records, now=link.expires_at, may_come_again=True) for _ in range(2))
-    assert ended is still
-    assert msgspec.json.decode(ended.body)["status"] == "expired"
-    assert lister.read(ids, records, now=clock.now) == [first]
+    assert [one["url"] for one in msgspec.json.decode(first)] == [f"https://pay.example.com/pay/{link.id}"]
+
+
+def test_a_first_page_is_written_again_when_one_of_its_links_has_ended(lister: Lister, clock: Clock) -> None:
+    links = [make_link(clock.now, expires_at=clock.now + timedelta(minutes=minutes)) for minutes in (10, 5)]
+    seen = []
+    for minutes in (0, 4, 5, 9, 10, 11, 0):
+        written = lister.write_first(page_of(*links), now=clock.now + timedelta(minutes=minutes))
+        seen.append([one["status"] for one in msgspec.json.decode(written)])
+    assert seen == [
+        ["active", "active"],
+        ["active", "active"],
+        ["active", "expired"],
+        ["active", "expired"],
+        ["expired", "expired"],
+        ["expired", "expired"],
+        ["active", "active"],
+    ]
+
+
+def test_links_alike_are_told_apart(lister: Lister, clock: Clock) -> None:
+    for link in (make_link(clock.now), make_link(clock.now)):
+        assert [one["id"] for one in msgspec.json.decode(lister.write_first(page_of(link), now=clock.now))] == [link.id]
+
+
+def test_no_more_first_pages_are_kept_than_there_is_room_for(lister: Lister, clock: Clock) -> None:
+    pages = [page_of(make_link(clock.now, org_id=f"org-{number}"), org_id=f"org-{number}") for number in range(KEPT + 1)]
+    written = [lister.write_first(page, now=clock.now) for page in pages]
+    assert [lister.write_first(page, now=clock.now) is before for page, before in zip(pages[::-1], written[::-1], strict=True)] == [
+        *[True] * KEPT,
+        False,
+    ]
+
+
+def test_a_long_page_is_not_kept(lister: Lister, clock: Clock) -> None:
+    page = page_of(*[make_link(clock.now)] * (LONGEST + 1))
+    first, again = (lister.write_first(page, now=clock.now) for _ in range(2))
+    assert first == again
+    assert first is not again
 
 
 def test_admins_see_gated_links_in_full(api: Api) -> None:
