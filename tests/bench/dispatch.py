@@ -18,7 +18,7 @@ from service.store.call import Call
 from service.store.client import Client, connect
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail
-from tasks.mailer import nothing, yes
+from tasks.mailer import Verdict, always, nothing
 from tasks.mime import Mail
 from tasks.profiles import Profiles
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
@@ -62,9 +62,9 @@ class Counting(Client):
 
     trips = 0
 
-    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T]]:
         self.trips += bool(calls)
-        return super().run_all(calls)
+        return super().start(calls)
 
 
 class Opening(LinkMail):
@@ -93,7 +93,12 @@ class Nowhere:
         pass
 
     def send(
-        self, mail: Mail, *, within: float = 0, owed: Callable[[], bool] = yes, meanwhile: Callable[[], object] = nothing
+        self,
+        mail: Mail,
+        *,
+        within: float = 0,
+        owed: Callable[[], Verdict] = always,
+        meanwhile: Callable[[], object] = nothing,
     ) -> bool:
         return False
 

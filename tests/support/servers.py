@@ -92,8 +92,9 @@ class Mailbox:
             return refusal
         assert isinstance(envelope.content, bytes)
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(message, EmailMessage)
         with self._arrived:
-            self.messages.append(message)  # type: ignore[arg-type]
+            self.messages.append(message)
             self.envelopes.append(envelope)
             self._arrived.notify_all()
         return "250 taken"

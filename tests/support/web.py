@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.support.processes import Service
@@ -31,10 +32,14 @@ def webs(directory: Path, redis_url: str, *ports: int, **settings: str) -> Itera
         service.web.start()
     try:
         for service in services:
-            wait_until(lambda service=service: STARTED in service.web.output() and service.lives(), "the web process", within=60)
+            wait_until(partial(_serves, service), "the web process", within=60)
         yield services
     finally:
         for service in services:
             service.web.process.send_signal(signal.SIGINT)
         for service in services:
             service.web.process.wait(30)
+
+
+def _serves(service: Service) -> bool:
+    return STARTED in service.web.output() and service.lives()
