@@ -1,5 +1,7 @@
 """What others wait for while a million links are streamed, and while 100,000 due ones are dispatched."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +27,7 @@ CLIENTS = 2
 IDLE = 1000
 """Requests by which a client finds out how long they take while nothing else is done."""
 STREAM, DISPATCH = "streaming 1,000,000 links as NDJSON", "dispatching 100,000 due links"
-COLUMNS = ("idle p99 ms", "p99 ms", "ratio", "seconds", "MB over base")
+COLUMNS = ("idle p99 ms", "beside a busy core", "p99 ms", "ratio", "seconds", "MB over base")
 MOST_MS, MOST_RATIO, MOST_MB = 50, 2, 100
 
 
@@ -71,8 +73,9 @@ def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[i
 def _measure(port: int, pid: int, link_id: str, job: Callable[[str], None]) -> Measured:
     some = [Request("GET", f"/payment-links/{link_id}")] * 50
     with ThreadPoolExecutor(CLIENTS + 1) as threads:
-        idle = [threads.submit(_until, port, some, rounds=IDLE // 50) for _ in range(CLIENTS)]
-        quiet = sorted(ms for client in idle for ms in client.result()[0])
+        before = _p99_of(threads, port, some)
+        with _busy_core():
+            beside = _p99_of(threads, port, some)
         base, over = resident(pid), threading.Event()
         clients = [threads.submit(_until, port, some, over, pid) for _ in range(CLIENTS)]
         began = datetime.now(UTC)
@@ -81,10 +84,28 @@ def _measure(port: int, pid: int, link_id: str, job: Callable[[str], None]) -> M
         finally:
             over.set()
         seconds = (datetime.now(UTC) - began).total_seconds()
-        busy = sorted(ms for client in clients for ms in client.result()[0])
+        busy = [ms for client in clients for ms in client.result()[0]]
         most = max(client.result()[1] for client in clients)
-    before, meanwhile = (taken[int(len(taken) * 0.99)] for taken in (quiet, busy))
-    return dict(zip(COLUMNS, (before, meanwhile, meanwhile / before, seconds, most - base), strict=True))
+    meanwhile = _p99(busy)
+    return dict(zip(COLUMNS, (before, beside, meanwhile, meanwhile / before, seconds, most - base), strict=True))
+
+
+def _p99_of(threads: ThreadPoolExecutor, port: int, some: list[Request]) -> float:
+    """The p99 of some requests, while the service does nothing else."""
+    clients = [threads.submit(_until, port, some, rounds=IDLE // len(some)) for _ in range(CLIENTS)]
+    return _p99([ms for client in clients for ms in client.result()[0]])
+
+
+def _p99(taken: list[float]) -> float:
+    return sorted(taken)[int(len(taken) * 0.99)]
+
+
+@contextmanager
+def _busy_core() -> Iterator[None]:
+    """One that something else keeps busy: what that costs others is the machine's, whatever the service does."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        yield
+        process.kill()
 
 
 def _until(
