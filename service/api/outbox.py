@@ -16,6 +16,7 @@ from service.api.problems import responses
 from service.api.schemas import FailedDelivery, Outbox
 from service.domain.link import DeliveryState
 from service.store import keys, links, outbox
+from service.store.call import MILLISECOND
 from service.store.outbox import Failure
 
 PARAMETERS = {"limit"}
@@ -29,7 +30,7 @@ async def get_outbox(request: AdminRequest, limit: Annotated[int, QueryParameter
     now = context.clock()
     mail, scheduled, waiting, (failed, failures) = await asyncio.gather(
         look_at_mail(context, now),
-        context.lane.run_all([outbox.count_scheduled(partition, now=now) for partition in keys.PARTITIONS]),
+        context.lane.run_all([outbox.count_scheduled(partition, start=now + MILLISECOND) for partition in keys.PARTITIONS]),
         context.doorbell.jobs_waiting(),
         _failures(context, now, limit),
     )

@@ -1,6 +1,7 @@
 """The internal job's endpoint: have all links of a window e-mailed now."""
 
-import asyncio
+from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from service.domain.errors import Invalid
 from service.domain.link import Status, to_millisecond
 from service.jobs import Bell
 from service.store import keys, outbox
+from service.store.call import Call
 
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
@@ -36,9 +38,10 @@ async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow |
     context, window = context_of(request), data or DispatchWindow()
     start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))
     end = start + timedelta(hours=window.period)
-    # one after the other: all at once, they held up everybody else's requests for a tenth of a second
-    claimed = [await _queue_in(context, partition, start, end) for partition in keys.PARTITIONS]
-    return Dispatch(start, end, sum(due for due, _ in claimed), sum(queued for _, queued in claimed))
+    counts = [outbox.count_scheduled(partition, start=start, end=end) for partition in keys.PARTITIONS]
+    owing = [partition for partition, count in zip(keys.PARTITIONS, await context.lane.run_all(counts), strict=True) if count]
+    due, queued = await _queue(context, owing, start, end)
+    return Dispatch(start, end, due, queued)
 
 
 def parse_moment(text: str) -> datetime:
@@ -56,21 +59,28 @@ def parse_moment(text: str) -> datetime:
     return moment
 
 
-async def _queue_in(context: Context, partition: str, start: datetime, end: datetime) -> tuple[int, int]:
-    """How many links of the partition were due, and how many of them are queued. A batch is claimed while the last is marked."""
+async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
+    """How many links of the partitions were due, and how many of them are queued.
+
+    One batch after the other, each claimed while the one before is marked: all at once, they held up everybody else's requests.
+    """
     due = queued = 0
-
-    async def claim() -> list[str]:
-        return await context.lane.run(outbox.claim_window(partition, now=context.clock(), start=start, end=end, limit=BATCH))
-
-    claimed = await claim()
-    while claimed:
-        marks = context.lane.run(outbox.open_links(partition, claimed))
-        opened, claimed = await asyncio.gather(marks, claim()) if len(claimed) == BATCH else (await marks, [])
-        context.doorbell.ring(Bell.LINKS, [partition])
-        now, there = context.clock(), [link for link in opened if link is not None]
-        due += len(there)
-        queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
+    waiting, partition, claimed = deque(partitions), "", list[str]()
+    while waiting or claimed:
+        calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
+        if waiting:
+            calls.append(outbox.claim_window(waiting[0], now=context.clock(), start=start, end=end, limit=BATCH))
+        replies = await context.lane.run_all(calls)
+        if claimed:
+            context.doorbell.ring(Bell.LINKS, [partition])
+            now, there = context.clock(), [link for link in replies[0] if link is not None]
+            due += len(there)
+            queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
+        claimed = replies[-1] if waiting else []
+        if waiting:
+            partition = waiting[0]
+            if len(claimed) < BATCH:
+                waiting.popleft()
     return due, queued
 
 

@@ -103,9 +103,9 @@ def due(partition: str, *, now: datetime) -> Call[Due]:
     )
 
 
-def count_scheduled(partition: str, *, now: datetime) -> Call[int]:
-    """How many e-mails of links the partition owes later than ``now``."""
-    return call(int, "ZCOUNT", keys.scheduled(partition), f"({to_ms(now)}", "+inf")
+def count_scheduled(partition: str, *, start: datetime, end: datetime | None = None) -> Call[int]:
+    """How many e-mails of links the partition owes in [``start``, ``end``), or from ``start`` on."""
+    return call(int, "ZCOUNT", keys.scheduled(partition), to_ms(start), "+inf" if end is None else f"({to_ms(end)}")
 
 
 def failures(partition: str, *, now: datetime, retention: timedelta, limit: int) -> Call[Failures]:

@@ -45,7 +45,6 @@ NAMES = {
     "create": 2000,
     "revoke one": 2000,
     "revoke by e-mail, org-admin": 1500,
-} | {
     "revoke by e-mail, internal-admin": 200,
     "list, first page": 2000,
     "list, middle page": 2000,

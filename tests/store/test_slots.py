@@ -79,7 +79,7 @@ MADE: dict[str, Call[Any]] = {
     "outbox.mark_sent": outbox.mark_sent(LINK.id, now=NOW),
     "outbox.mark_failed": outbox.mark_failed(LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION),
     "outbox.retry_later": outbox.retry_later(LINK.id, error="421 try later", at=NOW),
-    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, now=NOW),
+    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, start=NOW),
     "outbox.failures": outbox.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "outbox.beat": outbox.beat("scheduler", now=NOW),
