@@ -136,7 +136,7 @@ class Delivery(Generic[Opened]):
             log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **letter.about)
 
     def _hand_over(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
-        """Whether the server took it. Its lease is looked at when all else is ready, and the next mail is made meanwhile."""
+        """Whether the server took it. Its lease is looked at while the server thinks, and the next mail is made then."""
 
         def owed() -> Callable[[], bool]:
             answer = self._start([self._renewal([letter], self._clock() + LEASE)])
@@ -198,7 +198,7 @@ class Delivery(Generic[Opened]):
 
         def replies() -> list[Any]:
             told: list[Any] = answer()
-            self._unmarked.clear()
+            del self._unmarked[: len(marks)]
             return told[len(marks) :]
 
         return replies

@@ -78,7 +78,7 @@ class Mailer(Protocol):
         owed: Callable[[], Verdict] = always,
         meanwhile: Callable[[], object] = nothing,
     ) -> bool:
-        """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its content is to be sent.
+        """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its recipient is accepted.
 
         When this returns True, whoever took it answers for it. ``owed`` only asks; ``meanwhile`` is done where there is time until
         that is known.

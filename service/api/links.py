@@ -192,10 +192,10 @@ async def list_links(
     ``Accept: application/x-ndjson`` streams all of them, one a line.
     """
     context = context_of(request)
-    now = context.clock()
     domain.parse_org_id(org_id)
     require_org(request.user, org_id)
     check_parameters(request, LIST_PARAMETERS)
+    now = context.clock()
     if header_values(request, b"accept") and request.accept.best_match(["application/json", NDJSON]) == NDJSON:
         await _page(context, now, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]

@@ -76,11 +76,11 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
             now, there = context.clock(), [link for link in replies[0] if link is not None]
             due += len(there)
             queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
-        claimed = replies[-1] if waiting else []
-        if waiting:
-            partition = waiting[0]
-            if len(claimed) < BATCH:
-                waiting.popleft()
+        if not waiting:
+            break
+        partition, claimed = waiting[0], replies[-1]
+        if len(claimed) < BATCH:
+            waiting.popleft()
     return due, queued
 
 

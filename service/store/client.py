@@ -48,7 +48,7 @@ class Client:
         return self.run_all([call])[0]
 
     def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
-        """The replies to ``calls``, in one round trip.
+        """The replies to ``calls``, in one round trip, but for those whose script the server has forgotten: they come after it.
 
         Raises:
             Unavailable: Redis does not answer; any of the calls may have been carried out.
@@ -56,7 +56,9 @@ class Client:
         return self.start(calls)()
 
     def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T]]:
-        """Sends ``calls``. What it gives waits for the replies, and has to be called: until then they hold a connection.
+        """Sends ``calls``, to a cluster not before their replies are asked for. What it gives waits for the replies.
+
+        It has to be called: until then, they hold a connection.
 
         Raises:
             Unavailable: as ``run_all``, both here and there.
@@ -82,7 +84,6 @@ class Client:
         return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def _send(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
-        """Sends ``calls``, to a cluster not before their replies are asked for."""
         commands = [call.command for call in calls]
         if not isinstance(self._redis, RedisCluster):
             return _send_on(self._redis.connection_pool, commands)

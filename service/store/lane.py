@@ -94,7 +94,7 @@ class Lane:
         return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     async def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """As they come: a task for each call took half of the time."""
+        """All that the store says. A task for each call took half of the time."""
         sent = [self._send(call) for call in calls]
         return [await reply for reply in sent]
 

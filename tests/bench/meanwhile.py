@@ -104,8 +104,10 @@ def _p99(taken: list[float]) -> float:
 def _busy_core() -> Iterator[None]:
     """One that something else keeps busy: what that costs others is the machine's, whatever the service does."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
-        yield
-        process.kill()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _until(

@@ -38,10 +38,10 @@ def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) 
 
 
 def test_other_things_may_be_asked_before_the_replies_are_read(client: Client, clock: Clock) -> None:
-    link, other = make_link(clock.now), make_link(clock.now)
-    replies = client.start([links.create(link, now=clock.now, retention=RETENTION), links.get(link.id)])
-    assert client.run(links.create(other, now=clock.now, retention=RETENTION))
-    assert replies() == [True, link]
+    first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+    replies = client.start([links.get(first.id), links.get(second.id)])
+    assert read(client, second.id) == second
+    assert replies() == [first, second]
 
 
 def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(client: Client, own_store: Store, clock: Clock) -> None:
@@ -80,7 +80,7 @@ def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
 
 
 def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:
-    link = put(client, make_link(clock.now))
+    link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
     began = time.monotonic()
     os.kill(own_store.process.pid, signal.SIGSTOP)
     try:
@@ -89,7 +89,7 @@ def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: 
     finally:
         os.kill(own_store.process.pid, signal.SIGCONT)
     assert 1 < time.monotonic() - began < 2
-    assert read(client, link.id) == link
+    assert read(client, other.id) == other
 
 
 def test_a_store_that_is_down_is_unavailable_at_once(client: Client, own_store: Store, clock: Clock) -> None:

@@ -273,6 +273,17 @@ class TestScripts:
         assert asyncio.run(run()) == [None] * 20
         assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
 
+    def test_so_it_does_among_many_calls_of_one_caller(self, lane: Callable[[], Lane], client: Client, made: list[Link]) -> None:
+        client.run(call(bool, "SCRIPT FLUSH"))
+
+        async def run() -> list[Any]:
+            async with lane() as lane_:
+                counts: list[Call[Any]] = [otps.count_client("192.0.2.1", "otp_sends", most=100)] * 20
+                return await lane_.run_all([*counts, *map(mixed, made)])
+
+        assert asyncio.run(run()) == [None] * 20 + made
+        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
+
     def test_who_waits_for_a_script_to_be_loaded_is_answered_in_time_too(
         self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
     ) -> None:

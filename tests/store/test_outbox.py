@@ -534,6 +534,8 @@ class TestFailures:
         client.run(failed(second, clock.now + RETENTION))
         assert members(client, keys.failed(PARTITION)) == [second.id]
 
+
+class TestScheduled:
     @pytest.mark.parametrize(
         ("start", "end", "count"),
         [(0, None, 2), (1, None, 2), (1.5, None, 1), (3, None, 0), (0, 1, 0), (1, 2, 1), (1, 3, 2)],

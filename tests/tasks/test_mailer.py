@@ -407,9 +407,24 @@ class TestOwed:
     def test_it_is_asked_again_where_the_server_thought_for_long(self) -> None:
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            server.replies["RCPT"] = lambda: time.sleep(0.15) or "250 fine"
+            server.replies["RCPT"] = server.after(1.5 * mailer_module.FRESH)
             assert not mailer.send(mail_to(), owed=lambda: answers.pop)
             assert "DATA" not in server.verbs()
+
+    def test_it_is_asked_once_where_the_server_is_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mailer_module, "FRESH", 5)
+        answers = [False, True]
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            assert mailer.send(mail_to(), owed=lambda: answers.pop)
+        assert answers == [False]
+
+    @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
+    @pytest.mark.parametrize("reply", ["550 no", "450 later", None], ids=["refused", "declined", "dropped"])
+    def test_the_answer_is_waited_for_whatever_the_server_says(self, step: str, reply: str | None) -> None:
+        answers = [True]
+        with ScriptedServer(**{step: reply}) as server, mailer_for(server) as mailer, pytest.raises((Refused, Deferred)):
+            mailer.send(mail_to(), owed=lambda: answers.pop)
+        assert answers == []
 
     def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(self) -> None:
         def away() -> bool:
