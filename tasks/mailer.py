@@ -19,6 +19,8 @@ SESSION_TIMEOUT = 10.0
 """Seconds that opening a session may take."""
 FRESH = 0.1
 """Seconds for which it counts that a mail is still owed."""
+EXACT_TO = 0.01
+"""Seconds by which a time-out may be late: a socket is not told of each step how much time is left."""
 COURTESY = 2.0
 """Seconds that RSET and QUIT may take, on which no mail depends."""
 NOT_LET_IN = {530, 534, 535, 538}
@@ -199,8 +201,9 @@ class SmtpMailer:
         """By the server, and still by us: that is asked while the server thinks, and again where it thought for long."""
         began, answer = time.monotonic(), owed()
         try:
-            self._expect(smtp.mail(mail.sender, [f"size={len(mail.content)}"] if smtp.has_extn("size") else []), 250)
-            self._expect(smtp.rcpt(mail.recipient), 250, 251)
+            size = f" SIZE={len(mail.content)}" if smtp.has_extn("size") else ""
+            self._expect(smtp.docmd("MAIL", f"FROM:<{mail.sender}>{size}"), 250)
+            self._expect(smtp.docmd("RCPT", f"TO:<{mail.recipient}>"), 250, 251)
         finally:
             is_owed = answer()
         return is_owed and (time.monotonic() - began < FRESH or owed()())
@@ -247,11 +250,11 @@ class _Session(smtplib.SMTP):
         super().__init__()
         self._host = host  # the name that certificates are checked for
         self.sock = _dial(host, port)
-        self._ends_at = 0.0
+        self._ends_at = self._limited_at = 0.0
 
     def end_after(self, seconds: float) -> None:
         """Whatever is said from now on, and heard, is said and heard within ``seconds``."""
-        self._ends_at = time.monotonic() + seconds
+        self._ends_at, self._limited_at = time.monotonic() + seconds, 0.0
         self.limit()
 
     def limit(self) -> None:
@@ -260,10 +263,12 @@ class _Session(smtplib.SMTP):
         Raises:
             TimeoutError: nothing is.
         """
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
+        now = time.monotonic()
+        if now >= self._ends_at:
             raise TimeoutError("timed out")
-        self.sock.settimeout(left)
+        if now - self._limited_at > EXACT_TO:
+            self.sock.settimeout(self._ends_at - now)
+            self._limited_at = now
 
     def send(self, said: Any) -> None:
         self.limit()
