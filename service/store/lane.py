@@ -54,6 +54,7 @@ class Lane:
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
@@ -99,7 +100,7 @@ class Lane:
         return [await reply for reply in sent]
 
     async def _load(self, script: Script) -> None:
-        since = asyncio.get_running_loop().time()
+        since = self._loop.time()
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self._way.load(script)
@@ -115,7 +116,7 @@ class Lane:
             waiting.popleft()
         if len(waiting) >= MOST_WAITING:
             raise Unavailable("too many requests wait for the store")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         reply, now = loop.create_future(), loop.time()
         waiting.append(_Waiting(reply, now))
         if self._giving_up is None:
@@ -125,7 +126,7 @@ class Lane:
 
     def _give_up(self) -> None:
         """Answers callers whose time is up, and comes back when the next one's is."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         while self._waiting and (self._waiting[0].reply.done() or self._waiting[0].since + TIMEOUT <= loop.time()):
             reply, since = self._waiting.popleft()
             if not reply.done():
