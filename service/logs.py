@@ -46,14 +46,13 @@ class Lines(io.BufferedWriter):
         self.flush()
 
     def flush(self) -> None:
-        if self._due is not None:
-            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             super().flush()
             return
-        self._due = loop.call_later(TOGETHER, self.write_out)
+        if self._due is None:
+            self._due = loop.call_later(TOGETHER, self.write_out)
 
     def write_out(self) -> None:
         """Has nothing wait any longer."""
