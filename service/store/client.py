@@ -74,10 +74,10 @@ class Client:
     def _replies(self, calls: Sequence[Call[T]], finish: Callable[[], list[Any]]) -> list[T]:
         try:
             replies = finish()
-            if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
-                for script in scripts_of([calls[index] for index in again]):
+            if again := forgotten(calls, replies):
+                for script in scripts_of([*again.values()]):
                     self._redis.script_load(script.source)
-                for index, reply in zip(again, self._send([calls[index] for index in again])(), strict=True):
+                for index, reply in zip(again, self._send([*again.values()])(), strict=True):
                     replies[index] = reply
         except AWAY as error:
             raise Unavailable from error
@@ -124,6 +124,11 @@ def _read(connection: Any) -> Any:
         return connection.read_response()
     except ResponseError as error:
         return error
+
+
+def forgotten(calls: Sequence[Call[T]], replies: Sequence[Any]) -> dict[int, Call[T]]:
+    """Those of ``calls``, by their place, whose script the server does not know."""
+    return {index: call for index, (call, reply) in enumerate(zip(calls, replies, strict=True)) if isinstance(reply, NoScriptError)}
 
 
 def scripts_of(calls: Sequence[Call[Any]]) -> list[Script]:

@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError
 from service.domain.errors import Unavailable
 from service.store.call import Call, Script
 from service.store.carriers import Carriers
-from service.store.client import TIMEOUT, decode_reply, scripts_of
+from service.store.client import TIMEOUT, decode_reply, forgotten, scripts_of
 from service.store.wire import Line
 
 T = TypeVar("T")
@@ -86,11 +86,10 @@ class Lane:
             Unavailable: one of them was not answered; any of them may have been carried out.
         """
         replies = await self._replies(calls)
-        if again := [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]:
-            repeated = [calls[index] for index in again]
-            for script in scripts_of(repeated):
+        if again := forgotten(calls, replies):
+            for script in scripts_of([*again.values()]):
                 await self._load(script)
-            for index, reply in zip(again, await self._replies(repeated), strict=True):
+            for index, reply in zip(again, await self._replies([*again.values()]), strict=True):
                 replies[index] = reply
         return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
 

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -14,8 +14,6 @@ from service.domain.link import DeliveryState, Link, Status, is_id
 from service.store import keys
 from service.store.call import Call, call, run_script, to_ms
 from service.store.record import decode, decode_request, encode
-
-T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True):

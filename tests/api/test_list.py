@@ -94,8 +94,8 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     assert [links[0]["delivery"]["state"] for links in seen] == ["queued", "sent", "sent", "sent"]
 
 
-def page_of(*links: Link, org_id: str = "acme") -> Listed:
-    return Listed(org_id, None, [link.id for link in links], [record.encode(link) for link in links])
+def page_of(*links: Link) -> Listed:
+    return Listed(links[0].org_id, None, [link.id for link in links], [record.encode(link) for link in links])
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_links_alike_are_told_apart(lister: Lister, clock: Clock) -> None:
 
 
 def test_no_more_first_pages_are_kept_than_there_is_room_for(lister: Lister, clock: Clock) -> None:
-    pages = [page_of(make_link(clock.now, org_id=f"org-{number}"), org_id=f"org-{number}") for number in range(KEPT + 1)]
+    pages = [page_of(make_link(clock.now, org_id=f"org-{number}")) for number in range(KEPT + 1)]
     written = [lister.write_first(page, now=clock.now) for page in pages]
     assert [lister.write_first(page, now=clock.now) is before for page, before in zip(pages[::-1], written[::-1], strict=True)] == [
         *[True] * KEPT,
