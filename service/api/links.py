@@ -1,8 +1,5 @@
 """Payment links over HTTP: create, read, verify, revoke, list."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import AsyncIterator, Collection
 from datetime import datetime
 from typing import Annotated, Any
@@ -38,6 +35,7 @@ from service.domain import link as domain
 from service.domain.email import canonical, parse_email
 from service.domain.errors import IdempotencyConflict, Invalid, LinkNotFound, OtpNotVerified, Unavailable
 from service.domain.link import DeliveryState, Link, Status
+from service.domain.mac import mac
 from service.domain.otp import derive_code, matches
 from service.domain.tokens import Admin, Role
 from service.jobs import Bell
@@ -73,7 +71,7 @@ async def create_link(
     if len(header_values(request, b"idempotency-key")) > 1:
         raise Invalid("Idempotency-Key", "must not be given twice")
     digest = None if idempotency_key is None else _digest(context, data)
-    entropy = secrets.token_bytes(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
+    entropy = context.entropy.take(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
     if digest is not None and (earlier := await _made_before(context, domain.make_id(data.org_id, entropy), digest)):
         return _created(context, earlier)
     link = domain.create(
@@ -241,12 +239,12 @@ def _digest(context: Context, data: CreateLink) -> str:
     """Tells two requests apart, however their times are written, and nobody what they say: there are only a million codes."""
     times = [moment and to_ms(moment) for moment in (in_utc(data.scheduled_at), in_utc(data.expires_at))]
     said = ENCODER.encode([msgspec.structs.replace(data, scheduled_at=None, expires_at=None), *times])
-    return hmac.digest(context.idempotency_key, said, hashlib.sha256).hex()[:32]
+    return mac(context.idempotency_key, said).hex()[:32]
 
 
 def _keyed_entropy(context: Context, org_id: str, key: str) -> bytes:
     """Entropy that is the same whenever the organization sends the same key, and that nobody else can foretell."""
-    return hmac.digest(context.idempotency_key, f"{org_id}\n{key}".encode(), hashlib.sha256)
+    return mac(context.idempotency_key, f"{org_id}\n{key}".encode())
 
 
 async def _made_before(context: Context, link_id: str, digest: str) -> Link | None:

@@ -54,7 +54,7 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
     refusal = await context.lane.run(
         otps.create(
             email,
-            secrets.token_bytes(NONCE_BYTES),
+            context.entropy.take(NONCE_BYTES),
             now=context.clock(),
             ttl=policy.ttl,
             resend_after=policy.resend_after,
@@ -98,7 +98,7 @@ async def redeem_code(context: Context, email: str, otp: str, client: str) -> st
     )
     if isinstance(outcome, otps.Refusal):
         raise LimitReached("too many wrong codes for this e-mail today", outcome.retry_after)
-    nonce = outcome or secrets.token_bytes(NONCE_BYTES)
+    nonce = outcome or context.entropy.take(NONCE_BYTES)
     right = matches(otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
     if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
         raise OtpInvalid

@@ -1,11 +1,12 @@
 """One-time passwords: six digits that web and worker both derive, so that nobody has to store or carry them."""
 
-import hashlib
 import hmac
 import struct
 from datetime import timedelta
 
 import msgspec
+
+from service.domain.mac import mac
 
 DIGITS = 6
 NONCE_BYTES = 16
@@ -28,13 +29,12 @@ class Policy(msgspec.Struct, frozen=True):
 
 def derive_code(key: bytes, nonce: bytes, email: str) -> str:
     """The code of ``nonce`` for the canonical ``email``: HOTP (RFC 4226) with counter 0 under a key of its own."""
-    own_key = hmac.digest(key, nonce + email.encode(), hashlib.sha256)
-    return hotp(own_key, 0)
+    return hotp(mac(key, nonce + email.encode()), 0)
 
 
 def hotp(key: bytes, counter: int) -> str:
     """RFC 4226, 5.3: HMAC-SHA-1 of the counter, dynamically truncated to six digits."""
-    digest = hmac.digest(key, struct.pack(">Q", counter), hashlib.sha1)
+    digest = mac(key, struct.pack(">Q", counter), "sha1")
     offset = digest[-1] & 0x0F
     number = struct.unpack_from(">I", digest, offset)[0] & 0x7FFF_FFFF
     return f"{number % 10**DIGITS:0{DIGITS}d}"

@@ -1,13 +1,11 @@
 """JSON Web Tokens (RFC 7519, RFC 8725): admins' and customers', of which neither is ever taken for the other."""
 
-import hashlib
-import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import msgspec
@@ -18,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from service.domain.errors import TokenInvalid
 from service.domain.link import ORG_ID_PATTERN
+from service.domain.mac import mac
 
 ADMIN_AUDIENCE = "payment-links"
 CUSTOMER_AUDIENCE = "payment-links/customer"
@@ -25,10 +24,11 @@ CUSTOMER_TYPE = "payment_link"
 CUSTOMER_HEADER_TYPE = "payment-link+jwt"
 CUSTOMER_LIFE = timedelta(hours=24)
 LONGEST_ADMIN_LIFE = timedelta(days=366)
-LEEWAY = timedelta(seconds=60)
+LEEWAY = 60
+"""Seconds by which clocks may differ."""
 LONGEST_TOKEN = 8192
 VERIFIED_TOKENS = 4096
-"""How many tokens whose signature was verified are remembered; their times are looked at each time."""
+"""How many tokens of each kind are remembered whose signature was verified; their times are looked at each time."""
 LATEST_TIME = 2**53
 """Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -61,7 +61,7 @@ class VerificationKey(msgspec.Struct, frozen=True, eq=False):
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
     """32 bytes of their own for each ``purpose``, from ``SECRET_KEY``."""
-    return hmac.digest(secret, f"payment-links/{purpose}".encode(), hashlib.sha256)
+    return mac(secret, f"payment-links/{purpose}".encode())
 
 
 def verification_key(key: Any) -> VerificationKey:
@@ -112,11 +112,9 @@ class CustomerTokens:
         Raises:
             TokenInvalid: it is no such token, or has expired.
         """
-        header, claims = _decode(token, self._key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type"))
-        if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
-            raise TokenInvalid
-        _check_times(claims, now, CUSTOMER_LIFE)
-        return str(claims["sub"])
+        email, period = _customer(token, self._key)
+        period.check(now, CUSTOMER_LIFE)
+        return email
 
 
 def is_customer_token(token: str) -> bool:
@@ -133,12 +131,11 @@ def verify_admin(token: str, key: VerificationKey, *, now: datetime, issuer: str
     Raises:
         TokenInvalid: it is no such token, or has expired.
     """
-    required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
-    header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
-    if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
-        raise TokenInvalid
-    _check_times(claims, now, LONGEST_ADMIN_LIFE)
-    return _admin(claims)
+    admin, period = _admin(token, key, issuer)
+    period.check(now, LONGEST_ADMIN_LIFE)
+    if admin is None:
+        raise TokenInvalid("the token names no role, or no organization for it")
+    return admin
 
 
 def own_admin_key(secret: bytes) -> VerificationKey:
@@ -163,11 +160,44 @@ def issue_admin_token(secret: bytes, admin: Admin, *, now: datetime, life: timed
     return jwt.encode(claims, own.key, own.algorithm)
 
 
+class _Period(NamedTuple):
+    """When a token is good: not before ``start``, and until ``end``, in seconds since 1970."""
+
+    start: float
+    end: float
+
+    def check(self, now: datetime, longest_life: timedelta) -> None:
+        """Raises TokenInvalid where ``now`` lies outside, or ``end`` too far ahead."""
+        seconds = now.timestamp()
+        if seconds + LEEWAY < self.start:
+            raise TokenInvalid("the token is not valid yet")
+        if not seconds < self.end <= seconds + longest_life.total_seconds() + LEEWAY:
+            raise TokenInvalid("the token has expired")
+
+
 @lru_cache(maxsize=VERIFIED_TOKENS)
+def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
+    """The canonical e-mail in ``token``."""
+    header, claims = _decode(token, key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type"))
+    if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
+        raise TokenInvalid
+    return claims["sub"], _period_of(claims)
+
+
+@lru_cache(maxsize=VERIFIED_TOKENS)
+def _admin(token: str, key: VerificationKey, issuer: str | None) -> tuple[Admin | None, _Period]:
+    """The admin whom ``token`` names; None where it names no role, or no organization for it."""
+    required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
+    header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
+    if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
+        raise TokenInvalid
+    return _admin_in(claims), _period_of(claims)
+
+
 def _decode(
-    token: str, key: VerificationKey, audience: str, required: tuple[str, ...], issuer: str | None = None
+    token: str, key: VerificationKey, audience: str, required: Sequence[str], issuer: str | None = None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Header and claims of ``token``, its signature and audience verified; times are left to ``_check_times``."""
+    """Header and claims of ``token``, its signature and audience verified."""
     if len(token) > LONGEST_TOKEN or not _COMPACT.fullmatch(token):
         raise TokenInvalid
     options = {"require": list(required), "verify_exp": False, "verify_iat": False, "verify_nbf": False, "strict_aud": False}
@@ -188,20 +218,17 @@ def _decode(
     return header, claims
 
 
-def _check_times(claims: Mapping[str, Any], now: datetime, longest_life: timedelta) -> None:
-    """``exp`` lies ahead but no further than ``longest_life``; ``iat`` and ``nbf`` do not lie ahead."""
-    seconds = now.timestamp()
-    for claim in ("exp", "iat", "nbf"):
-        value = claims.get(claim, 0)
+def _period_of(claims: Mapping[str, Any]) -> _Period:
+    """From ``iat`` and ``nbf``, where they are there, to ``exp``."""
+    times = [claims.get(claim, 0) for claim in ("exp", "iat", "nbf")]
+    for value in times:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LATEST_TIME:
             raise TokenInvalid
-        if claim != "exp" and value > seconds + LEEWAY.total_seconds():
-            raise TokenInvalid("the token is not valid yet")
-    if not seconds < claims["exp"] <= seconds + (longest_life + LEEWAY).total_seconds():
-        raise TokenInvalid("the token has expired")
+    end, issued, not_before = times
+    return _Period(max(issued, not_before), end)
 
 
-def _admin(claims: Mapping[str, Any]) -> Admin:
+def _admin_in(claims: Mapping[str, Any]) -> Admin | None:
     roles = claims.get("roles", [])
     named = {claims.get("role")} if isinstance(claims.get("role"), str) else set()
     if isinstance(roles, list):
@@ -211,4 +238,4 @@ def _admin(claims: Mapping[str, Any]) -> Admin:
     org_id = claims.get("org_id")
     if Role.ORG_ADMIN in named and isinstance(org_id, str) and _ORG_ID.fullmatch(org_id):
         return Admin(claims["sub"], Role.ORG_ADMIN, org_id)
-    raise TokenInvalid("the token names no role, or no organization for it")
+    return None
