@@ -1,5 +1,7 @@
 """The internal job's endpoint: have all links of a window e-mailed now."""
 
+import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -62,11 +64,14 @@ def parse_moment(text: str) -> datetime:
 async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
     """How many links of the partitions were due, and how many of them are queued.
 
-    One batch after the other, each claimed while the one before is marked: all at once, they held up everybody else's requests.
+    One batch after the other, each claimed while the one before is marked, and after each a pause twice as long as it took: two
+    thirds of the time belong to everybody else's requests.
     """
-    due = queued = 0
+    due, queued, took = 0, 0, 0.0
     waiting, partition, claimed = deque(partitions), "", list[str]()
     while waiting or claimed:
+        await asyncio.sleep(2 * took)
+        began = time.monotonic()
         calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
         if waiting:
             calls.append(outbox.claim_window(waiting[0], now=context.clock(), start=start, end=end, limit=BATCH))
@@ -81,6 +86,7 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
         partition, claimed = waiting[0], replies[-1]
         if len(claimed) < BATCH:
             waiting.popleft()
+        took = time.monotonic() - began
     return due, queued
 
 
