@@ -18,9 +18,8 @@ from litestar.types import Receive, Scope, Send
 from config.settings import Settings, load
 from service import embedded, listening, logs
 from service.api import console, health, links, orgs, otp, outbox, pay, profile, qr, schedule
-from service.api.bodies import BODY_WITHIN, PatientRequest
+from service.api.bodies import PatientRequest
 from service.api.context import Context
-from service.api.deadline import Deadline
 from service.api.entropy import Entropy
 from service.api.jwks import KeySet
 from service.api.listed import Lister
@@ -116,7 +115,6 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         doorbell=doorbell,
         clock=clock,
         entropy=Entropy(),
-        body_deadline=Deadline(BODY_WITHIN),
         find_admin_key=_key_finder(settings),
         admin_issuer=settings.admin_jwt_issuer,
         customer_tokens=CustomerTokens(settings.secret_key),

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import platform
 import secrets
 import subprocess
 import tempfile
@@ -23,7 +24,9 @@ LOCK_VARIABLE = "PAYMENT_LINKS_UP_LOCK"
 """Tells the processes of ``up`` which lock it holds, so that they end when it is gone."""
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
 """How many freed pieces of a size the store's allocator keeps at hand. With its seven, a store that has held a million links
-takes three times as long for the hundreds of commands that a look at every partition sends at once."""
+takes up to three times as long for the hundreds of commands that a look at every partition sends at once."""
+OLDEST_GLIBC = (2, 31)
+"""Older ones count those pieces in a byte, and fail beyond 127."""
 
 
 class EmbeddedError(Exception):
@@ -118,7 +121,7 @@ def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
         [str(_binary()), *_arguments(data_dir, socket)],
         stdin=subprocess.DEVNULL,
-        env={**MALLOC, **os.environ},
+        env=store_environment(),
         start_new_session=True,
     )
     try:
@@ -127,6 +130,13 @@ def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.terminate()
         process.wait()
+
+
+def store_environment() -> dict[str, str]:
+    """Ours, with ``MALLOC`` where the allocator can take it and the operator has not tuned it already."""
+    library, version = platform.libc_ver()
+    tunable = library == "glibc" and tuple(map(int, version.split("."))) >= OLDEST_GLIBC
+    return {**(MALLOC if tunable else {}), **os.environ}
 
 
 def _arguments(data_dir: Path, socket: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """The embedded store: one secret, one holder, and data that outlive whoever was killed."""
 
 import os
+import platform
 import signal
 import socket
 import stat
@@ -248,11 +249,29 @@ class TestServe:
     def test_its_allocator_is_tuned_unless_the_operator_does_so(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, used: str
     ) -> None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
         if own is not None:
             monkeypatch.setenv("GLIBC_TUNABLES", own)
         with serve(data_dir) as process:
             environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         assert [entry.decode() for entry in environment if entry.startswith(b"GLIBC")] == [f"GLIBC_TUNABLES={used}"]
+
+    @pytest.mark.parametrize(
+        ("library", "tuned"),
+        [
+            (("glibc", "2.28"), False),
+            (("glibc", "2.30"), False),
+            (("glibc", "2.31"), True),
+            (("glibc", "3.0"), True),
+            (("", ""), False),
+        ],
+    )
+    def test_an_allocator_that_could_not_take_it_is_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch, library: tuple[str, str], *, tuned: bool
+    ) -> None:
+        monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+        monkeypatch.setattr(platform, "libc_ver", lambda: library)
+        assert ("GLIBC_TUNABLES" in embedded.store_environment()) is tuned
 
     def test_its_socket_is_its_owner_s_only(self, data_dir: Path) -> None:
         with serve(data_dir):

@@ -1,5 +1,6 @@
 """Request bodies, read by msgspec without a detour over floats."""
 
+import asyncio
 import json
 import re
 from collections.abc import Generator
@@ -16,7 +17,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
-from service.api.context import context_of, header_values
+from service.api.context import header_values
 from service.api.problems import BodyInvalid, MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.api.schemas import CreateLink, decode_hook
 
@@ -40,10 +41,10 @@ class PatientRequest(Request[Any, Any, Any]):
         """
         if self._body is Empty:
             try:
-                body: bytes = await context_of(self).body_deadline.wait_for(self._read())
+                async with asyncio.timeout(BODY_WITHIN):
+                    self._body = await self._read()
             except TimeoutError:
                 raise RequestTimeout from None
-            self._body = body
         return self._body
 
     async def _read(self) -> bytes:

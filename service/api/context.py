@@ -10,7 +10,6 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from service.api.deadline import Deadline
 from service.api.entropy import Entropy
 from service.api.listed import Lister
 from service.domain.otp import Policy
@@ -32,7 +31,6 @@ class Context(msgspec.Struct, kw_only=True):
     doorbell: Doorbell
     clock: Callable[[], datetime]
     entropy: Entropy
-    body_deadline: Deadline
     find_admin_key: Callable[[str], Awaitable[VerificationKey]]
     admin_issuer: str | None
     customer_tokens: CustomerTokens

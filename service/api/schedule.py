@@ -1,7 +1,7 @@
 """The internal job's endpoint: have all links of a window e-mailed now."""
 
-import asyncio
 import time
+from asyncio import sleep
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +24,8 @@ from service.store.call import Call
 
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
+LONGEST_PAUSE = 0.05
+"""Seconds that others have for themselves between two batches."""
 
 
 @post(
@@ -64,13 +66,14 @@ def parse_moment(text: str) -> datetime:
 async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
     """How many links of the partitions were due, and how many of them are queued.
 
-    One batch after the other, each claimed while the one before is marked, and after each a pause twice as long as it took: two
-    thirds of the time belong to everybody else's requests.
+    One batch after the other, each claimed while the one before is marked. Where other requests wait for the store, each batch is
+    followed by a pause twice as long as it took: at least two thirds of the time are theirs.
     """
     due, queued, took = 0, 0, 0.0
     waiting, partition, claimed = deque(partitions), "", list[str]()
     while waiting or claimed:
-        await asyncio.sleep(2 * took)
+        if not context.lane.is_idle:
+            await sleep(min(2 * took, LONGEST_PAUSE))
         began = time.monotonic()
         calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
         if waiting:

@@ -6,7 +6,7 @@ import hmac
 def mac(key: bytes, message: bytes, algorithm: str = "sha256") -> bytes:
     """The HMAC (RFC 2104) of ``message``, by the hash function ``algorithm``.
 
-    ``hmac.digest`` says the same, but gives Python's lock to the server's threads, and waits to have it back: where a request
-    needs two, that takes more time than all that a try of a code computes.
+    ``hmac.digest`` says the same, but gives Python's lock to the server's threads, however short the message, and waits to have it
+    back.
     """
     return hmac.new(key, message, algorithm).digest()

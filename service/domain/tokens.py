@@ -177,7 +177,7 @@ class _Period(NamedTuple):
 
 @lru_cache(maxsize=VERIFIED_TOKENS)
 def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
-    """The canonical e-mail in ``token``."""
+    """The canonical e-mail in ``token``, and when that is good."""
     header, claims = _decode(token, key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type"))
     if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
         raise TokenInvalid
@@ -186,7 +186,11 @@ def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
 
 @lru_cache(maxsize=VERIFIED_TOKENS)
 def _admin(token: str, key: VerificationKey, issuer: str | None) -> tuple[Admin | None, _Period]:
-    """The admin whom ``token`` names; None where it names no role, or no organization for it."""
+    """The admin whom ``token`` names, and when it is good.
+
+    None where it names no role, or no organization for it: whether it has
+    expired is said first.
+    """
     required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
     header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
     if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:

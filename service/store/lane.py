@@ -67,6 +67,11 @@ class Lane:
                 waiting.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a reply."""
+        return all(waiting.reply.done() for waiting in self._waiting)
+
     async def run(self, call: Call[T]) -> T:
         """The reply to ``call``.
 

@@ -1,14 +1,18 @@
 """POST /payment-links/scheduled."""
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from service.api.schedule import LONGEST_PAUSE
 from service.jobs import Bell, queue_of
 from service.store import keys
 from service.store.keys import partition_of_link
+from service.store.lane import Lane
 from tests.api.helpers import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp
 from tests.support.servers import wait_until
 
@@ -177,6 +181,37 @@ def test_more_links_than_are_claimed_at_once_are_all_queued(api: Api, monkeypatc
     for _ in range(10):
         scheduled(api, api.now + timedelta(hours=1))
     assert api.dispatch().json()["queued"] == 10
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long others are given between batches of three, which take no time: so long that each has to be cut short."""
+    taken: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        taken.append(seconds)
+
+    hours = itertools.count()
+    monkeypatch.setattr("service.api.schedule.BATCH", 3)
+    monkeypatch.setattr("service.api.schedule.sleep", pause)
+    monkeypatch.setattr("service.api.schedule.time", SimpleNamespace(monotonic=lambda: next(hours) * 3600.0))
+    return taken
+
+
+def test_others_have_their_turn_between_batches(api: Api, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
+    """Ten links are four batches, whose last is marked in a trip of its own."""
+    for _ in range(10):
+        scheduled(api, api.now + timedelta(hours=1))
+    monkeypatch.setattr(Lane, "is_idle", False)
+    assert api.dispatch().json()["queued"] == 10
+    assert pauses == [0.0, *[LONGEST_PAUSE] * 4]
+
+
+def test_where_there_are_no_others_nobody_is_waited_for(api: Api, pauses: list[float]) -> None:
+    for _ in range(10):
+        scheduled(api, api.now + timedelta(hours=1))
+    assert api.dispatch().json()["queued"] == 10
+    assert pauses == []
 
 
 def test_a_revoked_link_is_not_queued(api: Api) -> None:

@@ -1,10 +1,10 @@
 """What others wait for while a million links are streamed, and while 100,000 due ones are dispatched."""
 
+import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from tests.support.web import web
 STREAMED, DISPATCHED = 1_000_000, 100_000
 STREAM, DISPATCH = "streaming 1,000,000 links as NDJSON", "dispatching 100,000 due links"
 FEW = 2
-COLUMNS = ("idle p99 ms", "beside a busy core", "p99 ms", "ratio", "seconds", "MB over base")
+COLUMNS = ("idle p99 ms", "beside a busy core", "p99 ms", "worst second", "ratio", "seconds", "MB over base")
 MOST_MS, MOST_RATIO, MOST_MB = 50, 2, 100
 
 
@@ -44,7 +44,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
     if found := recorder.of(_row(STREAM)):
-        reached = found["p99 ms"].median < MOST_MS and max(found["MB over base"].rounds) < MOST_MB
+        reached = found["worst second"].median < MOST_MS and max(found["MB over base"].rounds) < MOST_MB
         rows.append(Row(_row(STREAM), found, f"p99 under {MOST_MS} ms, under {MOST_MB} MB", reached))
     if found := recorder.of(_row(DISPATCH)):
         rows.append(Row(_row(DISPATCH), found, f"at most {MOST_RATIO} x idle", found["ratio"].median <= MOST_RATIO))
@@ -87,20 +87,27 @@ def _measure(
     with ThreadPoolExecutor(2) as threads:
         working = threads.submit(job, f"http://127.0.0.1:{port}")
         most = threads.submit(_most_resident, pid, working)
-        meanwhile = get()["p99 ms"]
-        if working.done():
-            raise RuntimeError(f"over in {datetime.now(UTC) - began}: {working.result()}")
+        each_second = list(_until(working, get))
         working.result()
     seconds = (datetime.now(UTC) - began).total_seconds()
-    return dict(zip(COLUMNS, (idle, beside, meanwhile, meanwhile / idle, seconds, most.result() - base), strict=True))
+    meanwhile, worst = statistics.median(each_second), max(each_second)
+    return dict(zip(COLUMNS, (idle, beside, meanwhile, worst, meanwhile / idle, seconds, most.result() - base), strict=True))
+
+
+def _until(working: Future[None], get: Measure) -> Iterator[float]:
+    """The p99 of each second of the work."""
+    while True:
+        measured = get()["p99 ms"]
+        if working.done():
+            return
+        yield measured
 
 
 def _most_resident(pid: int, working: Future[None]) -> float:
     """The most memory that ``pid`` held until the work was done, in MB."""
-    most, pause = 0.0, threading.Event()
-    while not working.done():
+    most = 0.0
+    while wait([working], 0.05).not_done:
         most = max(most, resident(pid))
-        pause.wait(0.05)
     return most
 
 

@@ -261,6 +261,26 @@ class TestTimes:
     def test_a_clock_may_be_a_minute_fast(self, claim: str, value: float) -> None:
         assert admin_of(forge({**ADMIN_CLAIMS, claim: value})) == INTERNAL
 
+    def test_the_later_of_two_beginnings_counts(self) -> None:
+        for claims in ({"iat": SECONDS + 600, "nbf": SECONDS + 60}, {"iat": SECONDS + 60, "nbf": SECONDS + 600}):
+            token = forge({**ADMIN_CLAIMS, **claims})
+            with pytest.raises(TokenInvalid, match="not valid yet"):
+                verify_admin(token, own_admin_key(SECRET), now=NOW + timedelta(seconds=539))
+            assert verify_admin(token, own_admin_key(SECRET), now=NOW + timedelta(seconds=540)) == INTERNAL
+
+    def test_times_are_looked_at_each_time(self) -> None:
+        token, key = forge({**ADMIN_CLAIMS, "nbf": SECONDS + 600}), own_admin_key(SECRET)
+        for _ in range(2):
+            with pytest.raises(TokenInvalid, match="not valid yet"):
+                verify_admin(token, key, now=NOW)
+            assert verify_admin(token, key, now=NOW + timedelta(seconds=600)) == INTERNAL
+            with pytest.raises(TokenInvalid, match="expired"):
+                verify_admin(token, key, now=NOW + timedelta(seconds=3600))
+
+    def test_an_expired_token_without_a_role_has_expired(self) -> None:
+        with pytest.raises(TokenInvalid, match="expired"):
+            admin_of(forge({**without(ADMIN_CLAIMS, "role"), "exp": SECONDS - 1}))
+
     def test_an_exp_has_no_leeway(self) -> None:
         with pytest.raises(TokenInvalid):
             verify_admin(forge(ADMIN_CLAIMS), own_admin_key(SECRET), now=NOW + timedelta(seconds=3600))

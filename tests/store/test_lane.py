@@ -65,6 +65,19 @@ def lane(own_store: Store) -> Callable[[], Lane]:
     return lambda: Lane(connect_async(own_store.url))
 
 
+def test_it_is_idle_while_nobody_waits(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link]) -> None:
+    async def story() -> None:
+        async with lane() as lane_:
+            assert lane_.is_idle
+            asked = asyncio.create_task(lane_.run(links.get(made[0].id)))
+            await asyncio.sleep(0)
+            assert not lane_.is_idle
+            await asked
+            assert lane_.is_idle
+
+    run_in_loop(story())
+
+
 class Stalled:
     """The store does not answer meanwhile."""
 

