@@ -25,7 +25,7 @@ from service.store.call import Call
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
 LONGEST_PAUSE = 0.05
-"""Seconds that others have for themselves between two batches."""
+"""Seconds that others have for themselves between two batches, at most: a store that hangs is not waited for twice over."""
 
 
 @post(
@@ -67,7 +67,7 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
     """How many links of the partitions were due, and how many of them are queued.
 
     One batch after the other, each claimed while the one before is marked. Where other requests wait for the store, each batch is
-    followed by a pause twice as long as it took: at least two thirds of the time are theirs.
+    followed by a pause twice as long as it took, up to ``LONGEST_PAUSE``: two thirds of the time are theirs.
     """
     due, queued, took = 0, 0, 0.0
     waiting, partition, claimed = deque(partitions), "", list[str]()

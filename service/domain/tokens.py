@@ -167,7 +167,11 @@ class _Period(NamedTuple):
     end: float
 
     def check(self, now: datetime, longest_life: timedelta) -> None:
-        """Raises TokenInvalid where ``now`` lies outside, or ``end`` too far ahead."""
+        """Lets pass what is good at ``now``.
+
+        Raises:
+            TokenInvalid: ``now`` lies outside, or ``end`` too far ahead.
+        """
         seconds = now.timestamp()
         if seconds + LEEWAY < self.start:
             raise TokenInvalid("the token is not valid yet")
@@ -188,8 +192,7 @@ def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
 def _admin(token: str, key: VerificationKey, issuer: str | None) -> tuple[Admin | None, _Period]:
     """The admin whom ``token`` names, and when it is good.
 
-    None where it names no role, or no organization for it: whether it has
-    expired is said first.
+    None where it names no role, or no organization for it: whether it has expired is said first.
     """
     required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
     header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
