@@ -89,8 +89,8 @@ class Log:
     def exception(self, event: str, **values: Any) -> None:
         self._say("error", event, {"exc_info": True, **values})
 
-    def _say(self, level: str, event: str, values: dict[str, Any]) -> None:
-        line: Any = {**values, "event": event}
+    def _say(self, level: str, event: str, line: Any) -> None:
+        line["event"] = event
         for processor in self._processors:
             line = processor(self._logger, level, line)
         self._logger.lines.say(line)
@@ -99,7 +99,7 @@ class Log:
 def configure(log_format: str) -> Lines:
     """Sends all logs, structlog's and libraries', to standard output in ``log_format`` (``console`` or ``json``)."""
     as_json = log_format == "json"
-    processors: list[Any] = [_describe, format_exc_info, _as_json] if as_json else [_describe, _write_time, _console(), _as_bytes]
+    processors: list[Any] = [_describe, _as_json] if as_json else [_describe, _write_time, _console(), _as_bytes]
     lines = Lines(Output(sys.stdout.fileno(), "w", closefd=False), LARGEST_WRITE)
     structlog.configure(
         processors=processors,
@@ -149,8 +149,8 @@ def _describe_record(_logger: Any, method: str, event: EventDict) -> EventDict:
     return _describe(event["_record"], method, event)
 
 
-def _as_json(_logger: object, _method: str, event: EventDict) -> bytes:
-    return ENCODER.encode(event)
+def _as_json(logger: Any, method: str, event: EventDict) -> bytes:
+    return ENCODER.encode(format_exc_info(logger, method, event) if "exc_info" in event else event)
 
 
 def _as_bytes(_logger: object, _method: str, line: str) -> bytes:

@@ -58,9 +58,11 @@ async def observe(
 
 def _route(scope: Any) -> dict[str, str]:
     """The route, and the beginning of the link's id. The path itself may hold anything: addresses, tokens, whole ids."""
-    link_id = scope.get("path_params", {}).get("link_id", "")
     route = {"route": scope.get("path_template", "none")}
-    return {**route, "link": short(link_id)} if is_id(link_id) else route
+    link_id = scope.get("path_params", {}).get("link_id")
+    if link_id and is_id(link_id):
+        route["link"] = short(link_id)
+    return route
 
 
 def _request_id(headers: Any) -> str:
