@@ -24,8 +24,10 @@ from service.store.call import Call
 
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
+PAUSE = 8
+"""How many times as long as a batch took others have for themselves before the next: a window can wait, they do not."""
 LONGEST_PAUSE = 0.05
-"""Seconds that others have for themselves between two batches, at most: a store that hangs is not waited for twice over."""
+"""Seconds of that at most: a store that hangs is not waited for twice over."""
 
 
 @post(
@@ -66,15 +68,13 @@ def parse_moment(text: str) -> datetime:
 async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
     """How many links of the partitions were due, and how many of them are queued.
 
-    One batch after the other, each claimed while the one before is marked. Where other requests wait for the store, each batch is
-    followed by a pause twice as long as it took, up to ``LONGEST_PAUSE``: two thirds of the time are theirs.
+    One batch after the other, each claimed while the one before is marked. One during which others ask the store for something
+    is followed by a pause.
     """
-    due, queued, took = 0, 0, 0.0
+    due, queued = 0, 0
     waiting, partition, claimed = deque(partitions), "", list[str]()
     while waiting or claimed:
-        if not context.lane.is_idle:
-            await sleep(min(2 * took, LONGEST_PAUSE))
-        began = time.monotonic()
+        began, sent = time.monotonic(), context.lane.sent
         calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
         if waiting:
             calls.append(outbox.claim_window(waiting[0], now=context.clock(), start=start, end=end, limit=BATCH))
@@ -89,7 +89,8 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
         partition, claimed = waiting[0], replies[-1]
         if len(claimed) < BATCH:
             waiting.popleft()
-        took = time.monotonic() - began
+        if context.lane.sent - sent > len(calls):
+            await sleep(min(PAUSE * (time.monotonic() - began), LONGEST_PAUSE))
     return due, queued
 
 

@@ -52,6 +52,8 @@ class Lane:
         self._waiting: deque[_Waiting] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._closed = False
+        self.sent = 0
+        """How many calls were sent so far: whoever counts theirs knows of others."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -66,11 +68,6 @@ class Lane:
             if not waiting.reply.done():
                 waiting.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody waits for a reply."""
-        return all(waiting.reply.done() for waiting in self._waiting)
 
     async def run(self, call: Call[T]) -> T:
         """The reply to ``call``.
@@ -123,6 +120,7 @@ class Lane:
         loop = self._loop
         reply, now = loop.create_future(), loop.time()
         waiting.append(_Waiting(reply, now))
+        self.sent += 1
         if self._giving_up is None:
             self._giving_up = loop.call_at(now + TIMEOUT, self._give_up)
         self._way.send(call, reply)

@@ -65,15 +65,13 @@ def lane(own_store: Store) -> Callable[[], Lane]:
     return lambda: Lane(connect_async(own_store.url))
 
 
-def test_it_is_idle_while_nobody_waits(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link]) -> None:
+def test_it_counts_what_it_sends(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link]) -> None:
     async def story() -> None:
         async with lane() as lane_:
-            assert lane_.is_idle
-            asked = asyncio.create_task(lane_.run(links.get(made[0].id)))
-            await asyncio.sleep(0)
-            assert not lane_.is_idle
-            await asked
-            assert lane_.is_idle
+            assert lane_.sent == 0
+            await lane_.run(links.get(made[0].id))
+            await lane_.run_all([links.get(link.id) for link in made[:3]])
+            assert lane_.sent == 4
 
     run_in_loop(story())
 
