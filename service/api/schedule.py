@@ -24,7 +24,7 @@ from service.store.call import Call
 
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
-PAUSE = 8
+PAUSE = 5
 """How many times as long as a batch took others have for themselves before the next: a window can wait, they do not."""
 LONGEST_PAUSE = 0.05
 """Seconds of that at most: a store that hangs is not waited for twice over."""
