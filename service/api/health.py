@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import datetime
+from itertools import compress
 from typing import Any, NamedTuple
 
 from litestar import get
@@ -60,7 +61,8 @@ async def _look(context: Context) -> Readiness:
 
 async def look_at_mail(context: Context, now: datetime) -> Mail:
     """What all partitions owe."""
-    due = await context.lane.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS])
+    owes = await context.lane.run_all([outbox.owes(partition) for partition in keys.PARTITIONS])
+    due = await context.lane.run_all([outbox.due(partition, now=now) for partition in compress(keys.PARTITIONS, owes)])
     oldest = min((partition.oldest for partition in due if partition.oldest), default=None)
     return Mail(sum(partition.unsent for partition in due), None if oldest is None else (now - oldest).total_seconds())
 

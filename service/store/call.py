@@ -30,12 +30,12 @@ class Call(NamedTuple, Generic[T]):
     def keys(self) -> tuple[Argument, ...]:
         """The keys that it touches, all in one slot."""
         if self.script is None:
-            return self.command[1:] if self.command[0] == "MGET" else self.command[1:2]
+            return self.command[1:] if self.command[0] in {"MGET", "EXISTS"} else self.command[1:2]
         return self.command[3 : 3 + int(self.command[2])]
 
 
 def call(decode: Callable[[Any], T], *command: Argument) -> Call[T]:
-    """A plain command; its first argument after its name is its only key, but for MGET, which has keys only."""
+    """A plain command; its first argument after its name is its only key, but for MGET and EXISTS, which have keys only."""
     return Call(command, decode)
 
 

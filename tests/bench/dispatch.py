@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -114,8 +115,9 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
 
         def dispatch() -> int:
             client.trips = 0
-            due = client.run_all([outbox.due(partition, now=now) for partition in keys.PARTITIONS])
-            waiting = [partition for partition, owed in zip(keys.PARTITIONS, due, strict=True) if owed.links]
+            owing = [*compress(keys.PARTITIONS, client.run_all([outbox.owes(partition) for partition in keys.PARTITIONS]))]
+            due = client.run_all([outbox.due(partition, now=now) for partition in owing])
+            waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.links]
             while waiting:
                 waiting = worker.drain(waiting)
             return kind.opened

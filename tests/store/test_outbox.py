@@ -387,6 +387,28 @@ class TestSettle:
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
 
 
+class TestOwes:
+    def test_an_empty_partition_owes_nothing(self, client: Client) -> None:
+        assert not client.run(outbox.owes(PARTITION))
+
+    @pytest.mark.parametrize("later", [None, HOUR], ids=["now", "later"])
+    def test_a_link_is_owed_until_its_mail_is_out(self, client: Client, clock: Clock, later: timedelta | None) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=later and clock.now + later))
+        assert client.run(outbox.owes(PARTITION))
+        claim(client, link.due_at)
+        assert client.run(outbox.owes(PARTITION))
+        client.run(outbox.mark_sent(link.id, now=link.due_at))
+        assert not client.run(outbox.owes(PARTITION))
+
+    def test_a_link_that_owes_no_mail_is_not_owed(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now, notify=False))
+        assert not client.run(outbox.owes(PARTITION))
+
+    def test_a_code_is_owed(self, client: Client, clock: Clock) -> None:
+        (email,) = put_codes(client, clock, 1)
+        assert client.run(outbox.owes(partition_of(email)))
+
+
 class TestDue:
     def test_an_empty_partition_owes_nothing(self, client: Client, clock: Clock) -> None:
         assert due(client, clock.now) == outbox.Due(links=False, codes=False, unsent=0, oldest=None)

@@ -81,6 +81,7 @@ MADE: dict[str, Call[Any]] = {
     "outbox.retry_later": outbox.retry_later(LINK.id, error="421 try later", at=NOW),
     "outbox.count_scheduled": outbox.count_scheduled(PARTITION, start=NOW),
     "outbox.failures": outbox.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
+    "outbox.owes": outbox.owes(PARTITION),
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "outbox.beat": outbox.beat("scheduler", now=NOW),
     "outbox.heartbeat": outbox.heartbeat("scheduler"),

@@ -3,9 +3,6 @@
 -- ARGV 1 now
 -- Returns {links due (0 or 1), codes due (0 or 1), unsent mails that are due, since when the oldest link's is ('' for none)}.
 
--- Most owe nothing, and what is claimed is in the outbox: looking for all of it took twice as long.
-if redis.call('EXISTS', KEYS[1], KEYS[2], KEYS[3]) == 0 then return {0, 0, 0, ''} end
-
 local function first(key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', ARGV[1], 'WITHSCORES', 'LIMIT', 0, 1)[2]
 end
