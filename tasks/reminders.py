@@ -12,8 +12,8 @@ def scan() -> None:
     runtime = CURRENT.get()
     now = runtime.clock()
     owing = [*compress(keys.PARTITIONS, runtime.client.run_all([outbox.owes(partition) for partition in keys.PARTITIONS]))]
-    due = runtime.client.run_all([outbox.due(partition, now=now) for partition in owing])
-    if links := [partition for partition, owed in zip(owing, due, strict=True) if owed.links]:
+    found = list(zip(owing, runtime.client.run_all([outbox.due(partition, now=now) for partition in owing]), strict=True))
+    if links := [partition for partition, due in found if due.links]:
         ring(Bell.LINKS, links, runtime.queue)
-    if codes := [partition for partition, owed in zip(owing, due, strict=True) if owed.codes]:
+    if codes := [partition for partition, due in found if due.codes]:
         ring(Bell.OTPS, codes, runtime.queue)

@@ -1,6 +1,9 @@
 """How lines of the log get out."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,19 @@ from pathlib import Path
 import pytest
 
 from service.logs import LARGEST_WRITE, Lines, Output
+
+PRINTING = """
+import sys, structlog
+from service import logs
+
+logs.configure(sys.argv[1])
+log = structlog.get_logger("printer")
+log.info("printed", page=3)
+try:
+    raise ValueError("out of paper")
+except ValueError:
+    log.exception("jammed", page=4)
+"""
 
 
 @pytest.fixture
@@ -73,3 +89,27 @@ def test_nothing_fails_for_lines_that_cannot_be_written() -> None:
     for _ in range(3):
         say(lines, b"x" * LARGEST_WRITE)
     lines.close()
+
+
+def said(log_format: str) -> str:
+    return subprocess.run([sys.executable, "-c", PRINTING, log_format], check=True, capture_output=True, text=True).stdout
+
+
+def test_in_json_a_line_is_an_object_and_tells_of_its_exception() -> None:
+    printed, jammed = map(json.loads, said("json").splitlines())
+    assert printed.keys() == {"event", "level", "logger", "timestamp", "page"}
+    assert (printed["event"], printed["level"], printed["logger"], printed["page"]) == ("printed", "info", "printer", 3)
+    assert jammed.keys() == {*printed, "exception"}
+    assert jammed["level"] == "error"
+    assert jammed["exception"].startswith("Traceback")
+    assert jammed["exception"].endswith("ValueError: out of paper")
+
+
+def test_on_a_console_an_exception_follows_its_line() -> None:
+    printed, jammed, traceback, *_, error = said("console").splitlines()
+    assert "printed" in printed
+    assert "page=3" in printed
+    assert "jammed" in jammed
+    assert "page=4" in jammed
+    assert traceback.startswith("Traceback")
+    assert error == "ValueError: out of paper"

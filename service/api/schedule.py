@@ -25,9 +25,9 @@ from service.store.call import Call
 BATCH = 150
 """Links that are claimed at once, and then marked: some 0.5 ms of Redis each."""
 PAUSE = 5
-"""How many times as long as a batch took others have for themselves before the next: a window can wait, they do not."""
+"""A pause is this many times as long as the batch before it: a window can wait, other requests should not."""
 LONGEST_PAUSE = 0.05
-"""Seconds of that at most: a store that hangs is not waited for twice over."""
+"""Seconds, at most: a store that hangs is not waited for twice over."""
 
 
 @post(
@@ -68,13 +68,13 @@ def parse_moment(text: str) -> datetime:
 async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
     """How many links of the partitions were due, and how many of them are queued.
 
-    One batch after the other, each claimed while the one before is marked. One during which others ask the store for something
-    is followed by a pause.
+    One batch after the other, each claimed while the one before is marked. Where other requests, or other windows, ask the store
+    for something meanwhile, a pause of ``PAUSE`` times its length follows.
     """
     due, queued = 0, 0
     waiting, partition, claimed = deque(partitions), "", list[str]()
     while waiting or claimed:
-        began, sent = time.monotonic(), context.lane.sent
+        began, asked = time.monotonic(), context.lane.asked
         calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
         if waiting:
             calls.append(outbox.claim_window(waiting[0], now=context.clock(), start=start, end=end, limit=BATCH))
@@ -89,7 +89,7 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
         partition, claimed = waiting[0], replies[-1]
         if len(claimed) < BATCH:
             waiting.popleft()
-        if context.lane.sent - sent > len(calls):
+        if (waiting or claimed) and context.lane.asked - asked > len(calls):
             await sleep(min(PAUSE * (time.monotonic() - began), LONGEST_PAUSE))
     return due, queued
 

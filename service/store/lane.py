@@ -52,8 +52,8 @@ class Lane:
         self._waiting: deque[_Waiting] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
         self._closed = False
-        self.sent = 0
-        """How many calls were sent so far: whoever counts theirs knows of others."""
+        self.asked = 0
+        """How many calls it was asked to carry out so far: whoever counts theirs knows of others."""
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -75,6 +75,7 @@ class Lane:
         Raises:
             Unavailable: Redis did not answer within ``TIMEOUT``, or too many commands wait already.
         """
+        self.asked += 1
         reply = await self._send(call)
         if isinstance(reply, NoScriptError) and call.script is not None:
             await self._load(call.script)
@@ -87,6 +88,7 @@ class Lane:
         Raises:
             Unavailable: one of them was not answered; any of them may have been carried out.
         """
+        self.asked += len(calls)
         replies = await self._replies(calls)
         if again := forgotten(calls, replies):
             for script in scripts_of([*again.values()]):
@@ -120,7 +122,6 @@ class Lane:
         loop = self._loop
         reply, now = loop.create_future(), loop.time()
         waiting.append(_Waiting(reply, now))
-        self.sent += 1
         if self._giving_up is None:
             self._giving_up = loop.call_at(now + TIMEOUT, self._give_up)
         self._way.send(call, reply)

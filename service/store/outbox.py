@@ -94,7 +94,7 @@ def retry_later(link_id: str, *, error: str, at: datetime, attempts: int = 1, de
 
 
 def owes(partition: str) -> Call[bool]:
-    """Whether the partition owes an e-mail, now or later. Most do not, and this takes a fifth of the time that ``due`` does."""
+    """Whether the partition owes an e-mail, now or later: asked before ``due``, a script, for most owe nothing most of the time."""
     return call(bool, "EXISTS", keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition))
 
 

@@ -185,23 +185,27 @@ def test_more_links_than_are_claimed_at_once_are_all_queued(api: Api, monkeypatc
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long others are given between batches of three, which take no time: so long that each has to be cut short."""
+def pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[float]:
+    """How long others are given between batches of three, each of which takes as many seconds as the test says, or one."""
     taken: list[float] = []
 
     async def pause(seconds: float) -> None:
         taken.append(seconds)
 
-    hours = itertools.count()
+    moments = itertools.count(step=getattr(request, "param", 1.0))
     monkeypatch.setattr("service.api.schedule.BATCH", 3)
     monkeypatch.setattr("service.api.schedule.sleep", pause)
-    monkeypatch.setattr("service.api.schedule.time", SimpleNamespace(monotonic=lambda: next(hours) * 3600.0))
+    monkeypatch.setattr("service.api.schedule.time", SimpleNamespace(monotonic=lambda: next(moments)))
     return taken
 
 
-def test_others_have_their_turn_between_batches(api: Api, monkeypatch: pytest.MonkeyPatch, pauses: list[float]) -> None:
-    """Ten links are four batches, whose last is marked in a trip of its own."""
-    for _ in range(10):
+@pytest.mark.parametrize(("count", "expected"), [(9, 3), (10, 4)])
+@pytest.mark.parametrize(("pauses", "each"), [(0.001, 0.005), (1.0, LONGEST_PAUSE)], indirect=["pauses"])
+def test_others_have_their_turn_between_batches(
+    api: Api, monkeypatch: pytest.MonkeyPatch, pauses: list[float], each: float, count: int, expected: int
+) -> None:
+    """Ten links are four batches, whose last is marked in a trip of its own; after nine, the fourth finds none."""
+    for _ in range(count):
         scheduled(api, api.now + timedelta(hours=1))
     run_all = Lane.run_all
 
@@ -210,8 +214,8 @@ def test_others_have_their_turn_between_batches(api: Api, monkeypatch: pytest.Mo
         return await run_all(lane, calls)
 
     monkeypatch.setattr(Lane, "run_all", run_beside_another)
-    assert api.dispatch().json()["queued"] == 10
-    assert pauses == [LONGEST_PAUSE] * 4
+    assert api.dispatch().json()["queued"] == count
+    assert pauses == pytest.approx([each] * expected)
 
 
 def test_where_there_are_no_others_nobody_is_waited_for(api: Api, pauses: list[float]) -> None:

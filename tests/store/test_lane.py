@@ -65,13 +65,18 @@ def lane(own_store: Store) -> Callable[[], Lane]:
     return lambda: Lane(connect_async(own_store.url))
 
 
-def test_it_counts_what_it_sends(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link]) -> None:
+def test_it_counts_what_it_was_asked(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link], own_store: Store) -> None:
+    """Not what it has to say again, to a store that has forgotten a script."""
+    calls = [mixed(link) for link in made[:4]]
+
     async def story() -> None:
         async with lane() as lane_:
-            assert lane_.sent == 0
-            await lane_.run(links.get(made[0].id))
-            await lane_.run_all([links.get(link.id) for link in made[:3]])
-            assert lane_.sent == 4
+            for expected in (5, 10):
+                with redis.Redis.from_url(own_store.url) as connection:
+                    connection.script_flush()
+                await lane_.run(calls[1])
+                await lane_.run_all(calls)
+                assert lane_.asked == expected
 
     run_in_loop(story())
 

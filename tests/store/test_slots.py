@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from importlib.resources import files
+from itertools import compress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -115,8 +116,8 @@ def test_all_keys_of_a_call_are_in_one_slot(made: Call[Any]) -> None:
 
 
 @pytest.mark.parametrize("made", MADE.values(), ids=MADE.keys())
-def test_every_key_is_the_services_own(made: Call[Any]) -> None:
-    assert all(str(key).startswith("pl:") for key in made.keys)
+def test_every_key_is_the_services_own_and_known_as_one(made: Call[Any]) -> None:
+    assert list(made.keys) == [argument for argument in made.command if str(argument).startswith("pl:")]
 
 
 def test_a_link_tells_its_partition() -> None:
@@ -205,6 +206,8 @@ def story(clock: Clock) -> Story:
             links.page("acme", now=now, retention=RETENTION, limit=9),
             links.Page(3, {Status.ACTIVE: 2, Status.EXPIRED: 0, Status.REVOKED: 1}, [link.id for link in made[::-1]], None),
         ),
+        (outbox.owes(partition), True),
+        (outbox.due(partition, now=now + HOUR), outbox.Due(links=True, codes=False, unsent=2, oldest=now)),
         (outbox.claim_links(partition, now=now, deadline=now + HOUR, limit=9), [second.id, first.id]),
         (outbox.claim_links(partition, now=now, deadline=now + HOUR, limit=9), []),
         (outbox.open_links(partition, [first.id]), [first]),
@@ -229,20 +232,19 @@ def test_a_lane_is_answered_as_everywhere(server: Server, story: Story) -> None:
 def test_a_client_asks_all_partitions_at_once(client: Client, clock: Clock) -> None:
     link = make_link(clock.now)
     client.run(links.create(link, now=clock.now, retention=RETENTION))
-    found = client.run_all([outbox.due(partition, now=clock.now) for partition in keys.PARTITIONS])
-    assert [partition for partition, due in zip(keys.PARTITIONS, found, strict=True) if due.links] == [partition_of("acme")]
+    found = client.run_all([outbox.owes(partition) for partition in keys.PARTITIONS])
+    assert [*compress(keys.PARTITIONS, found)] == [partition_of("acme")]
 
 
 def test_a_lane_asks_all_partitions_at_once(server: Server, client: Client, clock: Clock) -> None:
     link = make_link(clock.now)
     client.run(links.create(link, now=clock.now, retention=RETENTION))
 
-    async def run() -> list[outbox.Due]:
+    async def run() -> list[bool]:
         async with Lane(connect_async(server.url)) as lane:
-            return await lane.run_all([outbox.due(partition, now=clock.now) for partition in keys.PARTITIONS])
+            return await lane.run_all([outbox.owes(partition) for partition in keys.PARTITIONS])
 
-    found = asyncio.run(run())
-    assert [partition for partition, due in zip(keys.PARTITIONS, found, strict=True) if due.links] == [partition_of("acme")]
+    assert [*compress(keys.PARTITIONS, asyncio.run(run()))] == [partition_of("acme")]
 
 
 def test_concurrent_callers_get_their_own_replies(server: Server, client: Client, clock: Clock) -> None:
