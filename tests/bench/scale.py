@@ -162,11 +162,12 @@ class Place:
         return {"email": f"new{next(self._numbers)}@example.net", "org_id": ORG, "notify": False}
 
     def _codes(self, now: datetime) -> list[str]:
-        """E-mails of which each has a new code."""
+        """E-mails of which each has a new code that is out: with nobody to send them, all partitions would owe some."""
         often: dict[str, Any] = {"resend_after": MILLISECOND, "sends_per_hour": 1_000_000, "sends_per_day": 1_000_000}
         emails = [link.email for link in self._gated]
         made = [otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(hours=1), **often) for email in emails]
         assert self.client.run_all(made) == [None] * len(emails)
+        self.client.run_all([call(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS])
         return emails
 
 
