@@ -6,7 +6,7 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -23,6 +23,8 @@ EXACT_TO = 0.01
 """Seconds by which a time-out may be late: a socket is not told of each step how much time is left."""
 COURTESY = 2.0
 """Seconds that RSET and QUIT may take, on which no mail depends."""
+CONTENT_NEXT = 354
+"""The reply after which all that a server hears is the mail's content, up to its final dot."""
 NOT_LET_IN = {530, 534, 535, 538}
 """Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
@@ -91,7 +93,7 @@ class Mailer(Protocol):
 
 
 class SmtpMailer:
-    """Speaks SMTP (RFC 5321) with STARTTLS (RFC 3207), implicit TLS (RFC 8314) and AUTH (RFC 4954)."""
+    """Speaks SMTP (RFC 5321) with STARTTLS (RFC 3207), implicit TLS (RFC 8314), AUTH (RFC 4954) and PIPELINING (RFC 2920)."""
 
     def __init__(
         self,
@@ -140,7 +142,7 @@ class SmtpMailer:
         try:
             smtp.end_after(min(within, SEND_BUDGET))
             if not self._is_wanted(smtp, mail, owed):
-                self._reset(smtp)
+                self._drop()  # the server waits for the content, and cannot be told otherwise that none comes
                 return False
             self._send_content(smtp, mail, meanwhile)
             return True
@@ -198,18 +200,29 @@ class SmtpMailer:
             smtp.login(*self._credentials)
 
     def _is_wanted(self, smtp: "_Session", mail: Mail, owed: Callable[[], Verdict]) -> bool:
-        """By the server, and still by us: that is asked while the server thinks, and again where it thought for long."""
+        """By the server, which then waits for the content, and still by us.
+
+        That is asked while the server thinks, and again where it thought for long.
+        """
         began, answer = time.monotonic(), owed()
         try:
             size = f" SIZE={len(mail.content)}" if smtp.has_extn("size") else ""
-            self._expect(smtp.docmd("MAIL", f"FROM:<{mail.sender}>{size}"), 250)
-            self._expect(smtp.docmd("RCPT", f"TO:<{mail.recipient}>"), 250, 251)
+            self._say(
+                smtp, {f"MAIL FROM:<{mail.sender}>{size}": [250], f"RCPT TO:<{mail.recipient}>": [250, 251], "DATA": [CONTENT_NEXT]}
+            )
         finally:
             is_owed = answer()
         return is_owed and (time.monotonic() - began < FRESH or owed()())
 
+    def _say(self, smtp: "_Session", commands: Mapping[str, Sequence[int]]) -> None:
+        """Says commands, each with the codes to expect: all in one go where the server takes that (RFC 2920)."""
+        groups = [list(commands)] if smtp.has_extn("pipelining") else [[command] for command in commands]
+        for group in groups:
+            smtp.say(group)
+            for command in group:
+                self._expect(smtp.getreply(), *commands[command])
+
     def _send_content(self, smtp: "_Session", mail: Mail, meanwhile: Callable[[], object]) -> None:
-        self._expect(smtp.docmd("DATA"), 354)
         smtp.send(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         meanwhile()
         self._expect(smtp.getreply(), 250)
@@ -230,7 +243,10 @@ class SmtpMailer:
         """Readies the session for the next mail; what the server said of this one stands."""
         try:
             smtp.end_after(COURTESY)
-            self._expect(smtp.rset(), 250)
+            if CONTENT_NEXT in smtp.hear_out():
+                self._drop()
+            else:
+                self._expect(smtp.rset(), 250)
         except (smtplib.SMTPException, OSError, Refused, Deferred):
             self._drop()
 
@@ -251,6 +267,7 @@ class _Session(smtplib.SMTP):
         self._host = host  # the name that certificates are checked for
         self.sock = _dial(host, port)
         self._ends_at = self._limited_at = 0.0
+        self._unheard = 0
 
     def end_after(self, seconds: float) -> None:
         """Whatever is said from now on, and heard, is said and heard within ``seconds``."""
@@ -270,6 +287,17 @@ class _Session(smtplib.SMTP):
             self.sock.settimeout(self._ends_at - now)
             self._limited_at = now
 
+    def say(self, commands: Sequence[str]) -> None:
+        """Says ``commands``, whose replies come in the same order.
+
+        Raises:
+            ValueError: one of them is more than one line.
+        """
+        if any(end in command for command in commands for end in "\r\n"):
+            raise ValueError("a command is one line")
+        self.send("".join(f"{command}\r\n" for command in commands))
+        self._unheard = len(commands)
+
     def send(self, said: Any) -> None:
         self.limit()
         super().send(said)
@@ -277,7 +305,12 @@ class _Session(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
             self.file = io.BufferedReader(_Ear(self))
+        self._unheard -= 1
         return super().getreply()
+
+    def hear_out(self) -> list[int]:
+        """The codes of the replies to what was said last that nobody has heard yet."""
+        return [self.getreply()[0] for _ in range(self._unheard)]
 
 
 class _Ear(io.RawIOBase):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.support.servers import free_port, wait_until
+from tests.support.servers import Pipelining, free_port, wait_until
 
 ROOM = 100_000
 """How many mails may be taken."""
@@ -27,7 +27,7 @@ class Mail(NamedTuple):
     content: bytes
 
 
-class Sink:
+class Sink(Pipelining):
     """What the server shares with who asks. Times are ``time.monotonic``'s, which all processes of a machine have in common."""
 
     def __init__(self, port: int, kept: "Queue[Mail]") -> None:
@@ -35,6 +35,7 @@ class Sink:
         self._count = RawValue(c_long)
         self._times = RawArray(c_double, ROOM)
         self._keeps = RawValue(c_bool)
+        self._offers_pipelining = RawValue(c_bool, True)
         self._kept = kept
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
@@ -63,6 +64,16 @@ class Sink:
         yield mails
         self._keeps.value = False
         mails += [self._kept.get() for _ in range(self.count - before)]
+
+    def offers_pipelining(self) -> bool:
+        return bool(self._offers_pipelining.value)
+
+    @contextmanager
+    def without_pipelining(self) -> Iterator[None]:
+        """Sessions that begin meanwhile are not offered it."""
+        self._offers_pipelining.value = False
+        yield
+        self._offers_pipelining.value = True
 
     def answers(self) -> bool:
         """Whether it takes connections."""

@@ -36,7 +36,7 @@ DAWDLES = 7.0
 """Seconds that the server takes to hear of a recipient."""
 HANGS: dict[str, Callable[[bytes], bool]] = {
     "after the final dot": lambda said: said.endswith(b"\r\n.\r\n"),
-    "in DATA": lambda said: said.upper().startswith(b"DATA\r\n"),
+    "in DATA": lambda said: said.upper().endswith(b"DATA\r\n"),
     "at EHLO": lambda said: said.upper().startswith(b"EHLO "),
     "at its banner": lambda _: True,
 }

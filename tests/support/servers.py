@@ -79,7 +79,20 @@ def store(binary: str, *options: str) -> Iterator[Store]:
             server.kill()
 
 
-class Mailbox:
+class Pipelining:
+    """What has aiosmtpd offer PIPELINING (RFC 2920), as most servers do: it takes commands together, but does not say so."""
+
+    def offers_pipelining(self) -> bool:
+        return True
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *["250-PIPELINING"] * self.offers_pipelining(), responses[-1]]
+
+
+class Mailbox(Pipelining):
     """What an SMTP server was given. ``reply`` decides what it answers to a mail's content; None takes it."""
 
     def __init__(self) -> None:

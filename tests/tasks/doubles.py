@@ -71,13 +71,18 @@ class ScriptedMailer:
 
 
 class ScriptedServer(socketserver.ThreadingTCPServer):
-    """An SMTP server that answers each command as ``replies`` say; ``.`` is the end of a mail, ``greeting`` comes first."""
+    """An SMTP server that answers each command as ``replies`` say; ``.`` is the end of a mail, ``greeting`` comes first.
 
+    It hears of no recipient without a sender, and of no content without a recipient, unless it is ``lax``.
+    """
+
+    ehlo = "250-here\r\n250 PIPELINING"
+    lax = False
     allow_reuse_address = True
     daemon_threads = True
 
     def __init__(self, tls: ssl.SSLContext | None = None, **replies: Reply) -> None:
-        self.replies: dict[str, Reply] = {"greeting": "220 ready", "EHLO": "250 here", "DATA": "354 go on", **replies}
+        self.replies: dict[str, Reply] = {"greeting": "220 ready", "EHLO": self.ehlo, "DATA": "354 go on", **replies}
         self.commands: list[str] = []
         self.connections = 0
         self.tls = tls
@@ -151,13 +156,22 @@ class _Conversation(socketserver.StreamRequestHandler):
         if verb == "STARTTLS" and self.server.tls is not None:
             self._secure(self.server.tls)
             return True
+        if verb in {"RCPT", "DATA"} and not self._last.startswith("25") and not self.server.lax:
+            self._write("503 not now")
+            return True
         if not self._say(verb):
             return False
         if verb == "DATA" and self._last.startswith("354"):
-            while self.rfile.readline() not in {b".\r\n", b""}:
-                pass
-            return self._say(".")
+            return self._hear_content() and self._say(".")
         return verb != "QUIT"
+
+    def _hear_content(self) -> bool:
+        """False: it never ends."""
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return False
+        self.server.commands.append(".")
+        return True
 
     def _say(self, verb: str) -> bool:
         reply = self.server.replies.get(verb, "250 fine")
@@ -165,9 +179,12 @@ class _Conversation(socketserver.StreamRequestHandler):
         if said is None:
             return False
         for line in [said] if isinstance(said, str) else said:
-            self._last = line
-            self.wfile.write(line.encode() + b"\r\n")
+            self._write(line)
         return True
+
+    def _write(self, line: str) -> None:
+        self._last = line
+        self.wfile.write(line.encode() + b"\r\n")
 
     def _secure(self, tls: ssl.SSLContext) -> None:
         self.wfile.write(b"220 go ahead\r\n")

@@ -13,13 +13,15 @@ from email.utils import make_msgid
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tasks import mailer as mailer_module
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
 from tasks.mime import Mail
-from tests.support.servers import MailServer, free_port, unreachable
+from tests.support.proxy import Proxy
+from tests.support.servers import MailServer, Pipelining, free_port, unreachable
 from tests.support.tls import Tls, self_signed
 from tests.tasks.doubles import ScriptedServer, refused_address
 from tests.tasks.office import received
@@ -91,6 +93,16 @@ def mail_to(recipient: str = "jane@example.com", *, text: str = "Hello\n") -> Ma
     return Mail("pay@shop.example", recipient, message["Message-ID"], message.as_bytes(policy=email.policy.SMTP))
 
 
+@pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
+def pipelined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether servers take commands together."""
+    if not request.param:
+        monkeypatch.setattr(ScriptedServer, "ehlo", "250 here")
+        monkeypatch.setattr(Pipelining, "offers_pipelining", lambda _: False)
+    return bool(request.param)
+
+
+@pytest.mark.usefixtures("pipelined")
 class TestPlain:
     def test_a_mail_arrives_as_it_was_sent(self, mail_server: MailServer) -> None:
         sent = mail_to()
@@ -131,7 +143,7 @@ class TestPlain:
         with ScriptedServer() as server:
             with mailer_for(server) as mailer:
                 mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT"]
 
     def test_the_size_is_told_where_the_server_asks_for_it(self) -> None:
         with ScriptedServer(EHLO="250-here\r\n250 SIZE 1000000") as server:
@@ -194,7 +206,7 @@ class TestTls:
         with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
             with mailer_for(server, tls=tls.client) as mailer:
                 mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"]
+            assert server.verbs() == ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT"]
 
     def test_a_greeting_tells_whether_it_was_secured(self, tls: Tls, mail_server: MailServer) -> None:
         assert not mailer_for(mail_server).greet()
@@ -288,6 +300,7 @@ class TestLogin:
             assert not server.logins
 
 
+@pytest.mark.usefixtures("pipelined")
 class TestReplies:
     @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
     @pytest.mark.parametrize("code", [450, 451, 452, 499])
@@ -325,12 +338,12 @@ class TestReplies:
             assert [str(message["To"]) for message in server.mailbox.messages] == ["joe@example.com"]
             assert server.connections == 1
 
-    def test_a_declined_mail_is_reset_before_the_next(self) -> None:
+    def test_a_declined_mail_is_reset_before_the_next(self, pipelined: bool) -> None:
         with ScriptedServer(RCPT="550 no") as server, mailer_for(server) as mailer:
             for _ in range(2):
                 with pytest.raises(Refused):
                     mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "RSET"]
+            assert server.verbs() == ["EHLO", *["MAIL", "RCPT", *["DATA"] * pipelined, "RSET"] * 2]
 
     @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "."], ids=["sender", "recipient", "final dot"])
     def test_421_puts_the_mail_off_and_the_next_opens_another_session(self, verb: str) -> None:
@@ -385,18 +398,63 @@ class TestReplies:
             mailer.send(mail_to())
 
 
+class TestPipelining:
+    def test_the_envelope_is_one_group_where_the_server_takes_groups(self, pipelined: bool) -> None:
+        heard: list[bytes] = []
+        steps = [b"MAIL FROM:<pay@shop.example>\r\n", b"RCPT TO:<jane@example.com>\r\n", b"DATA\r\n"]
+        with ScriptedServer() as server, Proxy(server.address) as proxy:
+            proxy.watch = heard.append
+            with mailer_for(("127.0.0.1", proxy.port)) as mailer:
+                mailer.send(mail_to())
+        assert heard[1 : 2 if pipelined else 4] == ([b"".join(steps)] if pipelined else steps)
+
+    def test_a_refusal_stands_though_the_server_hangs_up_before_it_answers_the_rest(self) -> None:
+        with ScriptedServer(RCPT="550 no such user", DATA=None) as server, mailer_for(server) as mailer:
+            server.lax = True
+            with pytest.raises(Refused, match="550 no such user"):
+                mailer.send(mail_to())
+            server.replies |= {"RCPT": "250 fine", "DATA": "354 go on"}
+            mailer.send(mail_to("joe@example.com"))
+            assert server.connections == 2
+
+    @pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
+    def test_a_server_that_wants_the_content_of_what_it_refused_does_not_get_it(self, refused: str) -> None:
+        """It would take whatever comes next for that content: the commands of the next mail, too."""
+        with ScriptedServer(**{refused: "550 no"}) as server, mailer_for(server) as mailer:
+            server.lax = True
+            with pytest.raises(Refused, match="550 no"):
+                mailer.send(mail_to())
+            del server.replies[refused]
+            mailer.send(mail_to("joe@example.com"))
+            assert server.connections == 2
+            assert server.verbs().count(".") == 1
+
+    @pytest.mark.parametrize(
+        "recipient", ["jane@example.com>\r\nRCPT TO:<joe@example.com", "jane@example.com\n", "\rjane@example.com"]
+    )
+    @pytest.mark.usefixtures("pipelined")
+    def test_no_address_is_more_than_one_command(self, recipient: str) -> None:
+        mail = msgspec.structs.replace(mail_to(), recipient=recipient)
+        with ScriptedServer() as server:
+            with mailer_for(server) as mailer, pytest.raises(ValueError, match="one line"):
+                mailer.send(mail)
+            assert "RCPT" not in server.verbs()
+
+
+@pytest.mark.usefixtures("pipelined")
 class TestOwed:
     def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            assert not mailer.send(mail_to(), owed=lambda: lambda: False)
-            assert mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA"]
+            assert not mailer.send(mail_to("jane@example.com"), owed=lambda: lambda: False)
+            assert mailer.send(mail_to("joe@example.com"))
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "EHLO", "MAIL", "RCPT", "DATA", "."]
 
     def test_the_moment_is_before_the_content(self) -> None:
         seen: list[str] = []
         with ScriptedServer() as server, mailer_for(server) as mailer:
             mailer.send(mail_to(), owed=lambda: lambda: not seen.extend(server.verbs()))
-            assert "DATA" not in seen
+            assert "RCPT" in seen
+            assert "." not in seen
 
     def test_it_is_asked_while_the_server_thinks_about_the_addresses(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
@@ -409,7 +467,7 @@ class TestOwed:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             server.replies["RCPT"] = server.after(1.5 * mailer_module.FRESH)
             assert not mailer.send(mail_to(), owed=lambda: answers.pop)
-            assert "DATA" not in server.verbs()
+            assert "." not in server.verbs()
 
     def test_it_is_asked_once_where_the_server_is_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mailer_module, "FRESH", 5)
@@ -433,7 +491,7 @@ class TestOwed:
         with ScriptedServer() as server:
             with pytest.raises(LookupError), mailer_for(server) as mailer:
                 mailer.send(mail_to(), owed=lambda: away)
-            assert "DATA" not in server.verbs()
+            assert "." not in server.verbs()
 
     def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
@@ -490,7 +548,7 @@ class TestNoSession:
                 mailer.send(mail_to())
 
 
-@pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("hurried", "pipelined")
 class TestPatience:
     @pytest.mark.parametrize("good", [False, True], ids=["none answers", "the last answers"])
     def test_a_host_s_addresses_share_the_time_of_one_session(self, monkeypatch: pytest.MonkeyPatch, good: bool) -> None:
@@ -540,7 +598,7 @@ class TestPatience:
             server.replies["RCPT"] = server.after(0.2)
             with mailer_for(server) as mailer, pytest.raises(Deferred):
                 mailer.send(mail_to(), within=0.1)
-            assert "DATA" not in server.verbs()
+            assert "." not in server.verbs()
 
     def test_slow_steps_share_the_budget_of_one_mail(self) -> None:
         with ScriptedServer() as server:
