@@ -25,6 +25,8 @@ COURTESY = 2.0
 """Seconds that RSET and QUIT may take, on which no mail depends."""
 CONTENT_NEXT = 354
 """The reply after which all that a server hears is the mail's content, up to its final dot."""
+QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+"""Linux' option, to be set at each step: a server that writes replies one by one may wait for the first's ACK (Nagle), 40 ms."""
 NOT_LET_IN = {530, 534, 535, 538}
 """Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
@@ -82,7 +84,7 @@ class Mailer(Protocol):
         owed: Callable[[], Verdict] = always,
         meanwhile: Callable[[], object] = nothing,
     ) -> bool:
-        """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its recipient is accepted.
+        """Hands ``mail`` over, ``within`` so many seconds or not, unless it is not ``owed`` when its content is due.
 
         When this returns True, whoever took it answers for it. ``owed`` only asks; ``meanwhile`` is done where there is time until
         that is known.
@@ -152,6 +154,9 @@ class SmtpMailer:
         except BROKEN as error:
             self._drop()
             raise Deferred(_reason(error)) from error
+        except BaseException:
+            self._drop()  # in the middle of this mail
+            raise
 
     def greet(self) -> bool:
         """Opens a session and leaves it again; gives whether it was secured.
@@ -218,7 +223,7 @@ class SmtpMailer:
         """Says commands, each with the codes to expect: all in one go where the server takes that (RFC 2920)."""
         groups = [list(commands)] if smtp.has_extn("pipelining") else [[command] for command in commands]
         for group in groups:
-            smtp.say(group)
+            smtp.put(group)
             for command in group:
                 self._expect(smtp.getreply(), *commands[command])
 
@@ -287,8 +292,8 @@ class _Session(smtplib.SMTP):
             self.sock.settimeout(self._ends_at - now)
             self._limited_at = now
 
-    def say(self, commands: Sequence[str]) -> None:
-        """Says ``commands``, whose replies come in the same order.
+    def put(self, commands: Sequence[str]) -> None:
+        """Says ``commands`` in one go. Their replies are to be heard, or heard out, before anything else is said.
 
         Raises:
             ValueError: one of them is more than one line.
@@ -305,11 +310,11 @@ class _Session(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None:
             self.file = io.BufferedReader(_Ear(self))
-        self._unheard -= 1
+        self._unheard = max(0, self._unheard - 1)
         return super().getreply()
 
     def hear_out(self) -> list[int]:
-        """The codes of the replies to what was said last that nobody has heard yet."""
+        """The codes of those replies to what was ``put`` that nobody has heard yet."""
         return [self.getreply()[0] for _ in range(self._unheard)]
 
 
@@ -324,7 +329,10 @@ class _Ear(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._session.limit()
-        return self._session.sock.recv_into(buffer)
+        heard = self._session.sock.recv_into(buffer)
+        if QUICK_ACK is not None:
+            self._session.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+        return heard
 
 
 class FileMailer:

@@ -72,8 +72,10 @@ class Sink(Pipelining):
     def without_pipelining(self) -> Iterator[None]:
         """Sessions that begin meanwhile are not offered it."""
         self._offers_pipelining.value = False
-        yield
-        self._offers_pipelining.value = True
+        try:
+            yield
+        finally:
+            self._offers_pipelining.value = True
 
     def answers(self) -> bool:
         """Whether it takes connections."""

@@ -80,7 +80,7 @@ def store(binary: str, *options: str) -> Iterator[Store]:
 
 
 class Pipelining:
-    """What has aiosmtpd offer PIPELINING (RFC 2920), as most servers do: it takes commands together, but does not say so."""
+    """What has aiosmtpd offer PIPELINING (RFC 2920), as most servers do. It takes commands together anyway."""
 
     def offers_pipelining(self) -> bool:
         return True

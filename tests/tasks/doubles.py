@@ -73,7 +73,7 @@ class ScriptedMailer:
 class ScriptedServer(socketserver.ThreadingTCPServer):
     """An SMTP server that answers each command as ``replies`` say; ``.`` is the end of a mail, ``greeting`` comes first.
 
-    It hears of no recipient without a sender, and of no content without a recipient, unless it is ``lax``.
+    It hears of no recipient after it declined the sender, and of no content after it declined the recipient, unless it is ``lax``.
     """
 
     ehlo = "250-here\r\n250 PIPELINING"
@@ -84,6 +84,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
     def __init__(self, tls: ssl.SSLContext | None = None, **replies: Reply) -> None:
         self.replies: dict[str, Reply] = {"greeting": "220 ready", "EHLO": self.ehlo, "DATA": "354 go on", **replies}
         self.commands: list[str] = []
+        self.content: list[bytes] = []
         self.connections = 0
         self.tls = tls
         self.stopping = threading.Event()
@@ -170,6 +171,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline()) != b".\r\n":
             if not line:
                 return False
+            self.server.content.append(line)
         self.server.commands.append(".")
         return True
 

@@ -145,8 +145,9 @@ class TestPlain:
                 mailer.send(mail_to())
             assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT"]
 
-    def test_the_size_is_told_where_the_server_asks_for_it(self) -> None:
-        with ScriptedServer(EHLO="250-here\r\n250 SIZE 1000000") as server:
+    def test_the_size_is_told_where_the_server_asks_for_it(self, pipelined: bool) -> None:
+        offers = ["250-here", *["250-PIPELINING"] * pipelined, "250 SIZE 1000000"]
+        with ScriptedServer(EHLO="\r\n".join(offers)) as server:
             message = mail_to()
             with mailer_for(server) as mailer:
                 mailer.send(message)
@@ -338,20 +339,30 @@ class TestReplies:
             assert [str(message["To"]) for message in server.mailbox.messages] == ["joe@example.com"]
             assert server.connections == 1
 
-    def test_a_declined_mail_is_reset_before_the_next(self, pipelined: bool) -> None:
-        with ScriptedServer(RCPT="550 no") as server, mailer_for(server) as mailer:
+    @pytest.mark.parametrize("declined", ["MAIL", "RCPT", "DATA"])
+    def test_a_declined_mail_is_reset_before_the_next(self, declined: str, pipelined: bool) -> None:
+        commands = ["MAIL", "RCPT", "DATA"]
+        said = commands if pipelined else commands[: commands.index(declined) + 1]
+        with ScriptedServer(**{declined: "550 no"}) as server, mailer_for(server) as mailer:
             for _ in range(2):
                 with pytest.raises(Refused):
                     mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", *["MAIL", "RCPT", *["DATA"] * pipelined, "RSET"] * 2]
+            assert server.verbs() == ["EHLO", *[*said, "RSET"] * 2]
 
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "."], ids=["sender", "recipient", "final dot"])
+    def test_a_server_that_does_not_ask_for_the_content_does_not_get_it(self) -> None:
+        """It would take each line for a command."""
+        with ScriptedServer(DATA="250 fine") as server, mailer_for(server) as mailer:
+            with pytest.raises(Deferred, match="250 fine"):
+                mailer.send(mail_to())
+            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "RSET"]
+
+    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
     def test_421_puts_the_mail_off_and_the_next_opens_another_session(self, verb: str) -> None:
         with ScriptedServer(**{verb: "421 shutting down"}) as server, mailer_for(server) as mailer:
             with pytest.raises(Deferred, match="421 shutting down") as delay:
                 mailer.send(mail_to())
             assert type(delay.value) is Deferred
-            server.replies[verb] = "250 back again"
+            server.replies[verb] = "354 go on" if verb == "DATA" else "250 back again"
             mailer.send(mail_to())
             assert server.connections == 2
 
@@ -425,9 +436,31 @@ class TestPipelining:
             with pytest.raises(Refused, match="550 no"):
                 mailer.send(mail_to())
             del server.replies[refused]
+            assert server.content == []
             mailer.send(mail_to("joe@example.com"))
             assert server.connections == 2
             assert server.verbs().count(".") == 1
+
+    def test_the_rest_of_the_replies_to_what_was_refused_is_waited_for_as_long_as_is_polite(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mailer_module, "COURTESY", 0.2)
+        with ScriptedServer(RCPT="550 no such user") as server, mailer_for(server) as mailer:
+            server.lax, server.replies["DATA"] = True, server.never
+            began = time.monotonic()
+            with pytest.raises(Refused, match="550 no such user"):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 2
+            assert not mailer.ready
+
+    @pytest.mark.skipif(mailer_module.QUICK_ACK is None, reason="elsewhere the server's replies may take this long")
+    def test_replies_that_are_written_one_by_one_do_not_wait_for_each_other(self) -> None:
+        """The server's Nagle algorithm and our delayed ACK would have a mail take 44 ms."""
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            began = time.monotonic()
+            for _ in range(50):
+                mailer.send(mail_to())
+            assert time.monotonic() - began < 1
 
     @pytest.mark.parametrize(
         "recipient", ["jane@example.com>\r\nRCPT TO:<joe@example.com", "jane@example.com\n", "\rjane@example.com"]
@@ -446,14 +479,16 @@ class TestOwed:
     def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             assert not mailer.send(mail_to("jane@example.com"), owed=lambda: lambda: False)
+            assert server.content == []
             assert mailer.send(mail_to("joe@example.com"))
             assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "EHLO", "MAIL", "RCPT", "DATA", "."]
 
-    def test_the_moment_is_before_the_content(self) -> None:
-        seen: list[str] = []
+    def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(self) -> None:
+        asked, seen = [], list[str]()
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            mailer.send(mail_to(), owed=lambda: lambda: not seen.extend(server.verbs()))
-            assert "RCPT" in seen
+            server.replies["DATA"] = lambda: asked.append(True) or "354 go on"
+            mailer.send(mail_to(), owed=lambda: lambda: bool(asked) and not seen.extend(server.verbs()))
+            assert "DATA" in seen
             assert "." not in seen
 
     def test_it_is_asked_while_the_server_thinks_about_the_addresses(self) -> None:
@@ -462,10 +497,11 @@ class TestOwed:
             server.replies["MAIL"] = lambda: "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
             assert mailer.send(mail_to(), owed=lambda: asked.set() or always())
 
-    def test_it_is_asked_again_where_the_server_thought_for_long(self) -> None:
+    @pytest.mark.parametrize(("step", "reply"), [("RCPT", "250 at last"), ("DATA", "354 at last")])
+    def test_it_is_asked_again_where_the_server_thought_for_long(self, step: str, reply: str) -> None:
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            server.replies["RCPT"] = server.after(1.5 * mailer_module.FRESH)
+            server.replies[step] = server.after(1.5 * mailer_module.FRESH, reply)
             assert not mailer.send(mail_to(), owed=lambda: answers.pop)
             assert "." not in server.verbs()
 
@@ -492,6 +528,18 @@ class TestOwed:
             with pytest.raises(LookupError), mailer_for(server) as mailer:
                 mailer.send(mail_to(), owed=lambda: away)
             assert "." not in server.verbs()
+
+    def test_what_breaks_in_the_middle_of_a_mail_is_no_other_mails_trouble(self) -> None:
+        def broken() -> bool:
+            raise LookupError
+
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            for number, doing in enumerate([{"owed": lambda: broken}, {"meanwhile": broken}]):
+                with pytest.raises(LookupError):
+                    mailer.send(mail_to(), **doing)
+                assert not mailer.ready
+                mailer.send(mail_to("joe@example.com"))
+                assert server.connections == 2 + number
 
     def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
