@@ -26,7 +26,7 @@ COURTESY = 2.0
 CONTENT_NEXT = 354
 """The reply after which all that a server hears is the mail's content, up to its final dot."""
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-"""Linux' option, to be set at each step: a server that writes replies one by one may wait for the first's ACK (Nagle), 40 ms."""
+"""Linux' option: sends what ACK is due. A server that writes replies one by one may keep the next until then (Nagle), for 40 ms."""
 NOT_LET_IN = {530, 534, 535, 538}
 """Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
@@ -311,7 +311,10 @@ class _Session(smtplib.SMTP):
         if self.file is None:
             self.file = io.BufferedReader(_Ear(self))
         self._unheard = max(0, self._unheard - 1)
-        return super().getreply()
+        reply = super().getreply()
+        if self._unheard and QUICK_ACK is not None:
+            self.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
+        return reply
 
     def hear_out(self) -> list[int]:
         """The codes of those replies to what was ``put`` that nobody has heard yet."""
@@ -329,10 +332,7 @@ class _Ear(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._session.limit()
-        heard = self._session.sock.recv_into(buffer)
-        if QUICK_ACK is not None:
-            self._session.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
-        return heard
+        return self._session.sock.recv_into(buffer)
 
 
 class FileMailer:
