@@ -1,6 +1,7 @@
 """What each endpoint costs, beside the bare framework, and beside what neither can do without."""
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -36,10 +37,11 @@ COMMANDS = 20_000
 """How many a run of redis-benchmark sends."""
 SECOND = timedelta(seconds=1)
 SCALED = 1.5
-"""What two processes are asked to do, beside one."""
+"""What two processes on two cores are asked to do, beside one on one. (One on two takes more than one: its threads run at once.)"""
 MANY = 128
 """Connections that keep two processes busy: of 32, most wait for the disk."""
 COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
+SCALES = ("one core/s", "two/s", "ratio", "bare ratio", "one on both cores/s", "two beside that")
 LIMITS = ("server alone/s", "server alone CPU us", "store alone/s")
 
 
@@ -67,8 +69,10 @@ class Cast(msgspec.Struct):
     """The servers, by the ports they are at, and the processes that are paid for them."""
 
     ours: tuple[int, int]
+    one_core: int
     two: int
     bare: tuple[int, int]
+    bare_one_core: int
     bare_two: int
     asgi: tuple[int, int]
     store: Store
@@ -78,13 +82,17 @@ class Cast(msgspec.Struct):
 def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     with ExitStack() as stack:
         server = stack.enter_context(store(valkey_server()))
-        ports = free_port(), free_port()
-        [one] = stack.enter_context(webs(_folder(home / "one"), server.url, ports[0], **UNLIMITED))
-        stack.enter_context(webs(_folder(home / "two"), server.url, ports[1], WEB_CONCURRENCY="2", **UNLIMITED))
+        [one] = stack.enter_context(webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED))
+        [two] = stack.enter_context(webs(_folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED))
+        with _starting_on_one_core():
+            [pinned] = stack.enter_context(webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED))
+            bare_pinned = stack.enter_context(_without_us("litestar"))
         cast = Cast(
             ours=(one.port, one.web.process.pid),
-            two=ports[1],
+            one_core=pinned.port,
+            two=two.port,
             bare=stack.enter_context(_without_us("litestar")),
+            bare_one_core=bare_pinned[0],
             bare_two=stack.enter_context(_without_us("litestar", processes=2))[0],
             asgi=stack.enter_context(_without_us("asgi")),
             store=server,
@@ -106,7 +114,7 @@ def tables(recorder: Recorder) -> list[Table]:
     return [
         Table("Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)", COLUMNS, costs),
         Table("Their limits: the server without a framework, and the store's commands without a service", LIMITS, limits),
-        Table(f"Two web processes beside one, {MANY} connections", ("one/s", "two/s", "ratio", "bare ratio"), scaled),
+        Table(f"Two web processes on two cores beside one on one, {MANY} connections", SCALES, scaled),
     ]
 
 
@@ -237,16 +245,32 @@ def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Meas
 
 
 def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
-    one, two, bare, bare_two = (
-        load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY)
-        for port in (cast.ours[0], cast.two, cast.bare[0], cast.bare_two)
-    )
+    ports = (cast.one_core, cast.two, cast.bare_one_core, cast.bare_two, cast.ours[0])
+    loads = [load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY) for port in ports]
 
     def measure() -> Measured:
-        alone, together, bare_alone, bare_together = (measured()["requests/s"] for measured in (one, two, bare, bare_two))
-        return {"one/s": alone, "two/s": together, "ratio": together / alone, "bare ratio": bare_together / bare_alone}
+        one_core, two, bare_one_core, bare_two, both_cores = (measured()["requests/s"] for measured in loads)
+        return {
+            "one core/s": one_core,
+            "two/s": two,
+            "ratio": two / one_core,
+            "bare ratio": bare_two / bare_one_core,
+            "one on both cores/s": both_cores,
+            "two beside that": two / both_cores,
+        }
 
     return measure
+
+
+@contextmanager
+def _starting_on_one_core() -> Iterator[None]:
+    """What is started meanwhile has one core, the same, for all of its threads and processes."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
