@@ -436,8 +436,8 @@ class TestPipelining:
             with pytest.raises(Refused, match="550 no"):
                 mailer.send(mail_to())
             del server.replies[refused]
-            assert server.content == []
             mailer.send(mail_to("joe@example.com"))
+            assert b"jane" not in b"".join(server.content)
             assert server.connections == 2
             assert server.verbs().count(".") == 1
 
@@ -479,8 +479,8 @@ class TestOwed:
     def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             assert not mailer.send(mail_to("jane@example.com"), owed=lambda: lambda: False)
-            assert server.content == []
             assert mailer.send(mail_to("joe@example.com"))
+            assert b"jane" not in b"".join(server.content)
             assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "EHLO", "MAIL", "RCPT", "DATA", "."]
 
     def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(self) -> None:
