@@ -1,17 +1,16 @@
 """Handing mails over: to an SMTP server in one session, or to files where there is none."""
 
-import io
 import os
 import smtplib
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from tasks.mime import Mail
+from tasks.smtp import Session
 
 SEND_BUDGET = 10.0
 """Seconds that one mail may take, from MAIL to the reply after its final dot."""
@@ -19,14 +18,10 @@ SESSION_TIMEOUT = 10.0
 """Seconds that opening a session may take."""
 FRESH = 0.1
 """Seconds for which it counts that a mail is still owed."""
-EXACT_TO = 0.01
-"""Seconds by which a time-out may be late: a socket is not told of each step how much time is left."""
 COURTESY = 2.0
 """Seconds that RSET and QUIT may take, on which no mail depends."""
 CONTENT_NEXT = 354
 """The reply after which all that a server hears is the mail's content, up to its final dot."""
-QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-"""Linux' option: sends what ACK is due. A server that writes replies one by one may keep the next until then (Nagle), for 40 ms."""
 NOT_LET_IN = {530, 534, 535, 538}
 """Replies that are about our login, not about a mail (RFC 4954, 6)."""
 BROKEN = (smtplib.SMTPException, OSError, UnicodeError)
@@ -113,7 +108,7 @@ class SmtpMailer:
         self._require_tls = require_tls
         self._credentials = (user, password) if user and password else None
         self._tls = tls or ssl.create_default_context()
-        self._smtp: _Session | None = None
+        self._smtp: Session | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -167,16 +162,16 @@ class SmtpMailer:
         with self:
             return isinstance(self._session().sock, ssl.SSLSocket)
 
-    def _session(self) -> "_Session":
+    def _session(self) -> Session:
         if self._smtp is None:
             self._smtp = self._opened()
         return self._smtp
 
-    def _opened(self) -> "_Session":
+    def _opened(self) -> Session:
         """A session, ready for its first mail."""
         deadline = time.monotonic() + SESSION_TIMEOUT
         try:
-            smtp = _Session(*self._address)
+            smtp = Session(*self._address, within=SESSION_TIMEOUT)
         except BROKEN as error:
             raise NoSession(_reason(error)) from error
         try:
@@ -187,7 +182,7 @@ class SmtpMailer:
             raise NoSession(_reason(error)) from error
         return smtp
 
-    def _introduce(self, smtp: "_Session") -> None:
+    def _introduce(self, smtp: Session) -> None:
         host, _ = self._address
         if self._implicit_tls:
             smtp.sock = self._tls.wrap_socket(smtp.sock, server_hostname=host)
@@ -204,7 +199,7 @@ class SmtpMailer:
         if self._credentials is not None:
             smtp.login(*self._credentials)
 
-    def _is_wanted(self, smtp: "_Session", mail: Mail, owed: Callable[[], Verdict]) -> bool:
+    def _is_wanted(self, smtp: Session, mail: Mail, owed: Callable[[], Verdict]) -> bool:
         """By the server, which then waits for the content, and still by us.
 
         That is asked while the server thinks, and again where it thought for long.
@@ -219,7 +214,7 @@ class SmtpMailer:
             is_owed = answer()
         return is_owed and (time.monotonic() - began < FRESH or owed()())
 
-    def _say(self, smtp: "_Session", commands: Mapping[str, Sequence[int]]) -> None:
+    def _say(self, smtp: Session, commands: Mapping[str, Sequence[int]]) -> None:
         """Says commands, each with the codes to expect: all in one go where the server takes that (RFC 2920)."""
         groups = [list(commands)] if smtp.has_extn("pipelining") else [[command] for command in commands]
         for group in groups:
@@ -227,7 +222,7 @@ class SmtpMailer:
             for command in group:
                 self._expect(smtp.getreply(), *commands[command])
 
-    def _send_content(self, smtp: "_Session", mail: Mail, meanwhile: Callable[[], object]) -> None:
+    def _send_content(self, smtp: Session, mail: Mail, meanwhile: Callable[[], object]) -> None:
         smtp.send(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         meanwhile()
         self._expect(smtp.getreply(), 250)
@@ -244,7 +239,7 @@ class SmtpMailer:
             raise NoSession(reason)
         raise Refused(reason) if 500 <= code <= 599 else Deferred(reason)
 
-    def _reset(self, smtp: "_Session") -> None:
+    def _reset(self, smtp: Session) -> None:
         """Readies the session for the next mail; what the server said of this one stands."""
         try:
             smtp.end_after(COURTESY)
@@ -259,80 +254,6 @@ class SmtpMailer:
         if self._smtp is not None:
             self._smtp.close()
             self._smtp = None
-
-
-class _Session(smtplib.SMTP):
-    """A connection whose steps share a time: the socket's own begins anew with every byte that trickles in."""
-
-    sock: socket.socket
-    file: io.BufferedReader | None
-
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__()
-        self._host = host  # the name that certificates are checked for
-        self.sock = _dial(host, port)
-        self._ends_at = self._limited_at = 0.0
-        self._unheard = 0
-
-    def end_after(self, seconds: float) -> None:
-        """Whatever is said from now on, and heard, is said and heard within ``seconds``."""
-        self._ends_at, self._limited_at = time.monotonic() + seconds, 0.0
-        self.limit()
-
-    def limit(self) -> None:
-        """Gives the socket's next step what is left.
-
-        Raises:
-            TimeoutError: nothing is.
-        """
-        now = time.monotonic()
-        if now >= self._ends_at:
-            raise TimeoutError("timed out")
-        if now - self._limited_at > EXACT_TO:
-            self.sock.settimeout(self._ends_at - now)
-            self._limited_at = now
-
-    def put(self, commands: Sequence[str]) -> None:
-        """Says ``commands`` in one go. Their replies are to be heard, or heard out, before anything else is said.
-
-        Raises:
-            ValueError: one of them is more than one line.
-        """
-        if any(end in command for command in commands for end in "\r\n"):
-            raise ValueError("a command is one line")
-        self.send("".join(f"{command}\r\n" for command in commands))
-        self._unheard = len(commands)
-
-    def send(self, said: Any) -> None:
-        self.limit()
-        super().send(said)
-
-    def getreply(self) -> tuple[int, bytes]:
-        if self.file is None:
-            self.file = io.BufferedReader(_Ear(self))
-        self._unheard = max(0, self._unheard - 1)
-        reply = super().getreply()
-        if self._unheard and QUICK_ACK is not None:
-            self.sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
-        return reply
-
-    def hear_out(self) -> list[int]:
-        """The codes of those replies to what was ``put`` that nobody has heard yet."""
-        return [self.getreply()[0] for _ in range(self._unheard)]
-
-
-class _Ear(io.RawIOBase):
-    """What reads a session's replies."""
-
-    def __init__(self, session: _Session) -> None:
-        self._session = session
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._session.limit()
-        return self._session.sock.recv_into(buffer)
 
 
 class FileMailer:
@@ -379,22 +300,6 @@ class FileMailer:
         except OSError as error:
             raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
         return True
-
-
-def _dial(host: str, port: int) -> socket.socket:
-    """A connection to the first of the host's addresses that answers; all of them together have the time of one session."""
-    addresses = [(str(address[0]), int(address[1])) for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    deadline = time.monotonic() + SESSION_TIMEOUT
-    while True:
-        share = max(0.01, deadline - time.monotonic()) / len(addresses)
-        try:
-            dialled = socket.create_connection(addresses.pop(0), share)
-        except OSError:
-            if not addresses:
-                raise
-        else:
-            dialled.settimeout(SESSION_TIMEOUT)
-            return dialled
 
 
 def _reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from tasks import mailer as mailer_module
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
 from tasks.mime import Mail
+from tasks.smtp import QUICK_ACK
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Pipelining, free_port, unreachable
 from tests.support.tls import Tls, self_signed
@@ -453,7 +454,7 @@ class TestPipelining:
             assert time.monotonic() - began < 2
             assert not mailer.ready
 
-    @pytest.mark.skipif(mailer_module.QUICK_ACK is None, reason="elsewhere the server's replies may take this long")
+    @pytest.mark.skipif(QUICK_ACK is None, reason="elsewhere the server's replies may take this long")
     def test_replies_that_are_written_one_by_one_do_not_wait_for_each_other(self) -> None:
         """The server's Nagle algorithm and our delayed ACK would have a mail take 44 ms."""
         with ScriptedServer() as server, mailer_for(server) as mailer:
