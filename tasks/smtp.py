@@ -10,7 +10,7 @@ from typing import Any
 EXACT_TO = 0.01
 """Seconds by which a time-out may be late: a socket is not told of each step how much time is left."""
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-"""Linux' option: sends what ACK is due. A server that writes replies one by one may keep the next until then (Nagle), for 40 ms."""
+"""Linux' option: sends at once the ACK that is due, for which a server may keep its next reply back (Nagle), for 40 ms."""
 
 
 class Session(smtplib.SMTP):

@@ -37,7 +37,7 @@ COMMANDS = 20_000
 """How many a run of redis-benchmark sends."""
 SECOND = timedelta(seconds=1)
 SCALED = 1.5
-"""What two processes on two cores are asked to do, beside one on one. (One on two takes more than one: its threads run at once.)"""
+"""What two processes on two cores are asked to do, beside one on one. (One that may use two uses more than one.)"""
 MANY = 128
 """Connections that keep two processes busy: of 32, most wait for the disk."""
 COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
@@ -245,11 +245,11 @@ def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Meas
 
 
 def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
-    ports = (cast.one_core, cast.two, cast.bare_one_core, cast.bare_two, cast.ours[0])
+    ports = (cast.one_core, cast.two, cast.ours[0], cast.bare_one_core, cast.bare_two)
     loads = [load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY) for port in ports]
 
     def measure() -> Measured:
-        one_core, two, bare_one_core, bare_two, both_cores = (measured()["requests/s"] for measured in loads)
+        one_core, two, both_cores, bare_one_core, bare_two = (measured()["requests/s"] for measured in loads)
         return {
             "one core/s": one_core,
             "two/s": two,
