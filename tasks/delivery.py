@@ -157,11 +157,10 @@ class Delivery(Generic[Opened]):
 
     def _renewal(self, letters: Sequence[Letter[Opened]], until: datetime) -> Call[list[str]]:
         """Gives those of one partition that are still ours, and now are until ``until``: none that was revoked or lost."""
-        queue = self._kind.outbox(letters[0].partition)
-        members, deadline = [letter.member for letter in letters], letters[0].deadline
+        partition, deadline = letters[0].partition, letters[0].deadline
         for letter in letters:
             letter.deadline = until
-        return outbox.renew(queue, members, deadline=deadline, until=until)
+        return self._kind.renew(partition, [letter.member for letter in letters], deadline=deadline, until=until)
 
     def _put_off(self, letters: Sequence[Letter[Opened]], error: str) -> None:
         """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""

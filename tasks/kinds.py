@@ -7,7 +7,7 @@ from service.domain.email import mask
 from service.domain.link import DeliveryState, Link, Status
 from service.domain.otp import derive_code
 from service.logs import short
-from service.store import keys, otps, outbox
+from service.store import otps, outbox
 from service.store.call import Call
 from service.store.otps import Otp
 from tasks.letter import Drop
@@ -27,14 +27,14 @@ class LinkMail:
         self._public_url = public_url
         self._sender = sender
 
-    def outbox(self, partition: str) -> str:
-        return keys.outbox(partition)
-
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
         return outbox.claim_links(partition, now=now, deadline=deadline, limit=limit)
 
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | ValueError | None]]:
         return outbox.open_links(partition, members)
+
+    def renew(self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+        return outbox.renew_links(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Link, now: datetime) -> Mail:
         if opened.status(now) is not Status.ACTIVE:
@@ -71,14 +71,14 @@ class OtpMail:
         self._key = key
         self._sender = sender
 
-    def outbox(self, partition: str) -> str:
-        return keys.otp_outbox(partition)
-
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
         return outbox.claim_codes(partition, now=now, deadline=deadline, limit=limit)
 
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | ValueError | None]]:
         return otps.open_codes(partition, members)
+
+    def renew(self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+        return outbox.renew_codes(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Otp, now: datetime) -> Mail:
         if now >= opened.expires_at:

@@ -28,16 +28,16 @@ class Drop(Exception):
 
 
 class Kind(Protocol[Opened]):
-    """What is mailed: links, or one-time passwords. ``member`` is what the outbox holds: a link's id, or an e-mail."""
+    """What is mailed: links, or one-time passwords. ``member`` is who the outbox has in it: a link, by its id, or an e-mail."""
 
     process: str
     """What heartbeats call the worker that sends this kind."""
 
-    def outbox(self, partition: str) -> str: ...
-
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]: ...
 
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Opened | ValueError | None]]: ...
+
+    def renew(self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]: ...
 
     def message(self, opened: Opened, now: datetime) -> Mail:
         """Raises ``Drop`` where it is not to be sent."""

@@ -1,5 +1,7 @@
 """Every key the service has in Redis. What changes together carries the same hash tag, and so lies in one slot.
 
+Keys and sorted sets know a link by its local id, which leaves out what the partition tells of it already.
+
 The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
 """
 
@@ -18,15 +20,26 @@ def partition_of_link(link_id: str) -> str:
     return link_id[3:5]
 
 
+def local_id(link_id: str) -> str:
+    """The link's id within its partition."""
+    return link_id[5:]
+
+
+def link_ids(partition: str, local_ids: Sequence[str]) -> list[str]:
+    """The ids that these are within ``partition``."""
+    prefix = f"pl_{partition}"
+    return [prefix + local_id for local_id in local_ids]
+
+
 def link(link_id: str) -> str:
     """string: the link (``record.py``). Ends with its retention."""
-    return f"pl:{{{partition_of_link(link_id)}}}:link:{link_id}"
+    return f"pl:{{{partition_of_link(link_id)}}}:link:{local_id(link_id)}"
 
 
 def links(link_ids: Sequence[str]) -> list[str]:
     """The same of several, all of one partition."""
-    prefix = link(link_ids[0]).removesuffix(link_ids[0])
-    return [prefix + link_id for link_id in link_ids]
+    prefix = f"pl:{{{partition_of_link(link_ids[0])}}}:link:"
+    return [prefix + local_id(link_id) for link_id in link_ids]
 
 
 def org(org_id: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.domain.errors import Invalid
-from service.domain.link import DeliveryState, Link, Status, is_id
+from service.domain.link import DeliveryState, Link, Status, is_id, partition_of
 from service.store import keys
 from service.store.call import Call, call, run_script, to_ms
 from service.store.record import decode, decode_request, encode
@@ -44,7 +44,7 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
             queue(partition),
             keys.orgs(partition),
         ],
-        link.id,
+        keys.local_id(link.id),
         encode(link, request),
         to_ms(link.created_at),
         to_ms(link.expires_at),
@@ -91,7 +91,7 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
             keys.scheduled(partition),
             keys.org(link.org_id),
         ],
-        link.id,
+        keys.local_id(link.id),
         to_ms(now),
         to_ms(now + retention),
         to_ms(link.expires_at),
@@ -101,7 +101,7 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
 def active_ids(partition: str, recipient: str, *, now: datetime, offset: int, limit: int) -> Call[list[str]]:
     """Ids of links in ``partition`` that are active and were sent to the canonical e-mail ``recipient``."""
     key = keys.email(partition, recipient)
-    return call(list, "ZRANGEBYSCORE", key, f"({to_ms(now)}", "+inf", "LIMIT", offset, limit)
+    return call(partial(keys.link_ids, partition), "ZRANGEBYSCORE", key, f"({to_ms(now)}", "+inf", "LIMIT", offset, limit)
 
 
 def page(
@@ -114,7 +114,7 @@ def page(
     """
     score, last = decode_cursor(cursor) if cursor else ("", "")
     return run_script(
-        _decode_page,
+        partial(_decode_page, partition_of(org_id)),
         "page",
         [keys.org(org_id), keys.active(org_id), keys.revoked(org_id)],
         to_ms(now),
@@ -122,7 +122,7 @@ def page(
         status.value if status else "",
         limit,
         score,
-        last,
+        keys.local_id(last),
     )
 
 
@@ -147,8 +147,9 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
     return score, link_id
 
 
-def _decode_page(reply: list[Any]) -> Page:
-    total, active, expired, revoked, last_score, ids = reply
+def _decode_page(partition: str, reply: list[Any]) -> Page:
+    total, active, expired, revoked, last_score, local_ids = reply
+    ids = keys.link_ids(partition, local_ids)
     return Page(
         total=int(total),
         counts={Status.ACTIVE: int(active), Status.EXPIRED: int(expired), Status.REVOKED: int(revoked)},

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from service.domain.link import DeliveryState, Link
 from service.store import keys
 from service.store.call import Call, attempt, call, from_ms, run_script, span_ms, to_ms
-from service.store.record import decode
+from service.store.record import decode, state_number
 
 HEARTBEAT_LIFE = timedelta(seconds=20)
 
@@ -40,7 +41,8 @@ class Failures(msgspec.Struct, frozen=True):
 def claim_links(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
     """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
     queues = [keys.outbox(partition), keys.scheduled(partition), keys.claimed(partition)]
-    return run_script(list, "claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), "-inf", to_ms(now) + 1)
+    link_ids = partial(keys.link_ids, partition)
+    return run_script(link_ids, "claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), "-inf", to_ms(now) + 1)
 
 
 def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
@@ -51,12 +53,18 @@ def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int
 def claim_window(partition: str, *, now: datetime, start: datetime, end: datetime, limit: int) -> Call[list[str]]:
     """Queues up to ``limit`` links scheduled in [``start``, ``end``) for whichever worker is next."""
     queues = [keys.outbox(partition), keys.scheduled(partition)]
-    return run_script(list, "claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end))
+    return run_script(partial(keys.link_ids, partition), "claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end))
 
 
-def renew(outbox: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
-    """Prolongs the lease that ends at ``deadline``; gives the members still under it."""
-    return run_script(list, "renew", [outbox], to_ms(deadline), to_ms(until), *members)
+def renew_links(partition: str, link_ids: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+    """Prolongs the lease that ends at ``deadline``; gives the links still under it."""
+    held, local_ids = partial(keys.link_ids, partition), map(keys.local_id, link_ids)
+    return run_script(held, "renew", [keys.outbox(partition)], to_ms(deadline), to_ms(until), *local_ids)
+
+
+def renew_codes(partition: str, emails: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+    """The same for e-mails that are owed a one-time password."""
+    return run_script(list, "renew", [keys.otp_outbox(partition)], to_ms(deadline), to_ms(until), *emails)
 
 
 def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | ValueError | None]]:
@@ -68,7 +76,7 @@ def open_links(partition: str, link_ids: Sequence[str]) -> Call[list[Link | Valu
         lambda records: [attempt(decode, link_id, text) for link_id, text in zip(link_ids, records, strict=True)],
         "open",
         [keys.outbox(partition), keys.claimed(partition), *map(keys.link, link_ids)],
-        *link_ids,
+        *map(keys.local_id, link_ids),
     )
 
 
@@ -115,7 +123,7 @@ def count_scheduled(partition: str, *, start: datetime, end: datetime | None = N
 
 def failures(partition: str, *, now: datetime, retention: timedelta, limit: int) -> Call[Failures]:
     """The e-mails that were given up in the time of ``retention``, the latest ``limit`` of them by name."""
-    return run_script(_decode_failures, "failures", [keys.failed(partition)], to_ms(now - retention), limit)
+    return run_script(partial(_decode_failures, partition), "failures", [keys.failed(partition)], to_ms(now - retention), limit)
 
 
 def beat(process: str, *, now: datetime) -> Call[bool]:
@@ -143,8 +151,8 @@ def _settle(
         bool,
         "settle",
         [keys.link(link_id), keys.outbox(partition), keys.claimed(partition), keys.failed(partition)],
-        link_id,
-        state.value,
+        keys.local_id(link_id),
+        state_number(state),
         attempts,
         sent_at,
         error,
@@ -154,6 +162,7 @@ def _settle(
     )
 
 
-def _decode_failures(reply: list[Any]) -> Failures:
-    latest = [Failure(link_id, from_ms(at)) for link_id, at in zip(reply[1::2], reply[2::2], strict=True)]
+def _decode_failures(partition: str, reply: list[Any]) -> Failures:
+    link_ids = keys.link_ids(partition, reply[1::2])
+    latest = [Failure(link_id, from_ms(at)) for link_id, at in zip(link_ids, reply[2::2], strict=True)]
     return Failures(int(reply[0]), latest)

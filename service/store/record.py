@@ -2,20 +2,24 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
 from service.domain.link import Delivery, DeliveryState, Link
 
+STATES = (DeliveryState.NONE, DeliveryState.SCHEDULED, DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.FAILED)
+
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """What the array holds, in this order, which ``common.lua`` knows too: last what is seldom there, which is then left out.
 
-    ``created_at`` is in seconds since 1970, every other time in seconds since then, which is shorter. An amount is a string, so
-    that no script rounds it.
+    ``created_at`` is in seconds since 1970, every other time in seconds since then, which is shorter, and ``expires_at`` since the
+    e-mail is due, which is shorter still. An amount is a string, so that no script rounds it.
     """
 
-    delivery_state: DeliveryState
+    delivery_state: Annotated[int, msgspec.Meta(ge=0, lt=len(STATES))]
+    """Its place among ``STATES``."""
     org_id: str
     email: str
     created_at: datetime
@@ -25,10 +29,10 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     transaction_id: str | None = None
     payment_amount: Decimal | None = None
     currency: str | None = None
+    scheduled_at: timedelta | None = None
     request: str | None = None
     """The digest of the request that made the link, where it may come again."""
     otp_required: bool | None = None
-    scheduled_at: timedelta | None = None
     revoked_at: timedelta | None = None
     delivery_error: str | None = None
     locale: str | None = None
@@ -38,19 +42,19 @@ def encode(link: Link, request: str | None = None) -> str:
     """``link``, made by the request with this digest."""
     delivery, created_at = link.delivery, link.created_at
     values = [
-        delivery.state,
+        state_number(delivery.state),
         link.org_id,
         link.email,
         created_at.timestamp(),
-        _since(created_at, link.expires_at),
+        _since(link.due_at, link.expires_at),
         delivery.attempts,
         _since(created_at, delivery.sent_at),
         link.transaction_id,
         None if link.payment_amount is None else str(link.payment_amount),
         link.currency,
+        _since(created_at, link.scheduled_at),
         request,
         link.otp_required or None,
-        _since(created_at, link.scheduled_at),
         _since(created_at, link.revoked_at),
         delivery.error,
         link.locale,
@@ -65,12 +69,8 @@ def decode(link_id: str, text: str | None) -> Link | None:
     if text is None:
         return None
     record = _DECODER.decode(text)
-    created_at, sent_at, scheduled_at, revoked_at = (
-        record.created_at,
-        record.delivery_sent_at,
-        record.scheduled_at,
-        record.revoked_at,
-    )
+    created_at, sent_at, revoked_at = record.created_at, record.delivery_sent_at, record.revoked_at
+    scheduled_at = None if record.scheduled_at is None else created_at + record.scheduled_at
     return Link(
         id=link_id,
         org_id=record.org_id,
@@ -79,12 +79,12 @@ def decode(link_id: str, text: str | None) -> Link | None:
         payment_amount=record.payment_amount,
         currency=record.currency,
         otp_required=record.otp_required is True,
-        scheduled_at=None if scheduled_at is None else created_at + scheduled_at,
+        scheduled_at=scheduled_at,
         created_at=created_at,
-        expires_at=created_at + record.expires_at,
+        expires_at=(scheduled_at or created_at) + record.expires_at,
         revoked_at=None if revoked_at is None else created_at + revoked_at,
         delivery=Delivery(
-            record.delivery_state,
+            STATES[record.delivery_state],
             record.delivery_attempts,
             None if sent_at is None else created_at + sent_at,
             record.delivery_error,
@@ -98,8 +98,16 @@ def decode_request(text: str | None) -> str | None:
     return None if text is None else _DECODER.decode(text).request
 
 
-def _since(created_at: datetime, moment: datetime | None) -> float | None:
-    return None if moment is None else (moment - created_at).total_seconds()
+def state_number(state: DeliveryState) -> int:
+    """What stands for ``state`` in a record."""
+    return STATES.index(state)
+
+
+def _since(start: datetime, moment: datetime | None) -> float | None:
+    if moment is None:
+        return None
+    seconds = (moment - start).total_seconds()
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -363,7 +363,7 @@ def test_a_queue_that_is_away_holds_no_link_back(make_api: MakeApi, tmp_path: Pa
     """The mail is owed in the store; the queue only says so sooner."""
     api = make_api(QUEUE_REDIS_URL=f"unix://{tmp_path / 'nobody'}")
     link = api.create()
-    assert api.redis.zrange(keys.outbox(keys.partition_of_link(link["id"])), 0, -1) == [link["id"]]
+    assert api.redis.zrange(keys.outbox(keys.partition_of_link(link["id"])), 0, -1) == [keys.local_id(link["id"])]
 
 
 def test_a_queue_that_does_not_answer_holds_no_answer_back(make_api: MakeApi, tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import redis
 
-from service.domain.link import Link
+from service.domain.link import Link, partition_of
 from service.domain.tokens import CustomerTokens, Role
 from service.store import keys, links, otps
 from service.store.call import MILLISECOND, call, to_ms
 from service.store.client import Client, connect
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
-from tests.store.samples import make_link, put_all
+from tests.store.samples import id_in, make_link, put_all
 from tests.support.admins import admin_token
 from tests.support.proc import descendants
 from tests.support.processes import SECRET, UNLIMITED
@@ -76,7 +76,7 @@ class Place:
         self._redis = redis.Redis.from_url(url, decode_responses=True)
         self._numbers = itertools.count()
         now = datetime.now(UTC)
-        self._found = [str(key).rpartition(":")[2] for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)]
+        self._found = [id_in(str(key)) for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)]
         self._gated = put_all(self.client, [self._made(now, otp_required=True) for _ in range(SAMPLE)])
         customers = CustomerTokens(SECRET.encode())
         self._tokens = {link.id: customers.issue(link.email, now=now, jti=secrets.token_urlsafe(16)) for link in self._gated}
@@ -113,11 +113,14 @@ class Place:
     def _remove(self, since: datetime) -> None:
         """Takes away the links that were made for a measurement, so that there are as many before the next."""
         made = self.client.run(call(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
+        made = keys.link_ids(partition_of(ORG), made)
         for link in self.client.run_all([links.get(link_id) for link_id in made]):
             assert link is not None
             indexes = [keys.org(ORG), keys.active(ORG), keys.revoked(ORG)]
             gone = [keys.link(link.id), keys.email(keys.partition_of_link(link.id), link.recipient)]
-            self.client.run_all([call(int, "ZREM", index, link.id) for index in indexes] + [call(int, "DEL", key) for key in gone])
+            self.client.run_all(
+                [call(int, "ZREM", index, keys.local_id(link.id)) for index in indexes] + [call(int, "DEL", key) for key in gone]
+            )
 
     def close(self) -> None:
         self.client.close()
@@ -152,8 +155,8 @@ class Place:
         """Before a page in the middle, or the last."""
         index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
-        [[link_id, score]] = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
-        return links.encode_cursor(str(int(score)), link_id)
+        [[local_id, score]] = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
+        return links.encode_cursor(str(int(score)), *keys.link_ids(partition_of(ORG), [local_id]))
 
     def _made(self, now: datetime, **fields: Any) -> Link:
         return make_link(now, org_id=ORG, email=self._body()["email"], notify=False, **fields)

@@ -22,7 +22,7 @@ from service.store import keys, links, otps, outbox
 from service.store.call import to_ms
 from service.store.client import Client, connect
 from service.store.record import decode
-from tests.store.samples import RETENTION, make_link, put
+from tests.store.samples import RETENTION, id_in, ids_of, make_link, put
 from tests.support.admins import admin_of, as_admin
 from tests.support.length import Length
 from tests.support.proxy import Proxy
@@ -198,8 +198,7 @@ def torn_links(found: "redis.Redis") -> list[str]:
     """Records without their entries, entries without their record, and what ends never, too early or too late."""
     ends = dict(zip(names := sorted(found.scan_iter(match="pl:*", count=1000)), each(found, "PEXPIRETIME", names), strict=True))
     records = [key for key in names if ":link:" in key]
-    ids = [key.rpartition(":")[2] for key in records]
-    stored = [link for link in map(decode, ids, each(found, "GET", records)) if link is not None]
+    stored = [link for link in map(decode, map(id_in, records), each(found, "GET", records)) if link is not None]
     kinds = ("org", "active", "revoked", "email", "claimed", "outbox", "scheduled")
     indexes = [key for key in names if key.split(":")[2] in kinds]
     actual = {key: dict(entries) for key, entries in zip(indexes, each(found, "ZRANGE", indexes, 0, -1, "WITHSCORES"), strict=True)}
@@ -212,11 +211,11 @@ def torn_links(found: "redis.Redis") -> list[str]:
     expected: dict[str, dict[str, float]] = {}
     for link in stored:
         for key, score in entries_of(link, actual).items():
-            expected.setdefault(key, {})[link.id] = score
+            expected.setdefault(key, {})[keys.local_id(link.id)] = score
     for key in actual.keys() | expected.keys():
         if actual.get(key) != expected.get(key):
             torn.append(f"{key} has {actual.get(key)}, not {expected.get(key)}")
-        elif ends[key] < max(ends[keys.link(link_id)] for link_id in expected[key]):
+        elif ends[key] < max(ends[keys.link(link_id)] for link_id in ids_of(key, expected[key])):
             torn.append(f"{key} ends before what it names")
     return torn
 
@@ -231,12 +230,12 @@ def entries_of(link: Link, actual: dict[str, dict[str, float]]) -> dict[str, flo
         entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = to_ms(link.expires_at)
     if link.delivery.state in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
         # Who has claimed a mail, and until when, is up to workers.
-        leased = actual.get(keys.outbox(partition), {}).get(link.id)
+        leased = actual.get(keys.outbox(partition), {}).get(keys.local_id(link.id))
         if link.delivery.state is DeliveryState.SCHEDULED and leased is None:
             entries[keys.scheduled(partition)] = due_at
         else:
             entries[keys.outbox(partition)] = due_at if leased is None else leased
-        claimed = actual.get(keys.claimed(partition), {}).get(link.id)
+        claimed = actual.get(keys.claimed(partition), {}).get(keys.local_id(link.id))
         if claimed is not None or link.delivery.attempts:
             entries[keys.claimed(partition)] = due_at if claimed is None else claimed
     return entries

@@ -17,6 +17,7 @@ import redis
 
 from service.jobs import Bell, queue_name
 from service.store import keys
+from service.store.call import load_script
 from service.store.record import decode
 from tests.support.campaign import Ledger, campaign
 from tests.support.processes import Process, Service
@@ -138,12 +139,13 @@ class Site:
         with self._store.pipeline(transaction=False) as pipeline:
             for partition in keys.PARTITIONS:
                 pipeline.zrangebyscore(keys.outbox(partition), time.time() * 1000, "+inf", withscores=True)
-            return {lease for leases in pipeline.execute() for lease in map(tuple, leases)}
+            found = zip(keys.PARTITIONS, pipeline.execute(), strict=True)
+        return {(keys.link_ids(partition, [local_id])[0], deadline) for partition, leases in found for local_id, deadline in leases}
 
     def end_leases(self, links: Iterable[str]) -> None:
         """As if their time had passed."""
         for link in links:
-            self._store.zadd(keys.outbox(keys.partition_of_link(link)), {link: time.time() * 1000}, xx=True)
+            self._store.zadd(keys.outbox(keys.partition_of_link(link)), {keys.local_id(link): time.time() * 1000}, xx=True)
 
     def unmarked(self, links: Iterable[str]) -> set[str]:
         """Those of ``links`` whose mail does not count as sent."""
@@ -259,10 +261,10 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
     site: Site, proxy: Proxy, length: Callable[[int, int], int]
 ) -> None:
     """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
-    pid, killed = site.worker_pid(Bell.LINKS), threading.Event()
+    pid, killed, settle = site.worker_pid(Bell.LINKS), threading.Event(), load_script("settle").sha.encode()
 
     def watch(piece: bytes) -> None:
-        if b"\r\nsent\r\n" in piece and not killed.is_set():
+        if settle in piece and not killed.is_set():
             site.kill(pid)
             killed.set()
             raise ConnectionResetError

@@ -54,7 +54,7 @@ def queues_of(link: Link) -> dict[str, str]:
 
 def owed(client: Client, link: Link) -> dict[str, datetime]:
     """In which of its partition's queues the link is, and with which moment."""
-    found = {name: score(client, key, link.id) for name, key in queues_of(link).items()}
+    found = {name: score(client, key, keys.local_id(link.id)) for name, key in queues_of(link).items()}
     return {name: moment for name, moment in found.items() if moment is not None}
 
 
@@ -75,6 +75,16 @@ def exists(client: Client, key: str) -> bool:
 def delete(client: Client, key: str) -> None:
     """Removes ``key``, as its TTL would have in time."""
     assert client.run(call(bool, "DEL", key))
+
+
+def ids_of(key: str, local_ids: Iterable[str]) -> list[str]:
+    """The ids of links that are known by these in ``key``'s partition."""
+    return keys.link_ids(key.partition("{")[2][:2], [*local_ids])
+
+
+def id_in(key: str) -> str:
+    """The id of the link that is kept there."""
+    return ids_of(key, [key.rpartition(":")[2]])[0]
 
 
 def all_keys(client: Client) -> set[str]:

@@ -14,6 +14,7 @@ from service.domain.link import Link, Status, partition_of, to_millisecond
 from service.store import keys, links, outbox
 from service.store.call import to_ms
 from service.store.client import Client
+from service.store.record import STATES, decode, encode
 from tests.store.samples import (
     MILLISECOND,
     NOBODYS,
@@ -107,6 +108,20 @@ class TestCreate:
     def test_there_is_no_link_that_nobody_made(self, client: Client) -> None:
         assert client.run(links.get(NOBODYS)) is None
 
+    def test_an_id_with_another_partition_is_another_id(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        elsewhere = NOBODYS[:5] + keys.local_id(link.id)
+        assert client.run(links.get(elsewhere)) is None
+        assert not revoke(client, msgspec.structs.replace(link, id=elsewhere), clock.now)
+        assert client.run(links.get(link.id)) == link
+
+    @pytest.mark.parametrize("state", [-1, len(STATES), "sent"])
+    def test_a_record_of_a_state_that_there_is_not_cannot_be_read(self, clock: Clock, state: Any) -> None:
+        link = make_link(clock.now)
+        text = msgspec.json.encode([state, *msgspec.json.decode(encode(link))[1:]]).decode()
+        with pytest.raises(msgspec.ValidationError):
+            decode(link.id, text)
+
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_a_link_has_these_keys_and_no_others(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:
         link = put(client, make(clock.now))
@@ -137,9 +152,9 @@ class TestCreate:
     def test_indexes_sort_a_link_by_its_times(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
-        assert score(client, keys.org("acme"), link.id) == link.created_at
-        assert score(client, keys.active("acme"), link.id) == link.expires_at
-        assert score(client, email, link.id) == link.expires_at
+        assert score(client, keys.org("acme"), keys.local_id(link.id)) == link.created_at
+        assert score(client, keys.active("acme"), keys.local_id(link.id)) == link.expires_at
+        assert score(client, email, keys.local_id(link.id)) == link.expires_at
 
     def test_a_second_link_of_the_same_id_changes_nothing(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
@@ -186,7 +201,7 @@ class TestCreate:
         new = put(client, make_link(old.expires_at + RETENTION))
         email = keys.email(keys.partition_of_link(new.id), "jane@example.com")
         for index in (keys.org("acme"), keys.active("acme"), email):
-            assert members(client, index) == [new.id]
+            assert members(client, index) == [keys.local_id(new.id)]
         assert not exists(client, keys.revoked("acme"))
 
 
@@ -218,9 +233,9 @@ class TestRevoke:
         link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
-        assert members(client, keys.active("acme")) == members(client, email) == [other.id]
-        assert score(client, keys.revoked("acme"), link.id) == clock.now
-        assert set(members(client, keys.org("acme"))) == {link.id, other.id}
+        assert members(client, keys.active("acme")) == members(client, email) == [keys.local_id(other.id)]
+        assert score(client, keys.revoked("acme"), keys.local_id(link.id)) == clock.now
+        assert set(members(client, keys.org("acme"))) == {keys.local_id(link.id), keys.local_id(other.id)}
 
     @pytest.mark.parametrize("make", MAKES)
     def test_the_e_mail_it_owes_is_taken_back(self, client: Client, clock: Clock, make: Make) -> None:
@@ -241,7 +256,7 @@ class TestRevoke:
         client.run(outbox.claim_links(partition, now=clock.now, deadline=deadline, limit=10))
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
-        assert client.run(outbox.renew(keys.outbox(partition), [link.id], deadline=deadline, until=until)) == []
+        assert client.run(outbox.renew_links(partition, [link.id], deadline=deadline, until=until)) == []
 
     def test_what_was_sent_stays_sent(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))

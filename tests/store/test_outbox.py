@@ -52,7 +52,7 @@ def claim_window(client: Client, now: datetime, start: datetime, end: datetime, 
 
 
 def renew(client: Client, claimed: list[str], deadline: datetime, until: datetime) -> list[str]:
-    return client.run(outbox.renew(keys.outbox(PARTITION), claimed, deadline=deadline, until=until))
+    return client.run(outbox.renew_links(PARTITION, claimed, deadline=deadline, until=until))
 
 
 def open_links(client: Client, claimed: list[str]) -> list[Link | None]:
@@ -125,7 +125,7 @@ class TestClaim:
     def test_neither_scheduled_nor_lapsed_ones_keep_the_others_waiting(self, client: Client, clock: Clock) -> None:
         put_all(client, [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)])
         owed = {key: set(client._redis.zrange(key(PARTITION), 0, -1)) for key in (keys.scheduled, keys.outbox)}  # noqa: SLF001
-        claimed = set(claim(client, clock.now, limit=4))
+        claimed = {*map(keys.local_id, claim(client, clock.now, limit=4))}
         assert [len(claimed & members) for members in owed.values()] == [2, 2]
 
     def test_what_one_claim_leaves_is_left_for_the_next(self, client: Client, clock: Clock) -> None:
@@ -540,6 +540,13 @@ class TestFailures:
         revoke(client, link, clock.now)
         assert self.failures(client, clock.now).total == 1
 
+    @pytest.mark.parametrize("wait", [None, timedelta(days=3, milliseconds=1)], ids=["owed at once", "scheduled"])
+    def test_a_link_failed_at_the_latest_when_it_expired(self, client: Client, clock: Clock, wait: timedelta | None) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait))
+        claim(client, link.due_at)
+        client.run(failed(link, link.expires_at + timedelta(hours=1)))
+        assert self.failures(client, link.expires_at) == outbox.Failures(1, [outbox.Failure(link.id, link.expires_at)])
+
     def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
@@ -554,7 +561,7 @@ class TestFailures:
         assert self.failures(client, clock.now + RETENTION - MILLISECOND).total == 1
         assert self.failures(client, clock.now + RETENTION).total == 0
         client.run(failed(second, clock.now + RETENTION))
-        assert members(client, keys.failed(PARTITION)) == [second.id]
+        assert members(client, keys.failed(PARTITION)) == [keys.local_id(second.id)]
 
 
 class TestScheduled:

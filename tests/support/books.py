@@ -10,6 +10,7 @@ import redis
 from service.domain.link import partition_of
 from service.store import keys
 from service.store.call import to_ms
+from tests.store.samples import ids_of
 from tests.support.model import RETENTION, Counted, Link, Model
 
 EVERYTHING = """
@@ -149,16 +150,16 @@ class Books:
 
         for link in self._model.links.values():
             partition = keys.partition_of_link(link.id)
-            put(keys.org(link.org_id), link.id, link.created_at)
+            put(keys.org(link.org_id), keys.local_id(link.id), link.created_at)
             if link.revoked_at is None:
-                put(keys.active(link.org_id), link.id, link.expires_at)
-                put(keys.email(partition, link.recipient), link.id, link.expires_at)
+                put(keys.active(link.org_id), keys.local_id(link.id), link.expires_at)
+                put(keys.email(partition, link.recipient), keys.local_id(link.id), link.expires_at)
             else:
-                put(keys.revoked(link.org_id), link.id, link.revoked_at)
+                put(keys.revoked(link.org_id), keys.local_id(link.id), link.revoked_at)
             if link.look_at is not None:
                 if link.claimed_since is not None:
-                    put(keys.claimed(partition), link.id, link.claimed_since)
-                put((keys.outbox if link.queue == "outbox" else keys.scheduled)(partition), link.id, link.look_at)
+                    put(keys.claimed(partition), keys.local_id(link.id), link.claimed_since)
+                put((keys.outbox if link.queue == "outbox" else keys.scheduled)(partition), keys.local_id(link.id), link.look_at)
         for key, member, moment in self._kept():
             put(key, member, moment)
         for email, code in self._model.codes.items():
@@ -170,7 +171,7 @@ class Books:
         """Failures and organizations that are still told of: in which index, and by which moment."""
         for link in self._model.links.values():
             if link.state == "failed" and link.failed_at is not None and self._is_kept(to_ms(link.failed_at)):
-                yield keys.failed(keys.partition_of_link(link.id)), link.id, link.failed_at
+                yield keys.failed(keys.partition_of_link(link.id)), keys.local_id(link.id), link.failed_at
         for org_id, ends_at in self._model.org_ends.items():
             to_second = ends_at + timedelta(microseconds=-ends_at.microsecond % 1_000_000)
             if self._is_kept(to_ms(to_second)):
@@ -185,14 +186,14 @@ class Books:
             return False
         if key.endswith(":orgs"):
             return True
-        return member in self._model.codes if key.endswith(":otp_outbox") else member not in self._model.gone
+        return member in self._model.codes if key.endswith(":otp_outbox") else ids_of(key, [member])[0] not in self._model.gone
 
     def _least_end(self, key: str, members: Index) -> int:
         if key.endswith(":otp_outbox"):
             return max(to_ms(self._model.codes[email].expires_at) for email in members)
         if key.endswith((":orgs", ":failed")):
             return max(members.values()) + RETENTION // timedelta(milliseconds=1)
-        return max(to_ms(self._model.links[link_id].gone_at) for link_id in members)
+        return max(to_ms(self._model.links[link_id].gone_at) for link_id in ids_of(key, members))
 
     def _most_end(self, key: str) -> float:
         """An outbox's end is moved on by what is left of another key by the store's clock, which the model does not turn."""

@@ -87,7 +87,7 @@ class Office:
 
     def lease_of(self, link: Link) -> datetime | None:
         """When the link's e-mail must be looked at again; None where none is owed."""
-        score = self.redis.zscore(keys.outbox(keys.partition_of_link(link.id)), link.id)
+        score = self.redis.zscore(keys.outbox(keys.partition_of_link(link.id)), keys.local_id(link.id))
         return None if score is None else from_ms(score)
 
     def code_lease_of(self, email: str) -> datetime | None:

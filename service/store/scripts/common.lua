@@ -1,4 +1,4 @@
--- Put before every script.
+-- Put before every script. A link is known by its local id (keys.py).
 
 -- Lets `key` live at least until `at` (ms): an index outlives every entry it holds.
 local function keep(key, at)
@@ -30,14 +30,20 @@ local function forget(index, before, ...)
 end
 
 -- Where a link's record (record.py) holds what changes, and what its times count from.
-local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, REVOKED_AT, ERROR = 1, 4, 5, 6, 7, 14, 15
+local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, SCHEDULED_AT, REVOKED_AT, ERROR = 1, 4, 5, 6, 7, 11, 14, 15
+local NONE, SCHEDULED, QUEUED, SENT, FAILED = 0, 1, 2, 3, 4
+
+-- What `link`, a decoded record, holds there; nil for null.
+local function value(link, position)
+  if link[position] ~= cjson.null then return link[position] end
+end
 
 -- A moment (ms) as the record of `link` holds it: in seconds since the link was created.
 local function since_created(link, moment)
   return (moment - math.floor(link[CREATED_AT] * 1000 + 0.5)) / 1000
 end
 
--- Writes `link`, a decoded record, back to `key` with `changes`; what is left out before them is null.
+-- Writes `link` back to `key` with `changes`; what is left out before them is null.
 local function write(key, link, changes)
   for position in pairs(changes) do
     for before = #link + 1, position do link[before] = cjson.null end

@@ -1,6 +1,6 @@
 -- A new link: its record, its indexes, and the e-mail it owes.
 -- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail  7 orgs
--- ARGV 1 id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before  8 org_id
+-- ARGV 1 local id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before  8 org_id
 -- Returns 1, or 0 where the id exists already and nothing was changed.
 local id, gone_at = ARGV[1], ARGV[5]
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PXAT', gone_at) then return 0 end

@@ -1,8 +1,8 @@
 -- Reads claimed links and marks their e-mails as queued; what has no record any more owes none.
 -- KEYS 1 outbox  2 claimed  3.. links
--- ARGV ids, in the order of their keys
+-- ARGV local ids, in the order of their keys
 -- Returns each link's record.
-local scheduled, queued = '["scheduled"', '["queued"' -- a record begins with its state; decoding it would take ten times as long
+local scheduled, queued = '[' .. SCHEDULED .. ',', '[' .. QUEUED .. ',' -- how records begin; to decode them takes ten times as long
 local records = redis.call('MGET', unpack(KEYS, 3))
 for i, text in ipairs(records) do
   if not text then

@@ -1,7 +1,7 @@
 -- One page of an organization's links, newest first, and how many there are.
 -- KEYS 1 org  2 active  3 revoked
--- ARGV 1 now  2 forget_before  3 status ('' for all)  4 limit  5 cursor's score ('' for the first page)  6 cursor's id
--- Returns {total, active, expired, revoked, last id's score ('' on the last page), {id, id, ...}}.
+-- ARGV 1 now  2 forget_before  3 status ('' for all)  4 limit  5 cursor's score ('' for the first page)  6 cursor's local id
+-- Returns {total, active, expired, revoked, last id's score ('' on the last page), {local id, local id, ...}}.
 local now, before = ARGV[1], '(' .. ARGV[2]
 forget(KEYS[2], ARGV[2], KEYS[1])
 forget(KEYS[3], ARGV[2], KEYS[1])
