@@ -24,7 +24,7 @@ from tasks.mime import Mail
 from tasks.profiles import Profiles
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
-from tests.support.servers import redis_server, store, valkey_server
+from tests.support.servers import store, stores
 from tests.support.web import web
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     """Shorter measurements have fewer links: all of them from 3 s on."""
     count = min(LINKS, int(LINKS * seconds / 3))
     measures: dict[str, Measure] = {}
-    for name, binary in _stores().items():
+    for name, binary in stores().items():
         for organizations in SPREADS:
             measures[_row(name, WAYS[0], organizations)] = partial(_claim, binary, count, organizations)
             measures[_row(name, WAYS[1], organizations)] = partial(_window, home, binary, count, organizations)
@@ -51,7 +51,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
 
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
-    for row in [_row(name, way, organizations) for name in _stores() for way in WAYS for organizations in SPREADS]:
+    for row in [_row(name, way, organizations) for name in stores() for way in WAYS for organizations in SPREADS]:
         if figures := recorder.of(row):
             reached = _most(figures["round trips per 100"]) <= 1 and _most(figures["ms held"]) <= MOST_HELD
             rows.append(Row(row, figures, f"at most 1, and {MOST_HELD} ms", reached))
@@ -184,11 +184,6 @@ def fill(client: Client, count: int, organizations: int, later: timedelta) -> No
                 for number in range(first, min(first + AT_ONCE, count))
             ]
         )
-
-
-def _stores() -> dict[str, str]:
-    debian = redis_server()
-    return {"Valkey": valkey_server()} | ({"Redis 7": debian} if debian else {})
 
 
 def _row(store_name: str, way: str, organizations: int) -> str:

@@ -82,9 +82,11 @@ class Cast(msgspec.Struct):
 def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     with ExitStack() as stack:
         server = stack.enter_context(store(valkey_server()))
-        [one] = stack.enter_context(webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED))
-        [two] = stack.enter_context(webs(_folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED))
-        with _starting_on_one_core():
+        with _starting_on(2):
+            [one] = stack.enter_context(webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED))
+            [two] = stack.enter_context(webs(_folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED))
+            bare_two = stack.enter_context(_without_us("litestar", processes=2))
+        with _starting_on(1):
             [pinned] = stack.enter_context(webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED))
             bare_pinned = stack.enter_context(_without_us("litestar"))
         cast = Cast(
@@ -93,7 +95,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
             two=two.port,
             bare=stack.enter_context(_without_us("litestar")),
             bare_one_core=bare_pinned[0],
-            bare_two=stack.enter_context(_without_us("litestar", processes=2))[0],
+            bare_two=bare_two[0],
             asgi=stack.enter_context(_without_us("asgi")),
             store=server,
         )
@@ -263,10 +265,10 @@ def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measur
 
 
 @contextmanager
-def _starting_on_one_core() -> Iterator[None]:
-    """What is started meanwhile has one core, the same, for all of its threads and processes."""
+def _starting_on(count: int) -> Iterator[None]:
+    """What is started meanwhile has so many cores, always the same, for all of its threads and processes."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
+    os.sched_setaffinity(0, sorted(cores)[:count])
     try:
         yield
     finally:

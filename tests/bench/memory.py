@@ -15,7 +15,7 @@ from service.domain.link import Link, create
 from service.store import links, outbox
 from service.store.client import Client, connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
-from tests.support.servers import redis_server, store, valkey_server
+from tests.support.servers import store, stores
 
 LINKS = 100_000
 ORGANIZATIONS = 100
@@ -31,7 +31,7 @@ LAST_NAMES = ("doe", "okafor", "garcia", "wang", "abubakar", "smith", "mensah", 
 def prepared(_home: Path, _seconds: float) -> Iterator[dict[str, Measure]]:
     yield {
         _row(name, state, each): partial(_bytes_a_link, binary, state, each)
-        for name, binary in _stores().items()
+        for name, binary in stores().items()
         for state in STATES
         for each in (1, 4)
     }
@@ -39,7 +39,7 @@ def prepared(_home: Path, _seconds: float) -> Iterator[dict[str, Measure]]:
 
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
-    for name in _stores():
+    for name in stores():
         for state in STATES:
             for each in (1, 4):
                 row = _row(name, state, each)
@@ -86,11 +86,6 @@ def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
 
 def _batches(made: Sequence[Link]) -> list[Sequence[Link]]:
     return [made[first : first + AT_ONCE] for first in range(0, len(made), AT_ONCE)]
-
-
-def _stores() -> dict[str, str]:
-    debian = redis_server()
-    return {"Valkey": valkey_server()} | ({"Redis 7": debian} if debian else {})
 
 
 def _row(store_name: str, state: str, each: int) -> str:

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 import shutil
 import socket
 import subprocess
@@ -30,6 +31,18 @@ def valkey_server() -> str:
 def redis_server() -> str | None:
     """Debian's Redis, if it is installed."""
     return shutil.which("redis-server")
+
+
+def stores() -> dict[str, str]:
+    """The binaries of both, as far as there are, by name, version and allocator: ``Redis 7.0.15, jemalloc-5.3.0``."""
+    return {_version(binary): binary for binary in (valkey_server(), redis_server()) if binary is not None}
+
+
+def _version(binary: str) -> str:
+    told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"(\w+) server v=(\S+) .*malloc=(\S+)", told)
+    assert found is not None, told
+    return "{} {}, {}".format(*found.groups())
 
 
 class Store:
