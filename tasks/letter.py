@@ -28,7 +28,7 @@ class Drop(Exception):
 
 
 class Kind(Protocol[Opened]):
-    """What is mailed: links, or one-time passwords. ``member`` is who the outbox has in it: a link, by its id, or an e-mail."""
+    """What is mailed: links, or one-time passwords. ``member`` is whose mail it is: a link's id, or an e-mail."""
 
     process: str
     """What heartbeats call the worker that sends this kind."""

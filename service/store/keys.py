@@ -1,6 +1,6 @@
 """Every key the service has in Redis. What changes together carries the same hash tag, and so lies in one slot.
 
-Keys and sorted sets know a link by its local id, which leaves out what the partition tells of it already.
+Keys and sorted sets know a link by its local id: without ``pl_`` and the partition, which is in the key.
 
 The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
 """
@@ -25,10 +25,10 @@ def local_id(link_id: str) -> str:
     return link_id[5:]
 
 
-def link_ids(partition: str, local_ids: Sequence[str]) -> list[str]:
-    """The ids that these are within ``partition``."""
+def full_ids(partition: str, local_ids: Sequence[str]) -> list[str]:
+    """The ids of the links that ``partition`` knows by these."""
     prefix = f"pl_{partition}"
-    return [prefix + local_id for local_id in local_ids]
+    return [prefix + local for local in local_ids]
 
 
 def link(link_id: str) -> str:
@@ -37,7 +37,7 @@ def link(link_id: str) -> str:
 
 
 def links(link_ids: Sequence[str]) -> list[str]:
-    """The same of several, all of one partition."""
+    """The same of several. All are taken to be of the first one's partition."""
     prefix = f"pl:{{{partition_of_link(link_ids[0])}}}:link:"
     return [prefix + local_id(link_id) for link_id in link_ids]
 

@@ -101,7 +101,7 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
 def active_ids(partition: str, recipient: str, *, now: datetime, offset: int, limit: int) -> Call[list[str]]:
     """Ids of links in ``partition`` that are active and were sent to the canonical e-mail ``recipient``."""
     key = keys.email(partition, recipient)
-    return call(partial(keys.link_ids, partition), "ZRANGEBYSCORE", key, f"({to_ms(now)}", "+inf", "LIMIT", offset, limit)
+    return call(partial(keys.full_ids, partition), "ZRANGEBYSCORE", key, f"({to_ms(now)}", "+inf", "LIMIT", offset, limit)
 
 
 def page(
@@ -149,7 +149,7 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
 
 def _decode_page(partition: str, reply: list[Any]) -> Page:
     total, active, expired, revoked, last_score, local_ids = reply
-    ids = keys.link_ids(partition, local_ids)
+    ids = keys.full_ids(partition, local_ids)
     return Page(
         total=int(total),
         counts={Status.ACTIVE: int(active), Status.EXPIRED: int(expired), Status.REVOKED: int(revoked)},

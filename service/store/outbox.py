@@ -41,8 +41,8 @@ class Failures(msgspec.Struct, frozen=True):
 def claim_links(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
     """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
     queues = [keys.outbox(partition), keys.scheduled(partition), keys.claimed(partition)]
-    link_ids = partial(keys.link_ids, partition)
-    return run_script(link_ids, "claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), "-inf", to_ms(now) + 1)
+    full_ids = partial(keys.full_ids, partition)
+    return run_script(full_ids, "claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), "-inf", to_ms(now) + 1)
 
 
 def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
@@ -53,13 +53,14 @@ def claim_codes(partition: str, *, now: datetime, deadline: datetime, limit: int
 def claim_window(partition: str, *, now: datetime, start: datetime, end: datetime, limit: int) -> Call[list[str]]:
     """Queues up to ``limit`` links scheduled in [``start``, ``end``) for whichever worker is next."""
     queues = [keys.outbox(partition), keys.scheduled(partition)]
-    return run_script(partial(keys.link_ids, partition), "claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end))
+    full_ids = partial(keys.full_ids, partition)
+    return run_script(full_ids, "claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end))
 
 
 def renew_links(partition: str, link_ids: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
     """Prolongs the lease that ends at ``deadline``; gives the links still under it."""
-    held, local_ids = partial(keys.link_ids, partition), map(keys.local_id, link_ids)
-    return run_script(held, "renew", [keys.outbox(partition)], to_ms(deadline), to_ms(until), *local_ids)
+    full_ids, local_ids = partial(keys.full_ids, partition), map(keys.local_id, link_ids)
+    return run_script(full_ids, "renew", [keys.outbox(partition)], to_ms(deadline), to_ms(until), *local_ids)
 
 
 def renew_codes(partition: str, emails: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
@@ -163,6 +164,6 @@ def _settle(
 
 
 def _decode_failures(partition: str, reply: list[Any]) -> Failures:
-    link_ids = keys.link_ids(partition, reply[1::2])
+    link_ids = keys.full_ids(partition, reply[1::2])
     latest = [Failure(link_id, from_ms(at)) for link_id, at in zip(link_ids, reply[2::2], strict=True)]
     return Failures(int(reply[0]), latest)

@@ -9,13 +9,14 @@ import msgspec
 from service.domain.link import Delivery, DeliveryState, Link
 
 STATES = (DeliveryState.NONE, DeliveryState.SCHEDULED, DeliveryState.QUEUED, DeliveryState.SENT, DeliveryState.FAILED)
+"""Records hold a state's place here, which ``common.lua`` knows too: another would be the last."""
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
     """What the array holds, in this order, which ``common.lua`` knows too: last what is seldom there, which is then left out.
 
-    ``created_at`` is in seconds since 1970, every other time in seconds since then, which is shorter, and ``expires_at`` since the
-    e-mail is due, which is shorter still. An amount is a string, so that no script rounds it.
+    ``created_at`` is in seconds since 1970, other times in seconds since ``created_at``, and ``expires_at`` in seconds since
+    ``scheduled_at`` where there is one: all of it is shorter so. An amount is a string, so that no script rounds it.
     """
 
     delivery_state: Annotated[int, msgspec.Meta(ge=0, lt=len(STATES))]
@@ -104,6 +105,7 @@ def state_number(state: DeliveryState) -> int:
 
 
 def _since(start: datetime, moment: datetime | None) -> float | None:
+    """Seconds, whole ones without a ``.0``."""
     if moment is None:
         return None
     seconds = (moment - start).total_seconds()

@@ -32,7 +32,7 @@ def state(api: Api, link_id: str) -> str:
 def in_outbox(api: Api) -> list[str]:
     """Ids of all links whose e-mail is owed now."""
     outboxes = {partition: api.redis.zrange(keys.outbox(partition), 0, -1) for partition in keys.PARTITIONS}
-    return [link_id for partition, local_ids in outboxes.items() for link_id in keys.link_ids(partition, local_ids)]
+    return [link_id for partition, local_ids in outboxes.items() for link_id in keys.full_ids(partition, local_ids)]
 
 
 def test_a_window_begins_now_and_lasts_24_hours_where_nothing_is_said(api: Api) -> None:

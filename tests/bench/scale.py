@@ -113,7 +113,7 @@ class Place:
     def _remove(self, since: datetime) -> None:
         """Takes away the links that were made for a measurement, so that there are as many before the next."""
         made = self.client.run(call(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
-        made = keys.link_ids(partition_of(ORG), made)
+        made = keys.full_ids(partition_of(ORG), made)
         for link in self.client.run_all([links.get(link_id) for link_id in made]):
             assert link is not None
             indexes = [keys.org(ORG), keys.active(ORG), keys.revoked(ORG)]
@@ -156,7 +156,7 @@ class Place:
         index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
         [[local_id, score]] = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
-        return links.encode_cursor(str(int(score)), *keys.link_ids(partition_of(ORG), [local_id]))
+        return links.encode_cursor(str(int(score)), *keys.full_ids(partition_of(ORG), [local_id]))
 
     def _made(self, now: datetime, **fields: Any) -> Link:
         return make_link(now, org_id=ORG, email=self._body()["email"], notify=False, **fields)

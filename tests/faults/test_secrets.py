@@ -110,7 +110,7 @@ def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Len
     secrets += [part.encode() for token in shift.tokens for part in token.split(".")[1:]]
     secrets += [derive_key(SECRET.encode(), purpose) for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")]
     codes = [code.encode() for code in (*office.codes.values(), *shift.codes)]
-    return Left(secrets, codes, [link_id.encode() for link_id in office.link_ids], own_store, logs)
+    return Left(secrets, codes, [keys.local_id(link_id).encode() for link_id in office.link_ids], own_store, logs)
 
 
 class Shift:

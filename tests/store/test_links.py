@@ -72,6 +72,14 @@ def put_newest_last(client: Client, clock: Clock, count: int, **fields: Any) -> 
     return [link.id for link in put_all(client, made)]
 
 
+@pytest.mark.parametrize("state", [-1, len(STATES), "sent"])
+def test_a_record_with_an_unknown_state_cannot_be_read(state: Any) -> None:
+    link = make_link(datetime.now(UTC))
+    text = msgspec.json.encode([state, *msgspec.json.decode(encode(link))[1:]]).decode()
+    with pytest.raises(msgspec.ValidationError):
+        decode(link.id, text)
+
+
 class TestCreate:
     @pytest.mark.parametrize(
         "fields",
@@ -100,9 +108,12 @@ class TestCreate:
         assert client.run(links.get(link.id)) == link
         assert str(read(client, link.id).payment_amount) == str(link.payment_amount)
 
-    def test_a_scheduled_link_reads_as_it_was_written(self, client: Client, clock: Clock) -> None:
-        at = clock.now + timedelta(days=3, milliseconds=1)
-        link = put(client, make_link(clock.now, scheduled_at=at, expires_at=at + SOON))
+    @pytest.mark.parametrize(
+        "wait", [timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)], ids=["later", "just passed"]
+    )
+    def test_a_scheduled_link_reads_as_it_was_written(self, client: Client, clock: Clock, wait: timedelta) -> None:
+        at = clock.now + wait
+        link = put(client, make_link(clock.now, scheduled_at=at, expires_at=max(at, clock.now) + SOON))
         assert client.run(links.get(link.id)) == link
 
     def test_there_is_no_link_that_nobody_made(self, client: Client) -> None:
@@ -114,13 +125,6 @@ class TestCreate:
         assert client.run(links.get(elsewhere)) is None
         assert not revoke(client, msgspec.structs.replace(link, id=elsewhere), clock.now)
         assert client.run(links.get(link.id)) == link
-
-    @pytest.mark.parametrize("state", [-1, len(STATES), "sent"])
-    def test_a_record_of_a_state_that_there_is_not_cannot_be_read(self, clock: Clock, state: Any) -> None:
-        link = make_link(clock.now)
-        text = msgspec.json.encode([state, *msgspec.json.decode(encode(link))[1:]]).decode()
-        with pytest.raises(msgspec.ValidationError):
-            decode(link.id, text)
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_a_link_has_these_keys_and_no_others(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:

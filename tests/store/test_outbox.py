@@ -540,7 +540,11 @@ class TestFailures:
         revoke(client, link, clock.now)
         assert self.failures(client, clock.now).total == 1
 
-    @pytest.mark.parametrize("wait", [None, timedelta(days=3, milliseconds=1)], ids=["owed at once", "scheduled"])
+    @pytest.mark.parametrize(
+        "wait",
+        [None, timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)],
+        ids=["owed at once", "scheduled", "scheduled just before"],
+    )
     def test_a_link_failed_at_the_latest_when_it_expired(self, client: Client, clock: Clock, wait: timedelta | None) -> None:
         link = put(client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait))
         claim(client, link.due_at)

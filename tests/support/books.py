@@ -80,7 +80,7 @@ class Books:
             f"{key} holds {member}"
             for key, _, _, value in self._read()
             if key.split(":")[2] in kinds
-            for member in value[::2]
+            for member in ids_of(key, value[::2])
             if member in self._model.gone
         ]
 

@@ -34,7 +34,7 @@ local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, SCHEDULED_AT, REVOKED_AT
 local NONE, SCHEDULED, QUEUED, SENT, FAILED = 0, 1, 2, 3, 4
 
 -- What `link`, a decoded record, holds there; nil for null.
-local function value(link, position)
+local function field(link, position)
   if link[position] ~= cjson.null then return link[position] end
 end
 

@@ -5,7 +5,7 @@
 local text = redis.call('GET', KEYS[1])
 if not text then return 0 end
 local link = cjson.decode(text)
-local is_revoked = value(link, REVOKED_AT)
+local is_revoked = field(link, REVOKED_AT)
 if is_revoked then redis.call('ZREM', KEYS[4], ARGV[1]) end
 if is_revoked or tonumber(ARGV[4]) <= tonumber(ARGV[2]) then return 0 end
 local owes = link[STATE] == SCHEDULED or link[STATE] == QUEUED

@@ -18,12 +18,12 @@ local link = cjson.decode(text)
 local changes = {[STATE] = state, [ATTEMPTS] = link[ATTEMPTS] + ARGV[3]}
 if state == SENT then
   changes[SENT_AT] = since_created(link, ARGV[4])
-  if value(link, ERROR) then changes[ERROR] = cjson.null end
+  if field(link, ERROR) then changes[ERROR] = cjson.null end
 else
   changes[ERROR] = ARGV[5]
 end
 if state == FAILED then
-  local due_at = link[CREATED_AT] + (value(link, SCHEDULED_AT) or 0)
+  local due_at = link[CREATED_AT] + (field(link, SCHEDULED_AT) or 0)
   local expires_at = math.floor((due_at + link[EXPIRES_AT]) * 1000 + 0.5)
   local failed_at = math.min(ARGV[8], expires_at) -- so that it is forgotten before the link, whose id may come again
   redis.call('ZADD', KEYS[4], string.format('%.0f', failed_at), ARGV[1])
