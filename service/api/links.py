@@ -313,8 +313,8 @@ async def _page(
     page = await context.lane.run(
         links.page(org_id, now=now, retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
-    records = await context.lane.run(links.records(page.ids)) if page.ids else []
-    return page, Listed(org_id, status, page.ids, records)
+    records = await context.lane.run(links.records(org_id, page.local_ids)) if page.local_ids else []
+    return page, Listed(org_id, status, page.local_ids, records)
 
 
 async def _stream(context: Context, org_id: str, cursor: str | None, status: Status | None) -> AsyncIterator[bytes]:

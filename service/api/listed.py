@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.api.schemas import ENCODER, LinkBody, link_body
-from service.domain.link import Status
+from service.domain.link import Status, partition_of
+from service.store.keys import full_ids
 from service.store.record import decode
 
 KEPT = 64
@@ -20,7 +21,7 @@ class Listed(msgspec.Struct, frozen=True):
 
     org_id: str
     status: Status | None
-    link_ids: Sequence[str]
+    local_ids: Sequence[str]
     records: Sequence[str | None]
 
 
@@ -43,7 +44,8 @@ class Lister:
 
     def read(self, page: Listed, *, now: datetime) -> list[LinkBody]:
         """The links of ``page`` as they are at ``now``, newest first."""
-        found = [decode(link_id, record) for link_id, record in zip(page.link_ids, page.records, strict=True)]
+        link_ids = full_ids(partition_of(page.org_id), page.local_ids)
+        found = [decode(link_id, record) for link_id, record in zip(link_ids, page.records, strict=True)]
         links = [link for link in found if link is not None and link.org_id == page.org_id]
         if page.status is not None:  # whose index knows when links end, not when they were made
             links.sort(key=lambda link: link.created_at, reverse=True)
@@ -55,9 +57,9 @@ class Lister:
 
     def write_first(self, page: Listed, *, now: datetime) -> msgspec.Raw:
         """The same of a page that will be asked for again."""
-        if len(page.link_ids) > LONGEST:
+        if len(page.local_ids) > LONGEST:
             return self.write(page, now=now)
-        place = page.org_id, page.status, len(page.link_ids)
+        place = page.org_id, page.status, len(page.local_ids)
         written = self._kept.pop(place, None)
         if written is None or written.page != page or not written.since <= now < written.until:
             links = self.read(page, now=now)

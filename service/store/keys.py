@@ -5,7 +5,7 @@ Keys and sorted sets know a link by its local id: without ``pl_`` and the partit
 The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from service.domain.link import partition_of
 
@@ -25,7 +25,7 @@ def local_id(link_id: str) -> str:
     return link_id[5:]
 
 
-def full_ids(partition: str, local_ids: Sequence[str]) -> list[str]:
+def full_ids(partition: str, local_ids: Iterable[str]) -> list[str]:
     """The ids of the links that ``partition`` knows by these."""
     prefix = f"pl_{partition}"
     return [prefix + local for local in local_ids]
@@ -33,13 +33,12 @@ def full_ids(partition: str, local_ids: Sequence[str]) -> list[str]:
 
 def link(link_id: str) -> str:
     """string: the link (``record.py``). Ends with its retention."""
-    return f"pl:{{{partition_of_link(link_id)}}}:link:{local_id(link_id)}"
+    return link_prefix(partition_of_link(link_id)) + local_id(link_id)
 
 
-def links(link_ids: Sequence[str]) -> list[str]:
-    """The same of several. All are taken to be of the first one's partition."""
-    prefix = f"pl:{{{partition_of_link(link_ids[0])}}}:link:"
-    return [prefix + local_id(link_id) for link_id in link_ids]
+def link_prefix(partition: str) -> str:
+    """What the keys of the partition's links begin with; a local id follows."""
+    return f"pl:{{{partition}}}:link:"
 
 
 def org(org_id: str) -> str:

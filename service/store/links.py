@@ -21,7 +21,7 @@ class Page(msgspec.Struct, frozen=True):
 
     total: int
     counts: dict[Status, int]
-    ids: list[str]
+    local_ids: list[str]
     next_cursor: str | None
 
 
@@ -67,12 +67,13 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
     """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return call(lambda texts: list(map(decode, link_ids, texts)), "MGET", *keys.links(link_ids))
+    return call(lambda texts: list(map(decode, link_ids, texts)), "MGET", *map(keys.link, link_ids))
 
 
-def records(link_ids: Sequence[str]) -> Call[list[str | None]]:
-    """The same as they are kept, for ``decode``."""
-    return call(list, "MGET", *keys.links(link_ids))
+def records(org_id: str, local_ids: Sequence[str]) -> Call[list[str | None]]:
+    """The organization's links (one or more) as they are kept, for ``decode``."""
+    prefix = keys.link_prefix(partition_of(org_id))
+    return call(list, "MGET", *[prefix + local_id for local_id in local_ids])
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
@@ -149,10 +150,9 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
 
 def _decode_page(partition: str, reply: list[Any]) -> Page:
     total, active, expired, revoked, last_score, local_ids = reply
-    ids = keys.full_ids(partition, local_ids)
     return Page(
         total=int(total),
         counts={Status.ACTIVE: int(active), Status.EXPIRED: int(expired), Status.REVOKED: int(revoked)},
-        ids=ids,
-        next_cursor=encode_cursor(str(int(float(last_score))), ids[-1]) if last_score else None,
+        local_ids=local_ids,
+        next_cursor=encode_cursor(str(int(float(last_score))), *keys.full_ids(partition, local_ids[-1:])) if last_score else None,
     )

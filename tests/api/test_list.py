@@ -10,7 +10,7 @@ import pytest
 
 from service.api.listed import KEPT, LONGEST, Listed, Lister
 from service.domain.link import Link
-from service.store import outbox, record
+from service.store import keys, outbox, record
 from service.store.client import Client
 from tests.api.helpers import JOHN, Api, assert_invalid, assert_problem, stamp
 from tests.store.samples import make_link
@@ -95,7 +95,8 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
 
 
 def page_of(*links: Link) -> Listed:
-    return Listed(links[0].org_id, None, [link.id for link in links], [record.encode(link) for link in links])
+    local_ids = [keys.local_id(link.id) for link in links]
+    return Listed(links[0].org_id, None, local_ids, [record.encode(link) for link in links])
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ MADE: dict[str, Call[Any]] = {
     "links.get": links.get(LINK.id),
     "links.get_with_request": links.get_with_request(LINK.id),
     "links.get_many": links.get_many(IDS),
-    "links.records": links.records(IDS),
+    "links.records": links.records("acme", [keys.local_id(LINK.id)]),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
     "orgs.ids": orgs.ids(PARTITION, now=NOW, retention=RETENTION),
@@ -205,7 +205,12 @@ def story(clock: Clock) -> Story:
         (links.get_many([link.id for link in made]), [first, second, revoked]),
         (
             links.page("acme", now=now, retention=RETENTION, limit=9),
-            links.Page(3, {Status.ACTIVE: 2, Status.EXPIRED: 0, Status.REVOKED: 1}, [link.id for link in made[::-1]], None),
+            links.Page(
+                3,
+                {Status.ACTIVE: 2, Status.EXPIRED: 0, Status.REVOKED: 1},
+                [keys.local_id(link.id) for link in made[::-1]],
+                None,
+            ),
         ),
         (outbox.owes(partition), True),
         (outbox.due(partition, now=now + HOUR), outbox.Due(links=True, codes=False, unsent=2, oldest=now)),
