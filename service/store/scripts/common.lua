@@ -2,7 +2,9 @@
 
 -- Lets `key` live at least until `at` (ms): an index outlives every entry it holds.
 local function keep(key, at)
-  if redis.call('PEXPIRETIME', key) < tonumber(at) then redis.call('PEXPIREAT', key, at) end -- -1: it has no end yet
+  if redis.call('PEXPIREAT', key, at, 'GT') == 0 and redis.call('PTTL', key) == -1 then
+    redis.call('PEXPIREAT', key, at)
+  end
 end
 
 -- Lets `key` live as long as `other`: without its entries, nobody would know to drop theirs from the other.
