@@ -25,20 +25,26 @@ def local_id(link_id: str) -> str:
     return link_id[5:]
 
 
+def full_id(partition: str, local_id: str) -> str:
+    """The id of the link that ``partition`` knows by this."""
+    return f"pl_{partition}{local_id}"
+
+
 def full_ids(partition: str, local_ids: Iterable[str]) -> list[str]:
-    """The ids of the links that ``partition`` knows by these."""
-    prefix = f"pl_{partition}"
+    """The same of several."""
+    prefix = full_id(partition, "")
     return [prefix + local for local in local_ids]
 
 
 def link(link_id: str) -> str:
     """string: the link (``record.py``). Ends with its retention."""
-    return link_prefix(partition_of_link(link_id)) + local_id(link_id)
+    return f"pl:{{{partition_of_link(link_id)}}}:link:{local_id(link_id)}"
 
 
-def link_prefix(partition: str) -> str:
-    """What the keys of the partition's links begin with; a local id follows."""
-    return f"pl:{{{partition}}}:link:"
+def links(partition: str, local_ids: Iterable[str]) -> list[str]:
+    """The same of several, all of one partition."""
+    prefix = f"pl:{{{partition}}}:link:"
+    return [prefix + local for local in local_ids]
 
 
 def org(org_id: str) -> str:

@@ -71,9 +71,8 @@ def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
 
 
 def records(org_id: str, local_ids: Sequence[str]) -> Call[list[str | None]]:
-    """The organization's links (one or more) as they are kept, for ``decode``."""
-    prefix = keys.link_prefix(partition_of(org_id))
-    return call(list, "MGET", *[prefix + local_id for local_id in local_ids])
+    """What is kept of the organization's links with these ids (one or more), for ``decode``; None where there is none."""
+    return call(list, "MGET", *keys.links(partition_of(org_id), local_ids))
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Call[bool]:
@@ -154,5 +153,5 @@ def _decode_page(partition: str, reply: list[Any]) -> Page:
         total=int(total),
         counts={Status.ACTIVE: int(active), Status.EXPIRED: int(expired), Status.REVOKED: int(revoked)},
         local_ids=local_ids,
-        next_cursor=encode_cursor(str(int(float(last_score))), *keys.full_ids(partition, local_ids[-1:])) if last_score else None,
+        next_cursor=encode_cursor(str(int(float(last_score))), keys.full_id(partition, local_ids[-1])) if last_score else None,
     )

@@ -156,7 +156,7 @@ class Place:
         index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
         [[local_id, score]] = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
-        return links.encode_cursor(str(int(score)), *keys.full_ids(partition_of(ORG), [local_id]))
+        return links.encode_cursor(str(int(score)), keys.full_id(partition_of(ORG), local_id))
 
     def _made(self, now: datetime, **fields: Any) -> Link:
         return make_link(now, org_id=ORG, email=self._body()["email"], notify=False, **fields)

@@ -140,7 +140,7 @@ class Site:
             for partition in keys.PARTITIONS:
                 pipeline.zrangebyscore(keys.outbox(partition), time.time() * 1000, "+inf", withscores=True)
             found = zip(keys.PARTITIONS, pipeline.execute(), strict=True)
-        return {(keys.full_ids(partition, [local_id])[0], deadline) for partition, leases in found for local_id, deadline in leases}
+        return {(keys.full_id(partition, local_id), deadline) for partition, leases in found for local_id, deadline in leases}
 
     def end_leases(self, links: Iterable[str]) -> None:
         """As if their time had passed."""

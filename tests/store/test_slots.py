@@ -57,7 +57,7 @@ MADE: dict[str, Call[Any]] = {
     "links.get": links.get(LINK.id),
     "links.get_with_request": links.get_with_request(LINK.id),
     "links.get_many": links.get_many(IDS),
-    "links.records": links.records("acme", [keys.local_id(LINK.id)]),
+    "links.records": links.records("acme", [*map(keys.local_id, IDS)]),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
     "orgs.ids": orgs.ids(PARTITION, now=NOW, retention=RETENTION),
