@@ -288,11 +288,9 @@ def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
                 capture_output=True,
                 text=True,
             )
-        made = call.keys[0].split(":")[-1]  # type: ignore[union-attr]
-        if call.script is not None and call.script.name == "create":  # a link of its own each time
-            words = [
-                word.replace(made, f"{made[:-12]}__rand_int__").replace("payer00000000", "payer__rand_int__") for word in words
-            ]
+        made, begin = call.keys[0].split(":")[-1], secrets.token_hex(5)  # type: ignore[union-attr]
+        if call.script is not None and call.script.name == "create":  # a link of its own each time, whatever chance repeats
+            words = [word.replace(made, f"{begin}__rand_int__").replace("payer00000000", "payer__rand_int__") for word in words]
         output = subprocess.run(
             ["redis-benchmark", "-s", str(server.socket), "-c", "32", "-n", str(COMMANDS), "-r", "1000000000", "--csv", *words],  # noqa: S607
             check=True,
