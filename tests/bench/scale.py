@@ -113,8 +113,7 @@ class Place:
     def _remove(self, since: datetime) -> None:
         """Takes away the links that were made for a measurement, so that there are as many before the next."""
         made = self.client.run(call(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
-        made = keys.full_ids(partition_of(ORG), made)
-        for link in self.client.run_all([links.get(link_id) for link_id in made]):
+        for link in self.client.run_all([links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]):
             assert link is not None
             indexes = [keys.org(ORG), keys.active(ORG), keys.revoked(ORG)]
             gone = [keys.link(link.id), keys.email(keys.partition_of_link(link.id), link.recipient)]

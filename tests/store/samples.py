@@ -79,7 +79,7 @@ def delete(client: Client, key: str) -> None:
 
 def ids_of(key: str, local_ids: Iterable[str]) -> list[str]:
     """The ids of links that are known by these in ``key``'s partition."""
-    return keys.full_ids(key.partition("{")[2][:2], [*local_ids])
+    return keys.full_ids(key.partition("{")[2][:2], local_ids)
 
 
 def id_in(key: str) -> str:
