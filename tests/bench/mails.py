@@ -1,6 +1,5 @@
 """Link mails: from the outbox to an SMTP server, beside a bare loop that sends the very same mails."""
 
-import os
 import smtplib
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from service.store.client import Client, connect
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
 from tests.store.samples import make_link, put_all
-from tests.support.proc import descendants
+from tests.support.proc import cpu_seconds
 from tests.support.processes import Process, Service
 from tests.support.servers import Store, valkey_server, wait_until
 
@@ -29,7 +28,6 @@ TARGET = 0.70
 OURS, BARE = "link mails, from the outbox", "smtplib, ready-made mails"
 SHARE = "of the bare loop"
 ONE_BY_ONE = "to a server without PIPELINING"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Office:
@@ -78,8 +76,7 @@ class Office:
 
     def _cpu(self) -> float:
         """Seconds of CPU that the worker's processes have taken."""
-        pid = self._worker.process.pid
-        return sum(cpu_seconds(process) for process in [pid, *descendants(pid)])
+        return cpu_seconds(self._worker.process.pid)
 
 
 def send_bare(mails: list[Mail], taker: Sink) -> Measured:
@@ -123,9 +120,3 @@ def tables(recorder: Recorder) -> list[Table]:
     if bare:
         rows.append(Row(BARE, dict(bare)))
     return [Table(f"E-mails: {MAILS} links to one SMTP server, every write on disk", ["mails/s", SHARE, "CPU ms a mail"], rows)]
-
-
-def cpu_seconds(pid: int) -> float:
-    """What ``pid`` has taken, in user and kernel mode."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS

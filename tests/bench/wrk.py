@@ -2,16 +2,14 @@
 
 import itertools
 import json
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.figures import Measure, Measured
-from tests.support.proc import descendants
+from tests.support.proc import cpu_seconds
 
 CONNECTIONS = 32
-TICKS = os.sysconf("SC_CLK_TCK")
 NUMBERS = itertools.count(step=100_000)
 """Where each run begins to number its requests, in eight digits: none makes a link for an e-mail of another's."""
 
@@ -68,13 +66,3 @@ def load(
         }
 
     return measure
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and its descendants have taken."""
-    return sum(_ticks(one) for one in (pid, *descendants(pid))) / TICKS
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])

@@ -1,6 +1,10 @@
 """What the kernel says of processes (Linux)."""
 
+import os
 from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""The kernel's clock ticks in a second."""
 
 
 def children(pid: int) -> list[int]:
@@ -28,3 +32,14 @@ def resident(pid: int) -> float:
     """MB of memory that the process holds."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its descendants have taken, with those that have ended (once their parents know of it)."""
+    return sum(_ticks(one) for one in (pid, *descendants(pid))) / TICKS
+
+
+def _ticks(pid: int) -> int:
+    """Of the process, and of its children that it has waited for: in user and in kernel mode each."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15]))
