@@ -34,6 +34,9 @@ AT_ONCE = 500
 RETENTION = timedelta(days=90)
 MOST_HELD = 5
 WAYS = ("a worker's claims", "the window's endpoint")
+TRIPS, HELD, USUALLY = "round trips per 100", "ms held", "p99 of what holds it"
+LOGGED = 500
+"""µs: what holds the store for less is not looked at."""
 SPREADS = {1: "one organization", 1000: "1,000 organizations"}
 
 
@@ -53,9 +56,9 @@ def tables(recorder: Recorder) -> list[Table]:
     rows = []
     for row in [_row(name, way, organizations) for name in stores() for way in WAYS for organizations in SPREADS]:
         if figures := recorder.of(row):
-            reached = _most(figures["round trips per 100"]) <= 1 and _most(figures["ms held"]) <= MOST_HELD
+            reached = _most(figures[TRIPS]) <= 1 and _most(figures[HELD]) <= MOST_HELD
             rows.append(Row(row, figures, f"at most 1, and {MOST_HELD} ms", reached))
-    return [Table("Claiming and queueing 100,000 due links", ["round trips per 100", "ms held", "seconds"], rows)]
+    return [Table("Claiming and queueing 100,000 due links", [TRIPS, HELD, USUALLY, "seconds"], rows)]
 
 
 class Counting(Client):
@@ -124,7 +127,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
 
         measured = _watched(connection, count, dispatch)
         client.close()
-        return {**measured, "round trips per 100": client.trips / count * 100}
+        return {**measured, TRIPS: client.trips / count * 100}
 
 
 def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
@@ -144,7 +147,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
 
 
 def _watched(connection: "redis.Redis", count: int, dispatch: Callable[[], int]) -> Measured:
-    connection.config_set("slowlog-log-slower-than", 500)
+    connection.config_set("slowlog-log-slower-than", LOGGED)
     connection.config_set("slowlog-max-len", 100_000)
     connection.slowlog_reset()
     before, began = _trips(connection), time.perf_counter()
@@ -152,8 +155,8 @@ def _watched(connection: "redis.Redis", count: int, dispatch: Callable[[], int])
     seconds = time.perf_counter() - began
     trips = min(after - so_far for after, so_far in zip(_trips(connection), before, strict=True))
     assert done == count, f"{done} of {count}"
-    held = max((entry["duration"] for entry in connection.slowlog_get(100_000)), default=0)
-    return {"round trips per 100": trips / count * 100, "ms held": held / 1000, "seconds": seconds}
+    held = sorted(entry["duration"] / 1000 for entry in connection.slowlog_get(100_000)) or [0.0]
+    return {TRIPS: trips / count * 100, HELD: held[-1], USUALLY: held[len(held) * 99 // 100], "seconds": seconds}
 
 
 def _trips(connection: "redis.Redis") -> tuple[int, int]:
