@@ -24,7 +24,7 @@ from service.store.client import Client, connect
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.store.samples import id_in, make_link, put_all
 from tests.support.admins import admin_token
-from tests.support.proc import descendants
+from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED
 from tests.support.servers import store, valkey_server
 from tests.support.web import web
@@ -71,7 +71,7 @@ class Place:
 
     def __init__(self, port: int, processes: Sequence[int], url: str) -> None:
         self._port = port
-        self._processes = processes
+        self._clocks = [*map(cpu_clock, processes)]
         self.client = Client(connect(url))
         self._redis = redis.Redis.from_url(url, decode_responses=True)
         self._numbers = itertools.count()
@@ -102,7 +102,7 @@ class Place:
         return self._cpu() - before - (time.monotonic() - began) * self._idle
 
     def _cpu(self) -> float:
-        return sum(map(cpu_ns, self._processes)) / 1000
+        return sum(map(time.clock_gettime_ns, self._clocks)) / 1000
 
     def rest(self) -> None:
         """Measures the CPU µs a second that are taken while nobody asks for anything."""
@@ -261,8 +261,3 @@ def ask(port: int, requests: Sequence[Request]) -> list[float]:
 
 def parts(requests: Sequence[Request], count: int) -> list[Sequence[Request]]:
     return [requests[first::count] for first in range(count)]
-
-
-def cpu_ns(pid: int) -> int:
-    """CPU time that the process' threads have taken."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())

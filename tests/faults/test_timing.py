@@ -20,7 +20,7 @@ from service.store.client import Client, connect
 from tests.api.helpers import wrong
 from tests.store.samples import make_link, put
 from tests.support.length import Length
-from tests.support.proc import descendants
+from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED, Service
 from tests.support.servers import Store
 from tests.support.web import web
@@ -156,7 +156,7 @@ def meters_of(service: Service, store: Store) -> dict[str, Meter]:
     if sys.platform != "linux":
         return {"wall": time.perf_counter}
     web = service.web.process.pid
-    clocks = [~process << 3 | 2 for process in (web, *descendants(web), store.process.pid)]  # clock_getcpuclockid(3)
+    clocks = [cpu_clock(process) for process in (web, *descendants(web), store.process.pid)]
     return {"cpu": lambda: sum(map(time.clock_gettime, clocks)), "wall": time.perf_counter}
 
 

@@ -43,3 +43,8 @@ def _ticks(pid: int) -> int:
     """Of the process, and of its children that it has waited for: in user and in kernel mode each."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock, for ``time.clock_gettime``, of the CPU time that the process has taken, to the nanosecond."""
+    return ~pid << 3 | 2  # clock_getcpuclockid(3)
