@@ -65,7 +65,7 @@ async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
     """Where a link's ``url`` leads: to its page, for a browser, which names ``text/html`` in ``Accept``. All else, and so
     whoever accepts anything (``*/*``), gets the link as JSON.
 
-    The page of a link that is not due yet is answered with 403, of one that ended with 410.
+    The page of a link that ended is answered with 410.
     """
     if not wants_page(request):
         return JsonResponse(await get_link.fn(request, link_id))
@@ -162,10 +162,8 @@ def _view(visit: Visit) -> View:
 
 
 def _closed_page(visit: Visit) -> Response[str]:
-    """The page of a link that is not to be paid: not yet, or not any more."""
+    """The page of a link that has ended."""
     status, gettext = visit.link.status(visit.now), visit.language.texts.gettext
-    if status is Status.ACTIVE:
-        return _early_page(visit)
     headline, explanation = gettext("This link has expired"), gettext("It was good until %(moment)s.")
     advice = gettext("If you still want to pay, ask whoever sent it for a new link.")
     if status is Status.REVOKED:
@@ -174,25 +172,9 @@ def _closed_page(visit: Visit) -> Response[str]:
         advice = gettext("If you still want to pay, ask %(org)s for a new link.")
     if visit.org and status is Status.REVOKED:
         explanation = gettext("%(org)s has taken it back. Nothing was charged.")
-    return _ended_page(visit, 410, headline, explanation, advice, visit.link.expires_at)
-
-
-def _early_page(visit: Visit) -> Response[str]:
-    """When it opens is told to those who may see the link."""
-    gettext, due_at = visit.language.texts.gettext, visit.link.due_at
-    headline = gettext("This link is not open yet")
-    if not visit.has_proved:
-        return _ended_page(visit, 403, headline, "", gettext("Come back later: this address stays the same."), due_at)
-    explanation, advice = gettext("It opens on %(moment)s."), gettext("Come back then: this address stays the same.")
-    page = _ended_page(visit, 403, headline, explanation, advice, due_at)
-    page.headers["Retry-After"] = str(int((due_at - visit.now).total_seconds()) + 1)
-    return page
-
-
-def _ended_page(visit: Visit, status: int, headline: str, explanation: str, advice: str, moment: datetime) -> Response[str]:
-    values = {"org": visit.language.isolate(visit.org), "moment": visit.language.moment(moment)}
+    values = {"org": visit.language.isolate(visit.org), "moment": visit.language.moment(visit.link.expires_at)}
     said = {"headline": headline, "explanation": explanation % values, "advice": advice % values}
-    return visit.page("ended", status=status, **said, reply_to=visit.profile.reply_to, again=False)
+    return visit.page("ended", status=410, **said, reply_to=visit.profile.reply_to, again=False)
 
 
 def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = False) -> Response[str]:

@@ -40,14 +40,9 @@ class Visit:
         self.org = (profile.display_name or link.org_id) if self.has_proved else ""
 
     @property
-    def is_early(self) -> bool:
-        """Whether the link is not due yet."""
-        return self.link.scheduled_at is not None and self.now < self.link.scheduled_at
-
-    @property
     def is_open(self) -> bool:
         """Whether the link is to be paid now."""
-        return self.link.status(self.now) is Status.ACTIVE and not self.is_early
+        return self.link.status(self.now) is Status.ACTIVE
 
     @property
     def has_proved(self) -> bool:

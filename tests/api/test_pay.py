@@ -129,13 +129,23 @@ def test_an_expired_link_has_a_page_that_says_so(shop: Api) -> None:
     assert "ask acme for a new link" in page.text
 
 
-def test_a_link_that_is_not_due_says_when_it_opens(shop: Api) -> None:
-    link = shop.create(scheduled_at=stamp(shop.now + timedelta(hours=2)))
+def test_a_link_opens_before_the_time_for_which_its_email_is_scheduled(shop: Api) -> None:
+    link = shop.create(scheduled_at=stamp(shop.now + timedelta(hours=20)))
     page = look(shop, link["id"])
-    assert (page.status_code, page.headers["retry-after"]) == (403, "7201")
-    assert "This link is not open yet" in page.text
-    shop.clock.advance(hours=2)
+    assert (page.status_code, "shop.example" in page.text) == (200, True)
+
+
+def test_a_link_whose_window_was_sent_early_opens(shop: Api) -> None:
+    link = shop.create(scheduled_at=stamp(shop.now + timedelta(hours=20)))
+    assert shop.dispatch(period=24).json()["queued"] == 1
     assert look(shop, link["id"]).status_code == 200
+
+
+def test_a_code_opens_a_link_before_its_email_is_sent(shop: Api) -> None:
+    link = shop.create(otp_required=True, scheduled_at=stamp(shop.now + timedelta(hours=20)))
+    assert ask(shop, link).status_code == 200
+    cookie = {"Cookie": enter(shop, link, shop.code()).headers["set-cookie"].partition(";")[0]}
+    assert "shop.example" in look(shop, link["id"], **cookie).text
 
 
 @pytest.mark.parametrize("link_id", [UNKNOWN_ID, "pl_x", "x" * 200])
@@ -227,8 +237,7 @@ class TestAGatedLink:
     @pytest.fixture
     def link(self, shop: Api, state: str) -> dict[str, Any]:
         shop.put_profile(**self.PROFILE)
-        due = {"scheduled_at": stamp(shop.now + timedelta(hours=2))} if state == "early" else {}
-        link = shop.create(otp_required=True, **due)
+        link = shop.create(otp_required=True)
         if state == "revoked":
             shop.revoke(link["id"])
         if state == "expired":
@@ -241,16 +250,14 @@ class TestAGatedLink:
             ("active", 200, "Send me a code"),
             ("revoked", 410, "Nothing was charged."),
             ("expired", 410, "ask whoever sent it for a new link"),
-            ("early", 403, "Come back later: this address stays the same."),
         ],
     )
-    def test_a_stranger_does_not_learn_whose_it_is_nor_when_it_opens(
+    def test_a_stranger_does_not_learn_whose_it_is(
         self, shop: Api, link: dict[str, Any], state: str, status: int, said: str
     ) -> None:
         page = look(shop, link["id"])
         assert (page.status_code, said in page.text) == (status, True)
-        assert [secret for secret in (*self.BRAND, "It opens on") if secret in page.text] == []
-        assert "retry-after" not in page.headers
+        assert [secret for secret in self.BRAND if secret in page.text] == []
         assert_problem(shop.client.get(f"/pay/{link['id']}/logo"), 404, "not_found")
 
     @pytest.mark.parametrize("state", ["active"])
@@ -264,7 +271,6 @@ class TestAGatedLink:
             ("active", 200, "Payment request"),
             ("revoked", 410, "Acme Ltd has taken it back."),
             ("expired", 410, "ask Acme Ltd for a new link"),
-            ("early", 403, "It opens on"),
         ],
     )
     def test_with_proof_the_organization_presents_itself(
@@ -272,11 +278,7 @@ class TestAGatedLink:
     ) -> None:
         cookie = proof(shop)
         page = look(shop, link["id"], **cookie)
-        assert (page.status_code, said in page.text, page.headers.get("retry-after")) == (
-            status,
-            True,
-            "7201" if state == "early" else None,
-        )
+        assert (page.status_code, said in page.text) == (status, True)
         assert all(known in page.text for known in ("Acme Ltd", "#0a7d4f", "/logo"))
         assert ("mailto:" in page.text) == (state != "active")
         assert shop.client.get(f"/pay/{link['id']}/logo", headers=cookie).status_code == 200

@@ -44,13 +44,12 @@ def store(own_store: Store) -> Iterator[Client]:
 def ended(service: Service, store: Client) -> dict[str, tuple[str, int]]:
     """Links that are not to be paid: their pages' paths, and with what those are answered."""
     with httpx.Client(base_url=service.url, headers=as_admin()) as admin:
-        revoked, early = make(admin), make(admin, scheduled_at=(datetime.now(UTC) + timedelta(days=3)).isoformat())
+        revoked = make(admin)
         admin.delete(f"/payment-links/{revoked['id']}").raise_for_status()
     expired = put(store, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
     return {
         "revoked": (path_of(revoked), 410),
         "expired": (f"/pay/{expired.id}", 410),
-        "early": (path_of(early), 403),
         "unknown": (f"/pay/{NOBODYS}", 404),
     }
 
