@@ -13,7 +13,7 @@ from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, AnyRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import has_access, require_access, require_admin, require_org
 from service.api.listed import Listed
-from service.api.problems import responses
+from service.api.problems import READS_ONLY, responses
 from service.api.responses import JsonResponse
 from service.api.schemas import (
     ENCODER,
@@ -119,6 +119,7 @@ async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
 @post(
     "/payment-links/verify",
     status_code=200,
+    opt={READS_ONLY: True},
     dto=StrictJson[VerifyLink],
     return_dto=None,
     responses=responses(400, 404, 408, 413, 415, 422),

@@ -19,6 +19,8 @@ from service.domain import errors
 log = structlog.get_logger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+READS_ONLY = "reads_only"
+"""The option of a POST that changes nothing."""
 RETRY_AFTER_OUTAGE = 1
 """Seconds after which a request that found Redis away may be repeated."""
 
@@ -91,11 +93,12 @@ def problem(
     return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
-def from_domain(_: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
+def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     field_errors = [FieldError(error.field, str(error))] if isinstance(error, errors.Invalid) else None
     headers: dict[str, str] = {}
+    detail = str(error)
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if isinstance(error, errors.TokenInvalid) else "Bearer"
     if isinstance(error, errors.LimitReached):
@@ -103,7 +106,14 @@ def from_domain(_: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
         log.warning("unavailable", cause=type(error.__cause__).__name__ if error.__cause__ else str(error))
-    return problem(status, error.code, str(error), headers, field_errors)
+        if error.may_be_done and _changes_something(request):
+            detail += "; the request may have been carried out all the same"
+    return problem(status, error.code, detail, headers, field_errors)
+
+
+def _changes_something(request: AnyRequest) -> bool:
+    handler = request.scope.get("route_handler")
+    return request.method not in {"GET", "HEAD"} and not (handler and handler.opt.get(READS_ONLY))
 
 
 def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:

@@ -100,7 +100,10 @@ class LimitReached(PaymentLinkError):
 
 
 class Unavailable(PaymentLinkError):
+    """Without a ``message`` of its own, what was asked for may have been done all the same."""
+
     code = "unavailable"
 
-    def __init__(self, message: str = "the store does not answer; nothing is known of what became of the request") -> None:
-        super().__init__(message)
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or "the store does not answer")
+        self.may_be_done = message is None
