@@ -1,4 +1,4 @@
-"""Where a link's ``url`` leads: a page for its customer, in the customer's language; for programs the link as JSON."""
+"""Where a link's ``url`` leads: a page for its customer, in the customer's language; as JSON where that is asked for by name."""
 
 from datetime import datetime, timedelta
 from math import ceil
@@ -62,8 +62,7 @@ class View(msgspec.Struct, frozen=True):
     exception_handlers=ERRORS,
 )
 async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
-    """Where a link's ``url`` leads: to its page, for a browser, which names ``text/html`` in ``Accept``. All else, and so
-    whoever accepts anything (``*/*``), gets the link as JSON.
+    """Where a link's ``url`` leads: to its page. With ``application/json`` named in ``Accept``, the answer is the link as JSON.
 
     The page of a link that ended is answered with 410.
     """
@@ -151,8 +150,13 @@ def _page(visit: Visit) -> Response[str]:
         return _closed_page(visit)
     if not visit.has_proved:
         return visit.page("ask", email=mask(link.email))
-    checkout = visit.context.checkout_url
-    return visit.page("link", link=_view(visit), checkout=checkout and checkout.replace("{link_id}", link.id))
+    checkout, has_image = visit.context.checkout_url, visit.profile.logo is not None and not link.otp_required
+    return visit.page(
+        "link",
+        link=_view(visit),
+        checkout=checkout and checkout.replace("{link_id}", link.id),
+        preview_image=f"{visit.context.public_url}/pay/{link.id}/logo" if has_image else None,
+    )
 
 
 def _view(visit: Visit) -> View:

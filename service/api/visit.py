@@ -9,6 +9,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
+from service.api.accept import prefers_json
 from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.problems import problem_of
 from service.domain.email import canonical
@@ -22,8 +23,6 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-PAGES = ("text/html", "application/xhtml+xml")
-"""What browsers ask for; they take the former for either."""
 NOBODY = Profile()
 
 
@@ -67,8 +66,8 @@ def cookie_of(link: Link) -> str:
 
 
 def wants_page(request: PublicRequest) -> bool:
-    """Whether it is a browser that asks: it names HTML. Whoever takes anything (``*/*``) is a program."""
-    return request.accept.best_match(["application/json", *PAGES]) in PAGES
+    """Whether the answer is a page: it is, unless JSON is asked for by name."""
+    return not prefers_json(",".join(header_values(request, b"accept")))
 
 
 def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
@@ -122,6 +121,7 @@ def _render(
         headers={
             "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(nonce=nonce),
             "Content-Language": locale,
+            "X-Robots-Tag": "noindex",
             "Vary": "Accept, Accept-Language, Cookie",
             **(headers or {}),
         },

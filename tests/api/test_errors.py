@@ -311,7 +311,7 @@ REQUESTS: dict[str, Callable[[Api], httpx.Response]] = {
     "create with a key": lambda api: api.post_link(api.internal() | {"Idempotency-Key": "x"}),
     "create with an otp": lambda api: api.post_link(otp="123456"),
     "read": lambda api: api.get(UNKNOWN_ID),
-    "pay": lambda api: api.client.get(f"/pay/{UNKNOWN_ID}"),
+    "pay": lambda api: api.client.get(f"/pay/{UNKNOWN_ID}", headers={"Accept": "application/json"}),
     "verify": lambda api: api.verify(UNKNOWN_ID),
     "revoke": lambda api: api.revoke(UNKNOWN_ID),
     "revoke by e-mail": lambda api: api.revoke(email=JANE),

@@ -1,4 +1,4 @@
-"""Where a link's ``url`` leads: a page for browsers, the link for all else."""
+"""Where a link's ``url`` leads: a page, or the link as JSON where that is asked for by name."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from service.domain.link import partition_of
 from service.domain.profile import SIGNATURES
 from service.store import keys
 from tests.api.conftest import MakeApi
-from tests.api.helpers import JANE, JOHN, PROBLEM, UNKNOWN_ID, Api, assert_problem, stamp, wrong
+from tests.api.helpers import JANE, JOHN, PROBLEM, PUBLIC_URL, UNKNOWN_ID, Api, assert_problem, stamp, wrong
 
 CHECKOUT = "https://shop.example/checkout?link={link_id}"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -28,6 +28,11 @@ def shop(make_api: MakeApi) -> Api:
 def look(api: Api, link_id: str, **headers: str) -> httpx.Response:
     """The page, as a browser asks for it."""
     return api.client.get(f"/pay/{link_id}", headers=BROWSER | headers, follow_redirects=False)
+
+
+def read(api: Api, link_id: str, **headers: str) -> httpx.Response:
+    """The link, as a program asks for it."""
+    return api.client.get(f"/pay/{link_id}", headers={"Accept": "application/json"} | headers)
 
 
 def ask(api: Api, link: dict[str, Any], **headers: str) -> httpx.Response:
@@ -73,45 +78,87 @@ def test_without_a_checkout_the_page_says_whom_to_ask(api: Api) -> None:
     assert 'class="button"' not in page.text
 
 
-def test_all_else_gets_the_link(shop: Api) -> None:
+def test_who_asks_for_json_by_name_gets_the_link(shop: Api) -> None:
     link = shop.create()
-    assert shop.client.get(f"/pay/{link['id']}").json() == link
-    both = shop.client.get(f"/pay/{link['id']}", headers={"Accept": "application/json"})
-    assert both.json() == link
+    assert read(shop, link["id"]).json() == link
 
 
 @pytest.mark.parametrize(
     ("accept", "kind"),
     [
-        ("*/*", "application/json"),
-        ("", "application/json"),
-        ("application/*", "application/json"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("", "text/html; charset=utf-8"),
+        ("application/*", "text/html; charset=utf-8"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
         ("application/json, text/html;q=0.9", "application/json"),
         ("text/html", "text/html; charset=utf-8"),
-        ("text/*", "text/html; charset=utf-8"),
-        ("application/xhtml+xml", "text/html; charset=utf-8"),
-        ("application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
         ("application/json;q=0.5, text/html", "text/html; charset=utf-8"),
     ],
 )
-def test_only_who_asks_for_html_gets_the_page(api: Api, accept: str, kind: str) -> None:
+def test_only_who_asks_for_json_by_name_gets_it(api: Api, accept: str, kind: str) -> None:
     link = api.create()
     answer = api.client.get(f"/pay/{link['id']}", headers={"Accept": accept})
     assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
 
 
+def test_accept_may_come_in_several_headers(api: Api) -> None:
+    headers = [("Accept", "text/html;q=0.5"), ("Accept", "application/json")]
+    assert api.client.get(f"/pay/{api.create()['id']}", headers=headers).headers["content-type"] == "application/json"
+
+
+def preview(api: Api, link: dict[str, Any], **headers: str) -> dict[str, str]:
+    """What a chat shows of the link's address."""
+    page = api.client.get(f"/pay/{link['id']}", headers=headers)
+    found = dict(re.findall(r'<meta (?:property|name)="(og:\w+|description)" content="([^"]*)">', page.text))
+    return found | {"title": re.findall("<title>(.*)</title>", page.text)[0]}
+
+
+CALM = "If you did not expect this, you can ignore it: nothing is charged unless you pay."
+
+
+def test_a_chat_shows_who_asks_and_neither_how_much_nor_whom(shop: Api) -> None:
+    shop.put_profile(display_name="Acme <Cleaning> Ltd", logo=LOGO)
+    link = shop.create(payment_amount=125, currency="USD", transaction_id="INV-7")
+    title, image = "Payment request from Acme &lt;Cleaning&gt; Ltd", f"{PUBLIC_URL}/pay/{link['id']}/logo"
+    shown = {"title": title, "og:title": title, "description": CALM, "og:description": CALM, "og:image": image}
+    assert preview(shop, link) == shown
+    assert shop.client.get(image).headers["content-type"] == "image/png"
+    shop.put_profile(display_name="Acme <Cleaning> Ltd")
+    assert "og:image" not in preview(shop, link)
+
+
+def test_a_chat_shows_of_a_gated_link_not_even_whose_it_is(shop: Api) -> None:
+    shop.put_profile(display_name="Acme Ltd", logo=LOGO)
+    link = shop.create(otp_required=True, payment_amount=125, currency="USD")
+    assert preview(shop, link) == {
+        "title": "Confirm that this is you",
+        "og:title": "Payment request",
+        "description": CALM,
+        "og:description": CALM,
+    }
+    assert "og:image" not in preview(shop, link, **proof(shop)), "it could not be fetched"
+
+
+def test_no_page_is_to_be_found_by_search_engines(api: Api) -> None:
+    direct, gated, revoked = api.create(), api.create(otp_required=True), api.create()
+    api.revoke(revoked["id"])
+    for link_id in (direct["id"], gated["id"], revoked["id"], UNKNOWN_ID):
+        page = api.client.get(f"/pay/{link_id}")
+        assert (page.headers["x-robots-tag"], '<meta name="robots" content="noindex">' in page.text) == ("noindex", True)
+
+
 def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> None:
     link, gated = api.create(), api.create(otp_required=True)
     api.revoke(link["id"])
-    assert api.client.get(f"/pay/{link['id']}").json()["status"] == "revoked"
-    assert_problem(api.client.get(f"/pay/{gated['id']}"), 401, "otp_required")
-    assert_problem(api.client.get(f"/pay/{UNKNOWN_ID}"), 404, "link_not_found")
+    assert read(api, link["id"]).json()["status"] == "revoked"
+    assert_problem(read(api, gated["id"]), 401, "otp_required")
+    assert_problem(read(api, UNKNOWN_ID), 404, "link_not_found")
 
 
 def test_a_cookie_opens_nothing_but_the_page(api: Api) -> None:
     gated = api.create(otp_required=True)
-    answer = api.client.get(f"/pay/{gated['id']}", headers=proof(api))
-    assert_problem(answer, 401, "otp_required")
+    assert_problem(read(api, gated["id"], **proof(api)), 401, "otp_required")
 
 
 def test_a_revoked_link_has_a_page_that_says_so(shop: Api) -> None:
@@ -455,7 +502,7 @@ def test_a_link_that_needs_no_code_sends_none(api: Api, state: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["code", "token"])
-@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
 def test_who_opens_the_address_of_a_form_is_led_to_the_page(api: Api, form: str, accept: str) -> None:
     link = api.create(otp_required=True)
     answer = api.client.get(f"/pay/{link['id']}/{form}", headers={"Accept": accept}, follow_redirects=False)
@@ -463,9 +510,9 @@ def test_who_opens_the_address_of_a_form_is_led_to_the_page(api: Api, form: str,
     assert api.redis.exists(keys.otp(JANE)) == 0
 
 
-@pytest.mark.parametrize(("accept", "kind"), [("text/html", "text/html; charset=utf-8"), ("application/json", PROBLEM)])
+@pytest.mark.parametrize(("accept", "kind"), [("*/*", "text/html; charset=utf-8"), ("application/json", PROBLEM)])
 class TestAnErrorOfAForm:
-    """A page for browsers, a problem for all else."""
+    """A page, or a problem where JSON is asked for by name."""
 
     def test_of_too_much(self, api: Api, accept: str, kind: str) -> None:
         link = api.create(otp_required=True)
@@ -477,8 +524,8 @@ class TestAnErrorOfAForm:
         link = api.create(otp_required=True)
         answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (500, kind)
-        assert ("We cannot show this link right now" in answer.text) == (accept == "text/html")
-        assert (f'href="/pay/{link["id"]}">Try again<' in answer.text) == (accept == "text/html")
+        assert ("We cannot show this link right now" in answer.text) == (accept == "*/*")
+        assert (f'href="/pay/{link["id"]}">Try again<' in answer.text) == (accept == "*/*")
         assert "ZeroDivisionError" not in answer.text
 
 
@@ -493,7 +540,7 @@ def test_a_form_of_nonsense_is_none(api: Api) -> None:
 def test_head_answers_as_get_without_the_content(api: Api) -> None:
     link = api.create()
     answer = api.client.head(f"/pay/{link['id']}")
-    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"", "application/json")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"", "text/html; charset=utf-8")
 
 
 @pytest.mark.parametrize(("name", "status"), [("pay.css", 200), ("pay.js", 200), ("reference.js", 404), ("..%2fapp.py", 404)])

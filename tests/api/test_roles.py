@@ -94,7 +94,7 @@ class Endpoint(NamedTuple):
         link_id = (gated if self.gated else direct)["id"]
         path = self.path.format(link_id=link_id, org_id="acme", name=ASSETS.get(self.path.split("/")[1], ""))
         json = self.body and {name: link_id if value == "{link_id}" else value for name, value in self.body.items()}
-        return api.client.request(self.method, path, json=json, headers=headers)
+        return api.client.request(self.method, path, json=json, headers={"Accept": "application/json"} | headers)
 
 
 OK = Answer(200)

@@ -77,7 +77,8 @@ class Door(NamedTuple):
     to_customers: bool = False
 
     def ask(self, authorizations: list[bytes]) -> bytes:
-        line, headers = f"{self.method} {self.path} HTTP/1.1", [b"Authorization: " + value for value in authorizations]
+        line = f"{self.method} {self.path} HTTP/1.1"
+        headers = [b"Accept: application/json", *(b"Authorization: " + value for value in authorizations)]
         return with_json(line, self.body, *headers, lasting=True) if self.body else request(line, *headers, lasting=True)
 
     def refuses(self, answer: Answer) -> bool:
