@@ -10,10 +10,15 @@ from litestar import get
 
 from service.api.context import Context, PublicRequest, context_of
 from service.api.problems import Stopping, responses
-from service.api.schemas import Health, Readiness
+from service.api.schemas import Health, Readiness, Reason
 from service.store import keys, outbox
 
-PROCESSES = ("worker-links", "worker-otps", "scheduler")
+PROCESSES = {
+    "worker-links": Reason.WORKER_LINKS_AWAY,
+    "worker-otps": Reason.WORKER_OTPS_AWAY,
+    "scheduler": Reason.SCHEDULER_AWAY,
+}
+"""What has to run beside ``web``, and the reason that is given where it does not."""
 FRESH_FOR = 1.0
 """Seconds for which one look at the store answers all who ask."""
 
@@ -50,9 +55,11 @@ async def _look(context: Context) -> Readiness:
         context.lane.run_all([outbox.heartbeat(process) for process in PROCESSES]), look_at_mail(context, now)
     )
     ages = [None if beat is None else max(0.0, (now - beat).total_seconds()) for beat in beats]
+    reasons = [reason for reason, age in zip(PROCESSES.values(), ages, strict=True) if age is None]
     return Readiness(
-        status="degraded" if None in ages else "ok",
+        status="degraded" if reasons else "ok",
         redis="ok",
+        reasons=reasons,
         heartbeats=dict(zip(PROCESSES, ages, strict=True)),
         unsent=mail.unsent,
         oldest_unsent_seconds=mail.oldest_unsent_seconds,

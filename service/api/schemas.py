@@ -209,11 +209,23 @@ class Health(Struct, frozen=True):
     status: str
 
 
+class Reason(StrEnum):
+    """Why the service is ``degraded``. README's "Operation" explains each."""
+
+    WORKER_LINKS_AWAY = "worker_links_away"
+    WORKER_OTPS_AWAY = "worker_otps_away"
+    SCHEDULER_AWAY = "scheduler_away"
+
+
 class Readiness(Struct, frozen=True):
-    """``degraded``: the API serves, but mail waits for a process that is away. Heartbeats are in seconds ago, null when away."""
+    """``degraded``: the API serves, but something needs an operator, and ``reasons`` names it; ``ok``: there are none.
+
+    Heartbeats are in seconds ago, null when away.
+    """
 
     status: str
     redis: str
+    reasons: list[Reason]
     heartbeats: dict[str, float | None]
     unsent: int
     oldest_unsent_seconds: float | None

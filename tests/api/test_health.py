@@ -35,6 +35,7 @@ def test_everything_is_ready(api: Api) -> None:
     assert response.json() == {
         "status": "ok",
         "redis": "ok",
+        "reasons": [],
         "heartbeats": dict.fromkeys(PROCESSES, 3.0),
         "unsent": 0,
         "oldest_unsent_seconds": None,
@@ -47,6 +48,7 @@ def test_a_process_that_is_away_degrades_the_service(api: Api, away: str) -> Non
     response = api.client.get("/readyz")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert {process for process, age in response.json()["heartbeats"].items() if age is None} == {away}
+    assert response.json()["reasons"] == [f"{away.replace('-', '_')}_away"]
 
 
 def test_the_oldest_unsent_mail_is_aged(api: Api) -> None:
