@@ -291,12 +291,15 @@ def _mailbox(text: str) -> str:
     mailboxes = getaddresses([text])
     if len(mailboxes) != 1 or not text.isprintable() or not mailboxes[0][1].isascii():
         raise ValueError("must be one address, or a name and an address: Shop <pay@shop.example>")
+    if "=?" in text:
+        raise ValueError("must not contain =?, which mail programs take for an encoded word")
     name, address = mailboxes[0]
     try:
         validate_email(address, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
-    return str(Address(display_name=name, addr_spec=address))
+    username, _, domain = address.rpartition("@")
+    return str(Address(name, username, domain))
 
 
 def _pem(text: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, Self
 
-from tasks.mime import Mail
+from tasks.mime import Mail, fault_of
 from tasks.smtp import Session
 
 SEND_BUDGET = 10.0
@@ -135,6 +135,7 @@ class SmtpMailer:
         owed: Callable[[], Verdict] = always,
         meanwhile: Callable[[], object] = nothing,
     ) -> bool:
+        _require_sound(mail)
         smtp = self._session()
         try:
             smtp.end_after(min(within, SEND_BUDGET))
@@ -223,7 +224,7 @@ class SmtpMailer:
                 self._expect(smtp.getreply(), *commands[command])
 
     def _send_content(self, smtp: Session, mail: Mail, meanwhile: Callable[[], object]) -> None:
-        smtp.send(mail.content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        smtp.send(_on_the_wire(mail.content))
         meanwhile()
         self._expect(smtp.getreply(), 250)
 
@@ -286,6 +287,7 @@ class FileMailer:
         owed: Callable[[], Verdict] = always,
         meanwhile: Callable[[], object] = nothing,
     ) -> bool:
+        _require_sound(mail)
         self.connect()
         if not owed()():
             return False
@@ -300,6 +302,17 @@ class FileMailer:
         except OSError as error:
             raise NoSession(f"cannot write to DATA_DIR: {error.strerror}") from error
         return True
+
+
+def _require_sound(mail: Mail) -> None:
+    if (fault := fault_of(mail)) is not None:
+        raise Refused(f"the e-mail was not sent: {fault}")
+
+
+def _on_the_wire(content: bytes) -> bytes:
+    """The content's lines, whatever ends them, with dots doubled where they begin one, and the final dot (RFC 5321, 4.5.2)."""
+    lines = [b"." + line if line.startswith(b".") else line for line in content.splitlines()]
+    return b"\r\n".join([*lines, b".", b""])
 
 
 def _reason(error: Exception) -> str:

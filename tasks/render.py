@@ -3,11 +3,13 @@
 from datetime import datetime, timedelta
 
 from service.domain.email import to_ascii
+from service.domain.errors import Invalid
 from service.domain.link import Link
 from service.domain.locale import choose_locale
 from service.domain.profile import COLOUR, Profile, edge_of, ink_on, read_logo
 from service.i18n.language import Language, speak, templates
 from service.store.otps import Otp
+from tasks.headers import is_address
 from tasks.mime import Mail, write
 
 SPACES = str.maketrans("\u00a0\u202f", "  ")
@@ -77,7 +79,7 @@ def _mail(
     return write(
         sender=sender,
         sender_name=profile.display_name,
-        reply_to=profile.reply_to and to_ascii(profile.reply_to),
+        reply_to=_reply_to(profile),
         recipient=to_ascii(recipient),
         subject=subject,
         language=language.tag,
@@ -87,3 +89,12 @@ def _mail(
         html=written.get_template(f"{template}.html").render(values | look),
         logo=None if profile.logo is None else read_logo(profile.logo),
     )
+
+
+def _reply_to(profile: Profile) -> str | None:
+    """Where answers go; nowhere special where what is stored is no address that a mail can name."""
+    try:
+        address = to_ascii(profile.reply_to or "")
+    except Invalid:
+        return None
+    return address if is_address(address) else None

@@ -50,7 +50,7 @@ class Session(smtplib.SMTP):
         Raises:
             ValueError: one of them is more than one line.
         """
-        if any(end in command for command in commands for end in "\r\n"):
+        if any(end in command for command in commands for end in "\r\n\0"):
             raise ValueError("a command is one line")
         self.send("".join(f"{command}\r\n" for command in commands))
         self._unheard = len(commands)

@@ -8,6 +8,8 @@ from email_validator import EmailNotValidError, validate_email
 from service.domain.errors import Invalid
 
 SHORT = 64
+ENCODED_WORD = "=?"
+"""What an encoded word of a header begins with (RFC 2047): some mail programs decode it where they should not."""
 PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 """What may stand before the @ in front of any domain, as most addresses do; all others are looked at more closely."""
 
@@ -16,7 +18,7 @@ def parse_email(text: str, field: str = "email") -> str:
     """``text`` as it was sent, if mail can be addressed to it.
 
     Raises:
-        Invalid: it is no address, or has a mailbox name outside ASCII, which needs SMTPUTF8 all the way.
+        Invalid: it is no address, has a mailbox name outside ASCII, which needs SMTPUTF8 all the way, or holds ``=?``.
     """
     local, _, domain = text.rpartition("@")
     if text.isascii() and len(text) <= SHORT and PLAIN_LOCAL.fullmatch(local) and _is_domain(domain):
@@ -25,6 +27,8 @@ def parse_email(text: str, field: str = "email") -> str:
         validate_email(text, check_deliverability=False, allow_smtputf8=False, strict=True)
     except EmailNotValidError as error:
         raise Invalid(field, str(error)) from None
+    if ENCODED_WORD in text:
+        raise Invalid(field, f"must not contain {ENCODED_WORD}")
     return text
 
 

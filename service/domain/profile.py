@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from service.domain.email import parse_email
+from service.domain.email import ENCODED_WORD, parse_email
 from service.domain.errors import Invalid
 from service.domain.locale import parse_locale
 
@@ -39,6 +39,8 @@ def parse_profile(profile: Profile) -> Profile:
     name, colour = profile.display_name, profile.colour
     if name is not None and not (1 <= len(name) <= LONGEST_NAME and name.isprintable() and name.strip()):
         raise Invalid("display_name", f"must be 1 to {LONGEST_NAME} printable characters")
+    if name is not None and ENCODED_WORD in name:
+        raise Invalid("display_name", f"must not contain {ENCODED_WORD}")
     if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
         raise Invalid("colour", "must be written #rrggbb")
     if profile.logo is not None:

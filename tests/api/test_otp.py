@@ -45,6 +45,13 @@ def test_the_answer_is_the_same_whether_or_not_the_email_has_links(api: Api) -> 
     assert (with_links.status_code, with_links.json()) == (without.status_code, without.json())
 
 
+@pytest.mark.parametrize("email", ["=?utf-8?q?=20=0aBcc=3a_e=40x.co@" + "x" * 50 + ".com", "=?utf-8?q?jane?=@example.com"])
+def test_no_code_is_sent_to_what_a_mail_program_could_take_for_more_than_an_address(api: Api, email: str) -> None:
+    assert_invalid(api.send_otp(email), "email")
+    assert not list(api.redis.scan_iter("pl:{*}:otp_outbox"))
+    assert_invalid(api.submit_otp("123456", email), "email")
+
+
 def test_the_answer_says_what_is_set(make_api: Callable[..., Api]) -> None:
     api = make_api(OTP_TTL="5m", OTP_RESEND_AFTER="30s")
     assert api.send_otp().json() == {"expires_in": 300, "resend_after": 30}

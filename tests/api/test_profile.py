@@ -45,6 +45,8 @@ def test_a_profile_stays(api: Api) -> None:
     [
         ("display_name", ""),
         ("display_name", "Acme\n"),
+        ("display_name", "=?utf-8?q?x=0D=0ABcc=3A_evil=40e.com=0D=0A=0D=0AHello?="),
+        ("reply_to", "=?utf-8?q?help?=@acme.example"),
         ("colour", "blue"),
         ("logo", "data:image/svg+xml;base64,PHN2Zz4="),
         ("logo", "data:image/png;base64,AAAA"),

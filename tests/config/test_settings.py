@@ -243,6 +243,8 @@ BAD: list[tuple[str, str]] = [
     ("SMTP_URL", "smtp://mail.example:port"),
     ("SMTP_URL", "smtp://mail..example"),
     ("MAIL_FROM", "shop"),
+    ("MAIL_FROM", "=?utf-8?q?Shop=0D=0ABcc=3A_evil=40e.com?= <pay@shop.example>"),
+    ("MAIL_FROM", "=?utf-8?q?pay?=@shop.example"),
     ("MAIL_FROM", "pay@"),
     ("MAIL_FROM", "Shop <pay@>"),
     ("MAIL_FROM", "@shop.example"),

@@ -17,7 +17,7 @@ class TestParsing:
             "Jane.Doe+tag@Example.co.uk",
             "o'brien@example.ie",
             "a@b.co",
-            "x!#$%&*/=?^_`{|}~-@example.com",
+            "x!#$%&*/?=^_`{|}~-@example.com",
             "jane@münchen.de",
             "jane@例え.jp",
             "jane@xn--mnchen-3ya.de",
@@ -61,6 +61,8 @@ class TestParsing:
             "j@" + "a" * 250 + ".com",
             "j" * 65 + "@example.com",
             "jane@☃.net",
+            "=?utf-8?q?=20=0aBcc=3a_e=40x.co@" + "x" * 50 + ".com",
+            "jane=?@example.com",
         ],
         ids=[
             "empty",
@@ -93,6 +95,8 @@ class TestParsing:
             "long domain",
             "mailbox of 65",
             "no IDN",
+            "encoded word",
+            "what an encoded word begins with",
         ],
     )
     def test_what_mail_cannot_be_addressed_to_is_refused(self, email: str) -> None:

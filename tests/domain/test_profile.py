@@ -31,6 +31,8 @@ def test_colours_and_locales_are_kept_in_one_spelling() -> None:
         ("display_name", "   "),
         ("display_name", "x" * 65),
         ("display_name", "Acme\r\nBcc: eve@example.com"),
+        ("display_name", "=?utf-8?q?x=0D=0ABcc=3A_evil=40e.com=0D=0A=0D=0AHello?="),
+        ("reply_to", "=?utf-8?q?x?=@acme.example"),
         ("colour", "red"),
         ("colour", "#fff"),
         ("colour", "#12345g"),

@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import re
 import socket
 import stat
 import statistics
@@ -10,6 +11,7 @@ import time
 import timeit
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
@@ -19,16 +21,26 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from service.domain.link import create
+from service.domain.profile import Profile
 from tasks import mailer as mailer_module
+from tasks import smtp
 from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
 from tasks.mime import Mail
+from tasks.render import link_message
 from tasks.smtp import QUICK_ACK
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Pipelining, free_port, unreachable
 from tests.support.tls import Tls, self_signed
 from tests.tasks.doubles import ScriptedServer, refused_address
 from tests.tasks.office import received
+from tests.tasks.test_headers import INJECTIONS
 
+HEADERS = [
+    *(b"From:", b"To:", b"Subject:", b"Date:", b"Message-ID:"),
+    *(b"Auto-Submitted:", b"Content-Language:", b"MIME-Version:", b"Content-Type:"),
+]
+"""Of every mail, in their order."""
 USER, PASSWORD = "ann", "pass word+1"
 
 
@@ -171,6 +183,78 @@ class TestPlain:
         with ScriptedServer(EHLO="502 what?") as server, mailer_for(server) as mailer:
             mailer.send(mail_to())
             assert "HELO" in server.verbs()
+
+
+BARE_HEADS = {
+    "LF": b"To: jane@example.com\nBcc: evil@example.com\r\n\r\nHello\r\n",
+    "two LF": b"To: jane@example.com\r\nSubject: x\n\nHello\r\n",
+    "CR": b"To: jane@example.com\rBcc: evil@example.com\r\n\r\nHello\r\n",
+    "CR at the end": b"To: jane@example.com\r\r\n\r\nHello\r\n",
+    "NUL": b"To: jane@example.com\0\r\n\r\nHello\r\n",
+}
+NO_ADDRESSES = [
+    "jane@example.com> SIZE=1\r\nRCPT TO:<evil@example.com",
+    "jane@example.com>\nRCPT TO:<evil@example.com",
+    "jane@example.com, evil@example.com",
+    "jane@example.com\0",
+    "jane doe@example.com",
+    "=?utf-8?q?jane?=@example.com",
+]
+
+
+class TestOnTheWire:
+    """The bytes that a server hears."""
+
+    @pytest.mark.parametrize(
+        ("body", "heard"),
+        [
+            pytest.param(b".\r\n..\r\n.hidden\r\n", [b"..\r\n", b"...\r\n", b"..hidden\r\n"], id="CRLF"),
+            pytest.param(b"a\n.\nRCPT TO:<e@x>\n", [b"a\r\n", b"..\r\n", b"RCPT TO:<e@x>\r\n"], id="LF"),
+            pytest.param(b"a\r.\rb\r\n", [b"a\r\n", b"..\r\n", b"b\r\n"], id="CR"),
+            pytest.param(b"a\n.\r\nb", [b"a\r\n", b"..\r\n", b"b\r\n"], id="mixed, without an end"),
+        ],
+    )
+    def test_a_dot_is_doubled_after_every_line_end_and_each_is_crlf(self, body: bytes, heard: list[bytes]) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            mailer.send(msgspec.structs.replace(mail_to(), content=b"Subject: x\r\n\r\n" + body))
+            assert server.content == [b"Subject: x\r\n", b"\r\n", *heard]
+
+    def test_a_dot_is_doubled_in_the_very_first_line(self) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            mailer.send(msgspec.structs.replace(mail_to(), content=b".\r\n\r\nHello\r\n"))
+            assert server.content == [b"..\r\n", b"\r\n", b"Hello\r\n"]
+
+    @pytest.mark.parametrize("content", BARE_HEADS.values(), ids=BARE_HEADS)
+    def test_a_head_with_a_bare_line_end_or_nul_is_never_sent(self, content: bytes, tmp_path: Path) -> None:
+        mail = msgspec.structs.replace(mail_to(), content=content)
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            with pytest.raises(Refused, match="its head holds a bare CR, LF or NUL"):
+                mailer.send(mail)
+            assert not {"MAIL", "DATA"} & set(server.verbs())
+        with pytest.raises(Refused, match="its head holds a bare CR, LF or NUL"):
+            FileMailer(tmp_path).send(mail)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("field", ["sender", "recipient"])
+    @pytest.mark.parametrize("address", NO_ADDRESSES)
+    def test_an_envelope_with_more_than_an_address_is_never_sent(self, field: str, address: str) -> None:
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            with pytest.raises(Refused, match="sender or recipient is not one address"):
+                mailer.send(msgspec.structs.replace(mail_to(), **{field: address}))
+            assert not {"MAIL", "RCPT", "DATA"} & set(server.verbs())
+
+    @pytest.mark.parametrize("kind", sorted(INJECTIONS.keys() - {"surrogate"}))
+    def test_an_organization_s_name_brings_no_header_and_no_body(self, kind: str) -> None:
+        """Should a profile hold what none can be given; a surrogate alone is nothing that it could hold."""
+        name = INJECTIONS[kind]
+        link = create(entropy=bytes(24), now=datetime.now(UTC), ttl=timedelta(hours=1), org_id="acme", email="jane@example.com")
+        profile, url = Profile(display_name=name, reply_to=name), "https://pay.example/pay/x"
+        with ScriptedServer() as server, mailer_for(server) as mailer:
+            mailer.send(link_message(link, profile=profile, url=url, sender="pay@shop.example", now=datetime.now(UTC)))
+            head = b"".join(server.content).partition(b"\r\n\r\n")[0]
+            assert re.findall(rb"^[^ \r\n]*:", head, re.MULTILINE) == HEADERS
+            assert re.fullmatch(rb"([^\r\n\0]+\r\n)*[^\r\n\0]+", head)
+            assert server.commands[1:4] == ["MAIL FROM:<pay@shop.example>", "RCPT TO:<jane@example.com>", "DATA"]
 
 
 class TestTls:
@@ -463,16 +547,14 @@ class TestPipelining:
             taken = timeit.repeat(lambda: mailer.send(mail_to()), number=1, repeat=21)
             assert statistics.median(taken) < 0.03
 
-    @pytest.mark.parametrize(
-        "recipient", ["jane@example.com>\r\nRCPT TO:<joe@example.com", "jane@example.com\n", "\rjane@example.com"]
-    )
-    @pytest.mark.usefixtures("pipelined")
-    def test_no_address_is_more_than_one_command(self, recipient: str) -> None:
-        mail = msgspec.structs.replace(mail_to(), recipient=recipient)
+    @pytest.mark.parametrize("command", ["RCPT TO:<jane@example.com>\r\nDATA", "DATA\n", "\rDATA", "DATA\0"])
+    def test_a_command_is_one_line(self, command: str) -> None:
         with ScriptedServer() as server:
-            with mailer_for(server) as mailer, pytest.raises(ValueError, match="one line"):
-                mailer.send(mail)
-            assert "RCPT" not in server.verbs()
+            session = smtp.Session(*server.address, within=5)
+            with pytest.raises(ValueError, match="one line"):
+                session.put([command])
+            session.close()
+            assert not server.commands
 
 
 @pytest.mark.usefixtures("pipelined")

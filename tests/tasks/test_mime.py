@@ -34,9 +34,7 @@ def as_email_message(mail: Mail, *, name: str, subject: str) -> bytes:
     return message.as_bytes(policy=email.policy.SMTP)
 
 
-@pytest.mark.parametrize(
-    "subject", ["acme asks you for $12.50", "x" * 69, "o " * 45, "o" * 90], ids=["short", "a line", "two", "long"]
-)
+@pytest.mark.parametrize("subject", ["acme asks you for $12.50", "x" * 69], ids=["short", "a line"])
 def test_it_is_what_an_email_message_is(subject: str) -> None:
     """But for the MIME-Version of its parts, which says nothing (RFC 2045, 4), and the language."""
     written = mail(subject=subject)
@@ -48,10 +46,19 @@ def test_it_is_what_an_email_message_is(subject: str) -> None:
 
 @pytest.mark.parametrize(
     "subject",
-    ["acme asks you for €1,234.50", "€5", "é and ü", "ü" * 9, "o" * 64 + " asks you for €12.50", "ü" * 90],
-    ids=["amount", "nothing else", "several", "one word", "two lines", "long"],
+    [
+        "acme asks you for €1,234.50",
+        "€5",
+        "é and ü",
+        "ü" * 9,
+        "o" * 64 + " asks you for €12.50",
+        "ü" * 90,
+        "o " * 45 + "o",
+        "o" * 90,
+    ],
+    ids=["amount", "nothing else", "several", "one word", "two lines", "long", "ASCII", "one long word"],
 )
-def test_a_subject_outside_ascii_is_encoded_in_lines_of_78(subject: str) -> None:
+def test_a_subject_outside_ascii_or_long_is_encoded_in_lines_of_78(subject: str) -> None:
     written = mail(subject=subject)
     header = written.content[written.content.index(b"Subject: ") : written.content.index(b"Date: ")]
     assert received(written)["Subject"] == subject
@@ -61,15 +68,14 @@ def test_a_subject_outside_ascii_is_encoded_in_lines_of_78(subject: str) -> None
 
 @pytest.mark.parametrize(("sender", "name"), [("Café Zoë <pay@shop.example>", "Café Zoë"), ('"A, B" <pay@shop.example>', "A, B")])
 def test_so_is_its_sender(sender: str, name: str) -> None:
-    written = mail(sender=sender)
-    assert (
-        written.content.partition(b"\r\nTo:")[0] == as_email_message(written, name=name, subject="A link").partition(b"\r\nTo:")[0]
-    )
+    [address] = received(mail(sender=sender))["From"].addresses
+    assert (address.display_name, address.addr_spec) == (name, "pay@shop.example")
 
 
 @pytest.mark.parametrize(
-    "recipient", ["jane", "a@b.example, c@d.example", "jane@example.com\r\nBcc: a@b.example", "", "j é@x.example"]
+    "recipient",
+    ["jane", "a@b.example, c@d.example", "jane@example.com\r\nBcc: a@b.example", "", "j é@x.example", "=?utf-8?q?a?=@b.example"],
 )
 def test_a_recipient_is_one_address(recipient: str) -> None:
-    with pytest.raises(ValueError, match="one address"):
+    with pytest.raises(ValueError, match="To is not one address"):
         mail(recipient=recipient)

@@ -207,11 +207,12 @@ class TestEscaping:
         link = msgspec.structs.replace(make_link(), transaction_id=reference)
         assert "Bcc" not in mail(link)
 
-    @pytest.mark.parametrize("org_id", ["acme\r\nBcc: evil@example.com", "acme\nBcc: evil@example.com"], ids=["CRLF", "LF"])
-    def test_a_subject_takes_no_line_break(self, org_id: str) -> None:
-        link = msgspec.structs.replace(make_link(), org_id=org_id)
-        with pytest.raises(ValueError, match="linefeed"):
-            mail(link)
+    @pytest.mark.parametrize("name", ["acme\r\nBcc: evil@example.com", "acme\nBcc: evil@example.com"], ids=["CRLF", "LF"])
+    def test_a_name_never_becomes_a_header(self, name: str) -> None:
+        """Nor does it keep its mail from being sent."""
+        for message in (mail(msgspec.structs.replace(make_link(), org_id=name)), mail(profile=Profile(display_name=name))):
+            assert "Bcc" not in message
+            assert message["Subject"] == "Payment link from acme Bcc: evil@example.com"
 
     @pytest.mark.parametrize(
         "recipient",
@@ -275,7 +276,7 @@ class TestAddresses:
 
     @pytest.mark.parametrize(
         "recipient",
-        ["o'brien@example.ie", "x!#$%&*/=?^_`{|}~-@example.com", "a" * 64 + "@" + "b" * 60 + ".example.com"],
+        ["o'brien@example.ie", "x!#$%&*/?=^_`{|}~-@example.com", "a" * 64 + "@" + "b" * 60 + ".example.com"],
         ids=["apostrophe", "marks", "long"],
     )
     def test_a_recipient_arrives_as_written(self, recipient: str) -> None:

@@ -1,0 +1,56 @@
+"""Writes a mail's head with ``tasks/headers.py`` for each line of JSON that it reads, and tells how this Python reads it again.
+
+Needs nothing but the standard library, so that any Python can run it.
+"""
+
+import email
+import email.policy
+import importlib.util
+import json
+import sys
+from email.header import decode_header, make_header
+from email.utils import parseaddr
+from typing import Any
+
+FIELDS = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nintact\r\n"
+
+
+def answer(headers: Any, text: str) -> dict[str, Any]:
+    head = (
+        headers.address_field("From", "pay@shop.example", text)
+        + headers.address_field("To", "jane@example.com")
+        + headers.text_field("Subject", text)
+    )
+    wire = head.encode() + FIELDS
+    parsed = email.message_from_bytes(wire, policy=email.policy.default)
+    plain = email.message_from_bytes(wire)
+    again = email.message_from_bytes(parsed.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+    return {
+        "head": head,
+        "names": [list(parsed.keys()), list(plain.keys()), list(again.keys())],
+        "from": [address.addr_spec for address in parsed["From"].addresses],
+        "to": [address.addr_spec for address in parsed["To"].addresses],
+        "sender_name": decoded(parseaddr(plain["From"])[0]),
+        "subject": decoded(plain["Subject"]),
+        "bodies": [message.get_payload() for message in (parsed, plain, again)],
+    }
+
+
+def decoded(value: str) -> str:
+    """As RFC 2047 says: newer ways of the standard library leave spaces between words (cpython gh-144156)."""
+    return str(make_header(decode_header(value)))
+
+
+def main(path: str) -> None:
+    spec = importlib.util.spec_from_file_location("headers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    headers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(headers)
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(answer(headers, json.loads(line))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
