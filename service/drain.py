@@ -3,12 +3,8 @@
 import asyncio
 import signal
 
-from service import listening
-
 NOTICE = 2.0
 """Seconds from SIGTERM on in which all are served and asked to move on, by ``/readyz`` and ``Connection: close``."""
-SETTLE = 0.5
-"""Seconds after that in which whoever has just connected sends a request, and nobody connects."""
 
 
 class Drain:
@@ -29,12 +25,8 @@ class Drain:
         """Once, however often it is asked: a platform may signal our group, and so also the parent, which passes it on."""
         if not self._began:
             self._began = True
-            asyncio.get_running_loop().call_later(self._notice, self._settle)
+            asyncio.get_running_loop().call_later(self._notice, signal.raise_signal, signal.SIGINT)
 
     def has_begun(self) -> bool:
         """Whether clients are to be asked to move on."""
         return self._began
-
-    def _settle(self) -> None:
-        listening.refuse_connections()
-        asyncio.get_running_loop().call_later(SETTLE, signal.raise_signal, signal.SIGINT)

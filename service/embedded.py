@@ -20,6 +20,8 @@ LONGEST_SOCKET_PATH = 100
 """A unix socket's path ends at 104 bytes on macOS, 108 on Linux."""
 START_WITHIN = 120.0
 """Seconds that reading the append-only file may take."""
+STOP_WITHIN = 10.0
+"""Seconds that the store has for ending."""
 LOCK_VARIABLE = "PAYMENT_LINKS_UP_LOCK"
 """Tells the processes of ``up`` which lock it holds, so that they end when it is gone."""
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
@@ -128,7 +130,16 @@ def serve(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
         _wait_until_ready(process, socket, data_dir)
         yield process
     finally:
-        process.terminate()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks the store to end; one that does not, as on a disk that hangs, is killed: what it has answered is on disk."""
+    process.terminate()
+    try:
+        process.wait(STOP_WITHIN)
+    except subprocess.TimeoutExpired:
+        process.kill()
         process.wait()
 
 

@@ -124,9 +124,9 @@ class Doorbell:
         return dict(zip(Bell, await asyncio.gather(*map(self._count_jobs, Bell)), strict=True))
 
     async def close(self) -> None:
-        """Rings what is still to be rung."""
+        """Rings what is still to be rung. Where that fails, the scan finds what is due."""
         if self._ringing is not None:
-            await self._ringing
+            await asyncio.wait([self._ringing])
         await asyncio.to_thread(self._redis.close)
 
     async def _count_jobs(self, bell: Bell) -> int | None:

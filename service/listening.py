@@ -1,28 +1,18 @@
 """The sockets that this process listens on, which the server makes, and asked of the kernel (Linux; elsewhere nothing is done)."""
 
 import asyncio
-import ctypes
 import socket
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 READ_WITHIN = 30
 """Seconds after which a client is given up that takes nothing of what it is sent."""
-
-SO_ATTACH_FILTER = 26
-DROP_SYN = b"".join(
-    struct.pack("=HBBI", *instruction)
-    for instruction in [
-        (0x30, 0, 0, 13),  # load the byte at 13, the TCP flags
-        (0x45, 0, 1, 0x02),  # if SYN is not among them, skip the next
-        (0x06, 0, 0, 0),  # drop the segment
-        (0x06, 0, 0, 0xFFFFFFFF),  # keep it
-    ]
-)
-"""A socket filter, in classic BPF."""
 
 
 def give_up_who_does_not_read() -> None:
@@ -32,22 +22,13 @@ def give_up_who_does_not_read() -> None:
     """
     waiting = sys.platform == "linux"
     for listener in _listeners():
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_WITHIN * 1000)
+        try:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READ_WITHIN * 1000)
+        except OSError as error:  # a sandbox's kernel may lack it; all else works
+            log.warning("user_timeout_refused", error=error.strerror)
         waiting = False
     if waiting:
         asyncio.get_running_loop().call_later(0.05, give_up_who_does_not_read)
-
-
-def refuse_connections() -> None:
-    """Has this process hear of no further connection, while those it has heard of are still made and served.
-
-    A socket that closes resets the connections it has not accepted. So it first becomes deaf: a client's SYN is dropped, and the
-    next, a second later, finds another process on that port, or none.
-    """
-    program = ctypes.create_string_buffer(DROP_SYN)
-    attached = struct.pack("@HP", len(DROP_SYN) // 8, ctypes.addressof(program))
-    for listener in _listeners():
-        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attached)
 
 
 def _listeners() -> Iterator[socket.socket]:

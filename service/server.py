@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from granian import Granian
@@ -63,7 +64,8 @@ def _take_signals() -> None:
             os._exit(0)  # a worker forked a moment ago, which serves nobody yet, nor minds signals by itself
         if stopping or number == signal.SIGINT:
             for pid in [worker.pid for worker in multiprocessing.active_children() if worker.pid]:
-                os.kill(pid, signal.SIGINT)
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGINT)
         stopping = True
         interrupt(number, frame)
 

@@ -44,6 +44,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         self._stopping = stopping
 
     def acquire_lock(self) -> bool:
+        if self._stopping.is_set():  # Python drops what a signal handler raises while an object is finalized
+            raise SystemExit
         self._lock_acquired = bool(self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_LIFE, nx=True))
         return self._lock_acquired
 

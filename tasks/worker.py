@@ -105,13 +105,15 @@ def supervise(bells: list[Bell]) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     processes: dict[Bell, SpawnProcess] = {}
-    while not stopping.wait(0.5 if processes else 0):
-        for bell in bells:
-            if bell not in processes or not processes[bell].is_alive():
-                if bell in processes:
-                    log.error("worker_died", worker=bell.value, exitcode=processes[bell].exitcode)
-                processes[bell] = _start(bell)
-    _stop_all(list(processes.values()))
+    try:
+        while not stopping.wait(0.5 if processes else 0):
+            for bell in bells:
+                if bell not in processes or not processes[bell].is_alive():
+                    if bell in processes:
+                        log.error("worker_died", worker=bell.value, exitcode=processes[bell].exitcode)
+                    processes[bell] = _start(bell)
+    finally:  # where none can be started, too: Python would wait for the others for ever
+        _stop_all(list(processes.values()))
 
 
 def _start(bell: Bell) -> SpawnProcess:

@@ -281,3 +281,11 @@ class TestServe:
         (data_dir / "appendonlydir").write_text("no folder at all")
         with pytest.raises(EmbeddedError, match=r"see .*valkey\.log"), serve(data_dir):
             pass
+
+
+def test_a_store_that_does_not_end_is_killed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that hangs: what it has answered is on disk."""
+    monkeypatch.setattr(embedded, "STOP_WITHIN", 0.2)
+    with serve(data_dir) as store:
+        store.send_signal(signal.SIGSTOP)
+    assert store.returncode == -signal.SIGKILL

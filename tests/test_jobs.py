@@ -242,6 +242,20 @@ class TestDoorbell:
 
         asyncio.run(request())
 
+    def test_it_closes_whatever_goes_wrong_in_it(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A process that is asked to stop must not hang on it, nor skip what is to be closed after it."""
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("nobody thought of this")
+
+        async def request() -> None:
+            doorbell = Doorbell(redis)
+            doorbell.ring(Bell.LINKS, ["01"])
+            await doorbell.close()
+
+        monkeypatch.setattr(jobs, "ring", fail)
+        asyncio.run(request())
+
     def test_a_redis_that_comes_back_is_rung_again(self) -> None:
         async def requests() -> list[str]:
             doorbell = Doorbell(impatient(server.socket))

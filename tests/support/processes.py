@@ -30,13 +30,15 @@ class Process:
         self.command = command
         self._environ = environ
         self.log = log
+        self.prefix: list[str] = []
+        """What comes before the command: a program that runs it with fewer privileges."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             environ = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self._environ}
             self._process = subprocess.Popen(
-                [COMMAND, self.command],
+                [*self.prefix, COMMAND, self.command],
                 env=environ,
                 cwd=self.log.parent,
                 stdout=log,

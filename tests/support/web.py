@@ -1,7 +1,7 @@
 """The web process alone, as real as in a deployment."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,14 +21,15 @@ def web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
 
 
 @contextmanager
-def webs(directory: Path, redis_url: str, *ports: int, **settings: str) -> Iterator[list[Service]]:
-    """A web process for each of ``ports``, two of which may be the same."""
+def webs(directory: Path, redis_url: str, *ports: int, prefix: Sequence[str] = (), **settings: str) -> Iterator[list[Service]]:
+    """A web process for each of ``ports``, two of which may be the same; ``prefix`` is what runs them."""
     services = []
     for number, port in enumerate(ports):
         home = directory / f"web-{number}"
         home.mkdir()
         services.append(Service(home, redis_url, None, PORT=str(port), **settings))
     for service in services:
+        service.web.prefix = [*prefix]
         service.web.start()
     try:
         for service in services:

@@ -114,6 +114,15 @@ def test_a_pass_leaves_jobs_of_others_alone(scheduler: PeriodicScheduler, queue:
     assert queue.zscore("rq:scheduler:scheduled_jobs", "somebody-elses") == 0
 
 
+def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(office: Office, queue: Redis) -> None:
+    stopping = threading.Event()
+    scheduler = PeriodicScheduler(office.client, stopping, connection=queue)
+    stopping.set()
+    with pytest.raises(SystemExit):
+        scheduler.acquire_lock()
+    assert not queue.exists(scheduler.scheduler_lock_key)
+
+
 class TestHeartbeat:
     def test_it_says_that_the_scheduler_lives(self, scheduler: PeriodicScheduler, office: Office) -> None:
         scheduler.heartbeat()

@@ -1,8 +1,11 @@
 """RQ's worker behind a bell: it sends, says that it lives, and stops when asked to."""
 
+import multiprocessing
 import re
 import signal
+import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import msgspec
@@ -12,6 +15,7 @@ from service.domain.link import partition_of
 from service.jobs import Bell, ring
 from service.store import outbox
 from service.store.client import Client, connect
+from tasks import worker
 from tasks.runtime import Runtime
 from tasks.worker import DoorbellWorker, beat
 from tests.tasks.doubles import ScriptedMailer
@@ -78,3 +82,20 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
     DoorbellWorker(Bell.LINKS, runtime).work(logging_level="ERROR")
     assert len(mailer.sent) == 1
     assert [office.lease_of(link) for link in made] == [None, office.clock(), office.clock()]
+
+
+def test_where_a_process_cannot_be_started_the_others_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would wait for them, and so never end."""
+    started: list[SpawnProcess] = []
+
+    def start(bell: Bell) -> SpawnProcess:
+        if bell is Bell.OTPS:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,)))
+        started[0].start()
+        return started[0]
+
+    monkeypatch.setattr(worker, "_start", start)
+    with pytest.raises(BlockingIOError):
+        worker.supervise([Bell.LINKS, Bell.OTPS])
+    assert not started[0].is_alive()
