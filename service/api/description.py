@@ -1,5 +1,6 @@
 """The API's description (OpenAPI 3.1): Litestar knows the routes, msgspec what is on the wire, this file what neither can tell."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, Schema, SecurityScheme
+from litestar.openapi.spec import Components, Schema, SecurityScheme, Tag
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
 from service.api import schemas
+from service.api.examples import TEXTS, body_examples, problem_example
+from service.api.problems import PROBLEM_MEDIA_TYPE
 from service.domain.money import LARGEST_AMOUNT, SMALLEST_AMOUNT
 
 TITLE = "Payment Link Service"
@@ -24,28 +27,37 @@ PROBLEM_HEADERS = {
 HEADERS: dict[tuple[str, str], dict[str, str]] = {
     ("create_link", "201"): {"Location": "The link's path."},
 }
-PAGE = {"text/html": {"type": "string", "description": "A page, for a browser."}}
-OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
-    **{("pay", status): PAGE for status in ("200", "400", "403", "404", "410", "503")},
-    ("list_links", "200"): {"application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}},
-    ("get_qr", "200"): {"image/png": {"type": "string", "contentMediaType": "image/png"}},
+TAGS = {
+    "Payment links": "Create, read, verify, revoke and list payment links.",
+    "One-time passwords": "How customers prove that a mailbox is theirs.",
+    "Organizations": "Who sends links, and how they present themselves.",
+    "Operations": "Health, outgoing mail, and windows of scheduled links.",
 }
-"""What an answer is too, where it is asked for so."""
+PAGE = {"text/html": {"type": "string", "description": "A page, for a browser."}}
+PICTURE = {"type": "string", "format": "binary"}
+OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    **{("pay", status): PAGE for status in ("200", "400", "404", "410", "503")},
+    ("get_qr", "200"): {"image/svg+xml": PICTURE, "image/png": PICTURE, "application/octet-stream": PICTURE},
+}
+"""What an answer is unless JSON is asked for. Clients that are generated take the first that they can read."""
+STREAMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
+    ("list_links", "200"): {"application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}},
+}
+"""What an answer is where it is asked for so."""
 CREATED = {"link_id": "$response.body#/id"}
-LINKS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("create_link", "201"): {
-        "get_link": {"parameters": CREATED},
-        "pay": {"parameters": CREATED},
-        "verify_link": {"requestBody": CREATED},
-        "revoke_link": {"parameters": CREATED},
-        "revoke_recipient": {"requestBody": {"email": "$response.body#/email"}},
-        "list_links": {"parameters": {"org_id": "$response.body#/org_id"}},
+        "get_link": CREATED,
+        "pay": CREATED,
+        "get_qr": CREATED,
+        "revoke_link": CREATED,
+        "list_links": {"org_id": "$response.body#/org_id"},
     },
     ("list_links", "200"): {
-        "list_links": {"parameters": {"org_id": "$request.path.org_id", "cursor": "$response.body#/next_cursor"}},
+        "list_links": {"org_id": "$request.path.org_id", "cursor": "$response.body#/next_cursor"},
     },
 }
-"""What an answer's values are good for: the operations that take them."""
+"""What an answer's values are good for: the parameters of other operations. Of bodies, openapi-generator takes no objects."""
 
 
 def describe(handlers: Sequence[Any], version: str) -> dict[str, Any]:
@@ -53,13 +65,18 @@ def describe(handlers: Sequence[Any], version: str) -> dict[str, Any]:
     described = Litestar(list(handlers), openapi_config=_config(version), plugins=[_Numbers()], logging_config=None)
     description = described.openapi_schema.to_schema()
     description["components"]["schemas"] = _schemas(description["components"]["schemas"])
+    examples = body_examples()
     for operation in (operation for path in description["paths"].values() for operation in path.values()):
         for parameter in operation.get("parameters", []):
             parameter["schema"] = _without_null(parameter["schema"])
         if "requestBody" in operation:
             _describe_body(operation)
+            _add_examples(operation["requestBody"], examples)
         for status, response in operation["responses"].items():
             _describe_response(operation["operationId"], status, response)
+            if PROBLEM_MEDIA_TYPE in response.get("content", {}):
+                examples["Problem"] = problem_example(operation["operationId"], int(status), _field_of(operation))
+            _add_examples(response, examples)
     return description
 
 
@@ -69,6 +86,8 @@ def _config(version: str) -> OpenAPIConfig:
         version=version,
         description="Creates, e-mails, verifies, gates, revokes and lists payment links. Errors are RFC 9457 problems.",
         operation_id_creator=lambda handler, *_: handler.handler_name,
+        use_handler_docstrings=True,
+        tags=[Tag(name, description=text) for name, text in TAGS.items()],
         components=Components(
             security_schemes={
                 "admin": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description="An admin's token."),
@@ -85,7 +104,30 @@ def _schemas(named: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for name in named if isinstance(kind := getattr(schemas, name, None), type)]
     _, described = msgspec.json.schema_components(kinds, schema_hook=_schema_of, ref_template=COMPONENTS)
     described["LinkBody"]["properties"]["payment_amount"] = {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    for name, schema in described.items():
+        kind = getattr(schemas, name, None)
+        if "enum" in schema:
+            schema["type"] = "string"
+        elif isinstance(kind, type) and issubclass(kind, schemas.Request):
+            _describe_defaults(schema)
+        else:
+            _require_defaults(schema)
     return described
+
+
+def _describe_defaults(schema: dict[str, Any]) -> None:
+    """Says in words what a request's fields are where they are left out: openapi-typescript requires those with a default."""
+    for field in schema["properties"].values():
+        default = field.pop("default", None)
+        if default is not None:
+            field["description"] = f"{field.get('description', '')} Default: {json.dumps(default)}.".strip()
+
+
+def _require_defaults(schema: dict[str, Any]) -> None:
+    """An answer has all its fields, but those that may be unset."""
+    properties = schema["properties"]
+    always = {name for name, field in properties.items() if field.pop("default", ...) is not ...} | set(schema["required"])
+    schema["required"] = [name for name in properties if name in always]
 
 
 def _schema_of(kind: type[Any]) -> dict[str, Any]:
@@ -117,13 +159,37 @@ def _describe_response(operation_id: str, status: str, response: dict[str, Any])
     response["headers"] = {
         name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in headers.items()
     }
-    for content in response.get("content", {}).values():
-        if "oneOf" in content["schema"]:  # a schema is open, so what fits the longer fits the shorter too
-            content["schema"]["anyOf"] = content["schema"].pop("oneOf")
+    content = response.get("content", {})
+    for body in content.values():
+        if "oneOf" in body["schema"]:  # a schema is open, so what fits the longer fits the shorter too
+            body["schema"]["anyOf"] = body["schema"].pop("oneOf")
     if links := LINKS.get((operation_id, status)):
-        response["links"] = {target: {"operationId": target, **values} for target, values in links.items()}
-    for media_type, schema in OTHER_FORMS.get((operation_id, status), {}).items():
-        response.setdefault("content", {})[media_type] = {"schema": schema}
+        response["links"] = {target: {"operationId": target, "parameters": values} for target, values in links.items()}
+    first, last = (_content(forms.get((operation_id, status), {})) for forms in (OTHER_FORMS, STREAMS))
+    if first or last:
+        response["content"] = first | {kind: body for kind, body in content.items() if kind not in first} | last
+
+
+def _content(schemas_by_type: dict[str, dict[str, str]]) -> dict[str, Any]:
+    return {media_type: {"schema": dict(schema)} for media_type, schema in schemas_by_type.items()}
+
+
+def _add_examples(body: dict[str, Any], examples: dict[str, Any]) -> None:
+    """Gives each media type an example of every schema that it may have."""
+    for media_type, content in body.get("content", {}).items():
+        names = [
+            option["$ref"].rpartition("/")[2] for option in content["schema"].get("anyOf", [content["schema"]]) if "$ref" in option
+        ]
+        texts = {"text": TEXTS[media_type]} if media_type in TEXTS else {}
+        found = texts or {name: examples[name] for name in names}
+        if found:
+            content["examples"] = {name: {"value": value} for name, value in found.items()}
+
+
+def _field_of(operation: dict[str, Any]) -> str:
+    """A field that may be at fault."""
+    named = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] != "header"]
+    return "email" if "requestBody" in operation else named[-1] if named else ""
 
 
 class _Numbers(OpenAPISchemaPlugin):

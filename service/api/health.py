@@ -30,13 +30,24 @@ class Mail(NamedTuple):
     oldest_unsent_seconds: float | None
 
 
-@get("/healthz", security=[{}])
+@get(
+    "/healthz",
+    tags=["Operations"],
+    summary="Check that the process is alive",
+    response_description="The process is alive.",
+)
 async def healthz() -> Health:
     """The process lives."""
     return Health("ok")
 
 
-@get("/readyz", responses=responses(), security=[{}])
+@get(
+    "/readyz",
+    responses=responses(),
+    tags=["Operations"],
+    summary="Check that the service is ready",
+    response_description="The service can take requests.",
+)
 async def readyz(request: PublicRequest) -> Readiness:
     """Redis answers and the process is not stopping (503 if not); whether workers and scheduler are alive; what mail waits."""
     state = request.app.state

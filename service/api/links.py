@@ -59,6 +59,9 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
     return_dto=None,
     responses=responses(400, 401, 403, 408, 409, 413, 415, 422),
     security=[{"admin": []}],
+    tags=["Payment links"],
+    summary="Create a payment link",
+    response_description="The new link, or the one that the same request created before.",
 )
 async def create_link(
     request: AdminRequest,
@@ -106,6 +109,9 @@ async def create_link(
     "/payment-links/{link_id:str}",
     responses=responses(400, 401, 403, 404),
     security=[{}, {"customer": []}, {"admin": []}],
+    tags=["Payment links"],
+    summary="Read a payment link",
+    response_description="The link.",
 )
 async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     """The link, whatever its status. A gated one opens to its customer and to admins of its organization."""
@@ -124,6 +130,9 @@ async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     return_dto=None,
     responses=responses(400, 404, 408, 413, 415, 422),
     security=[{}, {"customer": []}, {"admin": []}],
+    tags=["Payment links"],
+    summary="Verify a payment link",
+    response_description="Whether the link is valid, and the link itself; without proof, only part of a gated one.",
 )
 async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Verification | MaskedVerification:
     """Whether the link is good. Of a gated one, strangers learn only what needs no proof."""
@@ -143,6 +152,9 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
     return_dto=None,
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
     security=[{"admin": []}],
+    tags=["Payment links"],
+    summary="Revoke a payment link",
+    response_description="The links that were active until now.",
 )
 async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[RevokeLinks | None] = None) -> Revocation:
     """Revokes the link, and, where a body names an ``email``, all active links that were sent to it."""
@@ -164,6 +176,9 @@ async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[Rev
     return_dto=None,
     responses=responses(400, 401, 408, 413, 415, 422),
     security=[{"admin": []}],
+    tags=["Payment links"],
+    summary="Revoke all links of a recipient",
+    response_description="The links that were active until now.",
 )
 async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient | None] = None) -> Revocation:
     """Revokes all active links that were sent to ``email``: an org-admin's own organization's, or every one's."""
@@ -178,6 +193,9 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient
     before_request=require_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
+    tags=["Payment links"],
+    summary="List an organization's links",
+    response_description="A page of links, and the number of links of each status.",
 )
 async def list_links(
     request: AdminRequest,

@@ -15,7 +15,15 @@ from service.store import keys, orgs
 PARAMETERS = {"prefix", "limit"}
 
 
-@get("/orgs", before_request=require_internal_admin, responses=responses(400, 401, 403, 422), security=[{"admin": []}])
+@get(
+    "/orgs",
+    before_request=require_internal_admin,
+    responses=responses(400, 401, 403, 422),
+    security=[{"admin": []}],
+    tags=["Organizations"],
+    summary="List organizations",
+    response_description="The first organizations, and how many there are.",
+)
 async def list_orgs(
     request: AdminRequest,
     prefix: Annotated[str, QueryParameter(max_length=64)] = "",

@@ -35,7 +35,9 @@ TOO_MANY = {
     dto=StrictJson[SendOtp],
     return_dto=None,
     responses=responses(400, 408, 413, 415, 422, 429),
-    security=[{}],
+    tags=["One-time passwords"],
+    summary="Ask for a one-time password",
+    response_description="A code is on its way to this e-mail.",
 )
 async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
@@ -76,7 +78,9 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
     dto=StrictJson[SubmitOtp],
     return_dto=None,
     responses=responses(400, 401, 408, 413, 415, 422, 429),
-    security=[{}],
+    tags=["One-time passwords"],
+    summary="Submit a one-time password",
+    response_description="A token for the links that were sent to this e-mail.",
 )
 async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:
     """Takes a one-time password and gives the token that opens this e-mail's gated links."""

@@ -22,7 +22,15 @@ from service.store.outbox import Failure
 PARAMETERS = {"limit"}
 
 
-@get("/outbox", before_request=require_internal_admin, responses=responses(400, 401, 403, 422), security=[{"admin": []}])
+@get(
+    "/outbox",
+    before_request=require_internal_admin,
+    responses=responses(400, 401, 403, 422),
+    security=[{"admin": []}],
+    tags=["Operations"],
+    summary="Read the state of outgoing mail",
+    response_description="The outgoing mail of all organizations.",
+)
 async def get_outbox(request: AdminRequest, limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20) -> Outbox:
     """What is owed, what waits in the queues, and the latest ``limit`` e-mails that were given up, of all organizations."""
     check_parameters(request, PARAMETERS)

@@ -60,6 +60,9 @@ class View(msgspec.Struct, frozen=True):
     responses=responses(400, 401, 403, 404) | {410: GONE},
     security=[{}, {"customer": []}, {"admin": []}],
     exception_handlers=ERRORS,
+    tags=["Payment links"],
+    summary="Open a payment link",
+    response_description="The link's page, or the link as JSON.",
 )
 async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
     """Where a link's ``url`` leads: to its page. With ``application/json`` named in ``Accept``, the answer is the link as JSON.

@@ -22,6 +22,9 @@ OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_
     before_request=require_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
+    tags=["Organizations"],
+    summary="Read an organization's profile",
+    response_description="The profile.",
 )
 async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
     """How mails and pages present the organization; null where it has not said."""
@@ -36,6 +39,9 @@ async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
     return_dto=None,
     responses=responses(400, 401, 403, 408, 413, 415, 422),
     security=[{"admin": []}],
+    tags=["Organizations"],
+    summary="Replace an organization's profile",
+    response_description="The new profile.",
 )
 async def put_profile(request: AdminRequest, org_id: OrgId, data: JSONBody[PutProfile]) -> ProfileBody:
     """Replaces all of it: what is left out is null."""

@@ -18,6 +18,7 @@ from service.api.schemas import QrFormat
 from service.domain.errors import Invalid
 
 PARAMETERS = {"format", "size"}
+SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 QUIET_ZONE = 4
 """Modules of white that scanners want around a code (9.1)."""
 DEFAULT_SIZE = 256
@@ -25,9 +26,11 @@ DEFAULT_SIZE = 256
 
 @get(
     "/payment-links/{link_id:str}/qr",
-    responses={200: ResponseSpec(str, media_type="image/svg+xml", description="The code.")} | responses(400, 404, 422),
-    security=[{}],
+    responses={200: ResponseSpec(bytes, media_type=SVG, description="The picture.", generate_examples=False)}
+    | responses(400, 404, 422),
     cache_control=CacheControlHeader(private=True, max_age=3600),
+    tags=["Payment links"],
+    summary="Get a link's QR code",
 )
 async def get_qr(
     request: PublicRequest,
@@ -35,16 +38,18 @@ async def get_qr(
     format: FromQuery[QrFormat] = QrFormat.SVG,  # noqa: A002 - its name on the wire
     size: Annotated[int | None, QueryParameter(ge=64, le=1024)] = None,
 ) -> Response[Any]:
-    """A QR code of the link's ``url``: SVG, or a PNG of ``size`` pixels (default 256) each way."""
+    """A QR code of the link's ``url``: SVG, or a PNG of ``size`` pixels (default 256) each way.
+
+    To who accepts ``application/octet-stream`` only, it is sent as that.
+    """
     check_parameters(request, PARAMETERS)
     if size is not None and format is QrFormat.SVG:
         raise Invalid("size", "is for format=png: an SVG has none")
     context = context_of(request)
     link = await find_link(context, link_id)
     code = segno.make(f"{context.public_url}/pay/{link.id}", error="m", micro=False)
-    if format is QrFormat.SVG:
-        return Response(draw_svg(code), media_type="image/svg+xml")
-    return Response(draw_png(code, size or DEFAULT_SIZE), media_type="image/png")
+    picture, media_type = (draw_svg(code), SVG) if format is QrFormat.SVG else (draw_png(code, size or DEFAULT_SIZE), PNG)
+    return Response(picture, media_type=BYTES if request.accept.best_match([media_type, BYTES]) == BYTES else media_type)
 
 
 def draw_svg(code: segno.QRCode) -> bytes:

@@ -38,6 +38,9 @@ LONGEST_PAUSE = 0.05
     return_dto=None,
     responses=responses(400, 401, 403, 408, 413, 415, 422),
     security=[{"admin": []}],
+    tags=["Operations"],
+    summary="Send the scheduled links of a window",
+    response_description="How many links were due, and how many of them are queued.",
 )
 async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""

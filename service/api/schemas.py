@@ -31,7 +31,7 @@ DateOrMoment = Annotated[
     Meta(
         max_length=40,
         examples=["2026-12-01", "2026-12-01T09:00:00Z"],
-        extra_json_schema={"anyOf": [{"format": "date"}, {"format": "date-time"}], "pattern": "^[2-8]"},
+        extra_json_schema={"format": "date-time"},
     ),
 ]
 

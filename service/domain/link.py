@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from typing import Annotated
 
 import msgspec
 
@@ -51,7 +52,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     state: DeliveryState
     attempts: int = 0
-    sent_at: datetime | None = None
+    sent_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     error: str | None = None
 
 

@@ -1,0 +1,142 @@
+"""Examples for the API's description: one of each thing that goes over the wire, and of each problem."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from service.api import schemas
+from service.api.problems import CODES, RequestTimeout, UnsupportedMediaType
+from service.domain import errors
+from service.domain.email import mask
+from service.domain.link import Delivery, DeliveryState, Status
+
+EMAIL, ORG_ID = "jane@example.com", "acme"
+LINK_ID = "pl_3fUgF8kQ2mZpR7sT1vXyW4aB"
+CREATED_AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
+SENT_AT = CREATED_AT + timedelta(seconds=1)
+EXPIRES_AT = CREATED_AT + timedelta(hours=72)
+
+LINK = schemas.LinkBody(
+    id=LINK_ID,
+    url=f"https://pay.example.com/pay/{LINK_ID}",
+    org_id=ORG_ID,
+    email=EMAIL,
+    transaction_id="order-1138",
+    payment_amount=Decimal("125000.50"),
+    currency="NGN",
+    status=Status.ACTIVE,
+    otp_required=False,
+    locale="en",
+    scheduled_at=None,
+    created_at=CREATED_AT,
+    expires_at=EXPIRES_AT,
+    revoked_at=None,
+    delivery=Delivery(DeliveryState.SENT, attempts=1, sent_at=SENT_AT),
+)
+MASKED_LINK = schemas.MaskedLink(id=LINK_ID, status=Status.ACTIVE, expires_at=EXPIRES_AT, otp_required=True, email=mask(EMAIL))
+PROFILE = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example.com", "locale": "en"}
+_BODIES: tuple[msgspec.Struct, ...] = (
+    schemas.CreateLink(
+        email=EMAIL, org_id=ORG_ID, transaction_id="order-1138", payment_amount=schemas.Amount("125000.50"), currency="NGN"
+    ),
+    schemas.VerifyLink(LINK_ID),
+    schemas.RevokeLinks(EMAIL),
+    schemas.RevokeRecipient(EMAIL),
+    schemas.SendOtp(EMAIL),
+    schemas.SubmitOtp(EMAIL, "042817"),
+    schemas.PutProfile(**PROFILE),
+    schemas.DispatchWindow(period=48),
+    LINK,
+    schemas.Verification(valid=True, status=Status.ACTIVE, link=LINK),
+    schemas.MaskedVerification(valid=True, status=Status.ACTIVE, link=MASKED_LINK),
+    schemas.Revocation(1, [LINK_ID]),
+    schemas.LinkPage(total=1, counts=schemas.Counts(active=1, expired=0, revoked=0), links=[LINK], next_cursor=None),
+    schemas.OtpSent(expires_in=600, resend_after=60),
+    schemas.CustomerToken(token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl", token_type="Bearer", expires_in=86400),  # noqa: S106 - opens nothing
+    schemas.ProfileBody(**PROFILE, logo=None),
+    schemas.Dispatch(start=CREATED_AT, end=CREATED_AT + timedelta(hours=48), due=12, queued=12),
+    schemas.Health("ok"),
+    schemas.Readiness(
+        status="ok",
+        redis="ok",
+        reasons=[],
+        heartbeats={"worker-links": 0.4, "worker-otps": 0.6, "scheduler": 1.2},
+        unsent=0,
+        oldest_unsent_seconds=None,
+    ),
+    schemas.OrgPage(1, [ORG_ID]),
+    schemas.Outbox(
+        unsent=1,
+        oldest_unsent_seconds=0.8,
+        scheduled=12,
+        jobs_waiting={"links": 0, "otps": 0},
+        failed=1,
+        failures=[
+            schemas.FailedDelivery(
+                id=LINK_ID,
+                org_id=ORG_ID,
+                email=EMAIL,
+                transaction_id="order-1138",
+                error="550 5.1.1 no such mailbox",
+                failed_at=SENT_AT,
+            )
+        ],
+    ),
+)
+
+TEXTS = {
+    "text/html": "<!doctype html>…",
+    "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>',
+    "application/x-ndjson": schemas.ENCODER.encode_lines([LINK]).decode(),
+}
+"""By media type: what is no JSON."""
+
+_ERRORS: dict[int, errors.PaymentLinkError] = {
+    401: errors.TokenRequired(),
+    403: errors.Forbidden("the token is another organization's"),
+    404: errors.LinkNotFound(),
+    409: errors.IdempotencyConflict(),
+    429: errors.LimitReached("a code was sent to this e-mail a moment ago", timedelta(seconds=60)),
+    503: errors.Unavailable(),
+}
+_ERRORS_OF: dict[tuple[str, int], errors.PaymentLinkError] = {
+    ("get_link", 401): errors.OtpRequired(),
+    ("pay", 401): errors.OtpRequired(),
+    ("submit_otp", 401): errors.OtpInvalid(),
+}
+"""Where an operation has another error than most."""
+_HTTP_ERRORS: dict[int, tuple[str, str]] = {
+    400: (CODES[400], "JSON is malformed: expected ',' or '}' (byte 31)"),
+    408: (CODES[408], RequestTimeout.detail),
+    413: (CODES[413], HTTPStatus(413).phrase),
+    415: ("unsupported_media_type", UnsupportedMediaType.detail),
+}
+"""Code and detail of those that are no errors of the domain."""
+
+
+def body_examples() -> dict[str, Any]:
+    """Examples by the names of their schemas."""
+    return {type(body).__name__: _on_the_wire(body) for body in _BODIES}
+
+
+def problem_example(operation_id: str, status: int, field: str) -> dict[str, Any]:
+    """What ``operation_id`` answers with ``status``; where that is 422, ``field`` is at fault."""
+    error = errors.Invalid(field, "is not valid") if status == 422 else _ERRORS_OF.get((operation_id, status), _ERRORS.get(status))
+    code, detail = (error.code, str(error)) if error else _HTTP_ERRORS[status]
+    problem = schemas.Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=[schemas.FieldError(field, detail)] if status == 422 else msgspec.UNSET,
+    )
+    return _on_the_wire(problem)
+
+
+def _on_the_wire(body: msgspec.Struct) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(schemas.ENCODER.encode(body))
+    return written
