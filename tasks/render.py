@@ -6,7 +6,7 @@ from service.domain.email import to_ascii
 from service.domain.errors import Invalid
 from service.domain.link import Link
 from service.domain.locale import choose_locale
-from service.domain.profile import COLOUR, Profile, edge_of, ink_on, read_logo
+from service.domain.profile import Profile, edge_of, ink_on
 from service.i18n.language import Language, speak, templates
 from service.store.otps import Otp
 from tasks.headers import is_address
@@ -65,14 +65,15 @@ def _mail(
     now: datetime,
     identity: str,
 ) -> Mail:
-    written, colour = templates("tasks", language.tag), profile.colour or COLOUR
+    written, colour = templates("tasks", language.tag), profile.brand_color
+    logo = profile.logo_file
     start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
     look = {
         "subject": subject,
         "colour": colour,
         "ink": ink_on(colour),
         "edge": edge_of(colour),
-        "logo": profile.logo,
+        "logo": logo is not None,
         "start": start,
         "end": end,
     }
@@ -87,7 +88,7 @@ def _mail(
         identity=identity,
         text=written.get_template(f"{template}.txt").render(values),
         html=written.get_template(f"{template}.html").render(values | look),
-        logo=None if profile.logo is None else read_logo(profile.logo),
+        logo=logo,
     )
 
 

@@ -24,7 +24,6 @@ from service.api.visit import ERRORS, Visit, cookie_of, wants_page
 from service.domain.email import canonical, mask
 from service.domain.errors import Forbidden, LimitReached, OtpInvalid
 from service.domain.link import Status
-from service.domain.profile import read_logo
 from service.domain.tokens import CUSTOMER_LIFE
 from service.store import profiles
 
@@ -124,9 +123,9 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
 async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
     """The logo of the organization whose link it is, for whoever may see the link."""
     visit = await _visit(request, link_id)
-    if visit.profile.logo is None:
+    if visit.profile.logo_file is None:
         raise NotFoundException
-    kind, file = read_logo(visit.profile.logo)
+    kind, file = visit.profile.logo_file
     return Response(file, media_type=f"image/{kind}")
 
 
@@ -153,7 +152,7 @@ def _page(visit: Visit) -> Response[str]:
         return _closed_page(visit)
     if not visit.has_proved:
         return visit.page("ask", email=mask(link.email))
-    checkout, has_image = visit.context.checkout_url, visit.profile.logo is not None and not link.otp_required
+    checkout, has_image = visit.context.checkout_url, visit.profile.logo_file is not None and not link.otp_required
     return visit.page(
         "link",
         link=_view(visit),

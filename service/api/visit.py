@@ -16,7 +16,7 @@ from service.domain.email import canonical
 from service.domain.errors import LinkNotFound, PaymentLinkError, TokenInvalid
 from service.domain.link import Link, Status, is_id
 from service.domain.locale import choose_locale
-from service.domain.profile import COLOUR, Profile, ink_on
+from service.domain.profile import Profile, ink_on
 from service.i18n.language import speak, templates
 
 CONTENT_SECURITY_POLICY = (
@@ -106,13 +106,13 @@ def _render(
     status: int,
     headers: dict[str, str] | None = None,
 ) -> Response[str]:
-    nonce, colour = secrets.token_urlsafe(16), profile.colour or COLOUR
+    nonce, colour = secrets.token_urlsafe(16), profile.brand_color
     common = {
         "root": urlsplit(context.public_url).path,
         "nonce": nonce,
         "colour": colour,
         "ink": ink_on(colour),
-        "logo": profile.logo is not None,
+        "logo": profile.logo_file is not None,
     }
     return Response(
         templates("service", locale).get_template(f"{template}.html").render(common | values),

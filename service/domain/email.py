@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 from service.domain.errors import Invalid
@@ -42,18 +43,20 @@ def canonical(email: str) -> str:
 
 
 def to_ascii(email: str) -> str:
-    """The address with its domain as DNS knows it (RFC 5891).
+    """The address with its domain as DNS knows it (RFC 5891); of which domains are taken, only ``parse_email`` judges.
 
     Raises:
         Invalid: it is no address.
     """
     if email.isascii():
         return email
+    local, _, domain = email.rpartition("@")
+    if not local.isascii():
+        raise Invalid("email", "must have a mailbox name in ASCII")
     try:
-        parsed = validate_email(email, check_deliverability=False, allow_smtputf8=False)
-    except EmailNotValidError as error:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError as error:
         raise Invalid("email", str(error)) from None
-    return f"{parsed.ascii_local_part}@{parsed.ascii_domain}"
 
 
 @lru_cache(maxsize=4096)

@@ -26,8 +26,8 @@ def parse_currency(text: str) -> str:
 
 
 def minor_units(currency: str | None) -> int:
-    """How many decimals amounts have: 2 for USD, 0 for JPY, 3 for KWD; 2 without a currency."""
-    return DECIMALS_WITHOUT_CURRENCY if currency is None else _minor_units()[currency]
+    """How many decimals amounts have: 2 for USD, 0 for JPY, 3 for KWD; 2 without a currency, or with one that ISO 4217 dropped."""
+    return _minor_units().get(currency or "", DECIMALS_WITHOUT_CURRENCY)
 
 
 def parse_amount(amount: Decimal, currency: str | None) -> Decimal:

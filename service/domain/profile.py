@@ -21,13 +21,26 @@ LONGEST_NAME = 64
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it may be left out. ``colour`` is ``#rrggbb``; ``logo`` a ``data:`` URL (RFC 2397)."""
+    """All of it may be left out. ``colour`` is ``#rrggbb``; ``logo`` a ``data:`` URL (RFC 2397).
+
+    A stored profile may break rules that are younger than it: its properties give what of it can be shown.
+    """
 
     display_name: str | None = None
     colour: str | None = None
     logo: str | None = None
     reply_to: str | None = None
     locale: str | None = None
+
+    @property
+    def brand_color(self) -> str:
+        """``colour``, or ours where there is none that can be drawn."""
+        return self.colour if self.colour is not None and re.fullmatch(COLOUR_PATTERN, self.colour) else COLOUR
+
+    @property
+    def logo_file(self) -> tuple[str, bytes] | None:
+        """The logo's kind, ``png`` or ``jpeg``, and its file; None where there is none that mail programs show."""
+        return None if self.logo is None else _read_logo(self.logo)
 
 
 def parse_profile(profile: Profile) -> Profile:
@@ -44,7 +57,7 @@ def parse_profile(profile: Profile) -> Profile:
     if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
         raise Invalid("colour", "must be written #rrggbb")
     if profile.logo is not None:
-        read_logo(profile.logo)
+        _parse_logo(profile.logo)
     if profile.reply_to is not None:
         parse_email(profile.reply_to, "reply_to")
     return msgspec.structs.replace(
@@ -55,20 +68,19 @@ def parse_profile(profile: Profile) -> Profile:
     )
 
 
-def read_logo(url: str) -> tuple[str, bytes]:
-    """The logo's kind, ``png`` or ``jpeg``, and its file.
+def _parse_logo(url: str) -> None:
+    logo = _read_logo(url)
+    if logo is None or len(logo[1]) > LARGEST_LOGO:
+        raise Invalid("logo", f"must be data:image/png;base64,… or data:image/jpeg;base64,… of {LARGEST_LOGO} bytes at most")
 
-    Raises:
-        Invalid: it is no such picture, or too large a file.
-    """
+
+def _read_logo(url: str) -> tuple[str, bytes] | None:
     match = re.fullmatch(LOGO_PATTERN, url)
     try:
         file = base64.b64decode(url.partition(",")[2], validate=True)
     except binascii.Error:
-        file = b""
-    if match is None or not file.startswith(SIGNATURES[match[1]]) or len(file) > LARGEST_LOGO:
-        raise Invalid("logo", f"must be data:image/png;base64,… or data:image/jpeg;base64,… of {LARGEST_LOGO} bytes at most")
-    return match[1], file
+        return None
+    return (match[1], file) if match is not None and file.startswith(SIGNATURES[match[1]]) else None
 
 
 def ink_on(colour: str) -> str:

@@ -33,10 +33,13 @@ class Language:
         self.texts = _texts(language_of(locale))
 
     def amount(self, amount: Decimal | None, currency: str | None) -> str:
-        """``$125.50``, ``125 000,50 NGN``: as many decimals as ISO 4217 gives, where CLDR may show fewer. "" for none."""
+        """``$125.50``, ``125 000,50 NGN``: as many decimals as ISO 4217 gives, where CLDR may show fewer. "" for none.
+
+        An amount of a currency that has left ISO 4217 shows no fewer than it has.
+        """
         if amount is None:
             return ""
-        decimals = (minor_units(currency),) * 2
+        decimals = (max(minor_units(currency), -int(amount.as_tuple().exponent)),) * 2
         pattern = parse_pattern(self._locale.currency_formats["standard"].pattern)
         if currency is None:
             pattern = parse_pattern(self._locale.decimal_formats[None].pattern)

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from service.domain.link import partition_of
-from service.domain.profile import SIGNATURES
+from service.domain.profile import SIGNATURES, Profile
 from service.store import keys
+from service.store.record import decode, encode
 from tests.api.conftest import MakeApi
 from tests.api.helpers import JANE, JOHN, PROBLEM, PUBLIC_URL, UNKNOWN_ID, Api, assert_problem, stamp, wrong
 
@@ -245,6 +247,40 @@ def test_a_page_from_right_to_left_keeps_values_apart(api: Api) -> None:
     api.revoke(direct["id"])
     assert "\u2068(Acme) Ltd\u2069" in look(api, direct["id"]).text
     assert "\u2068" not in look(api, api.create(locale="en")["id"]).text
+
+
+class TestAStoredLinkIsNotJudgedAgain:
+    """By rules and lists that are younger than it."""
+
+    @pytest.mark.parametrize(
+        ("fields", "shown"),
+        [({"currency": "ZZZ"}, "ZZZ\u00a05.00"), ({"locale": "tlh"}, "$5.00"), ({"email": "jane@münchen.local"}, "$5.00")],
+        ids=["currency", "locale", "email"],
+    )
+    def test_of_a_link(self, api: Api, fields: dict[str, str], shown: str) -> None:
+        made = api.create(payment_amount=5, currency="USD")
+        link = decode(made["id"], str(api.redis.get(keys.link(made["id"]))))
+        assert link is not None
+        api.redis.set(keys.link(link.id), encode(msgspec.structs.replace(link, **fields)))
+        page = look(api, link.id)
+        assert (page.status_code, shown in page.text) == (200, True)
+        assert read(api, link.id).json() == made | fields
+
+    @pytest.mark.parametrize(
+        "profile",
+        [Profile(colour="red;}"), Profile(logo="data:image/svg+xml;base64,PHN2Zz4="), Profile(locale="tlh"), Profile(reply_to="x")],
+        ids=str,
+    )
+    def test_of_a_profile(self, api: Api, profile: Profile) -> None:
+        link = api.create()
+        api.redis.set(keys.profile("acme"), msgspec.json.encode(profile))
+        page = look(api, link["id"])
+        assert page.status_code == 200
+        assert "red;}" not in page.text
+        assert "/logo" not in page.text
+        assert api.get_profile().json() == msgspec.structs.asdict(profile)
+        api.revoke(link["id"])
+        assert look(api, link["id"]).status_code == 410
 
 
 def test_opening_a_page_changes_nothing(api: Api) -> None:

@@ -132,6 +132,10 @@ class TestComparison:
 
 
 class TestAscii:
+    def test_a_stored_address_is_not_judged_again(self) -> None:
+        assert to_ascii("Jane@münchen.local") == "Jane@xn--mnchen-3ya.local"
+        assert canonical("Jane@MÜNCHEN") == "jane@xn--mnchen-3ya"
+
     def test_an_ascii_address_keeps_its_case(self) -> None:
         assert to_ascii("Jane@Example.com") == "Jane@Example.com"
 

@@ -31,6 +31,9 @@ class TestCurrency:
     def test_iso_4217_says_how_many_decimals_a_currency_has(self, currency: str | None, decimals: int) -> None:
         assert minor_units(currency) == decimals
 
+    def test_a_currency_that_left_iso_4217_has_two(self) -> None:
+        assert minor_units("ZZZ") == 2
+
 
 class TestAmount:
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from service.domain.errors import Invalid
-from service.domain.profile import LARGEST_LOGO, SIGNATURES, Profile, ink_on, parse_profile, read_logo
+from service.domain.profile import COLOUR, LARGEST_LOGO, SIGNATURES, Profile, ink_on, parse_profile
 
 
 def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
@@ -56,8 +56,24 @@ def test_a_field_that_breaks_its_rule_is_named(field: str, value: str) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_a_logo_may_be_as_large_as_is_said(kind: str) -> None:
-    found, file = read_logo(logo(kind, LARGEST_LOGO))
+    profile = parse_profile(Profile(logo=logo(kind, LARGEST_LOGO)))
+    assert profile.logo_file is not None
+    found, file = profile.logo_file
     assert (found, len(file)) == (kind, LARGEST_LOGO)
+
+
+@pytest.mark.parametrize("colour", ["red", "#fff", "#123456;}", ""])
+def test_a_stored_color_that_cannot_be_drawn_is_ours(colour: str) -> None:
+    assert Profile(colour=colour).brand_color == Profile().brand_color == COLOUR
+
+
+def test_a_stored_logo_larger_than_is_taken_today_is_still_shown() -> None:
+    assert Profile(logo=logo(size=LARGEST_LOGO + 1)).logo_file is not None
+
+
+@pytest.mark.parametrize("url", ["data:image/svg+xml;base64,PHN2Zz4=", "data:image/png;base64,A", logo("png", signature=b"<svg>")])
+def test_a_stored_logo_that_no_mail_program_shows_is_none(url: str) -> None:
+    assert Profile(logo=url).logo_file is None
 
 
 @pytest.mark.parametrize(
