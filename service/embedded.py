@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import secrets
+import signal
 import subprocess
 import tempfile
 import time
@@ -22,6 +23,8 @@ START_WITHIN = 120.0
 """Seconds that reading the append-only file may take."""
 STOP_WITHIN = 10.0
 """Seconds that the store has for ending."""
+LAST_WORDS = 10
+"""Lines of the store's log that say why it ended."""
 LOCK_VARIABLE = "PAYMENT_LINKS_UP_LOCK"
 """Tells the processes of ``up`` which lock it holds, so that they end when it is gone."""
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
@@ -143,6 +146,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def last_words(store: "subprocess.Popen[bytes]", data_dir: Path) -> str:
+    """How the store ended, and the last lines of its log."""
+    log = data_dir / "valkey.log"
+    ended = f"was killed by {signal.Signals(-store.returncode).name}" if store.returncode < 0 else f"ended with {store.returncode}"
+    lines = log.read_text(errors="replace").splitlines()[-LAST_WORDS:] if log.exists() else []
+    return "\n".join([f"The embedded store {ended}. The end of {log}:", *(f"  {line}" for line in lines)])
+
+
 def store_environment() -> dict[str, str]:
     """Ours, with ``MALLOC`` where the allocator can take it and the operator has not tuned it already."""
     library, version = platform.libc_ver()
@@ -219,4 +230,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, data_dir: 
         client.close()
     process.kill()
     process.wait()
-    raise EmbeddedError(f"the embedded store did not start; see {data_dir / 'valkey.log'}")
+    log = data_dir / "valkey.log"
+    last = log.read_text(errors="replace").splitlines()[-1:] if log.exists() else []
+    raise EmbeddedError(f"the embedded store did not start; see {log}" + "".join(f": {line}" for line in last))

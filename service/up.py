@@ -29,6 +29,8 @@ from service.startup import read_settings
 
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
+STORE_ENDED = 1
+"""The exit code where the embedded store ended by itself."""
 TOKEN_LIFE = timedelta(hours=24)
 CODE = re.compile(r"\b[0-9]{6}\b")
 
@@ -48,6 +50,7 @@ def up(environ: Mapping[str, str]) -> int:
             own["REDIS_URL"] = f"unix://{embedded.socket_path(data_dir)}"
         settings = read_settings(own)
         _require_free(settings.host, settings.port)
+        store = None
         if not environ.get("REDIS_URL"):
             store = stack.enter_context(embedded.serve(data_dir))
             stopping = threading.Event()
@@ -56,7 +59,11 @@ def up(environ: Mapping[str, str]) -> int:
         threading.Thread(target=_welcome, args=(settings,), daemon=True).start()
         if settings.smtp is None:
             threading.Thread(target=_show_mails, args=(data_dir / "outbox",), daemon=True).start()
-        return _run_procfile(own)
+        code = _run_procfile(own)
+        if store is not None and store.poll() is not None:  # while it runs, only leaving this context ends it
+            click.echo(embedded.last_words(store, data_dir), err=True)
+            return STORE_ENDED
+        return code
 
 
 def _run_procfile(environ: Mapping[str, str]) -> int:
@@ -100,7 +107,7 @@ def _stop_with(store: "subprocess.Popen[bytes]", stopping: threading.Event) -> N
     """Stops everything should the store end on its own."""
     store.wait()
     if not stopping.is_set():
-        click.echo("the embedded store ended; stopping", err=True)
+        click.echo("The embedded store ended; stopping.", err=True)
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,10 +1,15 @@
 """``payment-links up`` as a newcomer meets it."""
 
+import os
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.support.processes import COMMAND, Up
 from tests.support.servers import Store, free_port, wait_until
@@ -46,6 +51,34 @@ def test_up_killed_and_started_again_has_everything_it_acknowledged(up: Up) -> N
     wait_until(lambda: all(mailed(outbox, str(link["id"])) for link in links), "every mail", within=60)
 
 
+def test_a_store_that_is_killed_ends_up_with_an_error(up: Up) -> None:
+    os.kill(store_pid(up), signal.SIGKILL)
+    assert up.process.wait(30) == 1
+    assert "The embedded store was killed by SIGKILL. The end of " in up.output()
+    assert "Ready to accept connections" in up.output()
+
+
+def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_path: Path) -> None:
+    """The store ends itself where it cannot write what it was told; what it has acknowledged is there when there is room again."""
+    up = Up(small_disk)
+    up.log = tmp_path / "up.log"
+    up.start()
+    link = up.example()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    with suppress(subprocess.CalledProcessError, ValueError):  # the answer of the moment when it ends may be anything
+        while up.process.poll() is None:
+            up.example()
+    assert up.process.wait(30) == 1
+    assert "The embedded store ended with 1. The end of " in up.output()
+    filler.unlink()
+    up.start()
+    assert up.get(f"/payment-links/{link['id']}").json()["id"] == link["id"]
+    assert up.interrupt() == 0
+
+
 def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: Store) -> None:
     up = Up(tmp_path, REDIS_URL=valkey.url, SECRET_KEY="x" * 32)
     up.start()
@@ -69,6 +102,23 @@ def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, settings:
     environ = {"DATA_DIR": str(tmp_path / "var"), "PATH": "/usr/bin", **settings}
     run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
     assert (run.returncode, run.stderr) == (2, f"{message}\n")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:  # noqa: S607
+        pytest.skip("nothing can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S607
+
+
+def store_pid(up: Up) -> int:
+    """The process of its Valkey."""
+    with redis.Redis(unix_socket_path=str(up.directory / "var" / "valkey.sock")) as client:
+        return int(client.info("server")["process_id"])
 
 
 def mailed(outbox: Path, link_id: str) -> bool:
