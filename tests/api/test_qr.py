@@ -1,27 +1,13 @@
 """QR codes, read as a scanner would."""
 
 import re
-import struct
-import zlib
 
 import pytest
-import zxingcpp
 
 from tests.api.helpers import UNKNOWN_ID, Api, assert_invalid, assert_problem
+from tests.support.qr_codes import pixels_of_png, read
 
 WHITE = b"\xff"
-
-
-def read(pixels: bytes, size: int) -> list[str]:
-    return [code.text for code in zxingcpp.read_barcodes(memoryview(pixels).cast("B", (size, size)))]
-
-
-def pixels_of_png(file: bytes) -> tuple[bytes, int]:
-    width, height, depth, kind = struct.unpack(">IIBB", file[16:26])
-    assert (file[:8], width, depth, kind) == (b"\x89PNG\r\n\x1a\n", height, 8, 0)
-    start = file.index(b"IDAT")
-    lines = zlib.decompress(file[start + 4 : start + 4 + struct.unpack(">I", file[start - 4 : start])[0]])
-    return b"".join(lines[row * (width + 1) + 1 : (row + 1) * (width + 1)] for row in range(height)), width
 
 
 def pixels_of_svg(text: str, scale: int = 4) -> tuple[bytes, int]:

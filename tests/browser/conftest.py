@@ -1,7 +1,5 @@
 """A real browser before the real service. Whatever a page's console complains of fails the test, and so does a foreign request."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 from service.domain.tokens import Role
 from tests.support.admins import admin_token
 from tests.support.processes import Service
+from tests.support.programs import program
 from tests.support.servers import MailServer, Store, free_port
 
 AXE = "axe-core@4.14.1"
@@ -52,14 +51,6 @@ FLAGS = [
     "--disable-sync",
 ]
 """The browser asks nobody anything of its own accord."""
-
-
-def program(name: str) -> str:
-    """Where ``name`` is. Without it its tests are skipped here, and fail in CI."""
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not on PATH")
-    return found
 
 
 class Visitor:
