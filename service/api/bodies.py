@@ -1,11 +1,7 @@
-"""Request bodies, read by msgspec without a detour over floats."""
+"""Request bodies: how long and how large they may be, and what they must be said to be."""
 
 import asyncio
-import json
-import re
 from collections.abc import Generator
-from decimal import Decimal, InvalidOperation
-from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -17,9 +13,9 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
-from service.api.context import header_values
-from service.api.problems import BodyInvalid, MalformedBody, RequestTimeout, UnsupportedMediaType
-from service.api.schemas import CreateLink, decode_hook
+from service.api.context import context_of, header_values
+from service.api.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
+from service.api.reading import read_body
 
 T = TypeVar("T")
 
@@ -87,7 +83,7 @@ class StrictJson(AbstractDTO[T]):
         Raises:
             UnsupportedMediaType: it is not said to be plain JSON.
             MalformedBody: it is no JSON.
-            BodyInvalid: it is JSON, but not what is asked for.
+            Invalid: it is JSON, but not what is asked for.
         """
         media_types = header_values(self.asgi_connection, b"content-type")
         encodings = header_values(self.asgi_connection, b"content-encoding")
@@ -95,44 +91,6 @@ class StrictJson(AbstractDTO[T]):
         if media_type != MediaType.JSON or (encodings and encodings[0].lower() != "identity"):
             raise UnsupportedMediaType
         try:
-            decoded = _decoder(cast("Any", self.model_type)).decode(value)
-        except msgspec.ValidationError as error:
-            raise BodyInvalid(*_field_and_message(str(error))) from None
+            return read_body(cast("Any", self.model_type), value, context_of(self.asgi_connection).clock())
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedBody(str(error)) from None
-        if b"\\" in value or any([value.count(b'"%b"' % name) > 1 for name in _names(cast("Any", self.model_type))]):  # noqa: C419 - is short
-            json.loads(value, object_pairs_hook=_refuse_duplicates, parse_int=str, parse_float=str)
-        return decoded
-
-
-@cache
-def _decoder(model: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(model, dec_hook=decode_hook, float_hook=_decimal if model is CreateLink else None)
-
-
-@cache
-def _names(model: Any) -> list[bytes]:
-    """Those that an object of ``model`` may have: one that is not there twice, in these letters, is no duplicate."""
-    return [field.encode_name.encode() for field in msgspec.structs.fields(model)]
-
-
-def _refuse_duplicates(members: list[tuple[str, Any]]) -> None:
-    """RFC 8259 leaves open which of two values counts, so whoever sends both may mean either."""
-    names = [name for name, _ in members]
-    if len(names) > len(set(names)):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise BodyInvalid(repeated, "Object contains the field twice")
-
-
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise ValueError("Number out of range") from None
-
-
-def _field_and_message(error: str) -> tuple[str, str]:
-    """Which field msgspec's message is about, and what it says of it."""
-    message, _, path = error.partition(" - at `$")
-    named = re.search(r"(?:required|unknown) field `(.*)`$", message)
-    return path.rstrip("`").lstrip(".") or (named[1] if named else ""), message

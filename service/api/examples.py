@@ -1,7 +1,7 @@
 """Examples for the API's description: one of each thing that goes over the wire, and of each problem."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
@@ -12,13 +12,11 @@ from service.api import schemas
 from service.api.problems import CODES, RequestTimeout, UnsupportedMediaType
 from service.domain import errors
 from service.domain.email import mask
-from service.domain.link import Delivery, DeliveryState, Status
+from service.domain.link import DeliveryState, Status
 
 EMAIL, ORG_ID = "jane@example.com", "acme"
 LINK_ID = "pl_3fUgF8kQ2mZpR7sT1vXyW4aB"
-CREATED_AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
-SENT_AT = CREATED_AT + timedelta(seconds=1)
-EXPIRES_AT = CREATED_AT + timedelta(hours=72)
+CREATED_AT, SENT_AT, EXPIRES_AT = "2026-12-01T09:00:00.000Z", "2026-12-01T09:00:01.000Z", "2026-12-04T09:00:00.000Z"
 
 LINK = schemas.LinkBody(
     id=LINK_ID,
@@ -35,7 +33,7 @@ LINK = schemas.LinkBody(
     created_at=CREATED_AT,
     expires_at=EXPIRES_AT,
     revoked_at=None,
-    delivery=Delivery(DeliveryState.SENT, attempts=1, sent_at=SENT_AT),
+    delivery=schemas.DeliveryBody(state=DeliveryState.SENT, attempts=1, sent_at=SENT_AT, error=None),
 )
 MASKED_LINK = schemas.MaskedLink(id=LINK_ID, status=Status.ACTIVE, expires_at=EXPIRES_AT, otp_required=True, email=mask(EMAIL))
 PROFILE = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example.com", "locale": "en"}
@@ -58,7 +56,7 @@ _BODIES: tuple[msgspec.Struct, ...] = (
     schemas.OtpSent(expires_in=600, resend_after=60),
     schemas.CustomerToken(token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl", token_type="Bearer", expires_in=86400),  # noqa: S106 - opens nothing
     schemas.ProfileBody(**PROFILE, logo=None),
-    schemas.Dispatch(start=CREATED_AT, end=CREATED_AT + timedelta(hours=48), due=12, queued=12),
+    schemas.Dispatch(start=CREATED_AT, end="2026-12-03T09:00:00.000Z", due=12, queued=12),
     schemas.Health("ok"),
     schemas.Readiness(
         status="ok",

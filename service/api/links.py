@@ -27,20 +27,18 @@ from service.api.schemas import (
     RevokeRecipient,
     Verification,
     VerifyLink,
-    in_utc,
     link_body,
     masked_link,
 )
 from service.domain import link as domain
 from service.domain.email import canonical, parse_email
 from service.domain.errors import IdempotencyConflict, Invalid, LinkNotFound, OtpNotVerified, Unavailable
-from service.domain.link import DeliveryState, Link, Status
+from service.domain.link import DeliveryState, Link, LinkRequest, Status
 from service.domain.mac import mac
 from service.domain.otp import derive_code, matches
 from service.domain.tokens import Admin, Role
 from service.jobs import Bell
 from service.store import keys, links, otps
-from service.store.call import to_ms
 
 BATCH = 100
 """Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
@@ -66,34 +64,24 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
 async def create_link(
     request: AdminRequest,
     data: JSONBody[CreateLink],
-    idempotency_key: Annotated[str | None, HeaderParameter(name="Idempotency-Key", pattern=PRINTABLE_KEY)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        HeaderParameter(name="Idempotency-Key", pattern=PRINTABLE_KEY, description="1 to 255 printable ASCII characters"),
+    ] = None,
 ) -> JsonResponse[LinkBody]:
     """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
     context = context_of(request)
-    require_org(request.user, data.org_id)
+    requested = data.understood(context.clock())
+    require_org(request.user, requested.org_id)
     if len(header_values(request, b"idempotency-key")) > 1:
         raise Invalid("Idempotency-Key", "must not be given twice")
-    digest = None if idempotency_key is None else _digest(context, data)
+    digest = None if idempotency_key is None else _digest(context, requested)
     entropy = context.entropy.take(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
     if digest is not None and (earlier := await _made_before(context, domain.make_id(data.org_id, entropy), digest)):
         return _created(context, earlier)
-    link = domain.create(
-        entropy=entropy,
-        now=context.clock(),
-        ttl=context.link_ttl,
-        org_id=data.org_id,
-        email=data.email,
-        transaction_id=data.transaction_id,
-        payment_amount=data.payment_amount,
-        currency=data.currency,
-        scheduled_at=in_utc(data.scheduled_at),
-        expires_at=in_utc(data.expires_at),
-        otp_required=data.otp_required or data.otp is not None,
-        notify=data.notify,
-        locale=data.locale,
-    )
-    if data.otp is not None:
-        await _require_verified(context, link.recipient, data.otp)
+    link = domain.create(requested, entropy=entropy, now=context.clock(), ttl=context.link_ttl)
+    if requested.otp is not None:
+        await _require_verified(context, link.recipient, requested.otp)
     stored = await context.lane.run(links.create(link, now=link.created_at, retention=context.retention, request=digest))
     if not stored:
         earlier = None if digest is None else await _made_before(context, link.id, digest)
@@ -119,7 +107,7 @@ async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     link = await find_link(context, link_id)
     if link.otp_required:
         await require_access(request, link)
-    return link_body(link, now=context.clock(), public_url=context.public_url)
+    return link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
 
 
 @post(
@@ -141,7 +129,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
     status = link.status(now)
     if link.otp_required and not await has_access(request, link):
         return MaskedVerification(status is Status.ACTIVE, status, masked_link(link, now=now))
-    return Verification(status is Status.ACTIVE, status, link_body(link, now=now, public_url=context.public_url))
+    return Verification(status is Status.ACTIVE, status, link_body(link, now=now, public_url=context.public_url, for_admin=True))
 
 
 @delete(
@@ -250,15 +238,14 @@ def check_parameters(request: AnyRequest, known: Collection[str]) -> None:
 
 
 def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
-    body = link_body(link, now=context.clock(), public_url=context.public_url)
+    body = link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
     return JsonResponse(body, status_code=201, headers={"Location": f"/payment-links/{link.id}"})
 
 
-def _digest(context: Context, data: CreateLink) -> str:
-    """Tells two requests apart, however their times are written, and nobody what they say: there are only a million codes."""
-    times = [moment and to_ms(moment) for moment in (in_utc(data.scheduled_at), in_utc(data.expires_at))]
-    said = ENCODER.encode([msgspec.structs.replace(data, scheduled_at=None, expires_at=None), *times])
-    return mac(context.idempotency_key, said).hex()[:32]
+def _digest(context: Context, requested: LinkRequest) -> str:
+    """Tells two requests apart by what they ask for, and nobody what that is: there are only a million codes."""
+    said = msgspec.structs.replace(requested, email=canonical(requested.email))
+    return mac(context.idempotency_key, msgspec.json.encode(said)).hex()[:32]
 
 
 def _keyed_entropy(context: Context, org_id: str, key: str) -> bytes:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from service.api.schemas import ENCODER, LinkBody, link_body
-from service.domain.link import Status, partition_of
+from service.domain.link import Link, Status, partition_of
 from service.store.keys import full_ids
 from service.store.record import decode
 
@@ -44,12 +44,10 @@ class Lister:
 
     def read(self, page: Listed, *, now: datetime) -> list[LinkBody]:
         """The links of ``page`` as they are at ``now``, newest first."""
-        link_ids = full_ids(partition_of(page.org_id), page.local_ids)
-        found = [decode(link_id, record) for link_id, record in zip(link_ids, page.records, strict=True)]
-        links = [link for link in found if link is not None and link.org_id == page.org_id]
-        if page.status is not None:  # whose index knows when links end, not when they were made
-            links.sort(key=lambda link: link.created_at, reverse=True)
-        return [link_body(link, now=now, public_url=self._public_url) for link in links]
+        return self._bodies(_links(page), now)
+
+    def _bodies(self, links: Sequence[Link], now: datetime) -> list[LinkBody]:
+        return [link_body(link, now=now, public_url=self._public_url, for_admin=True) for link in links]
 
     def write(self, page: Listed, *, now: datetime) -> msgspec.Raw:
         """The same as a JSON array."""
@@ -62,10 +60,20 @@ class Lister:
         place = page.org_id, page.status, len(page.local_ids)
         written = self._kept.pop(place, None)
         if written is None or written.page != page or not written.since <= now < written.until:
-            links = self.read(page, now=now)
+            links = _links(page)
             until = min((link.expires_at for link in links if link.expires_at > now), default=NEVER)
-            written = Written(page, now, until, msgspec.Raw(ENCODER.encode(links)))
+            written = Written(page, now, until, msgspec.Raw(ENCODER.encode(self._bodies(links, now))))
         self._kept[place] = written
         if len(self._kept) > KEPT:
             del self._kept[next(iter(self._kept))]
         return written.links
+
+
+def _links(page: Listed) -> list[Link]:
+    """The links of ``page``, newest first."""
+    link_ids = full_ids(partition_of(page.org_id), page.local_ids)
+    found = [decode(link_id, record) for link_id, record in zip(link_ids, page.records, strict=True)]
+    links = [link for link in found if link is not None and link.org_id == page.org_id]
+    if page.status is not None:  # whose index knows when links end, not when they were made
+        links.sort(key=lambda link: link.created_at, reverse=True)
+    return links

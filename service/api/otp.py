@@ -13,7 +13,7 @@ from service.api.context import Context, PublicRequest, context_of, header_value
 from service.api.problems import responses
 from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.domain.email import canonical, parse_email
-from service.domain.errors import LimitReached, OtpInvalid, Unavailable
+from service.domain.errors import Faults, LimitReached, OtpInvalid, Unavailable
 from service.domain.link import partition_of
 from service.domain.locale import choose_locale
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
@@ -84,7 +84,9 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
 )
 async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:
     """Takes a one-time password and gives the token that opens this e-mail's gated links."""
-    token = await redeem_code(context_of(request), canonical(parse_email(data.email)), data.otp, client_of(request))
+    context = context_of(request)
+    data.check(context.clock(), Faults())
+    token = await redeem_code(context, canonical(data.email), data.otp, client_of(request))
     return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
 
 

@@ -15,6 +15,7 @@ from service.api.links import check_parameters
 from service.api.problems import responses
 from service.api.schemas import FailedDelivery, Outbox
 from service.domain.link import DeliveryState
+from service.domain.time import format_time
 from service.store import keys, links, outbox
 from service.store.call import MILLISECOND
 from service.store.outbox import Failure
@@ -71,7 +72,7 @@ async def _described(context: Context, failures: Sequence[Failure]) -> list[Fail
             email=link.email,
             transaction_id=link.transaction_id,
             error=link.delivery.error or "",
-            failed_at=failure.at,
+            failed_at=format_time(failure.at),
         )
         for failure, link in zip(failures, found, strict=True)
         if link is not None and link.delivery.state is DeliveryState.FAILED

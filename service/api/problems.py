@@ -12,6 +12,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
 from service.api.context import AnyRequest
+from service.api.parameters import parameter_faults
 from service.api.responses import JsonResponse
 from service.api.schemas import FieldError, Problem
 from service.domain import errors
@@ -23,6 +24,9 @@ READS_ONLY = "reads_only"
 """The option of a POST that changes nothing."""
 RETRY_AFTER_OUTAGE = 1
 """Seconds after which a request that found Redis away may be repeated."""
+
+MAX_FAULTS = 100
+"""Faults that an answer names: a body has room for thousands of fields that nobody knows."""
 
 STATUS: dict[type[Exception], int] = {
     errors.Invalid: 422,
@@ -64,10 +68,6 @@ class RequestTimeout(HTTPException):
         super().__init__(headers={"Connection": "close"})
 
 
-class BodyInvalid(errors.Invalid):
-    """The body is JSON, but not what is asked for."""
-
-
 class Stopping(errors.Unavailable):
     """The process is about to end: requests had better go to another."""
 
@@ -96,7 +96,8 @@ def problem(
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    field_errors = [FieldError(error.field, str(error))] if isinstance(error, errors.Invalid) else None
+    faults = error.faults[:MAX_FAULTS] if isinstance(error, errors.Invalid) else []
+    field_errors = [FieldError(fault.field, fault.message) for fault in faults]
     headers: dict[str, str] = {}
     detail = str(error)
     if isinstance(error, errors.Unauthenticated):
@@ -121,8 +122,7 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
         extra = error.extra if isinstance(error.extra, list) else []
         if any(item.get("source") == "body" for item in extra):
             return problem(400, CODES[400], "a body is required")
-        found = [FieldError(str(item.get("key", "")), str(item.get("message", ""))) for item in extra]
-        return problem(422, "validation_failed", "a parameter is not valid", field_errors=found)
+        return from_domain(request, parameter_faults(request, [item["key"] for item in extra]).as_error())
     if error.status_code >= 500:
         return _from_fault(request, error)
     code = "unsupported_media_type" if error.status_code == 415 else CODES.get(error.status_code, "request_failed")

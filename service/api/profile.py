@@ -11,7 +11,7 @@ from service.api.guards import require_admin, require_org
 from service.api.problems import responses
 from service.api.schemas import ProfileBody, PutProfile
 from service.domain import link as domain
-from service.domain.profile import Profile, parse_profile
+from service.domain.profile import Profile
 from service.store import profiles
 
 OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})]
@@ -46,9 +46,7 @@ async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
 async def put_profile(request: AdminRequest, org_id: OrgId, data: JSONBody[PutProfile]) -> ProfileBody:
     """Replaces all of it: what is left out is null."""
     require_org(request.user, domain.parse_org_id(org_id))
-    profile = parse_profile(
-        Profile(display_name=data.display_name, colour=data.colour, logo=data.logo, reply_to=data.reply_to, locale=data.locale)
-    )
+    profile = data.understood()
     await context_of(request).lane.run(profiles.put(org_id, profile))
     return _body(profile)
 

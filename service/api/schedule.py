@@ -4,10 +4,9 @@ import time
 from asyncio import sleep
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import msgspec
 from litestar import post
 from litestar.params import JSONBody
 
@@ -15,9 +14,9 @@ from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.problems import responses
-from service.api.schemas import Dispatch, DispatchWindow, in_utc
-from service.domain.errors import Invalid
-from service.domain.link import Status, to_millisecond
+from service.api.schemas import Dispatch, DispatchWindow
+from service.domain.link import Status
+from service.domain.time import format_time
 from service.jobs import Bell
 from service.store import keys, outbox
 from service.store.call import Call
@@ -45,27 +44,11 @@ LONGEST_PAUSE = 0.05
 async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
-    start = to_millisecond(context.clock() if window.scheduled_at is None else parse_moment(window.scheduled_at))
-    end = start + timedelta(hours=window.period)
+    start, end = window.understood(context.clock())
     counts = [outbox.count_scheduled(partition, start=start, end=end) for partition in keys.PARTITIONS]
     owing = [partition for partition, count in zip(keys.PARTITIONS, await context.lane.run_all(counts), strict=True) if count]
     due, queued = await _queue(context, owing, start, end)
-    return Dispatch(start, end, due, queued)
-
-
-def parse_moment(text: str) -> datetime:
-    """A time (RFC 3339), or a date as its first moment in UTC.
-
-    Raises:
-        Invalid: it is neither, or too far from today.
-    """
-    try:
-        moment = in_utc(msgspec.convert(text, datetime)) if len(text) > 10 else _midnight(msgspec.convert(text, date))
-    except msgspec.ValidationError:
-        raise Invalid("scheduled_at", "must be a time or a date: 2026-12-01T09:00:00Z or 2026-12-01") from None
-    if moment is None or not 2000 <= moment.year < 9000:
-        raise Invalid("scheduled_at", "is too far from today")
-    return moment
+    return Dispatch(format_time(start), format_time(end), due, queued)
 
 
 async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
@@ -95,10 +78,6 @@ async def _queue(context: Context, partitions: Sequence[str], start: datetime, e
         if (waiting or claimed) and context.lane.asked - asked > len(calls):
             await sleep(min(PAUSE * (time.monotonic() - began), LONGEST_PAUSE))
     return due, queued
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 HANDLERS: list[Any] = [dispatch_window]

@@ -1,6 +1,6 @@
 """What goes over the wire. Times without an offset are UTC; unknown fields are refused."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
@@ -8,32 +8,42 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, field
 
-from service.domain.email import mask
-from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, Delivery, Link, Status
+from service.domain.email import mask, parse_email
+from service.domain.errors import Faults
+from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, DeliveryState, Link, LinkRequest, Status, parse_request
 from service.domain.locale import LOCALE_PATTERN
-from service.domain.profile import COLOUR_PATTERN, LARGEST_LOGO, LOGO_PATTERN, LONGEST_NAME
+from service.domain.otp import parse_code
+from service.domain.profile import COLOUR_PATTERN, LARGEST_LOGO, LOGO_PATTERN, LONGEST_NAME, Profile, parse_profile
+from service.domain.time import format_time, in_utc, to_millisecond
 
-Email = Annotated[str, Meta(max_length=254, examples=["jane@example.com"], extra_json_schema={"format": "idn-email"})]
-OrgId = Annotated[str, Meta(pattern=f"^{ORG_ID_PATTERN}$", max_length=64, examples=["acme"])]
+Email = Annotated[str, Meta(examples=["jane@example.com"], extra_json_schema={"format": "idn-email", "maxLength": 254})]
+OrgId = Annotated[str, Meta(examples=["acme"], extra_json_schema={"pattern": f"^{ORG_ID_PATTERN}$", "maxLength": 64})]
 LinkId = Annotated[str, Meta(examples=["pl_3fUgF8kQ2mZpR7sT1vXyW4aB"], extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
-"""One that cannot be is not found, as one that never was: 404, not 422. So the pattern is described, but not checked."""
+"""One that cannot be is not found, as one that never was: 404, not 422."""
 KnownId = Annotated[str, Meta(pattern=f"^{ID_PATTERN}$")]
-Moment = Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
-Code = Annotated[str, Meta(pattern="^[0-9]{6}$", max_length=6, examples=["042817"])]
-Tag = Annotated[str, Meta(pattern=f"^{LOCALE_PATTERN}$", max_length=5, examples=["en", "pt-BR"])]
+Timestamp = Annotated[str, Meta(examples=["2026-12-01T09:00:00.000Z"], extra_json_schema={"format": "date-time"})]
+"""A time in an answer: in UTC, with three decimals."""
+Time = Annotated[
+    datetime,
+    Meta(
+        description="Any form of ISO 8601. A date means its first moment; without an offset it is UTC.",
+        examples=["2026-12-01T09:00:00Z"],
+    ),
+]
+"""A time in a request."""
+Code = Annotated[str, Meta(examples=["042817"], extra_json_schema={"pattern": "^[0-9]{6}$", "maxLength": 6})]
+Tag = Annotated[str, Meta(examples=["en", "pt-BR"], extra_json_schema={"pattern": f"^{LOCALE_PATTERN}$", "maxLength": 5})]
 """Of a language that we write (BCP 47)."""
-Colour = Annotated[str, Meta(pattern=f"^{COLOUR_PATTERN}$", max_length=7, examples=["#1f5eff"])]
+Colour = Annotated[str, Meta(examples=["#1f5eff"], extra_json_schema={"pattern": f"^{COLOUR_PATTERN}$", "maxLength": 7})]
 LONGEST_LOGO = 4 * (LARGEST_LOGO // 3 + 1) + len("data:image/jpeg;base64,")
 PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad]*$"
 """Roughly: the rest of what Unicode does not print cannot be said in a portable pattern."""
-DateOrMoment = Annotated[
-    str,
-    Meta(
-        max_length=40,
-        examples=["2026-12-01", "2026-12-01T09:00:00Z"],
-        extra_json_schema={"format": "date-time"},
-    ),
-]
+TransactionId = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": PRINTABLE})]
+Currency = Annotated[str, Meta(examples=["NGN"], extra_json_schema={"pattern": "^[A-Za-z]{3}$", "maxLength": 3})]
+DisplayName = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME, "pattern": PRINTABLE})]
+Logo = Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_LOGO, "pattern": f"^{LOGO_PATTERN}$"})]
+LONGEST_WINDOW = 720
+Hours = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LONGEST_WINDOW})]
 
 
 class Amount(Decimal):
@@ -41,7 +51,15 @@ class Amount(Decimal):
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A request body. Written again (for its digest) it omits defaults, so that a field which is added later changes nothing."""
+    """A request body. msgspec checks the JSON types of its fields; their rules are the domain's, and are described here only."""
+
+    def check(self, now: datetime, faults: Faults) -> None:
+        """Checks the domain's rules. A field that could not be read is among ``faults``, and None here if it is required.
+
+        Raises:
+            Invalid: there are faults.
+        """
+        faults.raise_if_any()
 
 
 class CreateLink(Request, frozen=True, kw_only=True):
@@ -49,15 +67,40 @@ class CreateLink(Request, frozen=True, kw_only=True):
 
     email: Email
     org_id: OrgId
-    transaction_id: Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema={"pattern": PRINTABLE})] | None = None
+    transaction_id: TransactionId | None = None
     payment_amount: Amount | None = None
-    currency: Annotated[str, Meta(pattern="^[A-Za-z]{3}$", max_length=3, examples=["NGN"])] | None = None
-    scheduled_at: Moment | None = None
-    expires_at: Moment | None = None
+    currency: Currency | None = None
+    scheduled_at: Time | None = None
+    expires_at: Time | None = None
     otp: Code | None = None
-    otp_required: bool = False
-    notify: bool = True
+    otp_required: bool | None = False
+    notify: bool | None = True
     locale: Tag | None = None
+
+    def check(self, now: datetime, faults: Faults) -> None:
+        self.understood(now, faults)
+
+    def understood(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
+        """The link that is asked for.
+
+        Raises:
+            Invalid: fields break their rules.
+        """
+        return parse_request(
+            now=now,
+            org_id=self.org_id,
+            email=self.email,
+            transaction_id=self.transaction_id,
+            payment_amount=self.payment_amount,
+            currency=self.currency,
+            scheduled_at=self.scheduled_at,
+            expires_at=self.expires_at,
+            otp=self.otp,
+            otp_required=self.otp_required is True,
+            notify=self.notify is not False,
+            locale=self.locale,
+            faults=faults,
+        )
 
 
 class VerifyLink(Request, frozen=True):
@@ -67,37 +110,91 @@ class VerifyLink(Request, frozen=True):
 class RevokeLinks(Request, frozen=True):
     email: Email | None = None
 
+    def check(self, now: datetime, faults: Faults) -> None:
+        _check_recipient(self.email, faults)
+
 
 class RevokeRecipient(Request, frozen=True):
     email: Email
 
+    def check(self, now: datetime, faults: Faults) -> None:
+        _check_recipient(self.email, faults)
+
 
 class SendOtp(Request, frozen=True):
     email: Email
+
+    def check(self, now: datetime, faults: Faults) -> None:
+        _check_recipient(self.email, faults)
 
 
 class SubmitOtp(Request, frozen=True):
     email: Email
     otp: Code
 
+    def check(self, now: datetime, faults: Faults) -> None:
+        if "otp" not in faults:
+            faults.check(parse_code, self.otp)
+        _check_recipient(self.email, faults)
+
 
 class PutProfile(Request, frozen=True, kw_only=True):
     """How an organization presents itself. What is left out is null."""
 
-    display_name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME, extra_json_schema={"pattern": PRINTABLE})] | None = (
-        None
-    )
+    display_name: DisplayName | None = None
     colour: Colour | None = None
-    logo: Annotated[str, Meta(max_length=LONGEST_LOGO, extra_json_schema={"pattern": f"^{LOGO_PATTERN}$"})] | None = None
+    logo: Logo | None = None
     reply_to: Email | None = None
     locale: Tag | None = None
 
+    def check(self, now: datetime, faults: Faults) -> None:
+        self.understood(faults)
+
+    def understood(self, faults: Faults | None = None) -> Profile:
+        """The profile as it is kept.
+
+        Raises:
+            Invalid: fields break their rules.
+        """
+        profile = Profile(
+            display_name=self.display_name, colour=self.colour, logo=self.logo, reply_to=self.reply_to, locale=self.locale
+        )
+        return parse_profile(profile, faults)
+
 
 class DispatchWindow(Request, frozen=True):
-    """``scheduled_at`` (default: now) is a time, or a date, which means its first moment in UTC; ``period`` is in hours."""
+    """``scheduled_at`` defaults to now; ``period`` is in hours."""
 
-    scheduled_at: DateOrMoment | None = None
-    period: Annotated[int, Meta(ge=1, le=720)] = 24
+    scheduled_at: Time | None = None
+    period: Hours | None = 24
+
+    def check(self, now: datetime, faults: Faults) -> None:
+        self.understood(now, faults)
+
+    def understood(self, now: datetime, faults: Faults | None = None) -> tuple[datetime, datetime]:
+        """The first moment of the window, and the first after it.
+
+        Raises:
+            Invalid: fields break their rules.
+        """
+        faults = Faults() if faults is None else faults
+        start, hours = in_utc(self.scheduled_at or now), 24 if self.period is None else self.period
+        if not 2000 <= start.year < 9000:
+            faults.add("scheduled_at", "is too far from today")
+        if not 1 <= hours <= LONGEST_WINDOW:
+            faults.add("period", f"must be a whole number of hours from 1 to {LONGEST_WINDOW}")
+        faults.raise_if_any()
+        start = to_millisecond(start)
+        return start, start + timedelta(hours=hours)
+
+
+class DeliveryBody(Struct, frozen=True, kw_only=True):
+    """What became of the link's e-mail. ``error`` holds the mail server's words, for admins of the organization only."""
+
+    state: DeliveryState
+    attempts: int
+    sent_at: Timestamp | None
+    error: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class LinkBody(Struct, frozen=True, kw_only=True):
@@ -113,11 +210,11 @@ class LinkBody(Struct, frozen=True, kw_only=True):
     status: Status
     otp_required: bool
     locale: str | None
-    scheduled_at: Moment | None
-    created_at: Moment
-    expires_at: Moment
-    revoked_at: Moment | None
-    delivery: Delivery
+    scheduled_at: Timestamp | None
+    created_at: Timestamp
+    expires_at: Timestamp
+    revoked_at: Timestamp | None
+    delivery: DeliveryBody
 
 
 class MaskedLink(Struct, frozen=True, kw_only=True):
@@ -125,7 +222,7 @@ class MaskedLink(Struct, frozen=True, kw_only=True):
 
     id: KnownId
     status: Status
-    expires_at: Moment
+    expires_at: Timestamp
     otp_required: bool
     email: str
 
@@ -199,8 +296,8 @@ class ProfileBody(Struct, frozen=True, kw_only=True):
 class Dispatch(Struct, frozen=True):
     """Of the links scheduled in [``from``, ``to``): how many were still to be e-mailed, and how many of them now are queued."""
 
-    start: Moment = field(name="from")
-    end: Moment = field(name="to")
+    start: Timestamp = field(name="from")
+    end: Timestamp = field(name="to")
     due: int
     queued: int
 
@@ -246,7 +343,7 @@ class FailedDelivery(Struct, frozen=True, kw_only=True):
     email: str
     transaction_id: str | None
     error: str
-    failed_at: Moment
+    failed_at: Timestamp
 
 
 class Outbox(Struct, frozen=True, kw_only=True):
@@ -279,8 +376,9 @@ class Problem(Struct, frozen=True, kw_only=True):
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
 
 
-def link_body(link: Link, *, now: datetime, public_url: str) -> LinkBody:
-    """``link`` as it is at ``now``."""
+def link_body(link: Link, *, now: datetime, public_url: str, for_admin: bool) -> LinkBody:
+    """``link`` as it is at ``now``, with what only admins of its organization see, or without it."""
+    delivery, scheduled_at, revoked_at, sent_at = link.delivery, link.scheduled_at, link.revoked_at, link.delivery.sent_at
     return LinkBody(
         id=link.id,
         url=f"{public_url}/pay/{link.id}",
@@ -292,11 +390,16 @@ def link_body(link: Link, *, now: datetime, public_url: str) -> LinkBody:
         status=link.status(now),
         otp_required=link.otp_required,
         locale=link.locale,
-        scheduled_at=link.scheduled_at,
-        created_at=link.created_at,
-        expires_at=link.expires_at,
-        revoked_at=link.revoked_at,
-        delivery=link.delivery,
+        scheduled_at=None if scheduled_at is None else format_time(scheduled_at),
+        created_at=format_time(link.created_at),
+        expires_at=format_time(link.expires_at),
+        revoked_at=None if revoked_at is None else format_time(revoked_at),
+        delivery=DeliveryBody(
+            state=delivery.state,
+            attempts=delivery.attempts,
+            sent_at=None if sent_at is None else format_time(sent_at),
+            error=delivery.error if for_admin else msgspec.UNSET,
+        ),
     )
 
 
@@ -305,22 +408,23 @@ def masked_link(link: Link, *, now: datetime) -> MaskedLink:
     return MaskedLink(
         id=link.id,
         status=link.status(now),
-        expires_at=link.expires_at,
+        expires_at=format_time(link.expires_at),
         otp_required=link.otp_required,
         email=mask(link.email),
     )
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
-    """``moment``, which is in UTC where it does not say."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+def _check_recipient(email: str | None, faults: Faults) -> None:
+    if email is not None:
+        faults.check(parse_email, email)
+    faults.raise_if_any()
 
 
 def decode_hook(kind: type[Any], value: Any) -> Any:
     """Reads an ``Amount`` from a number, never from a string."""
     if kind is Amount and isinstance(value, int | Decimal) and not isinstance(value, bool):
         return Amount(value)
-    raise ValueError(f"Expected `number | null`, got `{type(value).__name__}`")
+    raise ValueError("is no number")
 
 
 def encode_hook(value: Any) -> Any:

@@ -15,7 +15,12 @@ PaymentLinkError
 └── Unavailable           Redis, or the identity provider, does not answer
 """
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import NamedTuple, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class PaymentLinkError(Exception):
@@ -24,14 +29,53 @@ class PaymentLinkError(Exception):
     code = "error"
 
 
+class Fault(NamedTuple):
+    """What is wrong with a field, in words that complete "This field …"."""
+
+    field: str
+    message: str
+
+
 class Invalid(PaymentLinkError):
-    """The value of ``field`` breaks a rule; the message says which."""
+    """Values break rules. ``faults`` names each field and its rule, ``field`` is the first of them."""
 
     code = "validation_failed"
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, field: str, message: str, *others: Fault) -> None:
         self.field = field
+        self.faults = [Fault(field, message), *others]
+        super().__init__(f"{len(self.faults)} values are not valid" if others else message)
+
+
+class Faults:
+    """Collects what is wrong with several fields, so that a caller learns all of it at once."""
+
+    def __init__(self, found: Sequence[Fault] = ()) -> None:
+        self.found = list(found)
+
+    def __contains__(self, field: str) -> bool:
+        return any(fault.field == field for fault in self.found)
+
+    def add(self, field: str, message: str) -> None:
+        self.found.append(Fault(field, message))
+
+    def check(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """What ``parse`` returns, or None where it raises ``Invalid``, whose faults are kept."""
+        try:
+            return parse(*args, **kwargs)
+        except Invalid as error:
+            self.found += error.faults
+            return None
+
+    def as_error(self) -> Invalid:
+        """The error that names all of them. There is at least one."""
+        (field, message), *others = self.found
+        return Invalid(field, message, *others)
+
+    def raise_if_any(self) -> None:
+        """Raises Invalid where there are faults."""
+        if self.found:
+            raise self.as_error()
 
 
 class OtpNotVerified(Invalid):

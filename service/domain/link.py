@@ -3,7 +3,7 @@
 import hashlib
 import re
 import string
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -12,9 +12,11 @@ from typing import Annotated
 import msgspec
 
 from service.domain.email import canonical, parse_email
-from service.domain.errors import Invalid
+from service.domain.errors import Faults, Invalid
 from service.domain.locale import parse_locale
-from service.domain.money import parse_amount, parse_currency
+from service.domain.money import check_range, parse_amount, parse_currency
+from service.domain.otp import parse_code
+from service.domain.time import in_utc, to_millisecond
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 BASE62_PAIRS = [low + high for high in BASE62 for low in BASE62]
@@ -95,49 +97,107 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return Status.ACTIVE if now < self.expires_at else Status.EXPIRED
 
 
-def create(
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that is asked for, as it was understood: however the caller wrote it, the same wish is an equal request.
+
+    ``expires_at`` is None where the caller leaves it to ``ttl``. ``otp`` is a code that the recipient has verified before.
+    """
+
+    org_id: str
+    email: str
+    transaction_id: str | None = None
+    payment_amount: Decimal | None = None
+    currency: str | None = None
+    scheduled_at: datetime | None = None
+    expires_at: datetime | None = None
+    otp: str | None = None
+    otp_required: bool = False
+    notify: bool = True
+    locale: str | None = None
+
+
+def parse_request(
     *,
-    entropy: bytes,
     now: datetime,
-    ttl: timedelta,
-    org_id: str,
-    email: str,
+    org_id: str | None,
+    email: str | None,
     transaction_id: str | None = None,
     payment_amount: Decimal | None = None,
     currency: str | None = None,
     scheduled_at: datetime | None = None,
     expires_at: datetime | None = None,
+    otp: str | None = None,
     otp_required: bool = False,
     notify: bool = True,
     locale: str | None = None,
-) -> Link:
-    """A new link, made at ``now``, with an id made of ``entropy`` (24 random bytes or more).
+    faults: Faults | None = None,
+) -> LinkRequest:
+    """The request that these values make. Rules that depend on the time are ``create``'s, so that a request can be repeated.
+
+    A value that the caller could not read is None, and among ``faults``.
 
     Raises:
-        Invalid: a field breaks its rule.
+        Invalid: fields break their rules; where one does, those that break the rules of time are named as well.
     """
-    now = to_millisecond(now)
-    parse_org_id(org_id)
-    parse_email(email)
+    faults = Faults() if faults is None else faults
+    if org_id is not None:
+        faults.check(parse_org_id, org_id)
+    if email is not None:
+        faults.check(parse_email, email)
     if transaction_id is not None and not (1 <= len(transaction_id) <= 128 and transaction_id.isprintable()):
-        raise Invalid("transaction_id", "must be 1 to 128 printable characters")
-    currency = None if currency is None else parse_currency(currency)
-    scheduled_at = None if scheduled_at is None else _parse_schedule(scheduled_at, now)
-    send_at = max(scheduled_at or now, now)
-    state = DeliveryState.NONE if not notify else DeliveryState.QUEUED if scheduled_at is None else DeliveryState.SCHEDULED
-    return Link(
-        id=make_id(org_id, entropy),
+        faults.add("transaction_id", "must be 1 to 128 printable characters")
+    currency = None if currency is None else faults.check(parse_currency, currency)
+    if payment_amount is not None and "currency" in faults:  # so nobody can say how many decimals it may have
+        faults.check(check_range, payment_amount)
+    elif payment_amount is not None:
+        payment_amount = faults.check(parse_amount, payment_amount, currency)
+    scheduled_at = None if scheduled_at is None else faults.check(_parse_moment, "scheduled_at", scheduled_at)
+    expires_at = None if expires_at is None else faults.check(_parse_moment, "expires_at", expires_at)
+    if otp is not None:
+        faults.check(parse_code, otp)
+    locale = None if locale is None else faults.check(parse_locale, locale)
+    if faults.found or org_id is None or email is None:
+        _check_times(faults, scheduled_at, expires_at, to_millisecond(now))
+        faults.raise_if_any()
+        raise AssertionError("a required value is None, and not among the faults")
+    return LinkRequest(
         org_id=org_id,
         email=email,
         transaction_id=transaction_id,
-        payment_amount=None if payment_amount is None else parse_amount(payment_amount, currency),
+        payment_amount=payment_amount,
         currency=currency,
-        otp_required=otp_required,
         scheduled_at=scheduled_at,
+        expires_at=expires_at,
+        otp=otp,
+        otp_required=otp_required or otp is not None,
+        notify=notify,
+        locale=locale,
+    )
+
+
+def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelta) -> Link:
+    """A new link, made at ``now``, with an id made of ``entropy`` (24 random bytes or more).
+
+    Raises:
+        Invalid: a time breaks its rule.
+    """
+    now, faults = to_millisecond(now), Faults()
+    _check_times(faults, request.scheduled_at, request.expires_at, now)
+    faults.raise_if_any()
+    queued = DeliveryState.QUEUED if request.scheduled_at is None else DeliveryState.SCHEDULED
+    return Link(
+        id=make_id(request.org_id, entropy),
+        org_id=request.org_id,
+        email=request.email,
+        transaction_id=request.transaction_id,
+        payment_amount=request.payment_amount,
+        currency=request.currency,
+        otp_required=request.otp_required,
+        scheduled_at=request.scheduled_at,
         created_at=now,
-        expires_at=send_at + ttl if expires_at is None else _parse_expiry(expires_at, send_at),
-        delivery=Delivery(state),
-        locale=None if locale is None else parse_locale(locale),
+        expires_at=request.expires_at or _send_at(request.scheduled_at, now) + ttl,
+        delivery=Delivery(queued if request.notify else DeliveryState.NONE),
+        locale=request.locale,
     )
 
 
@@ -173,18 +233,23 @@ def partition_of(name: str) -> str:
     return hashlib.blake2s(name.encode(), digest_size=1).hexdigest()
 
 
-def to_millisecond(moment: datetime) -> datetime:
-    """``moment`` in UTC, without what is below a millisecond."""
-    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+def _parse_moment(field: str, moment: datetime) -> datetime:
+    try:
+        return to_millisecond(in_utc(moment))
+    except OverflowError:
+        raise Invalid(field, "is too far from today") from None
 
 
-def _parse_schedule(scheduled_at: datetime, now: datetime) -> datetime:
-    if not now - SCHEDULE_GRACE <= scheduled_at <= now + SCHEDULE_HORIZON:
-        raise Invalid("scheduled_at", "must not lie in the past, nor more than a year ahead")
-    return to_millisecond(scheduled_at)
+def _check_times(faults: Faults, scheduled_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
+    """The rules of time. Where ``scheduled_at`` has a fault, nobody can say whether ``expires_at`` fits it."""
+    if scheduled_at is not None and not now - SCHEDULE_GRACE <= scheduled_at <= now + SCHEDULE_HORIZON:
+        faults.add("scheduled_at", "must not lie in the past, nor more than a year ahead")
+    if expires_at is not None and "scheduled_at" not in faults:
+        send_at = _send_at(scheduled_at, now)
+        if not send_at + SHORTEST_LIFE <= expires_at <= send_at + LONGEST_LIFE:
+            faults.add("expires_at", "must lie 5 minutes to 365 days after the link is sent")
 
 
-def _parse_expiry(expires_at: datetime, send_at: datetime) -> datetime:
-    if not send_at + SHORTEST_LIFE <= expires_at <= send_at + LONGEST_LIFE:
-        raise Invalid("expires_at", "must lie 5 minutes to 365 days after the link is sent")
-    return to_millisecond(expires_at)
+def _send_at(scheduled_at: datetime | None, now: datetime) -> datetime:
+    """When the link's e-mail goes out: a schedule that has just passed means now."""
+    return max(scheduled_at or now, now)

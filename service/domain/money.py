@@ -36,13 +36,23 @@ def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
     Raises:
         Invalid: it is not finite, not above zero, too large, or finer than that unit.
     """
-    if not amount.is_finite() or not SMALLEST_AMOUNT <= amount < LARGEST_AMOUNT:
-        raise Invalid("payment_amount", f"must be above 0 and below {LARGEST_AMOUNT:f}")
+    check_range(amount)
     allowed = minor_units(currency)
     whole, _, decimals = f"{amount:f}".partition(".")
     if decimals[allowed:].strip("0"):
         raise Invalid("payment_amount", f"must have no more than {allowed} decimals" + (f" in {currency}" if currency else ""))
     return Decimal(f"{whole}.{decimals[:allowed]}" if decimals[:allowed] else whole)
+
+
+def check_range(amount: Decimal) -> Decimal:
+    """``amount``, whatever its currency.
+
+    Raises:
+        Invalid: it is not finite, not above zero, or too large.
+    """
+    if not amount.is_finite() or not SMALLEST_AMOUNT <= amount < LARGEST_AMOUNT:
+        raise Invalid("payment_amount", f"must be above 0 and below {LARGEST_AMOUNT:f}")
+    return amount
 
 
 @cache

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from service.domain.errors import Invalid
 from service.domain.mac import mac
 
 DIGITS = 6
@@ -25,6 +26,17 @@ class Policy(msgspec.Struct, frozen=True):
     failures_per_day: int
     client_sends_per_hour: int
     client_failures_per_hour: int
+
+
+def parse_code(text: str) -> str:
+    """``text``, if it can be a code.
+
+    Raises:
+        Invalid: it is not six digits.
+    """
+    if not (len(text) == DIGITS and text.isascii() and text.isdigit()):
+        raise Invalid("otp", "must be six digits")
+    return text
 
 
 def derive_code(key: bytes, nonce: bytes, email: str) -> str:

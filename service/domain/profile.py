@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from service.domain.email import ENCODED_WORD, parse_email
-from service.domain.errors import Invalid
+from service.domain.errors import Faults, Invalid
 from service.domain.locale import parse_locale
 
 COLOUR = "#1f5eff"
@@ -43,41 +43,44 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.logo is None else _read_logo(self.logo)
 
 
-def parse_profile(profile: Profile) -> Profile:
-    """``profile``, as it is kept.
+def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
+    """``profile``, as it is kept. ``faults`` are those that the caller has found.
 
     Raises:
-        Invalid: a field breaks its rule.
+        Invalid: fields break their rules.
     """
-    name, colour = profile.display_name, profile.colour
+    faults = Faults() if faults is None else faults
+    name, colour, locale = profile.display_name, profile.colour, profile.locale
     if name is not None and not (1 <= len(name) <= LONGEST_NAME and name.isprintable() and name.strip()):
-        raise Invalid("display_name", f"must be 1 to {LONGEST_NAME} printable characters")
-    if name is not None and ENCODED_WORD in name:
-        raise Invalid("display_name", f"must not contain {ENCODED_WORD}")
+        faults.add("display_name", f"must be 1 to {LONGEST_NAME} printable characters")
+    elif name is not None and ENCODED_WORD in name:
+        faults.add("display_name", f"must not contain {ENCODED_WORD}")
     if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
-        raise Invalid("colour", "must be written #rrggbb")
+        faults.add("colour", "must be written #rrggbb")
     if profile.logo is not None:
-        _parse_logo(profile.logo)
+        faults.check(_parse_logo, profile.logo)
     if profile.reply_to is not None:
-        parse_email(profile.reply_to, "reply_to")
+        faults.check(parse_email, profile.reply_to, "reply_to")
+    locale = None if locale is None else faults.check(parse_locale, locale)
+    faults.raise_if_any()
     return msgspec.structs.replace(
         profile,
         display_name=None if name is None else name.strip(),
         colour=None if colour is None else colour.lower(),
-        locale=None if profile.locale is None else parse_locale(profile.locale),
+        locale=locale,
     )
 
 
 def _parse_logo(url: str) -> None:
     logo = _read_logo(url)
     if logo is None or len(logo[1]) > LARGEST_LOGO:
-        raise Invalid("logo", f"must be data:image/png;base64,… or data:image/jpeg;base64,… of {LARGEST_LOGO} bytes at most")
+        raise Invalid("logo", f"must be a PNG or JPEG picture of {LARGEST_LOGO // 1024} KiB at most, as a data: URL in base64")
 
 
 def _read_logo(url: str) -> tuple[str, bytes] | None:
     match = re.fullmatch(LOGO_PATTERN, url)
     try:
-        file = base64.b64decode(url.partition(",")[2], validate=True)
+        file = base64.b64decode(url.partition(",")[2], validate=True) if match else b""
     except binascii.Error:
         return None
     return (match[1], file) if match is not None and file.startswith(SIGNATURES[match[1]]) else None

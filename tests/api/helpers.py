@@ -16,6 +16,7 @@ from litestar.types import Receive, Scope, Send
 from service.domain.email import canonical
 from service.domain.link import partition_of
 from service.domain.otp import derive_code
+from service.domain.time import format_time
 from service.domain.tokens import Admin, CustomerTokens, Role, derive_key, issue_admin_token
 from service.store import keys, otps
 from service.store.client import Client
@@ -144,7 +145,7 @@ def wrong(code: str) -> str:
 
 def stamp(moment: datetime) -> str:
     """``moment`` as the API writes it (RFC 3339, in UTC)."""
-    return moment.isoformat().replace("+00:00", "Z")
+    return format_time(moment)
 
 
 def amount_text(response: httpx.Response) -> str:

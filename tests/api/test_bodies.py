@@ -1,7 +1,14 @@
 """Request bodies: nothing in them is guessed at."""
 
+import re
+import time
+from typing import Any
+
+import httpx
+import msgspec
 import pytest
 
+from service.api.schemas import CreateLink, DispatchWindow, PutProfile, Request, RevokeLinks
 from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, assert_problem
 
 TWICE = [
@@ -33,3 +40,145 @@ def test_a_body_comes_as_it_is(api: Api, coding: str, status: int) -> None:
     content = f'{{"email":"{JANE}","org_id":"acme"}}'
     response = api.client.post("/payment-links", content=content, headers=api.internal() | JSON | {"Content-Encoding": coding})
     assert response.status_code == status
+
+
+def faults(response: httpx.Response) -> dict[str, str]:
+    """What is said of each field."""
+    errors = assert_problem(response, 422, "validation_failed")["errors"]
+    assert len({error["field"] for error in errors}) == len(errors)
+    return {error["field"]: error["message"] for error in errors}
+
+
+WRONG: list[tuple[str, str, dict[str, Any], set[str]]] = [
+    (
+        "POST",
+        "/payment-links",
+        {"email": "jane", "org_id": "acme", "currency": "NG", "payment_amount": 0},
+        {"email", "currency", "payment_amount"},
+    ),
+    (
+        "POST",
+        "/payment-links",
+        {"email": 42, "payment_amount": "10", "locale": "tlh", "amount": 10},
+        {"email", "org_id", "payment_amount", "locale", "amount"},
+    ),
+    (
+        "POST",
+        "/payment-links",
+        {"org_id": "a b", "transaction_id": "", "scheduled_at": "2001-01-01", "expires_at": "soon", "otp": "12345"}
+        | {"notify": 1, "otp_required": "no"},
+        {"email", "org_id", "transaction_id", "scheduled_at", "expires_at", "otp", "notify", "otp_required"},
+    ),
+    ("POST", "/payment-links", {"email": JANE, "org_id": None, "currency": 5, "payment_amount": 1.2345}, {"org_id", "currency"}),
+    ("POST", "/payment-links/verify", {"id": UNKNOWN_ID}, {"link_id", "id"}),
+    ("POST", "/payment-links/otp", {"email": "jane", "mail": JANE}, {"email", "mail"}),
+    ("PUT", "/payment-links/otp", {"email": "jane", "otp": "12345a"}, {"email", "otp"}),
+    ("PUT", "/payment-links/otp", {"email": "jane", "otp": 123456}, {"email", "otp"}),
+    ("DELETE", "/payment-links", {"email": "jane", "org_id": "acme"}, {"email", "org_id"}),
+    ("DELETE", f"/payment-links/{UNKNOWN_ID}", {"email": [], "reason": None}, {"email", "reason"}),
+    (
+        "POST",
+        "/payment-links/scheduled",
+        {"period": 0, "scheduled_at": "2026-13-01", "until": 1},
+        {"period", "scheduled_at", "until"},
+    ),
+    (
+        "PUT",
+        "/orgs/acme/profile",
+        {"display_name": " ", "colour": "red", "logo": "é", "reply_to": "help", "locale": 5, "name": "Acme"},
+        {"display_name", "colour", "logo", "reply_to", "locale", "name"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "fields"), WRONG)
+def test_all_that_is_wrong_with_a_body_is_told_at_once(
+    api: Api, method: str, path: str, body: dict[str, Any], fields: set[str]
+) -> None:
+    assert set(faults(api.client.request(method, path, json=body, headers=api.internal()))) == fields
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [case[:3] for case in WRONG])
+def test_a_fault_is_told_in_words_for_clerks(api: Api, method: str, path: str, body: dict[str, Any]) -> None:
+    messages = faults(api.client.request(method, path, json=body, headers=api.internal())).values()
+    jargon = re.compile(r"[`$^\\]|\[A-Z|Expected|regex|`?str`|\bint\b|\bbool\b|null|object|Object")
+    assert [message for message in messages if jargon.search(message)] == []
+
+
+def test_three_mistakes_are_three_sentences(api: Api) -> None:
+    assert faults(api.post_link(email="jane", currency="NG", payment_amount=-1)) == {
+        "email": "An email address must have an @-sign.",
+        "currency": "must be an ISO 4217 code, such as NGN or USD",
+        "payment_amount": "must be above 0 and below 1000000000000",
+    }
+
+
+def test_a_field_that_is_given_twice_is_told_beside_other_faults(api: Api) -> None:
+    content = '{"email":"jane","org_id":"acme","currency":"NGN","currency":"USD","x":1}'
+    response = api.client.post("/payment-links", content=content, headers=api.internal() | JSON)
+    assert set(faults(response)) == {"email", "currency", "x"}
+
+
+def test_a_name_that_is_twice_in_the_text_but_once_in_the_object_is_no_fault(api: Api) -> None:
+    content = f'{{"email":"{JANE}","org_id":"acme","transaction_id":"\\"org_id\\""}}'
+    response = api.client.post("/payment-links", content=content, headers=api.internal() | JSON)
+    assert (response.status_code, response.json()["transaction_id"]) == (201, '"org_id"')
+
+
+def test_an_answer_names_a_hundred_faults_at_most_and_repeats_no_long_names(api: Api) -> None:
+    many = api.client.post("/payment-links", json={f"field {number}": 1 for number in range(3000)}, headers=api.internal())
+    assert len(faults(many)) == 100
+    long = api.client.post("/payment-links/verify", json={"link_id": UNKNOWN_ID, "x" * 60_000: 1})
+    assert len(long.content) < 1000
+
+
+def test_a_body_of_many_names_takes_no_time(api: Api) -> None:
+    content = "{" + ",".join(f'"{number}":1' for number in range(6500)) + "}"
+    began = time.process_time()
+    faults(api.client.post("/payment-links/verify", content=content, headers=JSON))
+    assert time.process_time() - began < 0.5
+
+
+NULLS = [
+    pytest.param("POST", "/payment-links", {"email": JANE, "org_id": "acme"}, CreateLink, 201, id="create"),
+    pytest.param("PUT", "/orgs/acme/profile", {}, PutProfile, 200, id="profile"),
+    pytest.param("POST", "/payment-links/scheduled", {}, DispatchWindow, 200, id="dispatch"),
+    pytest.param("DELETE", f"/payment-links/{UNKNOWN_ID}", {}, RevokeLinks, 404, id="revoke by id"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "model", "status"), NULLS)
+def test_null_is_as_good_as_absent(
+    api: Api, method: str, path: str, body: dict[str, Any], model: type[Request], status: int
+) -> None:
+    optional = {field.encode_name: None for field in msgspec.structs.fields(model) if not field.required}
+    assert optional
+    absent, null = (api.client.request(method, path, json=sent, headers=api.internal()) for sent in (body, optional | body))
+    own = {"id": "", "url": ""}
+    assert (absent.status_code, null.status_code) == (status, status)
+    assert absent.json() | own == null.json() | own
+
+
+def test_null_is_as_good_as_absent_where_a_field_is_required(api: Api) -> None:
+    assert faults(api.post_link(email=None, org_id=None)) == {"email": "is required", "org_id": "is required"}
+
+
+def test_a_byte_order_mark_is_skipped(api: Api) -> None:
+    content = f'\ufeff{{"email":"{JANE}","org_id":"acme"}}'.encode()
+    assert api.client.post("/payment-links", content=content, headers=api.internal() | JSON).status_code == 201
+
+
+def test_all_parameters_that_are_wrong_are_told_at_once_in_words(api: Api) -> None:
+    assert faults(api.list(limit=0, status="gone")) == {
+        "limit": "must be a whole number from 1 to 1000",
+        "status": "must be one of active, expired, revoked",
+    }
+    assert faults(api.list(limit="many", cursor="x" * 129)) == {
+        "limit": "must be a whole number from 1 to 1000",
+        "cursor": "must have at most 128 characters",
+    }
+
+
+def test_a_wrong_header_is_told_in_words(api: Api) -> None:
+    response = api.post_link(api.internal() | {"Idempotency-Key": "two words"})
+    assert faults(response) == {"Idempotency-Key": "must be 1 to 255 printable ASCII characters"}

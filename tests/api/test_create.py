@@ -272,14 +272,13 @@ def test_a_time_is_kept_to_the_millisecond(api: Api) -> None:
     [
         "tomorrow",
         "",
-        "2026-12-01",
         "2026-13-01T00:00:00Z",
         "2026-12-01T00:00:00+99:00",
         "0001-01-01T00:00:00+14:00",
         1800000000,
         True,
     ],
-    ids=["words", "empty", "date", "month 13", "offset", "year 1", "number", "bool"],
+    ids=["words", "empty", "month 13", "offset", "year 1", "number", "bool"],
 )
 def test_what_is_no_time_within_reach_is_refused(api: Api, field: str, value: Any) -> None:
     assert_invalid(api.post_link(**{field: value}), field)
@@ -289,7 +288,6 @@ def test_what_is_no_time_within_reach_is_refused(api: Api, field: str, value: An
     ("field", "value"),
     [
         pytest.param("otp_required", "yes", id="otp_required"),
-        pytest.param("otp_required", None, id="otp_required null"),
         pytest.param("notify", 1, id="notify"),
         pytest.param("otp", 123456, id="otp as number"),
         pytest.param("otp", "12345", id="otp of five"),
@@ -315,7 +313,10 @@ def test_a_required_field_is_missed(api: Api, field: str) -> None:
     assert_invalid(api.client.post("/payment-links", json=body, headers=api.internal()), field)
 
 
-@pytest.mark.parametrize("field", ["transaction_id", "payment_amount", "currency", "scheduled_at", "otp", "expires_at"])
+@pytest.mark.parametrize(
+    "field",
+    ["transaction_id", "payment_amount", "currency", "scheduled_at", "otp", "expires_at", "otp_required", "notify", "locale"],
+)
 def test_null_is_the_same_as_leaving_an_optional_field_out(api: Api, field: str) -> None:
     link = api.create(**{field: None})
     assert link | {"id": "", "url": ""} == api.create() | {"id": "", "url": ""}

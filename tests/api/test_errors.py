@@ -87,8 +87,17 @@ def test_a_fault_tells_nothing_of_itself(api: Api) -> None:
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
 @pytest.mark.parametrize(
     "content",
-    [b"{", b"{'email':1}", b"email=jane", b" ", b"\xff\xfe{\x00}\x00", b'{"\xe9":1}', b"\xef\xbb\xbf{}"],
-    ids=["open", "single quotes", "form", "blank", "utf-16", "latin-1", "byte order mark"],
+    [
+        b"{",
+        b"{'email':1}",
+        b"email=jane",
+        b" ",
+        b"\xff\xfe{\x00}\x00",
+        b'{"\xe9":1}',
+        b"\xef\xbb\xbf{",
+        b"\xef\xbb\xbf" * 2 + b"{}",
+    ],
+    ids=["open", "single quotes", "form", "blank", "utf-16", "latin-1", "open after a mark", "two byte order marks"],
 )
 def test_a_body_that_is_no_json_is_malformed(api: Api, method: str, path: str, content: bytes) -> None:
     assert_problem(send(api, method, path, content), 400, "malformed_request")

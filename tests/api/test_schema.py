@@ -117,6 +117,14 @@ def test_a_link_is_described_as_it_is(description: dict[str, Any]) -> None:
     assert set(schema_of(description, "LinkBody")["properties"]) == LINK_FIELDS
 
 
+@pytest.mark.parametrize("name", ["CreateLink", "PutProfile", "DispatchWindow", "RevokeLinks"])
+def test_an_optional_field_is_described_as_nullable_and_not_required(description: dict[str, Any], name: str) -> None:
+    body = schema_of(description, name)
+    optional = {field: schema for field, schema in body["properties"].items() if field not in body.get("required", [])}
+    assert optional
+    assert {field for field, schema in optional.items() if "null" not in types_of(schema)} == set()
+
+
 @pytest.mark.parametrize("name", ["LinkBody", "CreateLink"])
 def test_an_amount_is_described_as_a_number(description: dict[str, Any], name: str) -> None:
     assert types_of(schema_of(description, name)["properties"]["payment_amount"]) == {"number", "null"}

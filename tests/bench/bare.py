@@ -4,7 +4,6 @@
 """
 
 import sys
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -16,6 +15,7 @@ from service.api.schemas import (
     Amount,
     Counts,
     CreateLink,
+    DeliveryBody,
     LinkBody,
     LinkPage,
     Problem,
@@ -23,7 +23,7 @@ from service.api.schemas import (
     Verification,
     VerifyLink,
 )
-from service.domain.link import Delivery, DeliveryState, Status
+from service.domain.link import DeliveryState, Status
 from service.server import serve
 
 PAGE = 100
@@ -32,7 +32,6 @@ PAGE = 100
 @cache
 def body(number: int = 0) -> LinkBody:
     """A link as the service gives it."""
-    created = datetime(2026, 11, 23, 9, 30, 15, 123000, tzinfo=UTC)
     link_id = f"pl_3f{number:022}"
     return LinkBody(
         id=link_id,
@@ -46,10 +45,10 @@ def body(number: int = 0) -> LinkBody:
         otp_required=False,
         locale=None,
         scheduled_at=None,
-        created_at=created,
-        expires_at=created + timedelta(hours=72),
+        created_at="2026-11-23T09:30:15.123Z",
+        expires_at="2026-11-26T09:30:15.123Z",
         revoked_at=None,
-        delivery=Delivery(DeliveryState.SENT, 1, created + timedelta(seconds=2)),
+        delivery=DeliveryBody(state=DeliveryState.SENT, attempts=1, sent_at="2026-11-23T09:30:17.123Z", error=None),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import httpx
 import redis
 
-from service.domain.link import Link, create
+from service.domain.link import Link
 from service.store import keys, links, outbox
 from service.store.call import Call
 from service.store.client import Client, connect
@@ -24,6 +24,7 @@ from tasks.mime import Mail
 from tasks.profiles import Profiles
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
+from tests.support.links import create
 from tests.support.servers import store, stores
 from tests.support.web import web
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import redis
 
-from service.domain.link import Link, create
+from service.domain.link import Link
 from service.store import links, outbox
 from service.store.client import Client, connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
+from tests.support.links import create
 from tests.support.servers import store, stores
 
 LINKS = 100_000

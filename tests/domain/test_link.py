@@ -14,13 +14,13 @@ from service.domain.link import (
     DeliveryState,
     Link,
     Status,
-    create,
     is_id,
     make_id,
     parse_org_id,
     partition_of,
-    to_millisecond,
 )
+from service.domain.time import to_millisecond
+from tests.support.links import create
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 TTL = timedelta(hours=72)
@@ -138,7 +138,7 @@ class TestSchedule:
 
     @pytest.mark.parametrize(
         "offset",
-        [timedelta(seconds=-60) - MICROSECOND, timedelta(days=-1), timedelta(days=365) + MICROSECOND, timedelta(days=3650)],
+        [timedelta(seconds=-60) - MILLISECOND, timedelta(days=-1), timedelta(days=365) + MILLISECOND, timedelta(days=3650)],
         ids=["a little over 60 s ago", "yesterday", "a little over a year", "ten years"],
     )
     def test_another_schedule_is_refused_by_name_of_the_field(self, offset: timedelta) -> None:
@@ -172,7 +172,7 @@ class TestExpiry:
     @pytest.mark.parametrize("send_in", [timedelta(0), timedelta(days=365)], ids=["sent now", "sent in a year"])
     @pytest.mark.parametrize(
         "life",
-        [timedelta(minutes=5) - MICROSECOND, timedelta(0), timedelta(days=-1), timedelta(days=365) + MICROSECOND],
+        [timedelta(minutes=5) - MILLISECOND, timedelta(0), timedelta(days=-1), timedelta(days=365) + MILLISECOND],
         ids=["a little under 5 minutes", "none", "negative", "a little over 365 days"],
     )
     def test_another_life_is_refused_by_name_of_the_field(self, send_in: timedelta, life: timedelta) -> None:

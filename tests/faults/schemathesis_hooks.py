@@ -11,10 +11,8 @@ BEYOND_WORDS = {
     "put_profile": {"display_name", "logo", "reply_to", "locale"},
     "get_qr": {"size"},
     "list_links": {"cursor"},
-    "dispatch_window": {"period"},
 }
-"""Fields with rules on the time, on other fields, on earlier answers, or on lists that are not the description's to repeat; and
-24.0, which is an integer to JSON Schema only."""
+"""Fields with rules on the time, on other fields, on earlier answers, or on lists that are not the description's to repeat."""
 
 
 MADE = {"verify_link": {"link_id": "$response.body#/id"}, "revoke_recipient": {"email": "$response.body#/email"}}

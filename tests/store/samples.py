@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.domain.link import Link, create
+from service.domain.link import Link
 from service.store import keys, links
 from service.store.call import call, from_ms
 from service.store.client import Client
+from tests.support.links import create
 
 TTL = timedelta(hours=72)
 RETENTION = timedelta(days=90)

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from service.domain.errors import Invalid
-from service.domain.link import Link, Status, partition_of, to_millisecond
+from service.domain.link import Link, Status, partition_of
+from service.domain.time import to_millisecond
 from service.store import keys, links, outbox
 from service.store.call import to_ms
 from service.store.client import Client

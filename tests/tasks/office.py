@@ -10,7 +10,7 @@ from typing import Any
 
 from redis import Redis
 
-from service.domain.link import DeliveryState, Link, create, partition_of
+from service.domain.link import DeliveryState, Link, partition_of
 from service.store import keys, links, otps, outbox
 from service.store.call import from_ms
 from service.store.client import Client
@@ -21,6 +21,7 @@ from tasks.mailer import Mailer
 from tasks.mime import Mail
 from tasks.profiles import Profiles
 from tests.support.clock import Clock
+from tests.support.links import create
 
 ORG = "acme"
 PARTITION = partition_of(ORG)

@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.domain.link import Delivery, DeliveryState, Link, create
+from service.domain.link import Delivery, DeliveryState, Link
 from service.domain.profile import SIGNATURES, Profile
 from service.i18n.language import speak
 from service.store.otps import Otp
 from tasks.mime import Mail
 from tasks.render import link_message, otp_message
+from tests.support.links import create
 from tests.tasks.office import received
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -1,0 +1,12 @@
+"""Links made without HTTP."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from service.domain import link
+from service.domain.link import Link, parse_request
+
+
+def create(*, entropy: bytes, now: datetime, ttl: timedelta, **fields: Any) -> Link:
+    """The link that a request with these ``fields`` makes at ``now``."""
+    return link.create(parse_request(now=now, **fields), entropy=entropy, now=now, ttl=ttl)
