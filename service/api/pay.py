@@ -24,6 +24,7 @@ from service.api.visit import ERRORS, Visit, cookie_of, wants_page
 from service.domain.email import canonical, mask
 from service.domain.errors import Forbidden, LimitReached, OtpInvalid
 from service.domain.link import Status
+from service.domain.otp import read_code
 from service.domain.tokens import CUSTOMER_LIFE
 from service.store import profiles
 
@@ -104,10 +105,9 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
     form, texts, language = await _form(request), visit.language.texts, visit.language
-    otp, sent = form.get("otp", ""), _sent(form)
-    if not (len(otp) == 6 and otp.isdecimal()):
+    otp, sent = read_code(form.get("otp", "")), _sent(form)
+    if otp is None:
         return _code_page(visit, sent, texts.gettext("Enter the six digits of the code."))
-    otp = f"{int(otp):06}"  # also as an Arabic keyboard writes them
     try:
         token = await redeem_code(visit.context, canonical(visit.link.email), otp, client_of(request))
     except LimitReached as error:

@@ -2,6 +2,7 @@
 
 import hmac
 import struct
+import unicodedata
 from datetime import timedelta
 
 import msgspec
@@ -11,6 +12,8 @@ from service.domain.mac import mac
 
 DIGITS = 6
 NONCE_BYTES = 16
+MAX_TYPED = 100
+"""Characters in which somebody may write a code."""
 VERIFIED_FOR = timedelta(hours=24)
 """How long a verified code may be named when a link is created."""
 
@@ -42,6 +45,24 @@ def parse_code(text: str) -> str:
 def derive_code(key: bytes, nonce: bytes, email: str) -> str:
     """The code of ``nonce`` for the canonical ``email``: HOTP (RFC 4226) with counter 0 under a key of its own."""
     return hotp(mac(key, nonce + email.encode()), 0)
+
+
+def read_code(text: str) -> str | None:
+    """The code that somebody typed or pasted, in ASCII digits: ``text`` may hold the decimal digits of any script, spaces, dashes,
+    and format characters, which are invisible. None if it holds anything else, or not six digits.
+
+    ``assets/pay.js`` reads a code in the same way.
+    """
+    if len(text) > MAX_TYPED:
+        return None
+    typed = [character for character in text if not _is_separator(character)]
+    digits = [unicodedata.decimal(character, -1) for character in typed]
+    return "".join(map(str, digits)) if len(digits) == DIGITS and -1 not in digits else None
+
+
+def _is_separator(character: str) -> bool:
+    """Whether it is a space, a dash (the Unicode property of that name) or a format character."""
+    return unicodedata.category(character) in {"Zs", "Zl", "Zp", "Pd", "Cf"} or character in "\t\n\v\f\r\u2053\u207b\u208b\u2212"
 
 
 def hotp(key: bytes, counter: int) -> str:

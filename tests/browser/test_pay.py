@@ -1,11 +1,13 @@
 """What a customer sees: the page behind a link, in a real browser."""
 
 import re
+import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -14,6 +16,7 @@ import segno
 from playwright.sync_api import Page, Route, expect
 
 from service.domain.locale import LANGUAGES
+from service.domain.otp import read_code
 from service.i18n.language import speak
 from service.store import keys
 from service.store.call import call, span_ms
@@ -23,6 +26,7 @@ from tests.store.samples import NOBODYS, delete, make_link, put
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import MailServer, Store, wait_until
+from tests.support.typed_codes import REFUSED, TAKEN
 
 Visit = Callable[..., Visitor]
 FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
@@ -215,14 +219,7 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
     expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
     expect(page.locator("#said")).to_be_empty()  # or it would be said twice
     expect(page.get_by_label("Code")).to_be_focused()
-    page.evaluate(
-        """text => {
-            const clipboardData = new DataTransfer();
-            clipboardData.setData("text", text);
-            document.activeElement.dispatchEvent(new ClipboardEvent("paste", {clipboardData, bubbles: true, cancelable: true}));
-        }""",
-        f" {code[:3]} {code[3:]}\n",
-    )
+    page.keyboard.insert_text(f" {code[:3]} {code[3:]}\n")  # as pasted
     expect(page.locator(".amount")).to_have_text("₦125,000.50")
     expect(page.get_by_role("link", name="Pay ₦125,000.50")).to_have_css("background-color", "rgb(10, 125, 79)")
     page.reload()
@@ -336,13 +333,48 @@ def test_a_form_is_sent_once_whatever_the_answer(visit: Visit, admin: httpx.Clie
     assert sent == ["POST"]
 
 
-def test_letters_are_no_digits_and_those_of_an_arabic_keyboard_are(visit: Visit, admin: httpx.Client) -> None:
-    page = visit().open(path_of(make(admin, "letters@example.com", otp_required=True)))
+def type_in_every_way(page: Page, code: str) -> Iterator[str]:
+    """Each way in which ``code`` may be written or not, once it stands in the field."""
+    for way, write in (TAKEN | REFUSED).items():
+        page.get_by_label("Code").fill("")
+        page.keyboard.insert_text(write(code))
+        yield way
+
+
+def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(visit: Visit, admin: httpx.Client) -> None:
+    page = visit().open(path_of(make(admin, "typed@example.com", otp_required=True)))
     ask(page)
-    page.keyboard.type("a1b\u0662-\u06f3")
-    expect(page.get_by_label("Code")).to_have_value("123")
-    page.get_by_role("button", name="Open the link").click()
-    expect(page.get_by_label("Code")).to_have_value("123")
+    page.evaluate(
+        "() => { HTMLFormElement.prototype.requestSubmit = function () { this.dataset.submitted = this.elements.otp.value } }"
+    )
+    take = "form => { const submitted = form.dataset.submitted ?? null; delete form.dataset.submitted; return submitted }"
+    submitted = {way: page.locator("form").first.evaluate(take) for way in type_in_every_way(page, "012345")}
+    assert submitted == dict.fromkeys(TAKEN, "012345") | dict.fromkeys(REFUSED)
+
+
+def test_without_a_script_a_code_reaches_the_server_as_it_was_written(visit: Visit, admin: httpx.Client) -> None:
+    page = visit(script=False).open(path_of(make(admin, "untyped@example.com", otp_required=True)))
+    page.get_by_role("button", name="Send me a code").click()
+    page.route("**/token", lambda route: route.fulfill(status=204))  # the page stays
+    read = {}
+    for way in type_in_every_way(page, "012345"):
+        with page.expect_request("**/token") as request:
+            page.get_by_role("button", name="Open the link").click()
+        read[way] = read_code(dict(parse_qsl(request.value.post_data or ""))["otp"])
+    assert read == dict.fromkeys(TAKEN, "012345") | dict.fromkeys(REFUSED)
+
+
+def test_the_script_reads_every_character_as_the_server_does(visit: Visit, admin: httpx.Client) -> None:
+    page = visit().open(path_of(make(admin)))
+    known = [number for number in range(sys.maxunicode + 1) if unicodedata.category(chr(number)) not in {"Cn", "Cs"}]
+    read = page.evaluate("numbers => numbers.map(number => readCode(String.fromCodePoint(number, 0x32)))", known)
+    differ = [
+        hex(number)
+        for number, text in zip(known, read, strict=True)
+        if read_code(chr(number) + "2" * 6) != (text * 6 if text == "2" else None)
+        or read_code(chr(number) + "2" * 5) != (text + "2" * 4 if re.fullmatch("[0-9]2", text) else None)
+    ]
+    assert differ == []
 
 
 def test_all_of_it_works_without_a_script(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:

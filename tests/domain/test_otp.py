@@ -1,8 +1,11 @@
 """One-time passwords: RFC 4226, and what a code depends on."""
 
+import time
+
 import pytest
 
-from service.domain.otp import derive_code, hotp, matches
+from service.domain.otp import derive_code, hotp, matches, read_code
+from tests.support.typed_codes import REFUSED, TAKEN
 
 RFC_4226_KEY = b"12345678901234567890"
 RFC_4226_CODES = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]
@@ -52,3 +55,19 @@ def test_codes_spread_over_their_range() -> None:
 )
 def test_codes_match_only_where_they_are_the_same(code: str, expected: str, *, same: bool) -> None:
     assert matches(code, expected) is same
+
+
+@pytest.mark.parametrize("way", TAKEN)
+def test_a_code_is_read_however_it_is_written(way: str) -> None:
+    assert read_code(TAKEN[way]("012345")) == "012345"
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_is_no_code_is_not_read(way: str) -> None:
+    assert read_code(REFUSED[way]("012345")) is None
+
+
+def test_a_long_text_is_no_code_and_costs_nothing() -> None:
+    started = time.process_time()
+    assert read_code("123456" + " " * 60_000) is None
+    assert time.process_time() - started < 0.001

@@ -73,18 +73,30 @@ function complain(form, text) {
   note.textContent = [...page.querySelectorAll("main p")].map((element) => element.textContent).join(" ");
 }
 
-document.addEventListener("input", ({ target }) => {
-  if (target.id !== "otp") return;
-  target.value = target.value.normalize("NFKC").replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => digit.charCodeAt() % 16).replace(/[^0-9]/g, "").slice(0, 6);
-  if (target.value.length === 6) target.form.requestSubmit();
-});
+const SEPARATORS = /[\p{Z}\p{Dash}\p{Cf}\t\n\v\f\r]/gu; // spaces, dashes and invisible format characters
 
-document.addEventListener("paste", (event) => {
-  if (event.target.id !== "otp") return;
-  event.preventDefault();
-  event.target.value = event.clipboardData.getData("text");
-  event.target.dispatchEvent(new InputEvent("input", { bubbles: true }));
-});
+/** The value of a decimal digit in any script: Unicode has each script's ten in a row, from zero. */
+function valueOf(digit) {
+  let zero = digit.codePointAt();
+  while (/\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
+  return (digit.codePointAt() - zero) % 10;
+}
+
+/** A code, or its beginning, in ASCII digits, however it was written; text with anything else in it as it is. As otp.py reads it. */
+function readCode(text) {
+  const typed = text.replace(SEPARATORS, "");
+  return /^\p{Nd}*$/u.test(typed) ? typed.replace(/\p{Nd}/gu, valueOf) : text;
+}
+
+function takeCode({ target, isComposing }) {
+  if (target.id !== "otp" || isComposing) return;
+  const code = readCode(target.value);
+  if (code !== target.value) target.value = code;
+  if (/^[0-9]{6}$/.test(code)) target.form.requestSubmit();
+}
+
+document.addEventListener("input", takeCode);
+document.addEventListener("compositionend", takeCode);
 
 function clock(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
