@@ -21,6 +21,7 @@ from service.api import console, health, links, orgs, otp, outbox, pay, profile,
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.entropy import Entropy
+from service.api.heads import BAD_HOST, names_one_host
 from service.api.jwks import KeySet
 from service.api.listed import Lister
 from service.api.observe import observe
@@ -45,7 +46,8 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == ScopeType.HTTP:
-            await observe(super().__call__, scope, receive, send, self.state.drain.has_begun)
+            app = super().__call__ if names_one_host(scope) else BAD_HOST.to_asgi_response()
+            await observe(app, scope, receive, send, self.state.drain.has_begun)
         else:
             await super().__call__(scope, receive, send)
 

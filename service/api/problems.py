@@ -87,7 +87,7 @@ def responses(*statuses: int) -> dict[int, ResponseSpec]:
 
 def problem(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None, field_errors: list[FieldError] | None = None
-) -> Response[Any]:
+) -> JsonResponse[Problem]:
     """The response that tells of a problem."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code, errors=field_errors or UNSET)
     return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)

@@ -124,6 +124,42 @@ def test_a_hostile_request_is_refused(service: Service, name: str) -> None:
     assert is_refusal(received), received
 
 
+@pytest.mark.parametrize(
+    "hosts",
+    [[], ["a", "b"], ["a", "a"], [""], ["a b"], ["a/b"], ["u@a"], ["a:b"], ["[::1"], ["a,b:1:2"], ["%zz"], ["é"]],
+    ids=["none", "two", "the same twice", "empty", "space", "path", "user", "port", "bracket", "two ports", "escape", "not ASCII"],
+)
+@pytest.mark.parametrize("target", ["/healthz", "/nowhere", "http://pay.example/healthz"])
+def test_a_request_that_does_not_name_one_host_is_refused(service: Service, target: str, hosts: list[str]) -> None:
+    """RFC 9112, 3.2. Behind a target that is a whole URL, the server fills in a host that is missing."""
+    if target.startswith("http:") and not hosts:
+        return
+    [answer] = answers(exchange(service.port, head(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts))))
+    assert (answer.status, answer.json()["code"], answer.headers["connection"]) == (400, "malformed_request", "close")
+
+
+@pytest.mark.parametrize(
+    ("line", "hosts"),
+    [
+        ("GET /healthz HTTP/1.1", ["pay.example.com"]),
+        ("GET /healthz HTTP/1.1", ["[::1]:8000"]),
+        ("GET /healthz HTTP/1.1", ["my_service:"]),
+        ("GET http://pay.example/healthz HTTP/1.1", ["other.example"]),
+        ("GET /healthz HTTP/1.0", []),
+        ("GET /healthz HTTP/1.0", ["127.0.0.1:8000"]),
+    ],
+)
+def test_a_request_that_names_one_host_is_served(service: Service, line: str, hosts: list[str]) -> None:
+    """HTTP/1.0, which balancers' probes still speak, does without."""
+    [answer] = answers(exchange(service.port, head(line, *(f"Host: {host}" for host in hosts))))
+    assert answer.status == 200
+
+
+def test_two_hosts_are_refused_in_http_1_0_too(service: Service) -> None:
+    [answer] = answers(exchange(service.port, head("GET /healthz HTTP/1.0", "Host: a", "Host: b")))
+    assert answer.status == 400
+
+
 @pytest.mark.parametrize("name", BROKEN_OFF)
 def test_a_body_that_ends_before_it_is_whole_is_refused(service: Service, name: str) -> None:
     received = exchange(service.port, BROKEN_OFF[name], leave=True)
@@ -316,6 +352,11 @@ def is_refusal(received: bytes) -> bool:
     found = answers(received)
     own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.body]
     return not found or found == own[:1] or is_problem(*found)
+
+
+def head(line: str, *headers: str) -> bytes:
+    """A request with these headers, and none of our own but that it is the connection's last."""
+    return "\r\n".join([line, *headers, "Connection: close", "", ""]).encode()
 
 
 def is_problem(*found: Answer) -> bool:
