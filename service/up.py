@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from config.settings import Settings, own_url
 from service import embedded
 from service.domain.email import mask
 from service.domain.tokens import Admin, Role, issue_admin_token
-from service.startup import read_settings
+from service.startup import OWNER_ONLY, read_settings
 
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
@@ -42,8 +43,11 @@ def up(environ: Mapping[str, str]) -> int:
         SettingsError, EmbeddedError: it cannot start.
     """
     data_dir = embedded.data_dir_of(environ)
+    os.umask(OWNER_ONLY)
     with ExitStack() as stack:
         lock = stack.enter_context(embedded.hold(data_dir))
+        if (mode := stat.S_IMODE(data_dir.stat().st_mode)) & OWNER_ONLY:
+            click.echo(f"DATA_DIR: {data_dir} is open to others (mode {mode:04o}); close it: chmod 700 {data_dir}", err=True)
         own = {**environ, "DATA_DIR": str(data_dir), embedded.LOCK_VARIABLE: str(lock)}
         if not environ.get("REDIS_URL"):
             own["SECRET_KEY"] = environ.get("SECRET_KEY") or embedded.keep_secret(data_dir)

@@ -19,7 +19,7 @@ from config.settings import load
 from service import logs
 from service.domain.errors import Unavailable
 from service.jobs import Bell, JsonJob, JsonQueue, queue_of
-from service.startup import follow_parent
+from service.startup import OWNER_ONLY, follow_parent
 from service.store import outbox
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
@@ -80,6 +80,7 @@ def beat(bell: Bell, runtime: Runtime) -> None:
 
 def work(bell: Bell, environ: Mapping[str, str]) -> None:
     """Works for ``bell`` until it is asked to stop, through every outage of Redis."""
+    os.umask(OWNER_ONLY)
     settings = load(environ)
     logs.configure(settings.log_format)
     runtime = create_runtime(settings)

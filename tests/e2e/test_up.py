@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -49,6 +50,19 @@ def test_up_killed_and_started_again_has_everything_it_acknowledged(up: Up) -> N
     assert [up.get(f"/payment-links/{link['id']}").status_code for link in links] == [200] * 20
     outbox = up.directory / "var" / "outbox"
     wait_until(lambda: all(mailed(outbox, str(link["id"])) for link in links), "every mail", within=60)
+
+
+def test_in_a_folder_that_is_open_to_others_nobody_else_reads_what_is_written(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    data_dir.mkdir()
+    data_dir.chmod(0o755)
+    up = Up(tmp_path)
+    up.start()
+    link = up.example()
+    wait_until(lambda: f"pay/{link['id']}" in up.output(), "the mail to be printed")
+    assert up.interrupt() == 0
+    assert [path for path in data_dir.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    assert f"DATA_DIR: {data_dir} is open to others (mode 0755); close it: chmod 700 {data_dir}" in up.output()
 
 
 def test_a_store_that_is_killed_ends_up_with_an_error(up: Up) -> None:
