@@ -10,7 +10,6 @@ from multiprocessing.process import BaseProcess
 from config.settings import Settings, SettingsError, load
 from service.domain.tokens import load_public_key
 
-
 OWNER_ONLY = 0o077
 """The umask of processes that write to ``DATA_DIR``: what they make is for nobody else to read."""
 
