@@ -21,6 +21,8 @@ T = TypeVar("T")
 D = TypeVar("D")
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that no name has: they end a line, or turn the text around them (UAX #9)."""
 SECRET_KEY_BYTES = 32
 """The least length of ``SECRET_KEY``: what HS256 asks for (RFC 7518, 3.2)."""
 
@@ -289,7 +291,7 @@ def _smtp(text: str) -> SmtpSettings:
 
 def _mailbox(text: str) -> str:
     mailboxes = getaddresses([text])
-    if len(mailboxes) != 1 or not text.isprintable() or not mailboxes[0][1].isascii():
+    if len(mailboxes) != 1 or BREAKING.search(text) or not mailboxes[0][1].isascii():
         raise ValueError("must be one address, or a name and an address: Shop <pay@shop.example>")
     if "=?" in text:
         raise ValueError("must not contain =?, which mail programs take for an encoded word")

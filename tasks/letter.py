@@ -6,6 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from service.domain.errors import Invalid
 from service.store.call import Call
 from tasks.mime import Mail
 
@@ -86,7 +87,7 @@ class Letter(Generic[Opened]):
             return made
         try:
             raise made
-        except (ValueError, LookupError, ArithmeticError) as error:
+        except (Invalid, ValueError, LookupError, ArithmeticError) as error:
             log.exception("mail_cannot_be_made")
             raise Drop(f"the e-mail cannot be made: {type(error).__name__}") from error
 

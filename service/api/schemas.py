@@ -10,10 +10,20 @@ from msgspec import Meta, Struct, field
 
 from service.domain.email import mask, parse_email
 from service.domain.errors import Faults
-from service.domain.link import ID_PATTERN, ORG_ID_PATTERN, DeliveryState, Link, LinkRequest, Status, parse_request
+from service.domain.link import (
+    ID_PATTERN,
+    MAX_TRANSACTION_ID,
+    ORG_ID_PATTERN,
+    DeliveryState,
+    Link,
+    LinkRequest,
+    Status,
+    parse_request,
+)
 from service.domain.locale import LOCALE_PATTERN
 from service.domain.otp import parse_code
 from service.domain.profile import COLOUR_PATTERN, LARGEST_LOGO, LOGO_PATTERN, LONGEST_NAME, Profile, parse_profile
+from service.domain.text import LINE_PATTERN
 from service.domain.time import format_time, in_utc, to_millisecond
 
 Email = Annotated[str, Meta(examples=["jane@example.com"], extra_json_schema={"format": "idn-email", "maxLength": 254})]
@@ -36,11 +46,9 @@ Tag = Annotated[str, Meta(examples=["en", "pt-BR"], extra_json_schema={"pattern"
 """Of a language that we write (BCP 47)."""
 Colour = Annotated[str, Meta(examples=["#1f5eff"], extra_json_schema={"pattern": f"^{COLOUR_PATTERN}$", "maxLength": 7})]
 LONGEST_LOGO = 4 * (LARGEST_LOGO // 3 + 1) + len("data:image/jpeg;base64,")
-PRINTABLE = r"^[^\x00-\x1f\x7f-\xa0\xad]*$"
-"""Roughly: the rest of what Unicode does not print cannot be said in a portable pattern."""
-TransactionId = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 128, "pattern": PRINTABLE})]
+TransactionId = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_TRANSACTION_ID, "pattern": LINE_PATTERN})]
 Currency = Annotated[str, Meta(examples=["NGN"], extra_json_schema={"pattern": "^[A-Za-z]{3}$", "maxLength": 3})]
-DisplayName = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME, "pattern": PRINTABLE})]
+DisplayName = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST_NAME, "pattern": LINE_PATTERN})]
 Logo = Annotated[str, Meta(extra_json_schema={"maxLength": LONGEST_LOGO, "pattern": f"^{LOGO_PATTERN}$"})]
 LONGEST_WINDOW = 720
 Hours = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LONGEST_WINDOW})]

@@ -16,6 +16,7 @@ from service.domain.errors import Faults, Invalid
 from service.domain.locale import parse_locale
 from service.domain.money import check_range, parse_amount, parse_currency
 from service.domain.otp import parse_code
+from service.domain.text import parse_line
 from service.domain.time import in_utc, to_millisecond
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -25,6 +26,8 @@ ID_PATTERN = r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
 ORG_ID_PATTERN = r"[A-Za-z0-9._:-]{1,64}"
 _ID, _ORG_ID = re.compile(ID_PATTERN), re.compile(ORG_ID_PATTERN)
 
+MAX_TRANSACTION_ID = 128
+"""Characters."""
 SCHEDULE_GRACE = timedelta(seconds=60)
 SCHEDULE_HORIZON = timedelta(days=365)
 SHORTEST_LIFE = timedelta(minutes=5)
@@ -144,8 +147,8 @@ def parse_request(
         faults.check(parse_org_id, org_id)
     if email is not None:
         faults.check(parse_email, email)
-    if transaction_id is not None and not (1 <= len(transaction_id) <= 128 and transaction_id.isprintable()):
-        faults.add("transaction_id", "must be 1 to 128 printable characters")
+    if transaction_id is not None:
+        faults.check(parse_line, transaction_id, "transaction_id", MAX_TRANSACTION_ID)
     currency = None if currency is None else faults.check(parse_currency, currency)
     if payment_amount is not None and "currency" in faults:  # so nobody can say how many decimals it may have
         faults.check(check_range, payment_amount)

@@ -9,6 +9,7 @@ import msgspec
 from service.domain.email import ENCODED_WORD, parse_email
 from service.domain.errors import Faults, Invalid
 from service.domain.locale import parse_locale
+from service.domain.text import parse_line
 
 COLOUR = "#1f5eff"
 """Of whoever has chosen none."""
@@ -51,10 +52,8 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
     """
     faults = Faults() if faults is None else faults
     name, colour, locale = profile.display_name, profile.colour, profile.locale
-    if name is not None and not (1 <= len(name) <= LONGEST_NAME and name.isprintable() and name.strip()):
-        faults.add("display_name", f"must be 1 to {LONGEST_NAME} printable characters")
-    elif name is not None and ENCODED_WORD in name:
-        faults.add("display_name", f"must not contain {ENCODED_WORD}")
+    if name is not None:
+        faults.check(_parse_name, name)
     if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
         faults.add("colour", "must be written #rrggbb")
     if profile.logo is not None:
@@ -69,6 +68,12 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
         colour=None if colour is None else colour.lower(),
         locale=locale,
     )
+
+
+def _parse_name(name: str) -> str:
+    if ENCODED_WORD in parse_line(name, "display_name", LONGEST_NAME):
+        raise Invalid("display_name", f"must not contain {ENCODED_WORD}")
+    return name
 
 
 def _parse_logo(url: str) -> None:

@@ -13,6 +13,7 @@ from tests.api.helpers import (
     PUBLIC_URL,
     Api,
     assert_invalid,
+    assert_problem,
     stamp,
 )
 
@@ -171,18 +172,27 @@ def test_another_org_id_is_refused(api: Api, org_id: Any) -> None:
     assert_invalid(api.post_link(org_id=org_id), "org_id")
 
 
-@pytest.mark.parametrize("transaction_id", ["x", "x" * 128, "order 42/é☕"], ids=["1", "128", "outside ascii"])
-def test_a_transaction_id_is_1_to_128_printable_characters(api: Api, transaction_id: str) -> None:
+@pytest.mark.parametrize(
+    "transaction_id",
+    ["x", "x" * 128, "order 42/é☕", "ශ්‍රී ලංකා", "می‌خواهم", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"],
+    ids=["1", "128", "outside ascii", "joiner", "non-joiner", "emoji sequence", "no-break space", "wide space"],
+)
+def test_a_transaction_id_is_1_to_128_characters_of_one_line(api: Api, transaction_id: str) -> None:
     assert api.create(transaction_id=transaction_id)["transaction_id"] == transaction_id
 
 
 @pytest.mark.parametrize(
     "transaction_id",
-    ["", "x" * 129, "a\nb", "a\tb", "a\u0000b", "a\u007fb", "a\u202eb", "a\u200bb", 42, ["x"]],
-    ids=["empty", "129", "newline", "tab", "nul", "delete", "right-to-left override", "zero width", "number", "array"],
+    ["", " ", "x" * 129, "a\nb", "a\tb", "a\u0000b", "a\u007fb", "a\u202eb", "\u200b", 42, ["x"]],
+    ids=["empty", "blank", "129", "newline", "tab", "nul", "delete", "right-to-left override", "zero width", "number", "array"],
 )
 def test_another_transaction_id_is_refused(api: Api, transaction_id: Any) -> None:
     assert_invalid(api.post_link(transaction_id=transaction_id), "transaction_id")
+
+
+def test_a_refusal_names_the_character_at_fault(api: Api) -> None:
+    problem = assert_problem(api.post_link(transaction_id="a\u202eb"), 422, "validation_failed")
+    assert problem["errors"] == [{"field": "transaction_id", "message": "must not contain U+202E RIGHT-TO-LEFT OVERRIDE"}]
 
 
 @pytest.mark.parametrize(

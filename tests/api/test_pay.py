@@ -284,6 +284,14 @@ class TestAStoredLinkIsNotJudgedAgain:
         assert look(api, link["id"]).status_code == 410
 
 
+@pytest.mark.parametrize("text", ["ශ්‍රී ලංකා", "می‌خواهم", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"])
+def test_names_and_references_are_shown_as_people_write_them(api: Api, text: str) -> None:
+    api.put_profile(display_name=text)
+    page = look(api, api.create(transaction_id=text)["id"])
+    assert f'<p class="org" dir="auto">{text}</p>' in page.text
+    assert f'<dd dir="auto">{text}</dd>' in page.text
+
+
 def test_opening_a_page_changes_nothing(api: Api) -> None:
     direct, gated = api.create(), api.create(otp_required=True)
     before = {key: api.redis.dump(key) for key in api.redis.scan_iter()}

@@ -29,6 +29,8 @@ def test_colours_and_locales_are_kept_in_one_spelling() -> None:
     [
         ("display_name", ""),
         ("display_name", "   "),
+        ("display_name", "\u3000\u200b"),
+        ("display_name", "Acme \u2067Ltd"),
         ("display_name", "x" * 65),
         ("display_name", "Acme\r\nBcc: eve@example.com"),
         ("display_name", "=?utf-8?q?x=0D=0ABcc=3A_evil=40e.com=0D=0A=0D=0AHello?="),
@@ -52,6 +54,11 @@ def test_a_field_that_breaks_its_rule_is_named(field: str, value: str) -> None:
     with pytest.raises(Invalid) as raised:
         parse_profile(Profile(**{field: value}))
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize("name", ["ශ්‍රී ලංකා", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"])
+def test_an_organization_is_called_what_it_is_called(name: str) -> None:
+    assert parse_profile(Profile(display_name=name)).display_name == name
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])

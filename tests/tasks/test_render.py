@@ -226,6 +226,16 @@ class TestEscaping:
             mail(link)
 
 
+@pytest.mark.parametrize("text", ["ශ්‍රී ලංකා", "می‌خواهم", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"])
+def test_names_and_references_arrive_as_people_write_them(text: str) -> None:
+    message = mail(profile=Profile(display_name=text), transaction_id=text)
+    assert message["Subject"] == f"Payment link from {text}"
+    assert message["From"].addresses[0].display_name == text
+    for part in (text_of(message), html_of(message)):
+        assert f"Reference: {text}" in part
+        assert f"{text} asks you for a payment" in part
+
+
 class TestAmounts:
     @pytest.mark.parametrize("currency", ["JPY", "KWD", "NGN", "EUR", None], ids=str)
     def test_subject_and_parts_show_the_same_amount(self, currency: str | None) -> None:
