@@ -15,8 +15,9 @@ from typing import TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+SPECIAL_USE_DOMAIN_NAMES.clear()  # its documented option: whether .local or .test take mail is the mail server's business
 T = TypeVar("T")
 D = TypeVar("D")
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -4,10 +4,11 @@ import re
 from functools import lru_cache
 
 import idna
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from service.domain.errors import Invalid
 
+SPECIAL_USE_DOMAIN_NAMES.clear()  # its documented option: whether .local or .test take mail is the mail server's business
 SHORT = 64
 ENCODED_WORD = "=?"
 """What an encoded word of a header begins with (RFC 2047): some mail programs decode it where they should not."""
@@ -16,7 +17,7 @@ PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
 
 
 def parse_email(text: str, field: str = "email") -> str:
-    """``text`` as it was sent, if mail can be addressed to it.
+    """``text`` as it was sent, if mail can be addressed to it: also at a private domain, such as ``intranet`` or ``shop.local``.
 
     Raises:
         Invalid: it is no address, has a mailbox name outside ASCII, which needs SMTPUTF8 all the way, or holds ``=?``.
@@ -25,7 +26,7 @@ def parse_email(text: str, field: str = "email") -> str:
     if text.isascii() and len(text) <= SHORT and PLAIN_LOCAL.fullmatch(local) and _is_domain(domain):
         return text
     try:
-        validate_email(text, check_deliverability=False, allow_smtputf8=False, strict=True)
+        _validate(text)
     except EmailNotValidError as error:
         raise Invalid(field, str(error)) from None
     if ENCODED_WORD in text:
@@ -63,10 +64,17 @@ def to_ascii(email: str) -> str:
 def _is_domain(text: str) -> bool:
     """Whether ``text`` is a domain that mail can be addressed to, asked once of each: a few have most of all addresses."""
     try:
-        validate_email(f"a@{text}", check_deliverability=False, allow_smtputf8=False, strict=True)
+        _validate(f"a@{text}")
     except EmailNotValidError:
         return False
     return True
+
+
+def _validate(email: str) -> None:
+    """Private domains may have a single label, but an IP address is no domain."""
+    parsed = validate_email(email, check_deliverability=False, allow_smtputf8=False, strict=True, globally_deliverable=False)
+    if parsed.domain.rpartition(".")[2].isdigit():
+        raise EmailNotValidError("The part after the @-sign is not valid. It is a number.")
 
 
 def mask(email: str) -> str:

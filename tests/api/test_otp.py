@@ -70,7 +70,7 @@ def test_the_store_never_holds_the_code(api: Api) -> None:
     assert code not in stored.values()
 
 
-@pytest.mark.parametrize("email", ["", "jane", "jane@localhost", "jane\u0000@example.com", "a" * 250 + "@b.example", 42, None])
+@pytest.mark.parametrize("email", ["", "jane", "jane@127.0.0.1", "jane\u0000@example.com", "a" * 250 + "@b.example", 42, None])
 def test_a_code_is_sent_to_an_email_only(api: Api, email: Any) -> None:
     assert_invalid(api.send_otp(email), "email")
 

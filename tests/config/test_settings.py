@@ -107,6 +107,8 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("CHECKOUT_URL", "https://pay.example/c?link={link_id}", "checkout_url", "https://pay.example/c?link={link_id}"),
     ("MAIL_FROM", "pay@shop.example", "mail_from", "pay@shop.example"),
     ("MAIL_FROM", "Shop <pay@shop.example>", "mail_from", "Shop <pay@shop.example>"),
+    ("MAIL_FROM", "Shop <pay@shop.local>", "mail_from", "Shop <pay@shop.local>"),
+    ("MAIL_FROM", "pay@intranet", "mail_from", "pay@intranet"),
     ("MAIL_FROM", '"Shop, Inc." <pay@shop.example>', "mail_from", '"Shop, Inc." <pay@shop.example>'),
     ("MAIL_FROM", "Café <pay@shop.example>", "mail_from", "Café <pay@shop.example>"),
     ("MAIL_FROM", "ශ්‍රී ලංකා <pay@shop.example>", "mail_from", "ශ්‍රී ලංකා <pay@shop.example>"),
