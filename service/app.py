@@ -1,10 +1,11 @@
 """The composition root of the web process."""
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager, nullcontext, suppress
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -29,14 +30,19 @@ from service.api.options import options
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.api.responses import JsonResponse
+from service.domain.errors import Unavailable
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
 from service.drain import Drain
+from service.heartbeat import Heartbeat
 from service.jobs import Doorbell
 from service.startup import follow_parent
 from service.store.client import connect_async, connect_queue
+from service.store.clock import StoreClock
 from service.store.lane import Lane
 
+HEARTBEAT_INTERVAL = 2.0
+"""Seconds between two heartbeats."""
 COLLECT_EVERY = 20_000
 """Objects between two collections of garbage: a request makes some hundred, and hardly any garbage that needs collecting."""
 
@@ -52,18 +58,21 @@ class PaymentLinks(Litestar):
             await super().__call__(scope, receive, send)
 
 
-def create_app(
-    settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC), drain: Drain | None = None
-) -> Litestar:
-    """The application that ``settings`` describe. It connects when it starts, not before."""
+def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, drain: Drain | None = None) -> Litestar:
+    """The application that ``settings`` describe, on the store's time unless it is given a ``clock``.
+
+    It connects when it starts, not before.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         doorbell = Doorbell(connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2))
         async with Lane(connect_async(settings.redis_url)) as lane:
-            app.state.context = _context(settings, lane, doorbell, clock)
+            store_clock = StoreClock()
+            app.state.context = _context(settings, lane, doorbell, clock or store_clock)
             try:
-                yield
+                async with _beating(Heartbeat("web", store_clock), lane) if clock is None else nullcontext():
+                    yield
             finally:
                 await doorbell.close()
 
@@ -102,6 +111,30 @@ def from_environment() -> Litestar:
     app.on_startup += [drain.watch, listening.give_up_who_does_not_read, _spare_collector]
     app.on_shutdown.append(lines.write_out)
     return app
+
+
+@asynccontextmanager
+async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
+    """Says that the process is alive, and keeps its clock right, while the context lasts."""
+
+    async def record() -> None:
+        with suppress(Unavailable):
+            await lane.run(heartbeat.record())
+
+    async def keep_recording() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            await record()
+
+    await record()
+    recording = asyncio.create_task(keep_recording())
+    try:
+        yield
+    finally:
+        recording.cancel()
+        await asyncio.wait([recording])
+        with suppress(Unavailable):
+            await lane.run(heartbeat.remove())
 
 
 def _spare_collector() -> None:

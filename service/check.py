@@ -16,12 +16,11 @@ from service.api.jwks import KeySet
 from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
 from service.store.client import AWAY, connect, connect_queue
+from service.store.clock import MAX_CLOCK_SKEW
 from tasks.mailer import Deferred, SmtpMailer
 
 OLDEST_REDIS = (7, 0)
 """PEXPIREAT … GT is used, which came with 7.0; Valkey has it from its first release."""
-CLOCKS_APART = 2.0
-"""Seconds by which this machine's clock may differ from Redis'."""
 
 
 class Verdict(StrEnum):
@@ -85,7 +84,7 @@ def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
         yield _persistence(what, client, info)
         yield _eviction(what, client, info)
     apart = abs(time.time() - seconds - microseconds / 1e6)
-    verdict = Verdict.OK if apart <= CLOCKS_APART else Verdict.WARNING
+    verdict = Verdict.OK if apart < MAX_CLOCK_SKEW.total_seconds() else Verdict.WARNING
     yield Finding(verdict, f"{what} clock", f"{apart:.1f} s from this machine's")
     client.close()
 

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from service.store import outbox
+from service.heartbeat import Heartbeat
 from service.store.call import Call
 from service.store.client import Client
 from tasks.letter import Drop, Kind, Letter, Opened
@@ -47,12 +47,14 @@ class Delivery(Generic[Opened]):
         open_mailer: Callable[[], Mailer],
         clock: Callable[[], datetime],
         should_stop: Callable[[], bool],
+        heartbeat: Heartbeat,
     ) -> None:
         self._kind = kind
         self._client = client
         self._open_mailer = open_mailer
         self._clock = clock
         self._should_stop = should_stop
+        self._heartbeat = heartbeat
         self._unmarked: list[Call[bool]] = []
         self._unlogged: list[Letter[Opened]] = []
         self._sessions_missed = 0
@@ -64,7 +66,7 @@ class Delivery(Generic[Opened]):
             Unavailable: Redis does not answer. A mail that was handed over meanwhile is marked as soon as it does.
         """
         waiting, shift_ends = deque(partitions), time.monotonic() + SHIFT
-        self._mark_sent()
+        self._ask(self._heartbeat.record())  # sets the clock before anything is judged by it
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < shift_ends and not self._should_stop():
                 begun, left = self._send_batches([waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer)
@@ -97,7 +99,7 @@ class Delivery(Generic[Opened]):
         now = self._clock()
         deadline = now + LEASE
         claims = [self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH) for partition in partitions]
-        _, *found = self._ask_all([outbox.beat(self._kind.process, now=now), *claims])
+        _, *found = self._ask_all([self._heartbeat.record(), *claims])
         claimed = [(partition, members) for partition, members in zip(partitions, found, strict=True) if members]
         opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
         letters = []

@@ -19,8 +19,6 @@ from tasks.render import link_message, otp_message
 class LinkMail:
     """Links, each mailed once to its recipient."""
 
-    process = "worker-links"
-
     def __init__(self, public_url: str, sender: str, profiles: Profiles, retention: timedelta) -> None:
         self._profiles = profiles
         self._retention = retention
@@ -63,8 +61,6 @@ class LinkMail:
 
 class OtpMail:
     """One-time passwords. The code is made here, a moment before it is sent, and kept nowhere."""
-
-    process = "worker-otps"
 
     def __init__(self, key: bytes, sender: str, profiles: Profiles) -> None:
         self._profiles = profiles

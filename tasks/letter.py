@@ -31,9 +31,6 @@ class Drop(Exception):
 class Kind(Protocol[Opened]):
     """What is mailed: links, or one-time passwords. ``member`` is whose mail it is: a link's id, or an e-mail."""
 
-    process: str
-    """What heartbeats call the worker that sends this kind."""
-
     def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]: ...
 
     def open(self, partition: str, members: Sequence[str]) -> Call[list[Opened | ValueError | None]]: ...

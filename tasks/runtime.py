@@ -1,8 +1,9 @@
 """The composition root of workers: what jobs work with, made once a process."""
 
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from threading import Event
 
@@ -12,7 +13,10 @@ from redis import Redis
 from config.settings import Settings
 from service.domain.link import Link
 from service.domain.tokens import derive_key
+from service.heartbeat import Heartbeat
+from service.jobs import Bell
 from service.store.client import Client, connect, connect_queue
+from service.store.clock import StoreClock
 from service.store.otps import Otp
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail, OtpMail
@@ -28,15 +32,17 @@ class Runtime(msgspec.Struct):
     links: Delivery[Link]
     otps: Delivery[Otp]
     clock: Callable[[], datetime]
+    heartbeats: Mapping[Bell, Heartbeat]
     stopping: Event
 
 
 CURRENT: ContextVar[Runtime] = ContextVar("runtime")
 
 
-def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Runtime:
-    """A runtime as ``settings`` describe it. It connects when it is used."""
-    client, stopping = Client(partial(connect, settings.redis_url)), Event()
+def create_runtime(settings: Settings, clock: Callable[[], datetime] | None = None) -> Runtime:
+    """A runtime as ``settings`` describe it, on the store's time. It connects when it is used."""
+    client, stopping, store_clock = Client(partial(connect, settings.redis_url)), Event(), StoreClock()
+    clock, heartbeats = clock or store_clock, create_heartbeats(store_clock)
     open_mailer = _mailer(settings)
     profiles = Profiles(client, clock)
     link_mail = LinkMail(settings.public_url, settings.mail_from, profiles, settings.retention)
@@ -44,11 +50,19 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] = lambda: d
     return Runtime(
         client=client,
         queue=connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2),
-        links=Delivery(link_mail, client, open_mailer, clock, stopping.is_set),
-        otps=Delivery(otp_mail, client, open_mailer, clock, stopping.is_set),
+        links=Delivery(link_mail, client, open_mailer, clock, stopping.is_set, heartbeats[Bell.LINKS]),
+        otps=Delivery(otp_mail, client, open_mailer, clock, stopping.is_set, heartbeats[Bell.OTPS]),
         clock=clock,
+        heartbeats=heartbeats,
         stopping=stopping,
     )
+
+
+def create_heartbeats(clock: StoreClock) -> dict[Bell, Heartbeat]:
+    """A heartbeat for whichever worker this is. One that is started again after it died is the same to who looks at it."""
+    supervisor = multiprocessing.parent_process()
+    pid = None if supervisor is None else supervisor.pid
+    return {bell: Heartbeat(f"worker-{bell.value}", clock, pid=pid) for bell in Bell}
 
 
 def _mailer(settings: Settings) -> Callable[[], Mailer]:

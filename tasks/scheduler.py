@@ -2,8 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 from rq_scheduler import Scheduler
+from rq_scheduler.utils import to_unix
 
 from config.settings import load
 from service import logs
 from service.domain.errors import Unavailable
+from service.heartbeat import Heartbeat
 from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
-from service.store import outbox
 from service.store.client import TIMEOUT, Client, connect, connect_queue
+from service.store.clock import StoreClock
 
 log = structlog.get_logger(__name__)
 
@@ -38,9 +40,10 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     scheduler_lock_key = f"{NAMESPACE}:scheduler_lock"
     scheduled_jobs_key = f"{NAMESPACE}:scheduled_jobs"
 
-    def __init__(self, client: Client, stopping: threading.Event, **kwargs: Any) -> None:
+    def __init__(self, client: Client, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any) -> None:
         super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
         self._client = client
+        self._heartbeat = heartbeat
         self._stopping = stopping
 
     def acquire_lock(self) -> bool:
@@ -50,9 +53,11 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         return self._lock_acquired
 
     def enqueue_jobs(self) -> Any:
-        if SCAN_JOB_ID not in self:
+        now = self._heartbeat.clock()
+        next_run = self.connection.zscore(self.scheduled_jobs_key, SCAN_JOB_ID)
+        if next_run is None or next_run > now.timestamp() + 2 * SCAN_INTERVAL:  # as rq-scheduler writes it where a clock is ahead
             self.schedule(
-                datetime.now(UTC),
+                now,
                 SCAN_JOB,
                 interval=SCAN_INTERVAL,
                 id=SCAN_JOB_ID,
@@ -62,10 +67,13 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             )
         return super().enqueue_jobs()
 
+    def get_jobs_to_queue(self, with_times: bool = False) -> Any:  # noqa: FBT002 - rq-scheduler's signature
+        return self.get_jobs(to_unix(self._heartbeat.clock()), with_times=with_times)
+
     def heartbeat(self) -> None:
         super().heartbeat()
         try:
-            self._client.run(outbox.beat("scheduler", now=datetime.now(UTC)))
+            self._client.run(self._heartbeat.record())
         except Unavailable:
             log.warning("heartbeat_failed")
 
@@ -85,11 +93,18 @@ def run(environ: Mapping[str, str]) -> None:
     settings = load(environ)
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
+    heartbeat = Heartbeat("scheduler", StoreClock())
     connection = connect_queue(settings.queue_redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
     log.info("scheduling", every=SCAN_INTERVAL)
+    _run_until_stopped(partial(PeriodicScheduler, client, heartbeat, stopping, connection=connection), stopping)
+    with suppress(Unavailable):
+        client.run(heartbeat.remove())
+
+
+def _run_until_stopped(create_scheduler: Callable[[], PeriodicScheduler], stopping: threading.Event) -> None:
     while not stopping.is_set():
         try:
-            PeriodicScheduler(client, stopping, connection=connection).run()
+            create_scheduler().run()
         except (RedisError, OSError) as error:
             if not stopping.is_set():
                 log.warning("queue_away", error=type(error).__name__)

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 from typing import Any
@@ -20,7 +21,6 @@ from service import logs
 from service.domain.errors import Unavailable
 from service.jobs import Bell, JsonJob, JsonQueue, queue_of
 from service.startup import OWNER_ONLY, follow_parent
-from service.store import outbox
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class DoorbellWorker(SimpleWorker):
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
-        beat(self._bell, self._runtime)
+        record_heartbeat(self._bell, self._runtime)
 
     def handle_warm_shutdown_request(self) -> None:
         self._runtime.stopping.set()
@@ -70,10 +70,10 @@ class DoorbellWorker(SimpleWorker):
         pass
 
 
-def beat(bell: Bell, runtime: Runtime) -> None:
+def record_heartbeat(bell: Bell, runtime: Runtime) -> None:
     """Says that the worker is alive; a store that is away will see it later."""
     try:
-        runtime.client.run(outbox.beat(f"worker-{bell.value}", now=runtime.clock()))
+        runtime.client.run(runtime.heartbeats[bell].record())
     except Unavailable:
         log.warning("heartbeat_failed", worker=bell.value)
 
@@ -85,6 +85,13 @@ def work(bell: Bell, environ: Mapping[str, str]) -> None:
     logs.configure(settings.log_format)
     runtime = create_runtime(settings)
     CURRENT.set(runtime)
+    record_heartbeat(bell, runtime)
+    _work_until_stopped(bell, runtime)
+    with suppress(Unavailable):
+        runtime.client.run(runtime.heartbeats[bell].remove())
+
+
+def _work_until_stopped(bell: Bell, runtime: Runtime) -> None:
     while not runtime.stopping.is_set():
         _stop_between_workers(runtime)
         try:

@@ -331,7 +331,7 @@ class TestCheckRedis:
         assert findings(look(REDIS_URL=valkey.url))["redis version"][0] == "FAIL"
 
     def test_a_clock_that_differs_is_named(self, valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(check_module, "CLOCKS_APART", -1.0)
+        monkeypatch.setattr(check_module, "MAX_CLOCK_SKEW", timedelta(seconds=-1))
         assert findings(look(REDIS_URL=valkey.url))["redis clock"][0] == "warn"
 
     def test_a_queue_of_its_own_need_not_be_durable(self, valkey: Store) -> None:

@@ -62,7 +62,7 @@ _BODIES: tuple[msgspec.Struct, ...] = (
         status="ok",
         redis="ok",
         reasons=[],
-        heartbeats={"worker-links": 0.4, "worker-otps": 0.6, "scheduler": 1.2},
+        heartbeats={"web": [0.3, 1.7], "worker-links": [0.4], "worker-otps": [0.6], "scheduler": [1.2]},
         unsent=0,
         oldest_unsent_seconds=None,
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import compress
 from typing import Any, NamedTuple
@@ -11,14 +12,16 @@ from litestar import get
 from service.api.context import Context, PublicRequest, context_of
 from service.api.problems import Stopping, responses
 from service.api.schemas import Health, Readiness, Reason
-from service.store import keys, outbox
+from service.store import heartbeats, keys, outbox
+from service.store.heartbeats import Seen
 
-PROCESSES = {
+AWAY = {
     "worker-links": Reason.WORKER_LINKS_AWAY,
     "worker-otps": Reason.WORKER_OTPS_AWAY,
     "scheduler": Reason.SCHEDULER_AWAY,
 }
-"""What has to run beside ``web``, and the reason that is given where it does not."""
+"""What has to run beside ``web``, and the reason that is given where none does."""
+KINDS = ("web", *AWAY)
 FRESH_FOR = 1.0
 """Seconds for which one look at the store answers all who ask."""
 
@@ -62,19 +65,29 @@ async def readyz(request: PublicRequest) -> Readiness:
 
 async def _look(context: Context) -> Readiness:
     now = context.clock()
-    beats, mail = await asyncio.gather(
-        context.lane.run_all([outbox.heartbeat(process) for process in PROCESSES]), look_at_mail(context, now)
-    )
-    ages = [None if beat is None else max(0.0, (now - beat).total_seconds()) for beat in beats]
-    reasons = [reason for reason, age in zip(PROCESSES.values(), ages, strict=True) if age is None]
+    seen, mail = await asyncio.gather(context.lane.run_all([heartbeats.read(kind) for kind in KINDS]), look_at_mail(context, now))
+    processes = dict(zip(KINDS, seen, strict=True))
+    reasons = [*_reasons_of(processes)]
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",
         reasons=reasons,
-        heartbeats=dict(zip(PROCESSES, ages, strict=True)),
+        heartbeats={kind: [round(one.age.total_seconds(), 1) for one in found] for kind, found in processes.items()},
         unsent=mail.unsent,
         oldest_unsent_seconds=mail.oldest_unsent_seconds,
     )
+
+
+def _reasons_of(processes: Mapping[str, Sequence[Seen]]) -> Iterator[Reason]:
+    """What is wrong with those that run, and which do not."""
+    for kind, reason in AWAY.items():
+        if all(process.is_stalled for process in processes[kind]):
+            yield reason
+    alive = {kind: [process for process in found if not process.is_stalled] for kind, found in processes.items()}
+    if any(alive[kind] and len(alive[kind]) < len(found) for kind, found in processes.items()):
+        yield Reason.PROCESS_STALLED
+    if any(process.is_skewed for found in alive.values() for process in found):
+        yield Reason.CLOCK_SKEW
 
 
 async def look_at_mail(context: Context, now: datetime) -> Mail:

@@ -320,18 +320,20 @@ class Reason(StrEnum):
     WORKER_LINKS_AWAY = "worker_links_away"
     WORKER_OTPS_AWAY = "worker_otps_away"
     SCHEDULER_AWAY = "scheduler_away"
+    PROCESS_STALLED = "process_stalled"
+    CLOCK_SKEW = "clock_skew"
 
 
 class Readiness(Struct, frozen=True):
     """``degraded``: the API serves, but something needs an operator, and ``reasons`` names it; ``ok``: there are none.
 
-    Heartbeats are in seconds ago, null when away.
+    ``heartbeats`` are how many seconds ago each process of a kind was last alive.
     """
 
     status: str
     redis: str
     reasons: list[Reason]
-    heartbeats: dict[str, float | None]
+    heartbeats: dict[str, list[float]]
     unsent: int
     oldest_unsent_seconds: float | None
 

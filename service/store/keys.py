@@ -11,9 +11,6 @@ from service.domain.link import partition_of
 
 PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
-HEARTBEAT = "pl:heartbeat:"
-"""string: when the process named behind it was last alive; gone 20 s later."""
-
 
 def partition_of_link(link_id: str) -> str:
     """The partition that the link's id names."""
@@ -34,6 +31,11 @@ def full_ids(partition: str, local_ids: Iterable[str]) -> list[str]:
     """The same of several."""
     prefix = full_id(partition, "")
     return [prefix + local for local in local_ids]
+
+
+def heartbeats(kind: str) -> str:
+    """hash: when each process of the kind was last alive, and the skew of its clock. Ends when none has been for long."""
+    return f"pl:{{heartbeats}}:{kind}"
 
 
 def link(link_id: str) -> str:

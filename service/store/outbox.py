@@ -9,10 +9,8 @@ import msgspec
 
 from service.domain.link import DeliveryState, Link
 from service.store import keys
-from service.store.call import Call, attempt, call, from_ms, run_script, span_ms, to_ms
+from service.store.call import Call, attempt, call, from_ms, run_script, to_ms
 from service.store.record import decode, state_number
-
-HEARTBEAT_LIFE = timedelta(seconds=20)
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -125,16 +123,6 @@ def count_scheduled(partition: str, *, start: datetime, end: datetime | None = N
 def failures(partition: str, *, now: datetime, retention: timedelta, limit: int) -> Call[Failures]:
     """The e-mails that were given up in the time of ``retention``, the latest ``limit`` of them by name."""
     return run_script(partial(_decode_failures, partition), "failures", [keys.failed(partition)], to_ms(now - retention), limit)
-
-
-def beat(process: str, *, now: datetime) -> Call[bool]:
-    """Says that ``process`` is alive, for 20 s."""
-    return call(bool, "SET", keys.HEARTBEAT + process, to_ms(now), "PX", span_ms(HEARTBEAT_LIFE))
-
-
-def heartbeat(process: str) -> Call[datetime | None]:
-    """When ``process`` was last alive, if in the last 20 s."""
-    return call(lambda reply: None if reply is None else from_ms(reply), "GET", keys.HEARTBEAT + process)
 
 
 def _settle(

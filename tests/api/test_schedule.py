@@ -223,7 +223,7 @@ def test_others_have_their_turn_between_batches(
     run_all = Lane.run_all
 
     async def run_beside_another(lane: Lane, calls: Sequence[Call[Any]]) -> list[Any]:
-        await lane.run(outbox.heartbeat("worker"))
+        await lane.run(outbox.owes("00"))
         return await run_all(lane, calls)
 
     monkeypatch.setattr(Lane, "run_all", run_beside_another)

@@ -14,9 +14,11 @@ import httpx
 import redis
 
 from service.domain.link import Link
+from service.heartbeat import Heartbeat
 from service.store import keys, links, outbox
 from service.store.call import Call
 from service.store.client import Client, connect
+from service.store.clock import StoreClock
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail
 from tasks.mailer import Verdict, always, nothing
@@ -115,7 +117,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
         kind = Opening("https://pay.example", Opening.ready.sender, Profiles(client, lambda: now), RETENTION)
-        worker = Delivery(kind, client, Nowhere, lambda: now, lambda: False)
+        worker = Delivery(kind, client, Nowhere, lambda: now, lambda: False, Heartbeat("worker-links", StoreClock()))
 
         def dispatch() -> int:
             client.trips = 0

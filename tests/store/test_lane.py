@@ -18,7 +18,8 @@ from redis.exceptions import ResponseError
 
 from service.domain.errors import Unavailable
 from service.domain.link import Link
-from service.store import keys, links, otps, outbox
+from service.domain.profile import Profile
+from service.store import keys, links, otps, outbox, profiles
 from service.store.call import Call, Script, call
 from service.store.client import Client, connect, connect_async
 from service.store.lane import MOST_WAITING, Lane
@@ -167,7 +168,7 @@ async def counting_lane(server: Store, monkeypatch: pytest.MonkeyPatch) -> Async
 
     flush = Wire._flush  # noqa: SLF001
     async with Lane(connect_async(server.url)) as lane:
-        await lane.run(outbox.heartbeat("nobody"))
+        await lane.run(outbox.owes("00"))
         monkeypatch.setattr(Wire, "_flush", send_counted)
         yield lane, sizes
 
@@ -598,15 +599,15 @@ class TestCancelledCallers:
     def test_what_it_asked_for_and_was_sent_is_done(self, own_store: Store, lane: Callable[[], Lane], client: Client) -> None:
         async def run() -> None:
             async with lane() as lane_:
-                await lane_.run(outbox.heartbeat("nobody"))
+                await lane_.run(outbox.owes("00"))
                 with Stalled(own_store):
-                    caller = asyncio.create_task(lane_.run(outbox.beat("somebody", now=Clock().now)))
+                    caller = asyncio.create_task(lane_.run(profiles.put("acme", Profile(display_name="Acme"))))
                     await asyncio.sleep(0.05)
                     caller.cancel()
-                await lane_.run(outbox.heartbeat("nobody"))
+                await lane_.run(outbox.owes("00"))
 
         asyncio.run(run())
-        assert client.run(outbox.heartbeat("somebody")) is not None
+        assert client.run(profiles.get("acme")) == Profile(display_name="Acme")
 
     def test_no_reply_reaches_the_wrong_caller(
         self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link], monkeypatch: pytest.MonkeyPatch

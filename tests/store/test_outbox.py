@@ -28,7 +28,6 @@ from tests.store.samples import (
     read,
     revoke,
     snapshot,
-    ttl,
 )
 from tests.support.clock import Clock
 
@@ -480,20 +479,6 @@ class TestClaimCodes:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         assert client.run(outbox.claim_codes(partition, now=clock.now, deadline=clock.now, limit=2)) == []
-
-
-class TestHeartbeat:
-    def test_a_process_that_never_lived_has_none(self, client: Client) -> None:
-        assert client.run(outbox.heartbeat("worker-links")) is None
-
-    def test_a_heartbeat_says_when_it_was(self, client: Client, clock: Clock) -> None:
-        client.run(outbox.beat("worker-links", now=clock.now))
-        assert client.run(outbox.heartbeat("worker-links")) == clock.now
-        assert client.run(outbox.heartbeat("scheduler")) is None
-
-    def test_a_heartbeat_is_gone_in_20_seconds(self, client: Client, clock: Clock) -> None:
-        client.run(outbox.beat("scheduler", now=clock.now))
-        assert timedelta(seconds=15) < ttl(client, keys.HEARTBEAT + "scheduler") <= outbox.HEARTBEAT_LIFE
 
 
 def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib.resources import files
 from itertools import compress
 from pathlib import Path
@@ -23,7 +23,7 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import keys, links, orgs, otps, outbox, profiles
+from service.store import heartbeats, keys, links, orgs, otps, outbox, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.lane import Lane
@@ -85,8 +85,9 @@ MADE: dict[str, Call[Any]] = {
     "outbox.failures": outbox.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
     "outbox.owes": outbox.owes(PARTITION),
     "outbox.due": outbox.due(PARTITION, now=NOW),
-    "outbox.beat": outbox.beat("scheduler", now=NOW),
-    "outbox.heartbeat": outbox.heartbeat("scheduler"),
+    "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
+    "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
+    "heartbeats.read": heartbeats.read("scheduler"),
 }
 """A call of every function that gives one."""
 STRICT = "#!lua\n"
@@ -105,7 +106,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (links, orgs, otps, outbox, profiles)))
+    functions = set().union(*map(functions_of, (heartbeats, links, orgs, otps, outbox, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 
@@ -218,8 +219,8 @@ def story(clock: Clock) -> Story:
         (outbox.claim_links(partition, now=now, deadline=now + HOUR, limit=9), []),
         (outbox.renew_links(partition, [first.id, third.id], deadline=now + HOUR, until=now + 2 * HOUR), [first.id]),
         (outbox.open_links(partition, [first.id]), [first]),
-        (outbox.beat("scheduler", now=now), True),
-        (outbox.heartbeat("scheduler"), now),
+        (heartbeats.remove("scheduler", "host:1"), False),
+        (heartbeats.read("scheduler"), []),
     ]
     return Story([step for step, _ in steps], [answer for _, answer in steps])
 
@@ -301,19 +302,19 @@ class TestCluster:
             cluster.process.kill()
             try:
                 with pytest.raises(Unavailable):
-                    client.run(outbox.heartbeat("nobody"))
+                    client.run(outbox.owes("00"))
             finally:
                 start_cluster(cluster.process)
-            assert client.run(outbox.heartbeat("nobody")) is None
+            assert client.run(outbox.owes("00")) is False
 
     def test_a_client_says_that_its_node_was_never_there(self) -> None:
         with pytest.raises(Unavailable):
-            Client(connect(f"redis+cluster://127.0.0.1:{free_port()}")).run(outbox.heartbeat("nobody"))
+            Client(connect(f"redis+cluster://127.0.0.1:{free_port()}")).run(outbox.owes("00"))
 
     def test_a_lane_says_that_its_node_was_never_there(self) -> None:
         async def run() -> None:
             async with Lane(connect_async(f"redis+cluster://127.0.0.1:{free_port()}")) as lane:
-                await lane.run(outbox.heartbeat("nobody"))
+                await lane.run(outbox.owes("00"))
 
         with pytest.raises(Unavailable):
             asyncio.run(run())
@@ -328,22 +329,22 @@ class TestSentinel:
     def test_a_client_does_not_wait_for_one_that_is_down(self, one_away: str) -> None:
         began = time.monotonic()
         with closing(Client(connect(one_away))) as client:
-            assert client.run(outbox.heartbeat("nobody")) is None
+            assert client.run(outbox.owes("00")) is False
         assert time.monotonic() - began < 1
 
     def test_a_lane_does_not_wait_for_one_that_is_down(self, one_away: str) -> None:
-        async def run() -> datetime | None:
+        async def run() -> bool:
             async with Lane(connect_async(one_away)) as lane:
-                return await lane.run(outbox.heartbeat("nobody"))
+                return await lane.run(outbox.owes("00"))
 
         began = time.monotonic()
-        assert asyncio.run(run()) is None
+        assert asyncio.run(run()) is False
         assert time.monotonic() - began < 1
 
     def test_without_any_the_store_is_unavailable(self) -> None:
         began = time.monotonic()
         with closing(Client(connect(f"redis+sentinel://127.0.0.1:{free_port()}/main"))) as client, pytest.raises(Unavailable):
-            client.run(outbox.heartbeat("nobody"))
+            client.run(outbox.owes("00"))
         assert time.monotonic() - began < 3
 
     def test_queues_find_their_master_through_it(self, sentinel: Server) -> None:

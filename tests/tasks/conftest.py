@@ -7,7 +7,8 @@ import pytest
 from redis import Redis
 
 from service.store.client import Client, connect
-from tasks.runtime import CURRENT, Runtime
+from service.store.clock import StoreClock
+from tasks.runtime import CURRENT, Runtime, create_heartbeats
 from tests.support.clock import Clock
 from tests.support.servers import Store
 from tests.tasks.doubles import ScriptedMailer
@@ -46,6 +47,7 @@ def runtime(office: Office, queue: Redis, mailer: ScriptedMailer) -> Iterator[Ru
         links=office.link_worker(mailer, stopping.is_set),
         otps=office.code_worker(mailer, stopping.is_set),
         clock=office.clock,
+        heartbeats=create_heartbeats(StoreClock()),
         stopping=stopping,
     )
     token = CURRENT.set(made)

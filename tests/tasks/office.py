@@ -11,9 +11,11 @@ from typing import Any
 from redis import Redis
 
 from service.domain.link import DeliveryState, Link, partition_of
+from service.heartbeat import Heartbeat
 from service.store import keys, links, otps, outbox
 from service.store.call import from_ms
 from service.store.client import Client
+from service.store.clock import StoreClock
 from service.store.otps import Otp
 from tasks.delivery import LEASE, Delivery
 from tasks.kinds import LinkMail, OtpMail
@@ -101,11 +103,17 @@ class Office:
 
     def link_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Link]:
         return Delivery(
-            LinkMail("https://pay.example", SENDER, self.profiles, RETENTION), self.client, mailer, self.clock, should_stop
+            LinkMail("https://pay.example", SENDER, self.profiles, RETENTION),
+            self.client,
+            mailer,
+            self.clock,
+            should_stop,
+            Heartbeat("worker-links", StoreClock()),
         )
 
     def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
-        return Delivery(OtpMail(OTP_KEY, SENDER, self.profiles), self.client, mailer, self.clock, should_stop)
+        heartbeat = Heartbeat("worker-otps", StoreClock())
+        return Delivery(OtpMail(OTP_KEY, SENDER, self.profiles), self.client, mailer, self.clock, should_stop, heartbeat)
 
 
 def received(mail: Mail) -> EmailMessage:

@@ -4,14 +4,16 @@ import json
 import threading
 import zlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 from redis import Redis
 
+from service.heartbeat import Heartbeat
 from service.jobs import SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, queue_of
-from service.store import outbox
+from service.store import heartbeats
 from service.store.client import Client, connect
+from service.store.clock import StoreClock
 from tasks.scheduler import PeriodicScheduler
 from tests.support.servers import Store
 from tests.tasks.office import Office
@@ -19,7 +21,7 @@ from tests.tasks.office import Office
 
 @pytest.fixture
 def scheduler(office: Office, queue: Redis) -> PeriodicScheduler:
-    return PeriodicScheduler(office.client, threading.Event(), connection=queue)
+    return PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
 
 
 def waiting(queue: Redis) -> list[str]:
@@ -94,7 +96,7 @@ def test_all_data_of_the_queue_may_be_lost(scheduler: PeriodicScheduler, queue: 
 
 
 def test_two_schedulers_have_one_scan(scheduler: PeriodicScheduler, office: Office, queue: Redis) -> None:
-    other = PeriodicScheduler(office.client, threading.Event(), connection=queue)
+    other = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
     scheduler.enqueue_jobs()
     other.enqueue_jobs()
     assert waiting(queue) == [SCAN_JOB_ID]
@@ -116,7 +118,7 @@ def test_a_pass_leaves_jobs_of_others_alone(scheduler: PeriodicScheduler, queue:
 
 def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(office: Office, queue: Redis) -> None:
     stopping = threading.Event()
-    scheduler = PeriodicScheduler(office.client, stopping, connection=queue)
+    scheduler = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), stopping, connection=queue)
     stopping.set()
     with pytest.raises(SystemExit):
         scheduler.acquire_lock()
@@ -126,14 +128,13 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 class TestHeartbeat:
     def test_it_says_that_the_scheduler_lives(self, scheduler: PeriodicScheduler, office: Office) -> None:
         scheduler.heartbeat()
-        beat = office.client.run(outbox.heartbeat("scheduler"))
-        assert beat is not None
-        assert abs(beat - office.clock()) < timedelta(minutes=1)
+        [seen] = office.client.run(heartbeats.read("scheduler"))
+        assert not seen.is_stalled
 
     @pytest.fixture
     def away(self, valkey: Store, queue: Redis) -> Iterator[PeriodicScheduler]:
         client = Client(connect(f"{valkey.url}-that-nobody-has"))
-        yield PeriodicScheduler(client, threading.Event(), connection=queue)
+        yield PeriodicScheduler(client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
         client.close()
 
     def test_a_store_that_is_away_does_not_end_the_scheduler(self, away: PeriodicScheduler, queue: Redis) -> None:
