@@ -28,6 +28,7 @@ def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: da
         "url": url,
         "expires_at": language.moment(link.expires_at).translate(SPACES),
         "otp_required": link.otp_required,
+        "amount_size": lambda width: _font_size(amount, width),
     }
     if link.scheduled_at:
         asks, asks_for = gettext("%(org)s reminds you of a payment"), gettext("%(org)s reminds you of a payment of %(amount)s.")
@@ -52,6 +53,11 @@ def otp_message(otp: Otp, code: str, *, profile: Profile, sender: str, now: date
     }
     subject = language.texts.gettext("%(code)s is your payment code") % values
     return _mail("otp", otp.email, subject, values, language, profile, sender, now, f"{otp.email} {otp.nonce.hex()}")
+
+
+def _font_size(amount: str, width: int) -> int:
+    """At which size, in pixels, ``amount`` fits into one line of so many: no mail program shrinks it by itself."""
+    return min(32, int(width / (0.68 * len(amount))))
 
 
 def _mail(

@@ -13,7 +13,8 @@ import segno
 from playwright.sync_api import Page, expect
 
 from service.api.qr import draw_png
-from tests.browser.conftest import Visitor
+from service.domain.locale import LANGUAGES
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import MailServer
@@ -78,6 +79,25 @@ def test_a_scheduled_link_comes_as_a_reminder(visit: Visit, mail_of: Callable[..
     page = show(visitor, mail_of(f"reminder-{scheme}@example.com", scheduled_at=soon.isoformat()))
     expect(page.get_by_text("Acme (NG) Ltd reminds you of a payment")).to_be_visible()
     visitor.shoot(f"mail, reminder, {scheme}")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("number", "currency"), [(1234567890.125, "KWD"), (999999999999.9999, "CLF")])
+def test_no_amount_breaks_between_its_digits_nor_pushes_a_mail_wide(
+    visit: Visit, mail_of: Callable[..., EmailMessage], language: str, number: float, currency: str
+) -> None:
+    visitor = visit(NARROW)
+    page = show(
+        visitor, mail_of(f"{currency}-{language}@example.com".lower(), payment_amount=number, currency=currency, locale=language)
+    )
+    for width, height in (NARROW, PHONE, DESKTOP):
+        page.set_viewport_size({"width": width, "height": height})
+        lines = page.locator("bdi").evaluate(
+            "bdi => bdi.getBoundingClientRect().height / parseFloat(getComputedStyle(bdi).fontSize)"
+        )
+        assert lines < 2, "it breaks"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        visitor.shoot(f"mail, {currency}, {width}, {language}")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

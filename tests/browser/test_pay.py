@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import segno
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from service.domain.locale import LANGUAGES
 from service.domain.otp import read_code
@@ -452,6 +452,45 @@ def test_every_language_fits_the_smallest_phone(visit: Visit, admin: httpx.Clien
     page.locator("#otp").press_sequentially("000000")
     expect(page.get_by_role("alert")).to_be_visible()
     visitor.check(f"pay wrong code, {language}")
+
+
+SPREAD = """element => {
+  const range = document.createRange();
+  range.selectNodeContents(element);
+  const { left, right, height } = range.getBoundingClientRect();
+  const main = element.closest("main, body").getBoundingClientRect();
+  return [left - main.left, main.right - right, height / parseFloat(getComputedStyle(element).fontSize)];
+}"""
+"""What is free on either side of a text, and how many times its font's size its lines are high together."""
+LONG_AMOUNTS = [{"payment_amount": 1234567890.125, "currency": "KWD"}, {"payment_amount": 999999999999.9999, "currency": "CLF"}]
+
+
+def assert_in_one_line(amount: Locator) -> None:
+    before, after, lines = amount.evaluate(SPREAD)
+    assert min(before, after) > 0, "it stands out"
+    assert lines < 2, "it breaks"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_amount_breaks_between_its_digits(visit: Visit, admin: httpx.Client, language: str) -> None:
+    visitor = visit(NARROW, locale="en")
+    for number, fields in enumerate(LONG_AMOUNTS):
+        page = visitor.open(path_of(make(admin, locale=language, **fields)))
+        for size in (NARROW, PHONE, DESKTOP):
+            page.set_viewport_size({"width": size[0], "height": size[1]})
+            assert_in_one_line(page.locator(".amount bdi"))
+            assert_in_one_line(page.locator(".button bdi"))
+            visitor.check(f"pay long amount {number}, {size[0]}, {language}")
+
+
+def test_an_arabic_page_sets_a_reference_apart_from_its_label(visit: Visit, admin: httpx.Client) -> None:
+    page = visit(PHONE).open(path_of(make(admin, locale="ar")))
+    card, label, reference = (page.locator(at).first.bounding_box() for at in ("dl div", "dl dt", "dl bdi"))
+    assert card is not None
+    assert label is not None
+    assert reference is not None
+    assert reference["x"] == pytest.approx(card["x"], abs=1)
+    assert label["x"] > reference["x"] + reference["width"]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

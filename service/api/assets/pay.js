@@ -18,7 +18,7 @@ async function ask(url, options = {}) {
 
 const STYLE = /<style[^]*?<\/style>/;
 
-/** A page without its style, which may not be applied: ``show`` minds the colours, and the focus. */
+/** A page without its style, which may not be applied: ``show`` minds its variables, and the focus. */
 function parse(text) {
   const page = new DOMParser().parseFromString(text.replace(STYLE, ""), "text/html");
   page.querySelectorAll("[autofocus]").forEach((element) => element.removeAttribute("autofocus"));
@@ -42,7 +42,7 @@ function show(text) {
   const page = ours(text);
   if (!page) return;
   speak(document.documentElement, page);
-  for (const [, name, colour] of STYLE.exec(text)[0].matchAll(/(--\S*brand): (#\w+)/g)) document.documentElement.style.setProperty(name, colour);
+  for (const [, name, value] of STYLE.exec(text)[0].matchAll(/(--[\w-]+): (#?\w+)/g)) document.documentElement.style.setProperty(name, value);
   main.replaceChildren(...page.querySelector("main").childNodes);
   document.querySelector("footer").replaceWith(page.querySelector("footer"));
   document.title = page.title;
