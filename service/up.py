@@ -25,15 +25,19 @@ from honcho.environ import parse_procfile
 from config.settings import Settings, own_url
 from service import embedded
 from service.domain.email import mask
+from service.domain.link import ID_PATTERN
 from service.domain.tokens import Admin, Role, issue_admin_token
 from service.startup import OWNER_ONLY, read_settings
+from tasks.mime import KIND
 
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
 STORE_ENDED = 1
 """The exit code where the embedded store ended by itself."""
 TOKEN_LIFE = timedelta(hours=24)
-CODE = re.compile(r"\b[0-9]{6}\b")
+DIGIT = re.compile(r"\d")
+LINK = re.compile(rf"^https?://\S+/pay/{ID_PATTERN}$", re.MULTILINE)
+"""A link's address, which has a line of its own."""
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -170,7 +174,9 @@ def _show_mails(outbox: Path) -> None:
 def describe_mail(path: Path) -> str:
     """One line: to whom, the subject, the link in it if there is one, and the file."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    recipient, subject = mask(str(message["To"])), str(message["Subject"])
+    if message[KIND] != "link":  # so it holds a code
+        return f"mail to {recipient}: {DIGIT.sub('•', subject)} ({path})"
     body = message.get_body(("plain",))
-    link = re.search(r"https?://\S+/pay/\S+", body.get_content() if body else "")
-    subject = str(message["Subject"]) if link else CODE.sub("••••••", str(message["Subject"]))
-    return f"mail to {mask(str(message['To']))}: {subject}" + (f" - {link[0]}" if link else "") + f" ({path})"
+    link = LINK.search(body.get_content() if body else "")
+    return f"mail to {recipient}: {subject}" + (f" - {link[0]}" if link else "") + f" ({path})"

@@ -12,6 +12,8 @@ import msgspec
 
 from tasks.headers import address_field, is_address, text_field
 
+KIND = "X-Payment-Links-Kind"
+"""The header that says what a mail brings: ``link`` or ``otp``."""
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 """What ends a line for some readers of a head, and not for others."""
 SEVEN_BIT = re.compile(r"[\n\x20-\x7e]*")
@@ -33,6 +35,7 @@ def write(
     subject: str,
     date: datetime,
     identity: str,
+    kind: str,
     text: str,
     html: str,
     sender_name: str | None = None,
@@ -42,8 +45,9 @@ def write(
 ) -> Mail:
     """A mail whose text and HTML say the same (RFC 2046, 5.1.4), in ``language`` (RFC 3282).
 
-    ``identity`` becomes the Message-ID, through a digest: mail servers' logs are no place for what opens a link. The HTML shows
-    ``logo``, a kind of image and its file, as ``cid:logo`` (RFC 2392). ``sender_name`` stands in place of the sender's own.
+    ``identity`` becomes the Message-ID, through a digest: mail servers' logs are no place for what opens a link. ``kind`` stands in
+    a header of ours, so that nobody has to guess it from the text. The HTML shows ``logo``, a kind of image and its file, as
+    ``cid:logo`` (RFC 2392). ``sender_name`` stands in place of the sender's own.
 
     Raises:
         ValueError: ``sender``, ``recipient`` or ``reply_to`` is not one address.
@@ -54,7 +58,7 @@ def write(
     head = (
         f"{origin}{address_field('Reply-To', reply_to) if reply_to else ''}{address_field('To', recipient)}"
         f"{text_field('Subject', subject)}Date: {format_datetime(date)}\r\nMessage-ID: {message_id}\r\n"
-        f"Auto-Submitted: auto-generated\r\n{text_field('Content-Language', language)}MIME-Version: 1.0\r\n"
+        f"Auto-Submitted: auto-generated\r\n{text_field(KIND, kind)}{text_field('Content-Language', language)}MIME-Version: 1.0\r\n"
     )
     page = _html(html) if logo is None else _several("related", f"r={digest}", _html(html), _picture(*logo))
     return Mail(address, recipient, message_id, head.encode() + _several("alternative", f"=_{digest}", _plain(text), page))

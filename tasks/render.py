@@ -61,7 +61,7 @@ def _font_size(amount: str, width: int) -> int:
 
 
 def _mail(
-    template: str,
+    kind: str,
     recipient: str,
     subject: str,
     values: dict[str, object],
@@ -92,8 +92,9 @@ def _mail(
         language=language.tag,
         date=now,
         identity=identity,
-        text=written.get_template(f"{template}.txt").render(values),
-        html=written.get_template(f"{template}.html").render(values | look),
+        kind=kind,
+        text=written.get_template(f"{kind}.txt").render(values),
+        html=written.get_template(f"{kind}.html").render(values | look),
         logo=logo,
     )
 

@@ -23,7 +23,8 @@ BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 BASE62_PAIRS = [low + high for high in BASE62 for low in BASE62]
 ID_CHARACTERS = 22
 ID_PATTERN = r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
-ORG_ID_PATTERN = r"[A-Za-z0-9._:-]{1,64}"
+ORG_ID_PATTERN = r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}"
+"""Not ``.`` nor ``..``, which mean another place in a URL's path (RFC 3986, 3.3)."""
 _ID, _ORG_ID = re.compile(ID_PATTERN), re.compile(ORG_ID_PATTERN)
 
 MAX_TRANSACTION_ID = 128
@@ -221,7 +222,7 @@ def parse_org_id(text: str) -> str:
         Invalid: it cannot.
     """
     if not _ORG_ID.fullmatch(text):
-        raise Invalid("org_id", "must be 1 to 64 of A-Z a-z 0-9 . _ : -")
+        raise Invalid("org_id", "must be 1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor ..")
     return text
 
 

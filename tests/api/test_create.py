@@ -166,8 +166,8 @@ def test_an_org_id_is_1_to_64_of_its_characters(api: Api, org_id: str) -> None:
 
 @pytest.mark.parametrize(
     "org_id",
-    ["", "a" * 65, "a b", "a/b", "a{b}", "a\n", "é", "a\u0000", 7, None],
-    ids=["empty", "65", "space", "slash", "braces", "newline", "outside ascii", "nul", "number", "null"],
+    ["", ".", "..", "a" * 65, "a b", "a/b", "a{b}", "a\n", "é", "a\u0000", 7, None],
+    ids=["empty", "dot", "two dots", "65", "space", "slash", "braces", "newline", "outside ascii", "nul", "number", "null"],
 )
 def test_another_org_id_is_refused(api: Api, org_id: Any) -> None:
     assert_invalid(api.post_link(org_id=org_id), "org_id")

@@ -63,7 +63,9 @@ def test_a_field_that_breaks_its_rule_is_named_and_nothing_changes(api: Api, fie
 
 
 def test_an_organization_that_cannot_be_has_no_profile(api: Api) -> None:
-    assert_invalid(api.get_profile(api.internal(), org_id="a b"), "org_id")
+    for org_id in ("a b", "%2E", "%2E%2E"):
+        assert_invalid(api.get_profile(api.internal(), org_id=org_id), "org_id")
+        assert_invalid(api.put_profile(api.internal(), org_id=org_id), "org_id")
 
 
 def test_a_link_says_in_which_language_its_customer_is_addressed(api: Api) -> None:

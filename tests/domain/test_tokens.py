@@ -163,6 +163,8 @@ class TestRoles:
             {"role": "org-admin", "org_id": None},
             {"role": "org-admin", "org_id": ["acme"]},
             {"role": "org-admin", "org_id": "a b"},
+            {"role": "org-admin", "org_id": "."},
+            {"role": "org-admin", "org_id": ".."},
             {"role": "org-admin", "org_id": "acme\n"},
             {"role": "org-admin", "org_id": "a" * 65},
         ],

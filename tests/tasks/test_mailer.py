@@ -11,7 +11,7 @@ import time
 import timeit
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import make_msgid
 from pathlib import Path
@@ -21,7 +21,6 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from service.domain.link import create
 from service.domain.profile import Profile
 from tasks import mailer as mailer_module
 from tasks import smtp
@@ -29,6 +28,7 @@ from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, a
 from tasks.mime import Mail
 from tasks.render import link_message
 from tasks.smtp import QUICK_ACK
+from tests.store.samples import make_link
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Pipelining, free_port, unreachable
 from tests.support.tls import Tls, self_signed
@@ -38,7 +38,7 @@ from tests.tasks.test_headers import INJECTIONS
 
 HEADERS = [
     *(b"From:", b"To:", b"Subject:", b"Date:", b"Message-ID:"),
-    *(b"Auto-Submitted:", b"Content-Language:", b"MIME-Version:", b"Content-Type:"),
+    *(b"Auto-Submitted:", b"X-Payment-Links-Kind:", b"Content-Language:", b"MIME-Version:", b"Content-Type:"),
 ]
 """Of every mail, in their order."""
 USER, PASSWORD = "ann", "pass word+1"
@@ -247,7 +247,7 @@ class TestOnTheWire:
     def test_an_organization_s_name_brings_no_header_and_no_body(self, kind: str) -> None:
         """Should a profile hold what none can be given; a surrogate alone is nothing that it could hold."""
         name = INJECTIONS[kind]
-        link = create(entropy=bytes(24), now=datetime.now(UTC), ttl=timedelta(hours=1), org_id="acme", email="jane@example.com")
+        link = make_link(datetime.now(UTC))
         profile, url = Profile(display_name=name, reply_to=name), "https://pay.example/pay/x"
         with ScriptedServer() as server, mailer_for(server) as mailer:
             mailer.send(link_message(link, profile=profile, url=url, sender="pay@shop.example", now=datetime.now(UTC)))

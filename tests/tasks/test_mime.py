@@ -16,7 +16,13 @@ TEXT, HTML = "Hello,\n\n.hidden\nFrom here on\n", "<p>Größe</p>\n" * 20
 
 
 def mail(**fields: str) -> Mail:
-    defaults = {"sender": "Shop <pay@shop.example>", "recipient": "jane@example.com", "subject": "A link", "identity": "1"}
+    defaults = {
+        "sender": "Shop <pay@shop.example>",
+        "recipient": "jane@example.com",
+        "subject": "A link",
+        "identity": "1",
+        "kind": "link",
+    }
     return write(**{"text": TEXT, "html": HTML, **defaults, **fields}, date=NOW)
 
 
@@ -40,7 +46,7 @@ def test_it_is_what_an_email_message_is(subject: str) -> None:
     written = mail(subject=subject)
     expected = as_email_message(written, name="Shop", subject=subject)
     assert written.content == expected.replace(b"base64\r\nMIME-Version: 1.0\r\n", b"base64\r\n").replace(
-        b"\r\nMIME-Version", b"\r\nContent-Language: en\r\nMIME-Version"
+        b"\r\nMIME-Version", b"\r\nX-Payment-Links-Kind: link\r\nContent-Language: en\r\nMIME-Version"
     )
 
 
