@@ -27,6 +27,7 @@ from service.api.jwks import KeySet
 from service.api.listed import Lister
 from service.api.observe import observe
 from service.api.options import options
+from service.api.parameters import check_query
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.api.responses import JsonResponse
@@ -91,6 +92,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
     return PaymentLinks(
         route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"))],
         lifespan=[lifespan],
+        before_request=check_query,
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),
         request_class=PatientRequest,
@@ -183,6 +185,6 @@ def _cors(settings: Settings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.cors_origins),
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
-        expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        allow_headers=["*"],  # an origin that may call may send what its libraries add: trace ids, versions
+        expose_headers=["Allow", "Idempotency-Replayed", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
     )

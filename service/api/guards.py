@@ -1,24 +1,26 @@
 """Who is calling, and whether they may. Routes ask before the body is read."""
 
-from service.api.context import AnyRequest, Connection, context_of, header_values
+from litestar.handlers import BaseRouteHandler
+
+from service.api.context import Connection, context_of, header_values
 from service.domain.email import canonical
 from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
 from service.domain.link import Link
 from service.domain.tokens import Admin, Role, is_customer_token, verify_admin
 
 
-async def require_admin(request: AnyRequest) -> None:
+async def require_admin(connection: Connection, _: BaseRouteHandler) -> None:
     """Lets admins pass, and leaves who it is in ``request.user``."""
-    token = bearer_token(request)
+    token = bearer_token(connection)
     if token is None:
         raise TokenRequired
-    request.scope["user"] = await _admin_of(request, token)
+    connection.scope["user"] = await _admin_of(connection, token)
 
 
-async def require_internal_admin(request: AnyRequest) -> None:
+async def require_internal_admin(connection: Connection, handler: BaseRouteHandler) -> None:
     """Lets internal admins pass, and no others."""
-    await require_admin(request)
-    if request.user.role is not Role.INTERNAL_ADMIN:
+    await require_admin(connection, handler)
+    if connection.user.role is not Role.INTERNAL_ADMIN:
         raise Forbidden("only an internal-admin may do this")
 
 
@@ -28,35 +30,42 @@ def require_org(admin: Admin, org_id: str) -> None:
         raise Forbidden("the token is another organization's")
 
 
-async def require_access(connection: Connection, link: Link) -> None:
-    """Lets pass who may read a gated link: its customer, and admins of its organization.
+async def require_access(connection: Connection, link: Link) -> bool:
+    """Lets pass who may read the link: everybody, or, where it is gated, its customer and admins of its organization.
+
+    Returns:
+        Whether it is an admin of its organization, who may read all of it.
 
     Raises:
         OtpRequired: there is no token.
         TokenInvalid: there is one, but no good one.
         Forbidden: it is somebody else's.
     """
+    if not link.otp_required:
+        return await _is_admin_of(connection, link.org_id)
     token = bearer_token(connection)
     if token is None:
         raise OtpRequired
     context = context_of(connection)
+    is_admin = False
     try:
         allowed = context.customer_tokens.email(token, now=context.clock()) == canonical(link.email)
     except TokenInvalid:
         if is_customer_token(token):
             raise
-        allowed = (await _admin_of(connection, token)).may_act_for(link.org_id)
+        allowed = is_admin = (await _admin_of(connection, token)).may_act_for(link.org_id)
     if not allowed:
         raise Forbidden("the link was sent to somebody else")
+    return is_admin
 
 
-async def has_access(connection: Connection, link: Link) -> bool:
-    """Whether ``require_access`` would let pass."""
+async def _is_admin_of(connection: Connection, org_id: str) -> bool:
+    """Whether the request carries the token of an admin who may act for the organization."""
     try:
-        await require_access(connection, link)
-    except (OtpRequired, TokenInvalid, Forbidden, Unavailable):
+        token = bearer_token(connection)
+        return token is not None and not is_customer_token(token) and (await _admin_of(connection, token)).may_act_for(org_id)
+    except (TokenInvalid, Unavailable):
         return False
-    return True
 
 
 def bearer_token(connection: Connection) -> str | None:

@@ -7,17 +7,14 @@ from litestar.params import QueryParameter
 
 from service.api.context import AdminRequest, context_of
 from service.api.guards import require_internal_admin
-from service.api.links import check_parameters
 from service.api.problems import responses
 from service.api.schemas import OrgPage
 from service.store import keys, orgs
 
-PARAMETERS = {"prefix", "limit"}
-
 
 @get(
     "/orgs",
-    before_request=require_internal_admin,
+    guards=[require_internal_admin],
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Organizations"],
@@ -30,7 +27,6 @@ async def list_orgs(
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
 ) -> OrgPage:
     """The organizations that have links, in order; those whose id begins with ``prefix``, in any case."""
-    check_parameters(request, PARAMETERS)
     context = context_of(request)
     now, retention = context.clock(), context.retention
     found = await context.lane.run_all([orgs.ids(partition, now=now, retention=retention) for partition in keys.PARTITIONS])

@@ -11,7 +11,6 @@ from litestar.params import QueryParameter
 from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.health import look_at_mail
-from service.api.links import check_parameters
 from service.api.problems import responses
 from service.api.schemas import FailedDelivery, Outbox
 from service.domain.link import DeliveryState
@@ -20,12 +19,10 @@ from service.store import keys, links, outbox
 from service.store.call import MILLISECOND
 from service.store.outbox import Failure
 
-PARAMETERS = {"limit"}
-
 
 @get(
     "/outbox",
-    before_request=require_internal_admin,
+    guards=[require_internal_admin],
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Operations"],
@@ -34,7 +31,6 @@ PARAMETERS = {"limit"}
 )
 async def get_outbox(request: AdminRequest, limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20) -> Outbox:
     """What is owed, what waits in the queues, and the latest ``limit`` e-mails that were given up, of all organizations."""
-    check_parameters(request, PARAMETERS)
     context = context_of(request)
     now = context.clock()
     mail, scheduled, waiting, (failed, failures) = await asyncio.gather(

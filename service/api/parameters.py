@@ -1,20 +1,75 @@
-"""Parameters in path, query and headers: what is wrong with them, in words."""
+"""Parameters in path, query and headers: which there are, and what is wrong with them, in words."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
+
+import msgspec
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import QueryParameter
 
 from service.api.context import AnyRequest
 from service.domain.errors import Faults
 
+MAX_NAME = 64
+"""Characters of an unknown parameter's name that an answer repeats."""
+PAGE = {"page": True}
+"""``opt`` of a route whose query is nobody's business: people add to the addresses of pages (``?fbclid=``)."""
 
-def parameter_faults(request: AnyRequest, names: Iterable[str]) -> Faults:
-    """What is wrong with the parameters of a handler that have these ``names`` in Python."""
-    parameters = request.route_handler.parsed_fn_signature.parameters
+
+async def check_query(request: AnyRequest) -> None:
+    """Refuses a query that would be ignored, in part or whole. Pages, which are not described or marked ``PAGE``, take any.
+
+    Raises:
+        Invalid: a parameter is not the route's, comes twice, or is null.
+    """
+    if not request.scope["query_string"]:
+        return
+    known = _known_parameters(request.route_handler)
+    if known is None:
+        return
+    faults = Faults()
+    for name, values in request.query_params.dict().items():
+        if name not in known:
+            faults.add(name[:MAX_NAME], "is not a known parameter")
+        elif len(values) > 1:
+            faults.add(name, "must not be given twice")
+        elif values == ["null"]:  # which Litestar takes for a parameter left out
+            faults.add(name, "must not be null")
+    if faults.found:
+        _check_values(request, known, faults)
+        raise faults.as_error()
+
+
+def parameter_faults(handler: HTTPRouteHandler, names: Iterable[str]) -> Faults:
+    """The faults of the handler's parameters that have these ``names`` in Python, and values that it does not take."""
+    parameters = handler.parsed_fn_signature.parameters
     faults = Faults()
     for name in names:
         definition: Any = parameters[name].kwarg_definition
         faults.add(definition.name or name, _must_be(parameters[name], definition))
     return faults
+
+
+def _check_values(request: AnyRequest, known: dict[str, Any], faults: Faults) -> None:
+    """Adds the faults of values, which Litestar checks only where the names are right."""
+    wrong = []
+    for name in known.keys() & request.query_params.keys():
+        try:
+            msgspec.convert(request.query_params[name], known[name], strict=False)
+        except msgspec.ValidationError:
+            wrong.append(name)
+    faults.found += [fault for fault in parameter_faults(request.route_handler, wrong).found if fault.field not in faults]
+
+
+@cache
+def _known_parameters(handler: HTTPRouteHandler) -> dict[str, Any] | None:
+    """The types of the parameters that the handler reads from the query; None where it is a page."""
+    if handler.include_in_schema is False or handler.opt.get("page"):
+        return None
+    parameters = handler.parsed_fn_signature.parameters.values()
+    types = handler.signature_model.__annotations__
+    return {field.name: types[field.name] for field in parameters if isinstance(field.kwarg_definition, QueryParameter)}
 
 
 def _must_be(parameter: Any, definition: Any) -> str:

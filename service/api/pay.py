@@ -17,6 +17,7 @@ from service.api.context import Context, PublicRequest, context_of, header_value
 from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
+from service.api.parameters import PAGE
 from service.api.problems import responses
 from service.api.responses import JsonResponse
 from service.api.schemas import LinkBody
@@ -63,6 +64,7 @@ class View(msgspec.Struct, frozen=True):
     tags=["Payment links"],
     summary="Open a payment link",
     response_description="The link's page, or the link as JSON.",
+    opt=PAGE,
 )
 async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
     """Where a link's ``url`` leads: to its page. With ``application/json`` named in ``Accept``, the answer is the link as JSON.

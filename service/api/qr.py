@@ -12,7 +12,7 @@ from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, QueryParameter
 
 from service.api.context import PublicRequest, context_of
-from service.api.links import PathId, check_parameters, find_link
+from service.api.links import PathId, find_link
 from service.api.problems import responses
 from service.api.schemas import QrFormat
 from service.domain.errors import Invalid
@@ -42,7 +42,6 @@ async def get_qr(
 
     To who accepts ``application/octet-stream`` only, it is sent as that.
     """
-    check_parameters(request, PARAMETERS)
     if size is not None and format is QrFormat.SVG:
         raise Invalid("size", "is for format=png: an SVG has none")
     context = context_of(request)

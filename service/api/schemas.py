@@ -38,6 +38,7 @@ Time = Annotated[
     Meta(
         description="Any form of ISO 8601. A date means its first moment; without an offset it is UTC.",
         examples=["2026-12-01T09:00:00Z"],
+        extra_json_schema={"format": "date-time"},
     ),
 ]
 """A time in a request."""

@@ -138,6 +138,12 @@ def bearer(token: str) -> Headers:
     return {"Authorization": f"Bearer {token}"}
 
 
+def in_public(link: dict[str, Any]) -> dict[str, Any]:
+    """``link``, as an admin sees it, as everybody else does: without a mail server's words."""
+    delivery = {name: value for name, value in link["delivery"].items() if name != "error"}
+    return link | {"delivery": delivery}
+
+
 def wrong(code: str) -> str:
     """A code that is not ``code``."""
     return f"{(int(code) + 1) % 10**6:06d}"

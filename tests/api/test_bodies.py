@@ -175,7 +175,7 @@ def test_all_parameters_that_are_wrong_are_told_at_once_in_words(api: Api) -> No
     }
     assert faults(api.list(limit="many", cursor="x" * 129)) == {
         "limit": "must be a whole number from 1 to 1000",
-        "cursor": "must have at most 128 characters",
+        "cursor": "must be the next_cursor of a page",
     }
 
 

@@ -86,7 +86,7 @@ def test_two_links_have_two_ids(api: Api) -> None:
 def test_location_leads_to_the_link(api: Api) -> None:
     response = api.post_link()
     assert response.headers["location"] == f"/payment-links/{response.json()['id']}"
-    assert api.client.get(response.headers["location"]).json() == response.json()
+    assert api.client.get(response.headers["location"], headers=api.internal()).json() == response.json()
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,8 @@ def test_what_an_answer_always_holds_is_required(description: dict[str, Any]) ->
     schemas = description["components"]["schemas"]
     assert {"type", "code"} <= set(schemas["Problem"]["required"])
     assert "errors" not in schemas["Problem"]["required"]
-    assert {"state", "attempts", "sent_at"} <= set(schemas["Delivery"]["required"])
+    assert {"state", "attempts", "sent_at"} <= set(schemas["DeliveryBody"]["required"])
+    assert "error" not in schemas["DeliveryBody"]["required"]
 
 
 def test_what_a_request_may_leave_out_is_not_required(description: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from tests.api.helpers import Api, bearer
@@ -100,13 +101,16 @@ def test_another_origin_may_not(make_api: Callable[..., Api]) -> None:
 )
 def test_a_preflight_allows_what_the_api_takes(make_api: Callable[..., Api], method: str, path: str) -> None:
     api = make_api(CORS_ORIGINS=ORIGIN)
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
+    sent = ["authorization", "content-type", "idempotency-key"]
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": ", ".join(sent)}
     response = api.client.options(path, headers=asked)
     assert response.status_code == 204
     assert response.headers["access-control-allow-origin"] == ORIGIN
-    assert {"authorization", "content-type", "idempotency-key"} <= {
-        name.strip().lower() for name in response.headers["access-control-allow-headers"].split(",")
-    }
+    assert set(sent) <= allowed_headers(response)
+
+
+def allowed_headers(response: httpx.Response) -> set[str]:
+    return {name.strip().lower() for name in response.headers["access-control-allow-headers"].split(",")}
 
 
 def test_credentials_are_not_for_other_origins(make_api: Callable[..., Api]) -> None:
@@ -114,3 +118,26 @@ def test_credentials_are_not_for_other_origins(make_api: Callable[..., Api]) -> 
     api = make_api(CORS_ORIGINS=ORIGIN)
     response = api.client.get("/orgs/acme/payment-links", headers=bearer("x") | {"Origin": ORIGIN})
     assert response.headers.get("access-control-allow-credentials") != "true"
+
+
+def test_an_origin_that_is_set_may_send_any_header(make_api: Callable[..., Api]) -> None:
+    api = make_api(CORS_ORIGINS=ORIGIN)
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    asked["Access-Control-Request-Headers"] = "authorization, traceparent, x-client-version"
+    response = api.client.options("/payment-links", headers=asked)
+    assert response.status_code == 204
+    assert {"authorization", "traceparent", "x-client-version"} <= allowed_headers(response)
+
+
+def test_another_origin_may_send_none(make_api: Callable[..., Api]) -> None:
+    api = make_api(CORS_ORIGINS=ORIGIN)
+    asked = {"Origin": "https://evil.example.com", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
+    response = api.client.options("/payment-links", headers=asked)
+    assert response.status_code == 400
+    assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+def test_a_script_may_read_what_it_needs(make_api: Callable[..., Api]) -> None:
+    api = make_api(CORS_ORIGINS=ORIGIN)
+    exposed = api.client.get("/healthz", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"].lower()
+    assert {"location", "retry-after", "x-request-id", "idempotency-replayed", "www-authenticate"} <= set(exposed.split(", "))

@@ -151,7 +151,7 @@ def test_a_body_that_names_nobody_is_refused(api: Api, body: str) -> None:
 def test_a_link_is_named_in_the_path_only(api: Api) -> None:
     link = api.create()
     response = api.client.delete("/payment-links", params={"link_id": link["id"]}, headers=api.internal())
-    assert_invalid(response, "email")
+    assert_invalid(response, "link_id")
     assert statuses(api, link["id"]) == ["active"]
 
 

@@ -121,7 +121,7 @@ def revoke(service: Service, link_id: str) -> None:
 
 
 def read(service: Service, link_id: str) -> dict[str, Any]:
-    return dict(httpx.get(f"{service.url}/payment-links/{link_id}").json())
+    return dict(httpx.get(f"{service.url}/payment-links/{link_id}", headers=as_admin()).json())
 
 
 def address(name: str) -> str:
