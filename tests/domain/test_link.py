@@ -52,7 +52,20 @@ class TestFields:
     @pytest.mark.parametrize(
         "org_id",
         ["", ".", "..", "a" * 65, "a b", "a/b", "a\n", "\na", "é", "a{b}", "a\x00", "\u0661"],
-        ids=["empty", "dot", "two dots", "65", "space", "slash", "newline after", "newline before", "accent", "braces", "nul", "arabic digit"],
+        ids=[
+            "empty",
+            "dot",
+            "two dots",
+            "65",
+            "space",
+            "slash",
+            "newline after",
+            "newline before",
+            "accent",
+            "braces",
+            "nul",
+            "arabic digit",
+        ],
     )
     def test_another_organization_is_refused_by_name_of_the_field(self, org_id: str) -> None:
         with pytest.raises(Invalid, match="1 to 64") as refusal:
