@@ -77,7 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_redis_url: str
     """``QUEUE_REDIS_URL``: RQ's Redis, never a cluster. Default: ``REDIS_URL``."""
     public_url: str = "http://127.0.0.1:8000"
-    """``PUBLIC_URL``: how customers reach the service; links are ``PUBLIC_URL/pay/{id}``. Default: ``http://HOST:PORT``."""
+    """``PUBLIC_URL``: how customers reach the service; links are ``PUBLIC_URL/pay/{id}``. It may have a path, which a proxy strips.
+    Default: ``http://HOST:PORT``."""
     checkout_url: str | None = None
     """``CHECKOUT_URL``: where paying happens; ``{link_id}`` in it is filled in. Without it the page has no such button."""
     smtp: SmtpSettings | None = None

@@ -90,7 +90,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
         *schedule.HANDLERS,
     ]
     return PaymentLinks(
-        route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"))],
+        route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"), settings.public_url)],
         lifespan=[lifespan],
         before_request=check_query,
         exception_handlers=EXCEPTION_HANDLERS,

@@ -1,7 +1,6 @@
 """The organization console: one page, whose script asks the API as any other caller does, with the admin's own token."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Response, get
 
@@ -28,7 +27,7 @@ PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
 async def console(request: PublicRequest) -> Response[str]:
     """The page. It holds nothing of anybody's: its script asks for that."""
     languages = {tag: speak(tag).name() for tag in LANGUAGES}
-    values = {"root": urlsplit(context_of(request).public_url).path, "languages": languages, "org_id_pattern": PATTERN}
+    values = {"root": context_of(request).root, "languages": languages, "org_id_pattern": PATTERN}
     return Response(
         templates("service", LANGUAGES[0]).get_template("console.html").render(values),
         media_type="text/html",

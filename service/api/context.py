@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Request
@@ -43,6 +44,11 @@ class Context(msgspec.Struct, kw_only=True):
     lister: Lister
     checkout_url: str | None
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+    @property
+    def root(self) -> str:
+        """The path of ``public_url``, which begins every path that is written; a proxy strips it from those that are asked for."""
+        return urlsplit(self.public_url).path
 
 
 def context_of(connection: Connection) -> Context:

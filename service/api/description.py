@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, Schema, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Schema, SecurityScheme, Server, Tag
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
@@ -60,9 +60,9 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 """What an answer's values are good for: the parameters of other operations. Of bodies, openapi-generator takes no objects."""
 
 
-def describe(handlers: Sequence[Any], version: str) -> dict[str, Any]:
-    """The OpenAPI description of ``handlers``."""
-    described = Litestar(list(handlers), openapi_config=_config(version), plugins=[_Numbers()], logging_config=None)
+def describe(handlers: Sequence[Any], version: str, public_url: str) -> dict[str, Any]:
+    """The OpenAPI description of ``handlers``, which are reached by ``public_url``."""
+    described = Litestar(list(handlers), openapi_config=_config(version, public_url), plugins=[_Numbers()], logging_config=None)
     description = described.openapi_schema.to_schema()
     description["components"]["schemas"] = _schemas(description["components"]["schemas"])
     examples = body_examples()
@@ -80,12 +80,13 @@ def describe(handlers: Sequence[Any], version: str) -> dict[str, Any]:
     return description
 
 
-def _config(version: str) -> OpenAPIConfig:
+def _config(version: str, public_url: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=TITLE,
         version=version,
         description="Creates, e-mails, verifies, gates, revokes and lists payment links. Errors are RFC 9457 problems.",
         operation_id_creator=lambda handler, *_: handler.handler_name,
+        servers=[Server(public_url)],
         use_handler_docstrings=True,
         tags=[Tag(name, description=text) for name, text in TAGS.items()],
         components=Components(

@@ -233,7 +233,7 @@ async def find_link(context: Context, link_id: str) -> Link:
 
 def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
     body = link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
-    return JsonResponse(body, status_code=201, headers={"Location": f"/payment-links/{link.id}"})
+    return JsonResponse(body, status_code=201, headers={"Location": f"{context.root}/payment-links/{link.id}"})
 
 
 def _digest(context: Context, requested: LinkRequest) -> str:

@@ -211,7 +211,7 @@ def _to_page(visit: Visit, token: str | None = None) -> Redirect:
     cookie = Cookie(
         key=cookie_of(visit.link),
         value=token,
-        path=f"{url.path}/pay",
+        path=f"{visit.context.root}/pay",
         max_age=int(CUSTOMER_LIFE.total_seconds()),
         secure=url.scheme == "https",
         httponly=True,
@@ -221,7 +221,7 @@ def _to_page(visit: Visit, token: str | None = None) -> Redirect:
 
 
 def _path(context: Context, link_id: str) -> str:
-    return f"{urlsplit(context.public_url).path}/pay/{link_id}"
+    return f"{context.root}/pay/{link_id}"
 
 
 async def _form(request: PublicRequest) -> dict[str, str]:

@@ -9,8 +9,11 @@ import msgspec
 from litestar import Response, get
 from litestar.enums import MediaType, OpenAPIMediaType
 
+from service.api.context import PublicRequest, context_of
 from service.api.description import TITLE, describe
 from service.api.files import OWN, serve_files
+from service.domain.locale import LANGUAGES
+from service.i18n.language import templates
 
 ASSETS = "/schema/assets"
 _BUNDLED = Path(str(files("litestar_offline_docs"))) / "static"
@@ -23,25 +26,17 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{TITLE}</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="{ASSETS}/swagger-ui.css">
-<div id="reference"></div>
-<script src="{ASSETS}/swagger-ui-bundle.js"></script><script src="{ASSETS}/reference.js"></script>
-</html>"""
 
 
-def reference(handlers: Sequence[Any], version: str) -> list[Any]:
+def reference(handlers: Sequence[Any], version: str, public_url: str) -> list[Any]:
     """Handlers that describe ``handlers``: the page, the description itself, and the page's files."""
-    description = msgspec.json.encode(describe(handlers, version))
-
+    description = msgspec.json.encode(describe(handlers, version, public_url))
     policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
     @get("/schema", include_in_schema=False, response_headers=policy)
-    async def page() -> Response[str]:
-        return Response(PAGE, media_type=MediaType.HTML)
+    async def page(request: PublicRequest) -> Response[str]:
+        template = templates("service", LANGUAGES[0]).get_template("schema.html")
+        return Response(template.render(root=context_of(request).root, title=TITLE), media_type=MediaType.HTML)
 
     @get("/schema/openapi.json", include_in_schema=False)
     async def openapi() -> Response[bytes]:

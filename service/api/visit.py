@@ -3,7 +3,6 @@
 import hashlib
 import secrets
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Response
 from litestar.exceptions import HTTPException
@@ -108,7 +107,7 @@ def _render(
 ) -> Response[str]:
     nonce, colour = secrets.token_urlsafe(16), profile.brand_color
     common = {
-        "root": urlsplit(context.public_url).path,
+        "root": context.root,
         "nonce": nonce,
         "colour": colour,
         "ink": ink_on(colour),
