@@ -15,6 +15,8 @@ from tests.support.admins import as_admin
 from tests.support.processes import Process, Service
 from tests.support.servers import MailServer, Store, wait_until
 
+pytestmark = pytest.mark.usefixtures("redis_db")
+
 JANE = "jane@example.com"
 RunBeside = Callable[..., Service]
 
@@ -29,7 +31,7 @@ def libfaketime() -> str:
 
 
 @pytest.fixture
-def run(own_store: Store, redis_db: object, tmp_path: Path, libfaketime: str, mail_server: MailServer) -> Iterator[RunBeside]:
+def run(own_store: Store, tmp_path: Path, libfaketime: str, mail_server: MailServer) -> Iterator[RunBeside]:
     """Runs everything, ``wrong`` one of it on a machine whose clock is ``hours`` ahead."""
     with ExitStack() as stack:
 
