@@ -30,12 +30,8 @@ def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: da
         "otp_required": link.otp_required,
         "amount_size": lambda width: _font_size(amount, width),
     }
-    if link.scheduled_at:
-        asks, asks_for = gettext("%(org)s reminds you of a payment"), gettext("%(org)s reminds you of a payment of %(amount)s.")
-        subject = gettext("Reminder: %(org)s asks you for %(amount)s") if amount else gettext("Reminder from %(org)s")
-    else:
-        asks, asks_for = gettext("%(org)s asks you for a payment"), gettext("%(org)s asks you for a payment of %(amount)s.")
-        subject = gettext("%(org)s asks you for %(amount)s") if amount else gettext("Payment link from %(org)s")
+    asks, asks_for = gettext("%(org)s asks you for a payment"), gettext("%(org)s asks you for a payment of %(amount)s.")
+    subject = gettext("%(org)s asks you for %(amount)s") if amount else gettext("Payment link from %(org)s")
     values |= {"asks": asks % values, "asks_for": (asks_for if amount else f"{asks}.") % values}
     identity = f"{link.id} {link.due_at.isoformat()}"
     return _mail("link", link.email, subject % values, values, language, profile, sender, now, identity)

@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
@@ -70,15 +69,6 @@ def test_a_link_comes_with_its_organizations_logo(visit: Visit, mail_of: Callabl
     assert wide(page) == 64
     expect(page.locator("img")).to_have_css("background-color", "rgb(255, 255, 255)")  # or it might not be seen in the dark
     visitor.shoot(f"mail with a logo, {scheme}")
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_scheduled_link_comes_as_a_reminder(visit: Visit, mail_of: Callable[..., EmailMessage], scheme: str) -> None:
-    visitor = visit(scheme=scheme)
-    soon = datetime.now(UTC) - timedelta(seconds=5)
-    page = show(visitor, mail_of(f"reminder-{scheme}@example.com", scheduled_at=soon.isoformat()))
-    expect(page.get_by_text("Acme (NG) Ltd reminds you of a payment")).to_be_visible()
-    visitor.shoot(f"mail, reminder, {scheme}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from service.domain.link import Delivery, DeliveryState, Link
+from service.domain.locale import LANGUAGES
 from service.domain.profile import SIGNATURES, Profile
 from service.i18n.language import speak
 from service.store.otps import Otp
@@ -400,15 +401,14 @@ class TestProfile:
             assert set(found) <= {"cid:logo", f"https://pay.example/pay/{link.id}"}
 
 
-class TestReminder:
-    def test_a_scheduled_link_is_a_reminder(self) -> None:
-        message = mail(scheduled_at=NOW + timedelta(days=1), payment_amount=Decimal(5), currency="EUR")
-        assert message["Subject"] == "Reminder: acme asks you for €5.00"
-        assert "acme reminds you of a payment of €5.00." in text_of(message)
-        assert "acme reminds you of a payment" in Shown(html_of(message)).text
-
-    def test_without_an_amount_it_is_one_too(self) -> None:
-        assert mail(scheduled_at=NOW + timedelta(days=1))["Subject"] == "Reminder from acme"
+@pytest.mark.parametrize("locale", LANGUAGES)
+@pytest.mark.parametrize("amount", [None, Decimal(5)], ids=["without an amount", "with one"])
+def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(locale: str, amount: Decimal | None) -> None:
+    """It reminds of nothing."""
+    fields = {"payment_amount": amount, "currency": "EUR", "locale": locale, "expires_at": NOW + timedelta(days=7)}
+    now, later = mail(**fields), mail(scheduled_at=NOW + timedelta(days=1), **fields)
+    assert later["Subject"] == now["Subject"]
+    assert text_of(later) == text_of(now)
 
 
 class TestLanguage:
