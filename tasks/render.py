@@ -26,7 +26,7 @@ def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: da
         "amount": amount and isolate(amount),
         "reference": link.transaction_id and isolate(link.transaction_id),
         "url": url,
-        "expires_at": language.moment(link.expires_at).translate(SPACES),
+        "expires_at": language.moment(link.expires_at, profile.zone).translate(SPACES),
         "otp_required": link.otp_required,
         "amount_size": lambda width: _font_size(amount, width),
     }

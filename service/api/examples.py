@@ -36,7 +36,13 @@ LINK = schemas.LinkBody(
     delivery=schemas.DeliveryBody(state=DeliveryState.SENT, attempts=1, sent_at=SENT_AT, error=None),
 )
 MASKED_LINK = schemas.MaskedLink(id=LINK_ID, status=Status.ACTIVE, expires_at=EXPIRES_AT, otp_required=True, email=mask(EMAIL))
-PROFILE = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example.com", "locale": "en"}
+PROFILE = {
+    "display_name": "Acme Cleaning Ltd",
+    "colour": "#0a7d4f",
+    "reply_to": "help@acme.example.com",
+    "locale": "en",
+    "time_zone": "Africa/Lagos",
+}
 _BODIES: tuple[msgspec.Struct, ...] = (
     schemas.CreateLink(
         email=EMAIL, org_id=ORG_ID, transaction_id="order-1138", payment_amount=schemas.Amount("125000.50"), currency="NGN"

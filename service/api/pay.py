@@ -180,9 +180,9 @@ def _closed_page(visit: Visit) -> Response[str]:
         advice = gettext("If you still want to pay, ask %(org)s for a new link.")
     if visit.org and status is Status.REVOKED:
         explanation = gettext("%(org)s has taken it back. Nothing was charged.")
-    values = {"org": visit.language.isolate(visit.org), "moment": visit.language.moment(visit.link.expires_at)}
-    said = {"headline": headline, "explanation": explanation % values, "advice": advice % values}
-    return visit.page("ended", status=410, **said, reply_to=visit.profile.reply_to, again=False)
+    said = {"headline": headline, "explanation": explanation, "advice": advice % {"org": visit.language.isolate(visit.org)}}
+    reply_to = visit.profile.reply_to
+    return visit.page("ended", status=410, **said, until=visit.link.expires_at, reply_to=reply_to, again=False)
 
 
 def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = False) -> Response[str]:

@@ -58,6 +58,7 @@ def _body(profile: Profile) -> ProfileBody:
         logo=profile.logo,
         reply_to=profile.reply_to,
         locale=profile.locale,
+        time_zone=profile.time_zone,
     )
 
 

@@ -24,7 +24,7 @@ from service.domain.locale import LOCALE_PATTERN
 from service.domain.otp import parse_code
 from service.domain.profile import COLOUR_PATTERN, LARGEST_LOGO, LOGO_PATTERN, LONGEST_NAME, Profile, parse_profile
 from service.domain.text import LINE_PATTERN
-from service.domain.time import format_time, in_utc, to_millisecond
+from service.domain.time import MAX_ZONE_NAME, format_time, in_utc, to_millisecond
 
 Email = Annotated[str, Meta(examples=["jane@example.com"], extra_json_schema={"format": "idn-email", "maxLength": 254})]
 OrgId = Annotated[str, Meta(examples=["acme"], extra_json_schema={"pattern": f"^{ORG_ID_PATTERN}$", "maxLength": 64})]
@@ -45,6 +45,14 @@ Time = Annotated[
 Code = Annotated[str, Meta(examples=["042817"], extra_json_schema={"pattern": "^[0-9]{6}$", "maxLength": 6})]
 Tag = Annotated[str, Meta(examples=["en", "pt-BR"], extra_json_schema={"pattern": f"^{LOCALE_PATTERN}$", "maxLength": 5})]
 """Of a language that we write (BCP 47)."""
+TimeZone = Annotated[
+    str,
+    Meta(
+        description="A name of the IANA time zone database.",
+        examples=["Africa/Lagos"],
+        extra_json_schema={"maxLength": MAX_ZONE_NAME},
+    ),
+]
 Colour = Annotated[str, Meta(examples=["#1f5eff"], extra_json_schema={"pattern": f"^{COLOUR_PATTERN}$", "maxLength": 7})]
 LONGEST_LOGO = 4 * (LARGEST_LOGO // 3 + 1) + len("data:image/jpeg;base64,")
 TransactionId = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_TRANSACTION_ID, "pattern": LINE_PATTERN})]
@@ -155,6 +163,7 @@ class PutProfile(Request, frozen=True, kw_only=True):
     logo: Logo | None = None
     reply_to: Email | None = None
     locale: Tag | None = None
+    time_zone: TimeZone | None = None
 
     def check(self, now: datetime, faults: Faults) -> None:
         self.understood(faults)
@@ -166,7 +175,12 @@ class PutProfile(Request, frozen=True, kw_only=True):
             Invalid: fields break their rules.
         """
         profile = Profile(
-            display_name=self.display_name, colour=self.colour, logo=self.logo, reply_to=self.reply_to, locale=self.locale
+            display_name=self.display_name,
+            colour=self.colour,
+            logo=self.logo,
+            reply_to=self.reply_to,
+            locale=self.locale,
+            time_zone=self.time_zone,
         )
         return parse_profile(profile, faults)
 
@@ -300,6 +314,7 @@ class ProfileBody(Struct, frozen=True, kw_only=True):
     logo: str | None
     reply_to: str | None
     locale: str | None
+    time_zone: str | None
 
 
 class Dispatch(Struct, frozen=True):

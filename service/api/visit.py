@@ -89,6 +89,7 @@ def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
         "headline": headline,
         "explanation": explanation,
         "advice": advice,
+        "until": None,
         "reply_to": None,
         "again": is_id(link_id) and not isinstance(error, LinkNotFound),
     }
@@ -112,6 +113,7 @@ def _render(
         "colour": colour,
         "ink": ink_on(colour),
         "logo": profile.logo_file is not None,
+        "zone": profile.zone,
     }
     return Response(
         templates("service", locale).get_template(f"{template}.html").render(common | values),

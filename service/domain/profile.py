@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -10,6 +11,7 @@ from service.domain.email import ENCODED_WORD, parse_email
 from service.domain.errors import Faults, Invalid
 from service.domain.locale import parse_locale
 from service.domain.text import parse_line
+from service.domain.time import load_zone, parse_zone
 
 COLOUR = "#1f5eff"
 """Of whoever has chosen none."""
@@ -22,7 +24,7 @@ LONGEST_NAME = 64
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it may be left out. ``colour`` is ``#rrggbb``; ``logo`` a ``data:`` URL (RFC 2397).
+    """All of it may be left out. ``colour`` is ``#rrggbb``, ``logo`` a ``data:`` URL (RFC 2397), ``time_zone`` an IANA name.
 
     A stored profile may break rules that are younger than it: its properties give what of it can be shown.
     """
@@ -32,6 +34,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     logo: str | None = None
     reply_to: str | None = None
     locale: str | None = None
+    time_zone: str | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone of ``time_zone``, or UTC."""
+        return load_zone(self.time_zone)
 
     @property
     def brand_color(self) -> str:
@@ -61,6 +69,8 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
     if profile.reply_to is not None:
         faults.check(parse_email, profile.reply_to, "reply_to")
     locale = None if locale is None else faults.check(parse_locale, locale)
+    if profile.time_zone is not None:
+        faults.check(parse_zone, profile.time_zone)
     faults.raise_if_any()
     return msgspec.structs.replace(
         profile,

@@ -1,6 +1,16 @@
-"""Times as callers write them (ISO 8601) and as the service answers (RFC 3339, UTC, milliseconds)."""
+"""Times as callers write them (ISO 8601), as the service answers (RFC 3339, UTC, milliseconds), and the zones people live in."""
 
 from datetime import UTC, datetime
+from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from service.domain.errors import Invalid
+
+DEFAULT_ZONE = "UTC"
+MAX_ZONE_NAME = 64
+"""Characters: twice as many as the longest has."""
+NOT_A_PLACE = {"Factory", "localtime"}
+"""Names that some machines' copies of the database have, and that mean nothing elsewhere."""
 
 
 def parse_time(text: str) -> datetime:
@@ -25,3 +35,27 @@ def to_millisecond(moment: datetime) -> datetime:
 def format_time(moment: datetime) -> str:
     """``2026-12-01T09:00:00.000Z``. ``moment`` is in UTC."""
     return moment.isoformat("T", "milliseconds")[:23] + "Z"
+
+
+def parse_zone(name: str) -> str:
+    """``name``, if the IANA time zone database has it.
+
+    Raises:
+        Invalid: it does not.
+    """
+    if name not in _zone_names():
+        raise Invalid("time_zone", "must be the name of a time zone in the IANA database, such as Africa/Lagos")
+    return name
+
+
+def load_zone(name: str | None) -> ZoneInfo:
+    """The time zone; UTC where there is none of that name, or not any more."""
+    try:
+        return ZoneInfo(name or DEFAULT_ZONE)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(DEFAULT_ZONE)
+
+
+@cache
+def _zone_names() -> set[str]:
+    return available_timezones() - NOT_A_PLACE

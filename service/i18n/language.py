@@ -2,7 +2,7 @@
 
 import io
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -47,11 +47,14 @@ class Language:
         written: str = pattern.apply(amount, self._locale, currency=currency, currency_digits=False)
         return LETTER_BESIDE_DIGIT.sub("\u00a0", written)
 
-    def moment(self, moment: datetime) -> str:
-        """A time in UTC, to the minute."""
-        date, time = format_date(moment, "long", self._locale), format_time(moment, "short", locale=self._locale)
-        pattern = str(get_datetime_format("medium", self._locale)).replace("'", "")
-        return f"{pattern.replace('{0}', time).replace('{1}', date)} UTC"
+    def moment(self, moment: datetime, zone: tzinfo = UTC) -> str:
+        """``2 December 2026, 11:58 WAT``: a time in ``zone``, to the minute."""
+        local = moment.astimezone(zone)
+        return f"{self._date_and_time(local)} {_zone_name(local)}"
+
+    def wide_moment(self, moment: datetime, zone: tzinfo) -> str:
+        """As wide as ``moment`` is in any zone, by whatever name a browser calls that: ``GMT+12`` for most."""
+        return f"{self._date_and_time(moment.astimezone(zone))} {self._locale.zone_formats['gmt'] % '+12'}"
 
     def span(self, span: timedelta) -> str:
         """``3 days``, ``5 hours``, ``10 minutes``: in its largest whole unit."""
@@ -75,8 +78,19 @@ class Language:
         """What the language calls itself."""
         return str(self._locale.get_display_name())
 
+    def _date_and_time(self, local: datetime) -> str:
+        date, time = format_date(local, "long", self._locale), format_time(local.replace(tzinfo=None), "short", locale=self._locale)
+        pattern = str(get_datetime_format("medium", self._locale)).replace("'", "")
+        return pattern.replace("{0}", time).replace("{1}", date)
+
 
 UNITS = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": timedelta(seconds=1)}
+
+
+def _zone_name(local: datetime) -> str:
+    """``WAT``, in every language alike; ``UTC+4`` where the time zone database has but a number."""
+    name = local.tzname() or ""
+    return f"UTC{name[0]}{name[1:3].lstrip('0')}{name[3:] and f':{name[3:]}'}" if name.startswith(("+", "-")) else name
 
 
 @cache

@@ -5,6 +5,7 @@ import hashlib
 import re
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
@@ -284,12 +285,35 @@ class TestAStoredLinkIsNotJudgedAgain:
         assert look(api, link["id"]).status_code == 410
 
 
+class TestTimes:
+    """Until when a link is good is said in its organization's time zone, with the zone's name; a script may know better."""
+
+    @pytest.mark.parametrize(("time_zone", "name"), [(None, "UTC"), ("Africa/Lagos", "WAT")])
+    @pytest.mark.parametrize("state", ["active", "expired"])
+    def test_a_page_names_the_zone_of_its_times(self, api: Api, state: str, time_zone: str | None, name: str) -> None:
+        api.put_profile(time_zone=time_zone)
+        link, until = api.create(locale="en-GB"), api.now + timedelta(hours=72)
+        if state == "expired":
+            api.clock.advance(hours=72)
+        zone = ZoneInfo(time_zone or "UTC")
+        written = f"{until.astimezone(zone):%-d %B %Y, %H:%M} {name}"
+        element = f'<time datetime="{until.isoformat()}" data-local data-zone="{zone}"><bdi>{written}</bdi></time>'
+        assert element in look(api, link["id"]).text
+
+    def test_a_gated_link_tells_nobody_in_which_zone_its_organization_is(self, api: Api) -> None:
+        api.put_profile(time_zone="Africa/Lagos")
+        link = api.create(otp_required=True)
+        for _ in range(2):
+            page = look(api, link["id"])
+            assert not {"Lagos", "WAT"} & set(re.findall(r"\w+", page.text))
+            api.clock.advance(hours=72)
+
+
 @pytest.mark.parametrize("text", ["ශ්‍රී ලංකා", "می‌خواهم", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"])
 def test_names_and_references_are_shown_as_people_write_them(api: Api, text: str) -> None:
     api.put_profile(display_name=text)
     page = look(api, api.create(transaction_id=text)["id"])
-    assert f'<p class="org" dir="auto">{text}</p>' in page.text
-    assert f'<dd dir="auto">{text}</dd>' in page.text
+    assert page.text.count(f"<bdi>{text}</bdi>") == 2
 
 
 def test_opening_a_page_changes_nothing(api: Api) -> None:

@@ -9,8 +9,15 @@ from service.store import keys
 from tests.api.helpers import Api, assert_invalid
 
 LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(LARGEST_LOGO, b'0')).decode()}"
-NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale"))
-ALL = {"display_name": "Acme Ltd", "colour": "#0a7d4f", "logo": LOGO, "reply_to": "help@acme.example", "locale": "ha-NG"}
+NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone"))
+ALL = {
+    "display_name": "Acme Ltd",
+    "colour": "#0a7d4f",
+    "logo": LOGO,
+    "reply_to": "help@acme.example",
+    "locale": "ha-NG",
+    "time_zone": "Africa/Lagos",
+}
 
 
 def test_an_organization_that_said_nothing_has_an_empty_profile(api: Api) -> None:
@@ -53,6 +60,10 @@ def test_a_profile_stays(api: Api) -> None:
         ("reply_to", "nobody"),
         ("locale", "xx"),
         ("locale", 7),
+        ("time_zone", "Africa/Atlantis"),
+        ("time_zone", "WAT"),
+        ("time_zone", "../../etc/passwd"),
+        ("time_zone", ""),
         ("web_site", "https://acme.example"),
     ],
 )

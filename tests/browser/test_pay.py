@@ -30,6 +30,8 @@ from tests.support.typed_codes import REFUSED, TAKEN
 
 Visit = Callable[..., Visitor]
 FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
+MARKS = str.maketrans("", "", ",\u200e\u200f")
+"""Commas and marks of direction, on which editions of CLDR differ."""
 BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
 LOGO = segno.make("logo").png_data_uri(scale=4, border=0, light=None)
 """Black on nothing."""
@@ -120,7 +122,7 @@ def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(visit: 
         expect(page.get_by_text(said, exact=True)).to_be_visible()
     expect(page.locator(".amount")).to_have_text("₦125,000.50")
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^2 days 23:59:\d\d$"))
-    expect(page.locator("time")).to_have_text(re.compile(r"^\d+ \w+ 20\d\d at \d\d:\d\d$"))
+    expect(page.locator("time")).to_have_text(re.compile(r"^\d+ \w+ 20\d\d, \d\d:\d\d (WAT|GMT\+1)$"))
     page.get_by_role("link", name="Pay ₦125,000.50").click()
     page.wait_for_url(f"**/healthz?link={link['id']}")
 
@@ -190,7 +192,41 @@ def test_times_are_the_customers_own_also_where_the_browser_does_not_know_the_la
     until = datetime.now(UTC) + timedelta(days=1)
     page = visit().open(path_of(make(admin, locale="ha", expires_at=until.isoformat())))
     local = until.astimezone(ZoneInfo("Africa/Lagos"))
-    expect(page.locator("time")).to_have_text(f"{local:%d/%m/%Y, %H:%M}")
+    expect(page.locator("time")).to_have_text(f"{local:%d/%m/%Y, %H:%M} GMT+1")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_script_writes_times_as_the_server_does(visit: Visit, admin: httpx.Client, language: str) -> None:
+    """But for a language that the browser does not know, and for how it calls a zone."""
+    assert admin.put("/orgs/acme/profile", json=BRAND | {"time_zone": "Africa/Algiers"}).status_code == 200
+    path = path_of(make(admin, locale=language))
+    times = [visit(script=script).open(path).locator("time").inner_text() for script in (True, False)]
+    scripted, served = ("".join(time.split()[:-1]).translate(MARKS) for time in times)
+    assert scripted == served or language == "ha"
+
+
+@pytest.mark.parametrize(
+    ("zone", "script", "written"),
+    [
+        (None, True, "{local:%-d %B %Y, %H:%M} GMT+1"),
+        (None, False, "{utc:%-d %B %Y, %H:%M} UTC"),
+        ("Africa/Lagos", True, "{local:%-d %B %Y, %H:%M} WAT"),
+        ("Asia/Dubai", False, "{dubai:%-d %B %Y, %H:%M} UTC+4"),
+    ],
+    ids=["a customer elsewhere", "without a script", "a customer in the organization's zone", "elsewhere, without a script"],
+)
+@pytest.mark.parametrize("state", ["active", "expired"])
+def test_times_say_in_which_zone_they_are(
+    visit: Visit, admin: httpx.Client, store: Client, state: str, zone: str | None, script: bool, written: str
+) -> None:
+    assert admin.put("/orgs/acme/profile", json=BRAND | {"time_zone": zone}).status_code == 200
+    utc = datetime.now(UTC) + (timedelta(days=1) if state == "active" else timedelta(days=-1))
+    link = put(store, make_link(utc - timedelta(days=3), locale="en-GB", notify=False))
+    zones = {"utc": utc, "local": utc.astimezone(ZoneInfo("Africa/Lagos")), "dubai": utc.astimezone(ZoneInfo("Asia/Dubai"))}
+    visitor = visit(script=script)
+    page = visitor.open(f"/pay/{link.id}", 200 if state == "active" else 410)
+    expect(page.locator("time")).to_have_text(written.format(**zones))
+    visitor.shoot(f"times, {state}, {zone}, {script}".replace("/", "-"))
 
 
 def test_a_page_that_stays_open_says_when_its_link_has_ended(visit: Visit, admin: httpx.Client) -> None:

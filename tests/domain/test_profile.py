@@ -15,7 +15,14 @@ def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> 
 
 
 def test_a_profile_is_kept_as_it_was_given() -> None:
-    profile = Profile(display_name="Acme Ltd", colour="#0a7d4f", logo=logo(), reply_to="help@acme.example", locale="ha-NG")
+    profile = Profile(
+        display_name="Acme Ltd",
+        colour="#0a7d4f",
+        logo=logo(),
+        reply_to="help@acme.example",
+        locale="ha-NG",
+        time_zone="Africa/Lagos",
+    )
     assert parse_profile(profile) == profile
 
 
@@ -48,6 +55,7 @@ def test_colours_and_locales_are_kept_in_one_spelling() -> None:
         ("reply_to", "nobody"),
         ("reply_to", "a@example.com, b@example.com"),
         ("locale", "tlh"),
+        ("time_zone", "Africa/Atlantis"),
     ],
 )
 def test_a_field_that_breaks_its_rule_is_named(field: str, value: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 BEYOND_WORDS = {
     "create_link": {"scheduled_at", "expires_at", "otp", "currency", "payment_amount", "transaction_id", "locale"},
-    "put_profile": {"display_name", "logo", "reply_to", "locale"},
+    "put_profile": {"display_name", "logo", "reply_to", "locale", "time_zone"},
     "get_qr": {"size"},
     "list_links": {"cursor"},
 }

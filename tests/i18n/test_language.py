@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -59,6 +60,31 @@ def test_no_amount_is_nothing() -> None:
 )
 def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
     assert plain(speak(locale).moment(MOMENT)) == written
+
+
+@pytest.mark.parametrize(
+    ("zone", "written"),
+    [
+        ("Africa/Lagos", "26 November 2026, 11:30 WAT"),
+        ("Europe/Berlin", "26 November 2026, 11:30 CET"),
+        ("Asia/Dubai", "26 November 2026, 14:30 UTC+4"),
+        ("Asia/Kathmandu", "26 November 2026, 16:15 UTC+5:45"),
+        ("America/Sao_Paulo", "26 November 2026, 07:30 UTC-3"),
+        ("Pacific/Kiritimati", "27 November 2026, 00:30 UTC+14"),
+        ("UTC", "26 November 2026, 10:30 UTC"),
+    ],
+)
+def test_a_moment_says_its_zone(zone: str, written: str) -> None:
+    assert plain(speak("en-GB").moment(MOMENT, ZoneInfo(zone))) == written
+
+
+def test_a_moment_in_summer_is_in_summer_time() -> None:
+    assert plain(speak("en-GB").moment(MOMENT.replace(month=7), ZoneInfo("Europe/Berlin"))) == "26 July 2026, 12:30 CEST"
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_a_zone_is_named_alike_in_every_language(locale: str) -> None:
+    assert plain(speak(locale).moment(MOMENT, ZoneInfo("Africa/Lagos"))).endswith(" WAT")
 
 
 @pytest.mark.parametrize(

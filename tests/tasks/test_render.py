@@ -8,6 +8,7 @@ from decimal import Decimal
 from email.message import EmailMessage
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -18,7 +19,7 @@ from service.domain.profile import SIGNATURES, Profile
 from service.i18n.language import speak
 from service.store.otps import Otp
 from tasks.mime import Mail
-from tasks.render import link_message, otp_message
+from tasks.render import SPACES, link_message, otp_message
 from tests.support.links import create
 from tests.tasks.office import received
 
@@ -409,6 +410,16 @@ def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(local
     now, later = mail(**fields), mail(scheduled_at=NOW + timedelta(days=1), **fields)
     assert later["Subject"] == now["Subject"]
     assert text_of(later) == text_of(now)
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_times_are_in_the_organization_s_zone_and_say_so(locale: str) -> None:
+    link = make_link(locale=locale)
+    message = mail(link, profile=Profile(time_zone="Africa/Lagos"))
+    until = speak(locale).moment(link.expires_at, ZoneInfo("Africa/Lagos")).translate(SPACES)
+    assert until.endswith(" WAT")
+    for part in (text_of(message), html_of(message)):
+        assert until in part
 
 
 class TestLanguage:

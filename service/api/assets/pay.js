@@ -153,12 +153,18 @@ function wait(button) {
   tick();
 }
 
+/** Writes a time in the zone of whoever reads it, with its name, unless it stands in that zone already. */
 function local(element) {
+  if (element.dataset.zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return;
   const language = document.documentElement.lang;
   const known = Intl.DateTimeFormat.supportedLocalesOf(language).length > 0; // or it would be written in the browser's language
-  const style = { dateStyle: known ? "long" : "short", timeStyle: "short", numberingSystem: "latn", calendar: "gregory" };
-  const format = new Intl.DateTimeFormat(known ? language : "en-GB", style);
-  element.querySelector("bdi").textContent = format.format(new Date(element.dateTime));
+  const write = (style) => new Intl.DateTimeFormat(known ? language : "en-GB", { numberingSystem: "latn", calendar: "gregory", ...style });
+  const moment = new Date(element.dateTime);
+  const date = write({ dateStyle: known ? "long" : "short" }).format(moment);
+  const time = write({ hour: "numeric", minute: "2-digit", timeZoneName: "short" }).format(moment);
+  const parts = write({ dateStyle: "medium", timeStyle: "short" }).formatToParts(moment);
+  const comma = parts[parts.findIndex(({ type }) => type === "hour") - 1].value; // between them, as the server writes it
+  element.querySelector("bdi").textContent = `${date}${comma}${time}`;
 }
 
 function begin() {
