@@ -124,7 +124,7 @@ def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(visit: 
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^2 days 23:59:\d\d$"))
     expect(page.locator("time")).to_have_text(re.compile(r"^\d+ \w+ 20\d\d, \d\d:\d\d (WAT|GMT\+1)$"))
     page.get_by_role("link", name="Pay ₦125,000.50").click()
-    page.wait_for_url(f"**/healthz?link={link['id']}")
+    page.wait_for_url(f"**/console?link={link['id']}")
 
 
 def test_the_time_left_is_counted_down(visit: Visit, admin: httpx.Client) -> None:
