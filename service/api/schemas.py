@@ -41,7 +41,7 @@ Time = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
-"""A time in a request."""
+"""A time in a request. The format is narrower than what is taken: it has generated clients give a time, not a text."""
 Code = Annotated[str, Meta(examples=["042817"], extra_json_schema={"pattern": "^[0-9]{6}$", "maxLength": 6})]
 Tag = Annotated[str, Meta(examples=["en", "pt-BR"], extra_json_schema={"pattern": f"^{LOCALE_PATTERN}$", "maxLength": 5})]
 """Of a language that we write (BCP 47)."""
