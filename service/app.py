@@ -18,7 +18,7 @@ from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
 from service import embedded, listening, logs
-from service.api import console, health, links, orgs, otp, outbox, pay, profile, qr, schedule
+from service.api import console, health, home, links, orgs, otp, outbox, pay, profile, qr, schedule
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.entropy import Entropy
@@ -80,6 +80,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
     handlers = [
         *console.HANDLERS,
         *health.HANDLERS,
+        *home.HANDLERS,
         *links.HANDLERS,
         *orgs.HANDLERS,
         *otp.HANDLERS,

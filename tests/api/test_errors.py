@@ -182,7 +182,7 @@ def test_json_that_is_no_object_is_refused(api: Api, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nowhere", "/payment-links/a/b", "/orgs/acme", "/pay", "/schema/nothing", "/schema/assets/nothing.js"]
+    "path", ["/nowhere", "/payment-links/a/b", "/orgs/acme", "/pay", "/schema/nothing", "/schema/assets/nothing.js"]
 )
 def test_a_path_that_leads_nowhere_is_not_found(api: Api, path: str) -> None:
     assert_problem(api.client.get(path), 404, "not_found")

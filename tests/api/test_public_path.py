@@ -32,7 +32,7 @@ def test_the_description_names_the_public_address_as_its_server(api: Api) -> Non
     assert api.client.get("/schema/openapi.json").json()["servers"] == [{"url": PUBLIC_URL}]
 
 
-@pytest.mark.parametrize("path", ["/schema", "/console", "/pay/{direct}", "/pay/{gated}", "/pay/{revoked}", "/pay/pl_x"])
+@pytest.mark.parametrize("path", ["/", "/schema", "/console", "/pay/{direct}", "/pay/{gated}", "/pay/{revoked}", "/pay/pl_x"])
 def test_a_page_refers_to_addresses_under_the_path_only(api: Api, path: str) -> None:
     links = {"direct": api.create(), "gated": api.create(otp_required=True), "revoked": api.create()}
     api.revoke(links["revoked"]["id"])

@@ -196,7 +196,7 @@ def test_the_page_refers_to_no_other_host(api: Api) -> None:
 
 def test_all_that_the_page_refers_to_is_served(api: Api) -> None:
     references = re.findall(r'(?:src|href)="(/[^"]+)"', api.client.get("/schema").text)
-    assert {reference.rpartition(".")[2] for reference in references} == {"css", "js"}
+    assert {reference.rpartition(".")[2] for reference in references} == {"css", "js", "svg"}
     assert [api.client.get(reference).status_code for reference in references] == [200] * len(references)
 
 
