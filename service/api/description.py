@@ -75,7 +75,7 @@ def describe(handlers: Sequence[Any], version: str, public_url: str) -> dict[str
         for status, response in operation["responses"].items():
             _describe_response(operation["operationId"], status, response)
             if PROBLEM_MEDIA_TYPE in response.get("content", {}):
-                examples["Problem"] = problem_example(operation["operationId"], int(status), _field_of(operation))
+                examples["Problem"] = problem_example(operation["operationId"], int(status))
             _add_examples(response, examples)
     return description
 
@@ -84,7 +84,8 @@ def _config(version: str, public_url: str) -> OpenAPIConfig:
     return OpenAPIConfig(
         title=TITLE,
         version=version,
-        description="Creates, e-mails, verifies, gates, revokes and lists payment links. Errors are RFC 9457 problems.",
+        description="Creates, e-mails, verifies, gates, revokes and lists payment links. Errors are RFC 9457 problems. "
+        f"For generators of clients: [openapi.json]({public_url}/schema/openapi.json).",
         operation_id_creator=lambda handler, *_: handler.handler_name,
         servers=[Server(public_url)],
         use_handler_docstrings=True,
@@ -185,12 +186,6 @@ def _add_examples(body: dict[str, Any], examples: dict[str, Any]) -> None:
         found = texts or {name: examples[name] for name in names}
         if found:
             content["examples"] = {name: {"value": value} for name, value in found.items()}
-
-
-def _field_of(operation: dict[str, Any]) -> str:
-    """A field that may be at fault."""
-    named = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] != "header"]
-    return "email" if "requestBody" in operation else named[-1] if named else ""
 
 
 class _Numbers(OpenAPISchemaPlugin):

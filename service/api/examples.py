@@ -104,6 +104,7 @@ _ERRORS: dict[int, errors.PaymentLinkError] = {
     403: errors.Forbidden("the token is another organization's"),
     404: errors.LinkNotFound(),
     409: errors.IdempotencyConflict(),
+    422: errors.Invalid("email", "An email address must have an @-sign."),
     429: errors.LimitReached("a code was sent to this e-mail a moment ago", timedelta(seconds=60)),
     503: errors.Unavailable(),
 }
@@ -111,6 +112,19 @@ _ERRORS_OF: dict[tuple[str, int], errors.PaymentLinkError] = {
     ("get_link", 401): errors.OtpRequired(),
     ("pay", 401): errors.OtpRequired(),
     ("submit_otp", 401): errors.OtpInvalid(),
+    ("get_link", 422): errors.Invalid("lang", "is not a known parameter"),
+    ("healthz", 422): errors.Invalid("verbose", "is not a known parameter"),
+    ("readyz", 422): errors.Invalid("verbose", "is not a known parameter"),
+    ("verify_link", 422): errors.Invalid("link_id", "must be text"),
+    ("list_links", 422): errors.Invalid("limit", "must be a whole number from 1 to 1000"),
+    ("list_orgs", 422): errors.Invalid("limit", "must be a whole number from 1 to 1000"),
+    ("get_outbox", 422): errors.Invalid("limit", "must be a whole number from 1 to 100"),
+    ("get_qr", 422): errors.Invalid("size", "must be a whole number from 64 to 1024"),
+    ("get_profile", 422): errors.Invalid("org_id", "must be 1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor .."),
+    ("put_profile", 422): errors.Invalid("display_name", "must not be blank"),
+    ("dispatch_window", 422): errors.Invalid(
+        "scheduled_at", "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01"
+    ),
 }
 """Where an operation has another error than most."""
 _HTTP_ERRORS: dict[int, tuple[str, str]] = {
@@ -127,16 +141,16 @@ def body_examples() -> dict[str, Any]:
     return {type(body).__name__: _on_the_wire(body) for body in _BODIES}
 
 
-def problem_example(operation_id: str, status: int, field: str) -> dict[str, Any]:
-    """What ``operation_id`` answers with ``status``; where that is 422, ``field`` is at fault."""
-    error = errors.Invalid(field, "is not valid") if status == 422 else _ERRORS_OF.get((operation_id, status), _ERRORS.get(status))
+def problem_example(operation_id: str, status: int) -> dict[str, Any]:
+    """What ``operation_id`` may answer with ``status``."""
+    error = _ERRORS_OF.get((operation_id, status), _ERRORS.get(status))
     code, detail = (error.code, str(error)) if error else _HTTP_ERRORS[status]
     problem = schemas.Problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         code=code,
-        errors=[schemas.FieldError(field, detail)] if status == 422 else msgspec.UNSET,
+        errors=[schemas.FieldError(error.field, detail)] if isinstance(error, errors.Invalid) else msgspec.UNSET,
     )
     return _on_the_wire(problem)
 

@@ -35,6 +35,7 @@ class Mail(NamedTuple):
 
 @get(
     "/healthz",
+    responses={422: responses(422)[422]},
     tags=["Operations"],
     summary="Check that the process is alive",
     response_description="The process is alive.",
@@ -46,7 +47,7 @@ async def healthz() -> Health:
 
 @get(
     "/readyz",
-    responses=responses(),
+    responses=responses(422),
     tags=["Operations"],
     summary="Check that the service is ready",
     response_description="The service can take requests.",

@@ -103,7 +103,7 @@ async def create_link(
 
 @get(
     "/payment-links/{link_id:str}",
-    responses=responses(400, 401, 403, 404),
+    responses=responses(400, 401, 403, 404, 422),
     security=[{}, {"customer": []}, {"admin": []}],
     tags=["Payment links"],
     summary="Read a payment link",

@@ -112,6 +112,32 @@ def test_an_example_of_a_problem_has_the_status_it_is_answered_with(description:
     assert wrong == []
 
 
+def test_every_operation_but_a_page_is_described_as_refusing_parameters_that_it_does_not_know(description: dict[str, Any]) -> None:
+    assert {name for name, operation in operations(description).items() if "422" not in operation["responses"]} == {"pay"}
+
+
+@pytest.mark.parametrize(
+    ("operation_id", "method", "path", "body"),
+    [
+        ("create_link", "POST", "/payment-links", {"email": "jane", "org_id": "acme"}),
+        ("verify_link", "POST", "/payment-links/verify", {"link_id": 5}),
+        ("list_links", "GET", "/orgs/acme/payment-links?limit=0", None),
+        ("list_orgs", "GET", "/orgs?limit=0", None),
+        ("get_outbox", "GET", "/outbox?limit=0", None),
+        ("get_profile", "GET", "/orgs/a b/profile", None),
+        ("put_profile", "PUT", "/orgs/acme/profile", {"display_name": " "}),
+        ("dispatch_window", "POST", "/payment-links/scheduled", {"scheduled_at": "tomorrow"}),
+        ("healthz", "GET", "/healthz?verbose=1", None),
+    ],
+)
+def test_an_example_of_a_problem_is_what_is_answered(
+    api: Api, description: dict[str, Any], operation_id: str, method: str, path: str, body: object
+) -> None:
+    answer = api.client.request(method, path, json=body, headers=api.internal()).json()
+    content = operations(description)[operation_id]["responses"]["422"]["content"]["application/problem+json"]
+    assert content["examples"]["Problem"]["value"] == answer
+
+
 def test_every_variant_of_an_answer_has_an_example(description: dict[str, Any]) -> None:
     answer = operations(description)["verify_link"]["responses"]["200"]["content"]["application/json"]
     assert set(answer["examples"]) == {"Verification", "MaskedVerification"}
