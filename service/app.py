@@ -31,7 +31,7 @@ from service.api.parameters import check_query
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.api.responses import JsonResponse
-from service.domain.errors import Unavailable
+from service.domain.errors import PaymentLinkError
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
 from service.drain import Drain
@@ -121,7 +121,7 @@ async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
     """Says that the process is alive, and keeps its clock right, while the context lasts."""
 
     async def record() -> None:
-        with suppress(Unavailable):
+        with suppress(PaymentLinkError):
             await lane.run(heartbeat.record())
 
     async def keep_recording() -> None:
@@ -136,7 +136,7 @@ async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
     finally:
         recording.cancel()
         await asyncio.wait([recording])
-        with suppress(Unavailable):
+        with suppress(PaymentLinkError):
             await lane.run(heartbeat.remove())
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
+from service.domain.errors import Unreadable
 from service.heartbeat import Heartbeat
 from service.store.call import Call
 from service.store.client import Client
@@ -100,11 +101,13 @@ class Delivery(Generic[Opened]):
         deadline = now + LEASE
         claims = [self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH) for partition in partitions]
         _, *found = self._ask_all([self._heartbeat.record(), *claims])
-        claimed = [(partition, members) for partition, members in zip(partitions, found, strict=True) if members]
+        claimed = [
+            (partition, members) for partition, members in zip(partitions, found, strict=True) if members
+        ]  # None: unreadable
         opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
         letters = []
         for (partition, members), records in zip(claimed, opened, strict=True):
-            for member, record in zip(members, records, strict=True):
+            for member, record in zip(members, records or [None] * len(members), strict=True):
                 if isinstance(record, ValueError):  # left under its lease: it stays owed, and is looked at again
                     log.error("record_unreadable", exc_info=record, **self._kind.describe(member))
                 elif record is not None:
@@ -186,7 +189,7 @@ class Delivery(Generic[Opened]):
         return reply
 
     def _ask_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
-        """The replies to ``calls``."""
+        """The replies to ``calls``, None to one whose keys hold something else: others are not to suffer."""
         return self._start(calls)()
 
     def _start(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
@@ -200,7 +203,7 @@ class Delivery(Generic[Opened]):
         def replies() -> list[Any]:
             told: list[Any] = answer()
             del self._unmarked[: len(marks)]
-            return told[len(marks) :]
+            return [None if isinstance(reply, Unreadable) else reply for reply in told[len(marks) :]]
 
         return replies
 

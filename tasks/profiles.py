@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import structlog
-
+from service.domain.errors import Unreadable
 from service.domain.profile import Profile
 from service.store import profiles
 from service.store.client import Client
-
-log = structlog.get_logger(__name__)
 
 FRESH_FOR = timedelta(seconds=10)
 MOST = 1000
@@ -45,6 +42,5 @@ class Profiles:
     def _read(self, org_id: str) -> Profile:
         try:
             return self._client.run(profiles.get(org_id))
-        except ValueError:
-            log.exception("profile_unreadable", org_id=org_id)
+        except Unreadable:
             return profiles.NOTHING

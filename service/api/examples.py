@@ -62,7 +62,7 @@ _BODIES: tuple[msgspec.Struct, ...] = (
     schemas.OtpSent(expires_in=600, resend_after=60),
     schemas.CustomerToken(token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl", token_type="Bearer", expires_in=86400),  # noqa: S106 - opens nothing
     schemas.ProfileBody(**PROFILE, logo=None),
-    schemas.Dispatch(start=CREATED_AT, end="2026-12-03T09:00:00.000Z", due=12, queued=12),
+    schemas.Dispatch(start=CREATED_AT, end="2026-12-03T09:00:00.000Z", due=12, queued=12, unreadable_partitions=[]),
     schemas.Health("ok"),
     schemas.Readiness(
         status="ok",
@@ -72,13 +72,14 @@ _BODIES: tuple[msgspec.Struct, ...] = (
         unsent=0,
         oldest_unsent_seconds=None,
     ),
-    schemas.OrgPage(1, [ORG_ID]),
+    schemas.OrgPage(1, [ORG_ID], unreadable_partitions=[]),
     schemas.Outbox(
         unsent=1,
         oldest_unsent_seconds=0.8,
         scheduled=12,
         jobs_waiting={"links": 0, "otps": 0},
         failed=1,
+        unreadable_partitions=[],
         failures=[
             schemas.FailedDelivery(
                 id=LINK_ID,

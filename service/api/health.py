@@ -4,16 +4,21 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import compress
 from typing import Any, NamedTuple
 
+import structlog
 from litestar import get
 
 from service.api.context import Context, PublicRequest, context_of
+from service.api.partitions import ask_partitions
 from service.api.problems import Stopping, responses
 from service.api.schemas import Health, Readiness, Reason
 from service.store import heartbeats, keys, outbox
 from service.store.heartbeats import Seen
+
+log = structlog.get_logger(__name__)
 
 AWAY = {
     "worker-links": Reason.WORKER_LINKS_AWAY,
@@ -31,6 +36,8 @@ class Mail(NamedTuple):
 
     unsent: int
     oldest_unsent_seconds: float | None
+    unreadable: set[str]
+    """Partitions of which something is not known."""
 
 
 @get(
@@ -66,9 +73,11 @@ async def readyz(request: PublicRequest) -> Readiness:
 
 async def _look(context: Context) -> Readiness:
     now = context.clock()
-    seen, mail = await asyncio.gather(context.lane.run_all([heartbeats.read(kind) for kind in KINDS]), look_at_mail(context, now))
-    processes = dict(zip(KINDS, seen, strict=True))
+    seen, mail = await asyncio.gather(ask_partitions(context.lane, heartbeats.read, KINDS), look_at_mail(context, now))
+    processes = {kind: seen.by_partition.get(kind, []) for kind in KINDS}
     reasons = [*_reasons_of(processes)]
+    if seen.unreadable or mail.unreadable:
+        reasons.append(Reason.DATA_UNREADABLE)
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",
@@ -94,9 +103,18 @@ def _reasons_of(processes: Mapping[str, Sequence[Seen]]) -> Iterator[Reason]:
 async def look_at_mail(context: Context, now: datetime) -> Mail:
     """What all partitions owe."""
     owes = await context.lane.run_all([outbox.owes(partition) for partition in keys.PARTITIONS])
-    due = await context.lane.run_all([outbox.due(partition, now=now) for partition in compress(keys.PARTITIONS, owes)])
+    owing = [*compress(keys.PARTITIONS, owes)]
+    answers = await ask_partitions(context.lane, partial(outbox.due, now=now), owing)
+    due = answers.by_partition.values()
     oldest = min((partition.oldest for partition in due if partition.oldest), default=None)
-    return Mail(sum(partition.unsent for partition in due), None if oldest is None else (now - oldest).total_seconds())
+    unreadable = {partition for partition, owed in answers.by_partition.items() if owed.unreadable}
+    if unreadable:
+        log.error("data_unreadable", keys=keys.for_log([key for partition in due for key in partition.unreadable]))
+    return Mail(
+        sum(partition.unsent for partition in due),
+        None if oldest is None else (now - oldest).total_seconds(),
+        unreadable.union(answers.unreadable),
+    )
 
 
 HANDLERS: list[Any] = [healthz, readyz]

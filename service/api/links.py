@@ -1,7 +1,8 @@
 """Payment links over HTTP: create, read, verify, revoke, list."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import require_access, require_admin, require_org
 from service.api.listed import Listed
+from service.api.partitions import ask_partitions
 from service.api.problems import READS_ONLY, responses
 from service.api.responses import JsonResponse
 from service.api.schemas import (
@@ -41,6 +43,7 @@ from service.domain.errors import (
     OtpRequired,
     TokenInvalid,
     Unavailable,
+    Unreadable,
 )
 from service.domain.link import DeliveryState, Link, LinkRequest, Status
 from service.domain.mac import mac
@@ -160,7 +163,8 @@ async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[Rev
     recipient = _recipient(data)
     link = await find_link(context, link_id)
     require_org(request.user, link.org_id)
-    revoked = await _revoke(context, [link])
+    newly = await context.lane.run(links.revoke(link, now=context.clock(), retention=context.retention))
+    revoked = [link.id] if newly else []
     if recipient is not None:
         revoked += await _revoke_recipient(context, request.user, recipient)
     return Revocation(len(revoked), revoked)
@@ -273,38 +277,45 @@ def _recipient(data: RevokeLinks | None) -> str | None:
     return None if data is None or data.email is None else canonical(parse_email(data.email))
 
 
-async def _revoke(context: Context, found: list[Link]) -> list[str]:
-    """Ids of those that were active until now."""
-    now = context.clock()
-    revoked = await context.lane.run_all([links.revoke(link, now=now, retention=context.retention) for link in found])
-    return [link.id for link, newly in zip(found, revoked, strict=True) if newly]
-
-
 async def _revoke_recipient(context: Context, admin: Admin, recipient: str) -> list[str]:
-    """Revokes what the admin may of the recipient's active links: they lie in every partition, an organization's in one."""
+    """Revokes what the admin may of the recipient's active links: they lie in every partition, an organization's in one.
+
+    Raises:
+        Unreadable: something could not be revoked. The rest is.
+    """
     partitions = keys.PARTITIONS if admin.role is Role.INTERNAL_ADMIN else [domain.partition_of(admin.org_id or "")]
-    now = context.clock()
-    some = await context.lane.run_all([links.active_ids(part, recipient, now=now, offset=0, limit=1) for part in partitions])
-    revoked: list[str] = []
-    for partition, found in zip(partitions, some, strict=True):
-        if found:
-            revoked += await _revoke_in(context, partition, admin, recipient)
+    first = partial(links.active_ids, recipient=recipient, now=context.clock(), offset=0, limit=1)
+    answers = await ask_partitions(context.lane, first, partitions)
+    is_complete, revoked = not answers.unreadable, list[str]()
+    for partition in (partition for partition, found in answers.by_partition.items() if found):
+        is_complete &= await _revoke_in(context, partition, admin, recipient, revoked)
+    if not is_complete:
+        raise Unreadable(f"{len(revoked)} links are revoked; others cannot be read: an operator finds their keys in the log")
     return revoked
 
 
-async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: str) -> list[str]:
-    revoked: list[str] = []
-    passed_over = 0
+async def _revoke_in(context: Context, partition: str, admin: Admin, recipient: str, revoked: list[str]) -> bool:
+    """Adds the ids of those that were active until now to ``revoked``; gives whether all could be read."""
+    passed_over, is_complete = 0, True
     while True:
-        ids = await context.lane.run(
-            links.active_ids(partition, recipient, now=context.clock(), offset=passed_over, limit=REVOKED_AT_ONCE)
-        )
+        now = context.clock()
+        ids = await context.lane.run(links.active_ids(partition, recipient, now=now, offset=passed_over, limit=REVOKED_AT_ONCE))
         if not ids:
-            return revoked
+            return is_complete
         found = await context.lane.run(links.get_many(ids))
-        theirs = [link for link in found if link is not None and admin.may_act_for(link.org_id)]
-        revoked += await _revoke(context, theirs)
-        passed_over += len(ids) - len(theirs)
+        missing = [link_id for link_id, link in zip(ids, found, strict=True) if link is None]
+        is_complete &= not missing or await _are_gone(context, missing)
+        theirs = [link for link in found if isinstance(link, Link) and admin.may_act_for(link.org_id)]
+        outcomes = await context.lane.run_each([links.revoke(link, now=now, retention=context.retention) for link in theirs])
+        revoked += [link.id for link, outcome in zip(theirs, outcomes, strict=True) if outcome is True]
+        is_complete &= not any(isinstance(one, ValueError | Unreadable) for one in (*found, *outcomes))
+        passed_over += len(ids) - sum(1 for outcome in outcomes if not isinstance(outcome, Unreadable))
+
+
+async def _are_gone(context: Context, link_ids: Sequence[str]) -> bool:
+    """Whether there is nothing behind any of them. MGET takes a key of another type for none; the log names it."""
+    found = await context.lane.run_each([links.get(link_id) for link_id in link_ids])
+    return not any(isinstance(link, Unreadable) for link in found)
 
 
 async def _page(
@@ -314,6 +325,9 @@ async def _page(
         links.page(org_id, now=now, retention=context.retention, limit=limit, status=status, cursor=cursor)
     )
     records = await context.lane.run(links.records(org_id, page.local_ids)) if page.local_ids else []
+    if None in records:
+        link_ids = keys.full_ids(domain.partition_of(org_id), page.local_ids)
+        await _are_gone(context, [link_id for link_id, record in zip(link_ids, records, strict=True) if record is None])
     return page, Listed(org_id, status, page.local_ids, records)
 
 

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
+import structlog
 
 from service.api.schemas import ENCODER, LinkBody, link_body
 from service.domain.link import Link, Status, partition_of
-from service.store.keys import full_ids
+from service.store.call import attempt
+from service.store.keys import for_log, full_ids
+from service.store.keys import link as key_of
 from service.store.record import decode
+
+log = structlog.get_logger(__name__)
 
 KEPT = 64
 """First pages that a process keeps written; none is longer than ``LONGEST``. They take some 5 MB, and 50 at the worst."""
@@ -70,10 +75,15 @@ class Lister:
 
 
 def _links(page: Listed) -> list[Link]:
-    """The links of ``page``, newest first."""
+    """The links of ``page``, newest first. One that cannot be read hides no other."""
     link_ids = full_ids(partition_of(page.org_id), page.local_ids)
-    found = [decode(link_id, record) for link_id, record in zip(link_ids, page.records, strict=True)]
-    links = [link for link in found if link is not None and link.org_id == page.org_id]
+    links = []
+    for link_id, record in zip(link_ids, page.records, strict=True):
+        link = attempt(decode, link_id, record)
+        if isinstance(link, ValueError):
+            log.error("data_unreadable", keys=for_log([key_of(link_id)]), error=type(link).__name__)
+        elif link is not None and link.org_id == page.org_id:
+            links.append(link)
     if page.status is not None:  # whose index knows when links end, not when they were made
         links.sort(key=lambda link: link.created_at, reverse=True)
     return links

@@ -1,5 +1,6 @@
 """The organizations there are, over HTTP."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import get
@@ -7,9 +8,10 @@ from litestar.params import QueryParameter
 
 from service.api.context import AdminRequest, context_of
 from service.api.guards import require_internal_admin
+from service.api.partitions import ask_partitions
 from service.api.problems import responses
 from service.api.schemas import OrgPage
-from service.store import keys, orgs
+from service.store import orgs
 
 
 @get(
@@ -29,9 +31,9 @@ async def list_orgs(
     """The organizations that have links, in order; those whose id begins with ``prefix``, in any case."""
     context = context_of(request)
     now, retention = context.clock(), context.retention
-    found = await context.lane.run_all([orgs.ids(partition, now=now, retention=retention) for partition in keys.PARTITIONS])
-    named = [org_id for ids in found for org_id in ids if org_id.lower().startswith(prefix.lower())]
-    return OrgPage(len(named), sorted(named, key=lambda org_id: (org_id.lower(), org_id))[:limit])
+    answers = await ask_partitions(context.lane, partial(orgs.ids, now=now, retention=retention))
+    named = [org_id for ids in answers.by_partition.values() for org_id in ids if org_id.lower().startswith(prefix.lower())]
+    return OrgPage(len(named), sorted(named, key=lambda org_id: (org_id.lower(), org_id))[:limit], answers.unreadable)
 
 
 HANDLERS: list[Any] = [list_orgs]

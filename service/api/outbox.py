@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import get
@@ -11,11 +11,12 @@ from litestar.params import QueryParameter
 from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.health import look_at_mail
+from service.api.partitions import ask_partitions
 from service.api.problems import responses
 from service.api.schemas import FailedDelivery, Outbox
-from service.domain.link import DeliveryState
+from service.domain.link import DeliveryState, Link
 from service.domain.time import format_time
-from service.store import keys, links, outbox
+from service.store import links, outbox
 from service.store.call import MILLISECOND
 from service.store.outbox import Failure
 
@@ -33,34 +34,31 @@ async def get_outbox(request: AdminRequest, limit: Annotated[int, QueryParameter
     """What is owed, what waits in the queues, and the latest ``limit`` e-mails that were given up, of all organizations."""
     context = context_of(request)
     now = context.clock()
-    mail, scheduled, waiting, (failed, failures) = await asyncio.gather(
+    mail, scheduled, waiting, failures = await asyncio.gather(
         look_at_mail(context, now),
-        context.lane.run_all([outbox.count_scheduled(partition, start=now + MILLISECOND) for partition in keys.PARTITIONS]),
+        ask_partitions(context.lane, partial(outbox.count_scheduled, start=now + MILLISECOND)),
         context.doorbell.jobs_waiting(),
-        _failures(context, now, limit),
+        ask_partitions(context.lane, partial(outbox.failures, now=now, retention=context.retention, limit=limit)),
+    )
+    latest = sorted(
+        (failure for part in failures.by_partition.values() for failure in part.latest),
+        key=lambda failure: failure.at,
+        reverse=True,
     )
     return Outbox(
         unsent=mail.unsent,
         oldest_unsent_seconds=mail.oldest_unsent_seconds,
-        scheduled=sum(scheduled),
+        scheduled=sum(scheduled.by_partition.values()),
         jobs_waiting={bell.value: jobs for bell, jobs in waiting.items()},
-        failed=failed,
-        failures=failures,
+        failed=sum(part.total for part in failures.by_partition.values()),
+        failures=await _described(context, latest[:limit]),
+        unreadable_partitions=sorted(mail.unreadable.union(scheduled.unreadable, failures.unreadable)),
     )
-
-
-async def _failures(context: Context, now: datetime, limit: int) -> tuple[int, list[FailedDelivery]]:
-    """How many there are, and the latest."""
-    found = await context.lane.run_all(
-        [outbox.failures(partition, now=now, retention=context.retention, limit=limit) for partition in keys.PARTITIONS]
-    )
-    latest = sorted((failure for part in found for failure in part.latest), key=lambda failure: failure.at, reverse=True)
-    return sum(part.total for part in found), await _described(context, latest[:limit])
 
 
 async def _described(context: Context, failures: Sequence[Failure]) -> list[FailedDelivery]:
-    """``failures`` with what their links say; one whose link is gone, or was sent after all, is left out."""
-    found = await context.lane.run_all([links.get(failure.link_id) for failure in failures])
+    """``failures`` with what their links say; one whose link is gone, unreadable, or was sent after all, is left out."""
+    found = await context.lane.run_each([links.get(failure.link_id) for failure in failures])
     return [
         FailedDelivery(
             id=link.id,
@@ -71,7 +69,7 @@ async def _described(context: Context, failures: Sequence[Failure]) -> list[Fail
             failed_at=format_time(failure.at),
         )
         for failure, link in zip(failures, found, strict=True)
-        if link is not None and link.delivery.state is DeliveryState.FAILED
+        if isinstance(link, Link) and link.delivery.state is DeliveryState.FAILED
     ]
 
 

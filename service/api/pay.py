@@ -23,7 +23,7 @@ from service.api.responses import JsonResponse
 from service.api.schemas import LinkBody
 from service.api.visit import ERRORS, Visit, cookie_of, wants_page
 from service.domain.email import canonical, mask
-from service.domain.errors import Forbidden, LimitReached, OtpInvalid
+from service.domain.errors import Forbidden, LimitReached, OtpInvalid, Unreadable
 from service.domain.link import Status
 from service.domain.otp import read_code
 from service.domain.tokens import CUSTOMER_LIFE
@@ -145,7 +145,11 @@ def _refuse_foreign_forms(request: PublicRequest) -> None:
 async def _visit(request: PublicRequest, link_id: str) -> Visit:
     context = context_of(request)
     link = await find_link(context, link_id)
-    return Visit(request, link, await context.lane.run(profiles.get(link.org_id)))
+    try:
+        profile = await context.lane.run(profiles.get(link.org_id))
+    except Unreadable:  # of which the log tells: a link is paid without its organization's colors
+        profile = profiles.NOTHING
+    return Visit(request, link, profile)
 
 
 def _page(visit: Visit) -> Response[str]:

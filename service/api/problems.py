@@ -36,6 +36,7 @@ STATUS: dict[type[Exception], int] = {
     errors.IdempotencyConflict: 409,
     errors.LimitReached: 429,
     errors.Unavailable: 503,
+    errors.Unreadable: 500,
 }
 CODES = {
     400: "malformed_request",

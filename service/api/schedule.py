@@ -4,7 +4,9 @@ import time
 from asyncio import sleep
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from litestar import post
@@ -13,12 +15,14 @@ from litestar.params import JSONBody
 from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
+from service.api.partitions import ask_partitions
 from service.api.problems import responses
 from service.api.schemas import Dispatch, DispatchWindow
-from service.domain.link import Status
+from service.domain.errors import Unreadable
+from service.domain.link import Link, Status
 from service.domain.time import format_time
 from service.jobs import Bell
-from service.store import keys, outbox
+from service.store import outbox
 from service.store.call import Call
 
 BATCH = 150
@@ -45,39 +49,57 @@ async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow |
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
     start, end = window.understood(context.clock())
-    counts = [outbox.count_scheduled(partition, start=start, end=end) for partition in keys.PARTITIONS]
-    owing = [partition for partition, count in zip(keys.PARTITIONS, await context.lane.run_all(counts), strict=True) if count]
-    due, queued = await _queue(context, owing, start, end)
-    return Dispatch(format_time(start), format_time(end), due, queued)
+    counts = await ask_partitions(context.lane, partial(outbox.count_scheduled, start=start, end=end))
+    owing = [partition for partition, count in counts.by_partition.items() if count]
+    done = await _queue(context, owing, start, end)
+    unreadable = sorted(done.unreadable.union(counts.unreadable))
+    return Dispatch(format_time(start), format_time(end), done.due, done.queued, unreadable)
 
 
-async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> tuple[int, int]:
-    """How many links of the partitions were due, and how many of them are queued.
+@dataclass
+class _Done:
+    """How many links were due, how many of them are queued, and what partitions could not be read."""
+
+    due: int = 0
+    queued: int = 0
+    unreadable: set[str] = field(default_factory=set)
+
+    def count(self, partition: str, found: Sequence[Link | ValueError | None] | Unreadable, now: datetime) -> None:
+        if isinstance(found, Unreadable):
+            self.unreadable.add(partition)
+            return
+        self.due += sum(1 for link in found if link is not None)
+        self.queued += sum(1 for link in found if isinstance(link, Link) and link.status(now) is Status.ACTIVE)
+
+
+async def _queue(context: Context, partitions: Sequence[str], start: datetime, end: datetime) -> _Done:
+    """Queues what the partitions owe.
 
     One batch after the other, each claimed while the one before is marked. Where other requests, or other windows, ask the store
     for something meanwhile, a pause of ``PAUSE`` times its length follows.
     """
-    due, queued = 0, 0
+    done = _Done()
     waiting, partition, claimed = deque(partitions), "", list[str]()
     while waiting or claimed:
         began, asked = time.monotonic(), context.lane.asked
         calls: list[Call[Any]] = [outbox.open_links(partition, claimed)] if claimed else []
         if waiting:
             calls.append(outbox.claim_window(waiting[0], now=context.clock(), start=start, end=end, limit=BATCH))
-        replies = await context.lane.run_all(calls)
+        replies = await context.lane.run_each(calls)
         if claimed:
             context.doorbell.ring(Bell.LINKS, [partition])
-            now, there = context.clock(), [link for link in replies[0] if link is not None]
-            due += len(there)
-            queued += sum(1 for link in there if not isinstance(link, ValueError) and link.status(now) is Status.ACTIVE)
+            done.count(partition, replies[0], context.clock())
         if not waiting:
             break
-        partition, claimed = waiting[0], replies[-1]
+        partition = waiting[0]
+        if isinstance(replies[-1], Unreadable):
+            done.unreadable.add(partition)
+        claimed = [] if isinstance(replies[-1], Unreadable) else replies[-1]
         if len(claimed) < BATCH:
             waiting.popleft()
         if (waiting or claimed) and context.lane.asked - asked > len(calls):
             await sleep(min(PAUSE * (time.monotonic() - began), LONGEST_PAUSE))
-    return due, queued
+    return done
 
 
 HANDLERS: list[Any] = [dispatch_window]

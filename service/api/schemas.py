@@ -63,6 +63,12 @@ LONGEST_WINDOW = 720
 Hours = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": LONGEST_WINDOW})]
 
 
+UnreadablePartitions = Annotated[
+    list[str],
+    Meta(description="Partitions that are left out, in whole or in part: a key in Redis holds something else. None as a rule."),
+]
+
+
 class Amount(Decimal):
     """A JSON number, read digit for digit."""
 
@@ -324,6 +330,7 @@ class Dispatch(Struct, frozen=True):
     end: Timestamp = field(name="to")
     due: int
     queued: int
+    unreadable_partitions: UnreadablePartitions
 
 
 class Health(Struct, frozen=True):
@@ -338,6 +345,7 @@ class Reason(StrEnum):
     SCHEDULER_AWAY = "scheduler_away"
     PROCESS_STALLED = "process_stalled"
     CLOCK_SKEW = "clock_skew"
+    DATA_UNREADABLE = "data_unreadable"
 
 
 class Readiness(Struct, frozen=True):
@@ -359,6 +367,7 @@ class OrgPage(Struct, frozen=True):
 
     total: int
     orgs: list[str]
+    unreadable_partitions: UnreadablePartitions
 
 
 class FailedDelivery(Struct, frozen=True, kw_only=True):
@@ -384,6 +393,7 @@ class Outbox(Struct, frozen=True, kw_only=True):
     jobs_waiting: dict[str, int | None]
     failed: int
     failures: list[FailedDelivery]
+    unreadable_partitions: UnreadablePartitions
 
 
 class FieldError(Struct, frozen=True):

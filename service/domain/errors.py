@@ -12,7 +12,8 @@ PaymentLinkError
 ├── LinkNotFound
 ├── IdempotencyConflict   the key was used before, for another request
 ├── LimitReached          too many of these for now
-└── Unavailable           Redis, or the identity provider, does not answer
+├── Unavailable           Redis, or the identity provider, does not answer
+└── Unreadable            what Redis holds is not what we wrote
 """
 
 from collections.abc import Callable, Sequence
@@ -151,3 +152,10 @@ class Unavailable(PaymentLinkError):
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or "the store does not answer")
         self.may_be_done = message is None
+
+
+class Unreadable(PaymentLinkError):
+    code = "record_unreadable"
+
+    def __init__(self, message: str = "what is stored of this cannot be read; an operator finds the key in the log") -> None:
+        super().__init__(message)

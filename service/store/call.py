@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Argument = str | int | float
 
 
@@ -19,11 +20,11 @@ class Script(NamedTuple):
     sha: str
 
 
-class Call(NamedTuple, Generic[T]):
+class Call(NamedTuple, Generic[T_co]):
     """One command, and how its reply is read. Done twice, counters count twice, and all else is the same."""
 
     command: tuple[Argument, ...]
-    decode: Callable[[Any], T]
+    decode: Callable[[Any], T_co]
     script: Script | None = None
 
     @property
@@ -59,6 +60,8 @@ def attempt(decode: Callable[..., T], *args: Any) -> T | ValueError:
         return decode(*args)
     except ValueError as error:
         return error
+    except (TypeError, LookupError, ArithmeticError) as error:
+        return ValueError(type(error).__name__)
 
 
 def to_ms(moment: datetime) -> int:

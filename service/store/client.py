@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import redis
 import redis.asyncio
+import structlog
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
@@ -14,8 +15,11 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from service.domain.errors import Unavailable
+from service.domain.errors import Unavailable, Unreadable
 from service.store.call import Argument, Call, Script
+from service.store.keys import for_log
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -44,6 +48,7 @@ class Client:
 
         Raises:
             Unavailable: Redis does not answer.
+            Unreadable: a key holds something else.
         """
         return self.run_all([call])[0]
 
@@ -52,16 +57,21 @@ class Client:
 
         Raises:
             Unavailable: Redis does not answer; any of the calls may have been carried out.
+            Unreadable: a key holds something else; the other calls have been carried out.
         """
+        return all_readable(self.run_each(calls))
+
+    def run_each(self, calls: Sequence[Call[T]]) -> list[T | Unreadable]:
+        """The same, with an ``Unreadable`` in place of the reply to a call whose keys hold something else."""
         return self.start(calls)()
 
-    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T]]:
+    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T | Unreadable]]:
         """Sends ``calls``, to a cluster not before their replies are asked for. What it gives waits for the replies.
 
         It has to be called: until then, they hold a connection.
 
         Raises:
-            Unavailable: as ``run_all``, both here and there.
+            Unavailable: as ``run_each``, both here and there.
         """
         if not calls:
             return list
@@ -71,7 +81,7 @@ class Client:
             raise Unavailable from error
         return partial(self._replies, calls, finish)
 
-    def _replies(self, calls: Sequence[Call[T]], finish: Callable[[], list[Any]]) -> list[T]:
+    def _replies(self, calls: Sequence[Call[T]], finish: Callable[[], list[Any]]) -> list[T | Unreadable]:
         try:
             replies = finish()
             if again := forgotten(calls, replies):
@@ -81,7 +91,7 @@ class Client:
                     replies[index] = reply
         except AWAY as error:
             raise Unavailable from error
-        return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return [try_decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def _send(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
         commands = [call.command for call in calls]
@@ -136,18 +146,50 @@ def scripts_of(calls: Sequence[Call[Any]]) -> list[Script]:
     return list({call.script.sha: call.script for call in calls if call.script}.values())
 
 
-def decode_reply(call: Call[T], reply: Any) -> T:
-    """What ``reply`` says.
+def try_decode(call: Call[T], reply: Any) -> T | Unreadable:
+    """What ``reply`` says; an ``Unreadable``, which the log tells of, where the call's keys hold something else.
 
     Raises:
         Unavailable: the server cannot serve now (loading, read-only, out of memory), or the connection broke.
         ResponseError: the call is wrong.
     """
-    if not isinstance(reply, Exception):
+    if type(reply) is ResponseError and _is_about_data(reply):
+        return _unreadable(call, reply)
+    if isinstance(reply, Exception):
+        if not isinstance(reply, AWAY) or (type(reply) is ResponseError and not _is_passing(reply)):
+            raise reply
+        raise Unavailable from reply
+    try:
         return call.decode(reply)
-    if not isinstance(reply, AWAY) or (type(reply) is ResponseError and not _is_passing(reply)):
-        raise reply
-    raise Unavailable from reply
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        return _unreadable(call, error)
+
+
+def decode_reply(call: Call[T], reply: Any) -> T:
+    """The same, but raises ``Unreadable``."""
+    return all_readable([try_decode(call, reply)])[0]
+
+
+def all_readable(results: Sequence[T | Unreadable]) -> list[T]:
+    """``results``.
+
+    Raises:
+        Unreadable: one of them is.
+    """
+    for result in results:
+        if isinstance(result, Unreadable):
+            raise result
+    return cast("list[T]", results)
+
+
+def _unreadable(call: Call[Any], error: Exception) -> Unreadable:
+    """Its values stay out of the log: they are people's."""
+    command = call.script.name if call.script else call.command[0]
+    reason = str(error)[:200] if isinstance(error, ResponseError) else type(error).__name__
+    log.error("data_unreadable", command=command, keys=for_log(call.keys), error=reason)
+    unreadable = Unreadable()
+    unreadable.__cause__ = error
+    return unreadable
 
 
 def connect(url: str) -> Connection:
@@ -216,6 +258,12 @@ def _credentials(parts: SplitResult) -> dict[str, Any]:
 
 def _cluster(parts: SplitResult) -> dict[str, Any]:
     return {"host": parts.hostname or "localhost", "port": parts.port or 6379, **_credentials(parts)}
+
+
+def _is_about_data(error: ResponseError) -> bool:
+    """Whether a key holds what the command, or the script, cannot work with."""
+    signs = ("WRONGTYPE", "user_script", "is not an integer", "is not a valid float", "is not a float")
+    return any(sign in str(error) for sign in signs) and not _is_passing(error)
 
 
 def _is_passing(error: ResponseError) -> bool:

@@ -5,10 +5,11 @@ Keys and sorted sets know a link by its local id: without ``pl_`` and the partit
 The kind of a key comes before an organization's id, which may hold colons: no id makes one key look like another's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from service.domain.link import partition_of
 
+MAX_LOGGED_KEYS = 8
 PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -122,3 +123,18 @@ def otp_outbox(partition: str) -> str:
 def client_limit(client: str, limit: str) -> str:
     """counter: ``otp_sends`` or ``otp_failures`` of one client address. Ends with its window."""
     return f"pl:{{{partition_of(client)}}}:client:{client}:{limit}"
+
+
+def for_log(keys: Sequence[object]) -> list[str]:
+    """The keys as a log may name them: no whole id of a link, no e-mail, and not too many."""
+    return [_for_log(str(key)) for key in keys[:MAX_LOGGED_KEYS]]
+
+
+def _for_log(key: str) -> str:
+    prefix, partition, kind, *rest = key.split(":", 3)
+    name = "".join(rest)
+    if kind == "link":
+        name = f"{name[:6]}…"
+    elif name and kind in {"email", "otp", "client", "idempotency"}:
+        name = "…"
+    return ":".join([prefix, partition, kind, *[name] * bool(rest)])

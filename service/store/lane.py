@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 import redis.asyncio
 from redis.exceptions import NoScriptError
 
-from service.domain.errors import Unavailable
+from service.domain.errors import Unavailable, Unreadable
 from service.store.call import Call, Script
 from service.store.carriers import Carriers
-from service.store.client import TIMEOUT, decode_reply, forgotten, scripts_of
+from service.store.client import TIMEOUT, all_readable, decode_reply, forgotten, scripts_of, try_decode
 from service.store.wire import Line
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class Lane:
 
         Raises:
             Unavailable: Redis did not answer within ``TIMEOUT``, or too many commands wait already.
+            Unreadable: a key holds something else.
         """
         self.asked += 1
         reply = await self._send(call)
@@ -87,7 +88,12 @@ class Lane:
 
         Raises:
             Unavailable: one of them was not answered; any of them may have been carried out.
+            Unreadable: a key holds something else; the other calls have been carried out.
         """
+        return all_readable(await self.run_each(calls))
+
+    async def run_each(self, calls: Sequence[Call[T]]) -> list[T | Unreadable]:
+        """The same, with an ``Unreadable`` in place of the reply to a call whose keys hold something else."""
         self.asked += len(calls)
         replies = await self._replies(calls)
         if again := forgotten(calls, replies):
@@ -95,7 +101,7 @@ class Lane:
                 await self._load(script)
             for index, reply in zip(again, await self._replies([*again.values()]), strict=True):
                 replies[index] = reply
-        return [decode_reply(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return [try_decode(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     async def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """All that the store says. A task for each call took half of the time."""

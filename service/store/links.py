@@ -12,7 +12,7 @@ import msgspec
 from service.domain.errors import Invalid
 from service.domain.link import DeliveryState, Link, Status, is_id, partition_of
 from service.store import keys
-from service.store.call import Call, call, run_script, to_ms
+from service.store.call import Call, attempt, call, run_script, to_ms
 from service.store.record import decode, decode_request, encode
 
 
@@ -65,9 +65,14 @@ def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
     return call(lambda record: (decode(link_id, record), decode_request(record)), "GET", keys.link(link_id))
 
 
-def get_many(link_ids: Sequence[str]) -> Call[list[Link | None]]:
-    """The links behind ``link_ids`` (one or more, all of one partition), None where there is none."""
-    return call(lambda texts: list(map(decode, link_ids, texts)), "MGET", *map(keys.link, link_ids))
+def get_many(link_ids: Sequence[str]) -> Call[list[Link | ValueError | None]]:
+    """The links behind ``link_ids`` (one or more, all of one partition), None where there is none.
+
+    ValueError: its record cannot be read.
+    """
+    return call(
+        lambda texts: [attempt(decode, *both) for both in zip(link_ids, texts, strict=True)], "MGET", *map(keys.link, link_ids)
+    )
 
 
 def records(org_id: str, local_ids: Sequence[str]) -> Call[list[str | None]]:

@@ -115,7 +115,7 @@ def open_codes(partition: str, emails: Sequence[str]) -> Call[list[Otp | ValueEr
     ValueError: what is kept of it cannot be read.
     """
     return run_script(
-        lambda codes: [attempt(_decode_otp, email, *code) for email, code in zip(emails, codes, strict=True)],
+        lambda codes: [attempt(_decode_otp, email, code) for email, code in zip(emails, codes, strict=True)],
         "otp_open",
         [keys.otp_outbox(partition), *map(keys.otp, emails)],
         *emails,
@@ -158,9 +158,8 @@ def _decode_try(reply: list[str]) -> bytes | Refusal | None:
     return bytes.fromhex(value) if outcome == "try" else None
 
 
-def _decode_otp(
-    email: str, nonce: str | None, expires_at: str | None, attempts: str | None, org_id: str | None, locale: str | None
-) -> Otp | None:
+def _decode_otp(email: str, code: list[str | None]) -> Otp | None:
+    nonce, expires_at, attempts, org_id, locale = code
     if nonce is None or expires_at is None:
         return None
     return Otp(email, bytes.fromhex(nonce), from_ms(expires_at), int(attempts or 0), org_id or None, locale or None)

@@ -20,6 +20,8 @@ class Due(msgspec.Struct, frozen=True):
     codes: bool
     unsent: int
     oldest: datetime | None
+    unreadable: list[str] = []
+    """Keys that hold something else, and are left out."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -108,7 +110,7 @@ def owes(partition: str) -> Call[bool]:
 def due(partition: str, *, now: datetime) -> Call[Due]:
     """What the partition owes."""
     return run_script(
-        lambda reply: Due(bool(reply[0]), bool(reply[1]), int(reply[2]), from_ms(reply[3]) if reply[3] else None),
+        lambda reply: Due(bool(reply[0]), bool(reply[1]), int(reply[2]), from_ms(reply[3]) if reply[3] else None, reply[4]),
         "due",
         [keys.outbox(partition), keys.scheduled(partition), keys.otp_outbox(partition), keys.claimed(partition)],
         to_ms(now),

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -30,10 +31,16 @@ def send(api: Api, method: str, path: str, content: Any, headers: Headers | None
     return api.client.request(method, path, content=content, headers=api.internal() | (JSON if headers is None else headers))
 
 
-def fault(api: Api) -> httpx.Response:
+def unreadable(api: Api) -> httpx.Response:
     """The store holds what it should not."""
-    api.redis.set(keys.link(UNKNOWN_ID), "no hash")
+    api.redis.rpush(keys.link(UNKNOWN_ID), "boom")
     return api.get(UNKNOWN_ID)
+
+
+def fault(api: Api) -> httpx.Response:
+    """What nobody thought of."""
+    with patch("service.api.links.find_link", side_effect=RuntimeError("redis://")):
+        return api.get(UNKNOWN_ID)
 
 
 def second_code(api: Api) -> httpx.Response:
@@ -54,6 +61,7 @@ PROBLEMS: list[tuple[int, str, Callable[[Api], httpx.Response]]] = [
     (422, "validation_failed", lambda api: api.post_link(payment_amount=-1)),
     (429, "limit_reached", second_code),
     (500, "internal_error", fault),
+    (500, "record_unreadable", unreadable),
 ]
 
 
@@ -75,10 +83,12 @@ def test_only_validation_names_fields(api: Api, code: str, provoke: Callable[[Ap
     assert ("errors" in provoke(api).json()) == (code == "validation_failed")
 
 
-def test_a_fault_tells_nothing_of_itself(api: Api) -> None:
-    response = fault(api)
-    assert_problem(response, 500, "internal_error")
-    assert not [word for word in ("WRONGTYPE", "Traceback", "redis", "service/", UNKNOWN_ID) if word in response.text]
+@pytest.mark.parametrize(("provoke", "code"), [(fault, "internal_error"), (unreadable, "record_unreadable")])
+def test_a_fault_tells_nothing_of_itself(api: Api, provoke: Callable[[Api], httpx.Response], code: str) -> None:
+    response = provoke(api)
+    assert_problem(response, 500, code)
+    words = ("WRONGTYPE", "RuntimeError", "Traceback", "redis", "service/", UNKNOWN_ID)
+    assert not [word for word in words if word in response.text]
 
 
 # 400: no JSON.

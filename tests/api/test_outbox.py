@@ -20,6 +20,7 @@ NOTHING = {
     "jobs_waiting": {"links": 0, "otps": 0},
     "failed": 0,
     "failures": [],
+    "unreadable_partitions": [],
 }
 
 

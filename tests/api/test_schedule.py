@@ -38,7 +38,13 @@ def in_outbox(api: Api) -> list[str]:
 def test_a_window_begins_now_and_lasts_24_hours_where_nothing_is_said(api: Api) -> None:
     response = api.client.post("/payment-links/scheduled", headers=api.internal())
     assert response.status_code == 200
-    assert response.json() == {"from": stamp(api.now), "to": stamp(api.now + timedelta(hours=24)), "due": 0, "queued": 0}
+    assert response.json() == {
+        "from": stamp(api.now),
+        "to": stamp(api.now + timedelta(hours=24)),
+        "due": 0,
+        "queued": 0,
+        "unreadable_partitions": [],
+    }
 
 
 def test_an_empty_body_says_nothing(api: Api) -> None:
@@ -220,13 +226,13 @@ def test_others_have_their_turn_between_batches(
     """Ten links are four batches, whose last is marked in a trip of its own; after nine, the fourth finds none."""
     for _ in range(count):
         scheduled(api, api.now + timedelta(hours=1))
-    run_all = Lane.run_all
+    run_each = Lane.run_each
 
     async def run_beside_another(lane: Lane, calls: Sequence[Call[Any]]) -> list[Any]:
         await lane.run(outbox.owes("00"))
-        return await run_all(lane, calls)
+        return await run_each(lane, calls)
 
-    monkeypatch.setattr(Lane, "run_all", run_beside_another)
+    monkeypatch.setattr(Lane, "run_each", run_beside_another)
     assert api.dispatch().json()["queued"] == count
     assert pauses == pytest.approx([each] * expected)
 

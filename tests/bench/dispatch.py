@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import httpx
 import redis
 
+from service.domain.errors import Unreadable
 from service.domain.link import Link
 from service.heartbeat import Heartbeat
 from service.store import keys, links, outbox
@@ -69,7 +70,7 @@ class Counting(Client):
 
     trips = 0
 
-    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T]]:
+    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T | Unreadable]]:
         self.trips += bool(calls)
         return super().start(calls)
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from service.domain.errors import Unavailable
+from service.domain.errors import Unavailable, Unreadable
 from service.store import keys, links, otps, outbox
 from service.store.call import Call, call
 from service.store.client import Client, connect
@@ -57,8 +57,18 @@ def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(clien
 
 def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
-    with pytest.raises(ResponseError, match="WRONGTYPE"):
-        client.run(call(str, "HGET", keys.org("acme"), "field"))
+    with pytest.raises(ResponseError, match="wrong number"):
+        client.run(call(str, "HGET", keys.org("acme")))
+
+
+def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
+    link = put(client, make_link(clock.now))
+    wrong = call(str, "HGET", keys.org("acme"), "field")
+    with pytest.raises(Unreadable):
+        client.run(wrong)
+    found, unreadable = client.run_each([links.get(link.id), wrong])
+    assert found == link
+    assert isinstance(unreadable, Unreadable)
 
 
 def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: Clock) -> None:

@@ -3,10 +3,11 @@
 -- KEYS 1 outbox  2 scheduled (links only)  3 claimed (links only, and only under a lease)
 -- ARGV 1 now  2 lease deadline ('' for none: whoever is next may have them)  3 limit  4 outbox until ('' for none of it)
 --      5 scheduled from  6 scheduled before
--- Returns the claimed members.
+-- Returns the claimed members. A scheduled or claimed set that holds something else keeps nobody from the outbox.
 local limit = tonumber(ARGV[3])
 local function due(key, from, to)
-  return redis.call('ZRANGEBYSCORE', key, from, to, 'WITHSCORES', 'LIMIT', 0, limit)
+  local found = redis.pcall('ZRANGEBYSCORE', key, from, to, 'WITHSCORES', 'LIMIT', 0, limit)
+  return found.err and {} or found
 end
 local lapsed = ARGV[4] == '' and {} or due(KEYS[1], '-inf', ARGV[4])
 local scheduled = KEYS[2] and due(KEYS[2], ARGV[5], '(' .. ARGV[6]) or {}
@@ -34,7 +35,7 @@ if of_scheduled > 0 then
   redis.call('ZREM', KEYS[2], unpack(claimed, 1, of_scheduled))
 end
 if KEYS[3] then
-  redis.call('ZADD', KEYS[3], 'NX', unpack(since))
+  redis.pcall('ZADD', KEYS[3], 'NX', unpack(since))
   keep_as_long(KEYS[3], KEYS[1])
 end
 return claimed

@@ -1,0 +1,98 @@
+"""A key that holds something that is not ours: workers and the scan pass it by, and send what others are owed."""
+
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from service.domain.link import DeliveryState, partition_of
+from service.jobs import Bell, answer
+from service.store import keys
+from tasks.reminders import scan
+from tasks.runtime import Runtime
+from tests.tasks.doubles import ScriptedMailer
+from tests.tasks.office import PARTITION, Office
+
+OTHERS = "globex"
+ELSEWHERE = partition_of(OTHERS)
+
+
+def spoil(office: Office, key: str) -> None:
+    """Leaves a key of another type there."""
+    office.redis.delete(key)
+    office.redis.rpush(key, "boom")
+
+
+def told(logs: list[Any]) -> str:
+    return "\n".join(str(line) for line in logs if line["event"] in {"data_unreadable", "record_unreadable"})
+
+
+@pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "claimed"])
+def test_the_scan_rings_for_all_others(office: Office, runtime: Runtime, kind: str) -> None:
+    office.add_link()
+    office.add_link(org_id=OTHERS)
+    spoil(office, getattr(keys, kind)(PARTITION))
+    with structlog.testing.capture_logs() as logs:
+        scan()
+    assert set(answer(Bell.LINKS, runtime.queue)) == {ELSEWHERE} | ({PARTITION} if kind != "outbox" else set())
+    assert getattr(keys, kind)(PARTITION) in told(logs)
+
+
+def test_codes_go_out_where_scheduled_links_cannot_be_read(office: Office, runtime: Runtime) -> None:
+    office.add_code()
+    spoil(office, keys.scheduled(partition_of("jane@example.com")))
+    scan()
+    assert answer(Bell.OTPS, runtime.queue) == [partition_of("jane@example.com")]
+
+
+@pytest.mark.parametrize("kind", ["outbox", "scheduled", "claimed"])
+def test_a_worker_sends_what_other_partitions_owe(office: Office, mailer: ScriptedMailer, kind: str) -> None:
+    office.add_link()
+    office.add_link("john@example.com", org_id=OTHERS)
+    spoil(office, getattr(keys, kind)(PARTITION))
+    office.link_worker(mailer).drain([PARTITION, ELSEWHERE])
+    assert set(mailer.recipients) == {"john@example.com"} | ({"jane@example.com"} if kind != "outbox" else set())
+
+
+@pytest.mark.parametrize("is_json", [False, True], ids=["another type", "no JSON"])
+def test_a_link_that_cannot_be_read_stays_owed_and_is_named(office: Office, mailer: ScriptedMailer, *, is_json: bool) -> None:
+    bad, good = office.add_link("bad@example.com"), office.add_link()
+    if is_json:
+        office.redis.set(keys.link(bad.id), "boom", keepttl=True)
+    else:
+        spoil(office, keys.link(bad.id))
+    with structlog.testing.capture_logs() as logs:
+        office.link_worker(mailer).drain([PARTITION])
+    assert (mailer.recipients, office.state(good)) == (["jane@example.com"], DeliveryState.SENT)
+    assert office.lease_of(bad) is not None
+    assert f"{bad.id[:11]}…" in told(logs)
+    assert bad.id not in str(logs)
+
+
+def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(office: Office, mailer: ScriptedMailer) -> None:
+    neighbor = next(
+        email
+        for email in (f"user{number}@example.com" for number in range(10_000))
+        if partition_of(email) == partition_of("jane@example.com")
+    )
+    office.add_code(neighbor)
+    office.add_code()
+    spoil(office, keys.otp(neighbor))
+    office.code_worker(mailer).drain([partition_of(neighbor)])
+    assert mailer.recipients == ["jane@example.com"]
+    assert office.code_lease_of(neighbor) is not None
+
+
+def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(office: Office, mailer: ScriptedMailer) -> None:
+    bad, good = office.add_link("bad@example.com"), office.add_link()
+    mailer.answer = lambda message: spoil(office, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
+    office.link_worker(mailer).drain([PARTITION])
+    assert mailer.recipients == ["bad@example.com", "jane@example.com"]
+    assert office.state(good) is DeliveryState.SENT
+
+
+def test_a_profile_that_cannot_be_read_delays_no_mail(office: Office, mailer: ScriptedMailer) -> None:
+    office.add_link()
+    spoil(office, keys.profile("acme"))
+    office.link_worker(mailer).drain([PARTITION])
+    assert mailer.recipients == ["jane@example.com"]
