@@ -1,5 +1,6 @@
 """``payment-links check``: what is wrong with the configuration, Redis and the mail server."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from config.settings import Settings, SettingsError, load
-from service.api.jwks import KeySet
+from service.api.jwks import KeySet, KeySetError
 from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
 from service.store.client import AWAY, connect, connect_queue
@@ -61,11 +62,13 @@ def _admin_keys(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding(Verdict.OK, "admin tokens", f"the identity provider's, {key.algorithm}")
     elif settings.admin_jwks_url:
-        found = KeySet(settings.admin_jwks_url).usable_keys()
-        if found:
-            yield Finding(Verdict.OK, "admin tokens", f"the identity provider's, {found} keys")
+        try:
+            keys = asyncio.run(KeySet(settings.admin_jwks_url).fetch())
+        except KeySetError as error:
+            yield Finding(Verdict.FAILURE, "admin tokens", f"ADMIN_JWKS_URL: its keys cannot be had: {error}")
         else:
-            yield Finding(Verdict.FAILURE, "admin tokens", "ADMIN_JWKS_URL: no usable key can be had there")
+            found = len({id(key) for key in keys.values()})
+            yield Finding(Verdict.OK, "admin tokens", f"the identity provider's, {found} keys")
     else:
         yield Finding(Verdict.OK, "admin tokens", "our own, HS256")
 

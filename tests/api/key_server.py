@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jwt
@@ -18,8 +18,14 @@ class KeyServer:
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
         self.status = 200
+        self.body: bytes | None = None
+        """What is served instead of the keys."""
+        self.headers: dict[str, str] = {}
+        self.drip = 0.0
+        """Seconds between two bytes, of the headers too."""
         self.fetches = 0
         self.url = ""
+        self.stopping = Event()
 
     def add(self, algorithm: str, kid: str | None, **members: Any) -> None:
         algorithms: dict[str, Any] = {
@@ -37,12 +43,24 @@ def served(state: KeyServer) -> Iterator[KeyServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             state.fetches += 1
-            body = json.dumps({"keys": state.keys}).encode()
+            body = json.dumps({"keys": state.keys}).encode() if state.body is None else state.body
+            if state.drip:
+                self._drip(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+                return
             self.send_response(state.status)
+            for name, value in state.headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def _drip(self, answer: bytes) -> None:
+            with suppress(OSError):
+                for byte in answer:
+                    self.wfile.write(bytes([byte]))
+                    if state.stopping.wait(state.drip):
+                        return
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -54,5 +72,6 @@ def served(state: KeyServer) -> Iterator[KeyServer]:
         try:
             yield state
         finally:
+            state.stopping.set()
             server.shutdown()
             thread.join()

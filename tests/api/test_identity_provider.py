@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.domain.tokens import CustomerTokens
-from tests.api.helpers import JANE, Api, assert_problem, bearer
+from tests.api.helpers import JANE, Api, all_at_once, assert_problem, bearer
 from tests.api.key_server import KeyServer, served
 from tests.api.signing import (
     GONE,
@@ -285,3 +286,69 @@ def test_customers_do_not_need_the_identity_provider(make_api: MakeApi, api: Api
     token = CustomerTokens(SECRET.encode()).issue(JANE, now=api.now, jti="x")
     assert behind.get(link["id"], bearer(token)).status_code == 200
     assert key_server.fetches == 0
+
+
+DEEP = b"[" * 200_000
+
+
+@pytest.mark.parametrize("part", ["headers and all", "body"])
+def test_a_key_set_that_drips_is_given_up_within_five_seconds(make_api: MakeApi, key_server: KeyServer, part: str) -> None:
+    key_server.drip = 1 if part == "headers and all" else 0.001
+    key_server.body = b" " * 100_000
+    api = make_api(ADMIN_JWKS_URL=key_server.url)
+    token = signed(claims(api), private_key("ES256"), "ES256", kid="one")
+    began = time.monotonic()
+    answers = all_at_once(*[lambda: api.list(bearer(token)).status_code] * 5)
+    assert time.monotonic() - began < 5
+    assert answers == [503] * 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"body": DEEP},
+        {"body": b'{"keys": ' + DEEP},
+        {"body": b"not JSON"},
+        {"body": b"\xff"},
+        {"body": b"{}"},
+        {"body": b"[]"},
+        {"body": b'{"keys": {}}'},
+        {"body": b'{"keys": []}'},
+        {"body": b'{"keys": ["RSA", null, {}, {"kty": "RSA", "kid": "one"}, {"kty": ["RSA"]}]}'},
+        {"body": b" " * 300_000},
+        {"body": b"\x1f\x8b", "headers": {"Content-Encoding": "gzip"}},
+        {"status": 302, "headers": {"Location": "/elsewhere"}},
+        {"status": 404},
+        {"status": 500},
+    ],
+    ids=lambda answer: str(answer)[:60],
+)
+@pytest.mark.parametrize("cold", [True, False], ids=["cold", "warm"])
+def test_a_key_set_that_cannot_be_had_is_no_fault_of_the_token(
+    make_api: MakeApi, key_server: KeyServer, seconds: SimpleNamespace, answer: dict[str, Any], *, cold: bool
+) -> None:
+    """Where the last good one is known, it is believed for an hour."""
+    key_server.add("ES256", "one")
+    api = make_api(ADMIN_JWKS_URL=key_server.url)
+    token = signed(claims(api, exp=int(api.now.timestamp()) + 9000), private_key("ES256"), "ES256", kid="one")
+    if not cold:
+        assert_believed(api, token)
+        seconds.now += 301
+    for name, value in answer.items():
+        setattr(key_server, name, value)
+    if cold:
+        assert_problem(api.list(bearer(token)), 503, "unavailable")
+        return
+    assert_believed(api, token)
+    wait_until(lambda: key_server.fetches == 2, "another try")
+    seconds.now += 3000
+    assert_believed(api, token)
+    seconds.now += 400
+    assert_problem(api.list(bearer(token)), 503, "unavailable")
+
+
+def test_members_that_are_no_keys_hide_none_that_is(make_api: MakeApi, key_server: KeyServer) -> None:
+    key_server.add("ES256", "one")
+    key_server.keys[:0] = ["RSA", None, {}, {"kty": "RSA", "kid": "two"}, {"kty": "EC", "crv": ["P-256"], "kid": 3}]  # type: ignore[list-item]
+    api = make_api(ADMIN_JWKS_URL=key_server.url)
+    assert_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="one"))
