@@ -10,14 +10,16 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, SettingsError, load
 from service.api.jwks import KeySet, KeySetError
 from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
-from service.store.client import AWAY, connect, connect_queue
+from service.store.client import AWAY, Client, connect, connect_queue
 from service.store.clock import MAX_CLOCK_SKEW
+from service.store.failure import describe_failure
+from service.store.probe import find_refused
 from tasks.mailer import Deferred, SmtpMailer
 
 OLDEST_REDIS = (7, 0)
@@ -76,23 +78,54 @@ def _admin_keys(settings: Settings) -> Iterator[Finding]:
 def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
     try:
         client = connect(url) if durable else connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
-        info: dict[str, Any] = _first(client.info())
-        seconds, microseconds = _first_time(client)
+        client.ping()
     except (*AWAY, Unavailable, ValueError) as error:
-        yield Finding(Verdict.FAILURE, what, f"does not answer: {error.__cause__ or error}")
+        yield Finding(Verdict.FAILURE, what, f"does not answer: {describe_failure(error)}")
         return
     yield Finding(Verdict.OK, what, "answers")
+    yield _commands(what, client, durable=durable)
+    info = _info(client)
     yield _version(what, info)
     if durable:
         yield _persistence(what, client, info)
         yield _eviction(what, client, info)
-    apart = abs(time.time() - seconds - microseconds / 1e6)
-    verdict = Verdict.OK if apart < MAX_CLOCK_SKEW.total_seconds() else Verdict.WARNING
-    yield Finding(verdict, f"{what} clock", f"{apart:.1f} s from this machine's")
+    yield _clock(what, client)
     client.close()
 
 
-def _version(what: str, info: Mapping[str, Any]) -> Finding:
+def _commands(what: str, client: Any, *, durable: bool) -> Finding:
+    """Whether the user may do what the service does: scripts above all."""
+    what = f"{what} commands"
+    try:
+        refused = Client(client).run(find_refused()) if durable else [] if client.eval("return 1", 0) else ["eval"]
+    except (*AWAY, Unavailable, ResponseError) as error:
+        return Finding(Verdict.FAILURE, what, f"scripts cannot be run: {describe_failure(error)}")
+    if refused:
+        return Finding(Verdict.FAILURE, what, f"NOPERM: the user may not run {', '.join(refused)}")
+    return Finding(Verdict.OK, what, "allowed")
+
+
+def _clock(what: str, client: Any) -> Finding:
+    try:
+        seconds, microseconds = _first_time(client)
+    except AWAY as error:
+        return Finding(Verdict.WARNING, f"{what} clock", f"unknown: {describe_failure(error)}")
+    apart = abs(time.time() - seconds - microseconds / 1e6)
+    verdict = Verdict.OK if apart < MAX_CLOCK_SKEW.total_seconds() else Verdict.WARNING
+    return Finding(verdict, f"{what} clock", f"{apart:.1f} s from this machine's")
+
+
+def _info(client: Any) -> dict[str, Any] | None:
+    """What the server says of itself, if its user may ask."""
+    try:
+        return dict(_first(client.info()))
+    except AWAY:
+        return None
+
+
+def _version(what: str, info: Mapping[str, Any] | None) -> Finding:
+    if info is None:
+        return Finding(Verdict.WARNING, f"{what} version", "unknown: INFO is not allowed")
     name, version = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", info["redis_version"])
     enough = tuple(int(part) for part in re.findall(r"[0-9]+", str(version))[:2]) >= OLDEST_REDIS
     return Finding(
@@ -102,8 +135,10 @@ def _version(what: str, info: Mapping[str, Any]) -> Finding:
     )
 
 
-def _persistence(what: str, client: Any, info: Mapping[str, Any]) -> Finding:
+def _persistence(what: str, client: Any, info: Mapping[str, Any] | None) -> Finding:
     what = f"{what} persistence"
+    if info is None:
+        return Finding(Verdict.WARNING, what, "unknown: INFO is not allowed (appendonly yes, appendfsync always)")
     if not int(info.get("aof_enabled", 0)):
         return Finding(
             Verdict.WARNING, what, "no append-only file: what was acknowledged is lost when the server dies (appendonly yes)"
@@ -118,8 +153,10 @@ def _persistence(what: str, client: Any, info: Mapping[str, Any]) -> Finding:
     return Finding(Verdict.OK, what, "append-only file, appendfsync always")
 
 
-def _eviction(what: str, client: Any, info: Mapping[str, Any]) -> Finding:
-    policy = info.get("maxmemory_policy") or _config(client, "maxmemory-policy")
+def _eviction(what: str, client: Any, info: Mapping[str, Any] | None) -> Finding:
+    policy = (info or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
+    if policy.startswith("unknown"):
+        return Finding(Verdict.WARNING, f"{what} eviction", f"{policy}: it must be noeviction")
     if policy != "noeviction":
         return Finding(
             Verdict.FAILURE,

@@ -12,6 +12,8 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from service.store.failure import describe_failure
+
 log = structlog.get_logger(__name__)
 
 JOB_TIMEOUT = 120
@@ -133,7 +135,7 @@ class Doorbell:
         try:
             return int(await asyncio.to_thread(lambda: queue_of(bell, self._redis).count))
         except (RedisError, OSError) as error:
-            log.warning("queue_away", error=type(error).__name__)
+            log.warning("queue_away", error=describe_failure(error))
             return None
 
     async def _ring_all(self) -> None:
@@ -143,7 +145,7 @@ class Doorbell:
                 try:
                     await asyncio.to_thread(ring, bell, partitions, self._redis)
                 except (RedisError, OSError) as error:
-                    log.warning("doorbell_failed", bell=bell.value, error=type(error).__name__)
+                    log.warning("doorbell_failed", bell=bell.value, error=describe_failure(error))
             await asyncio.sleep(BETWEEN_RINGS)
 
 

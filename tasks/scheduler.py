@@ -20,6 +20,7 @@ from service.heartbeat import Heartbeat
 from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
 from service.store.client import TIMEOUT, Client, connect, connect_queue
 from service.store.clock import StoreClock
+from service.store.failure import describe_failure
 
 log = structlog.get_logger(__name__)
 
@@ -74,8 +75,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         super().heartbeat()
         try:
             self._client.run(self._heartbeat.record())
-        except Unavailable:
-            log.warning("heartbeat_failed")
+        except Unavailable as error:
+            log.warning("heartbeat_failed", error=describe_failure(error))
 
     def _install_signal_handlers(self) -> None:
         """Leaves Redis alone inside a signal handler: ``run`` gives the lock back on its way out."""
@@ -107,7 +108,7 @@ def _run_until_stopped(create_scheduler: Callable[[], PeriodicScheduler], stoppi
             create_scheduler().run()
         except (RedisError, OSError) as error:
             if not stopping.is_set():
-                log.warning("queue_away", error=type(error).__name__)
+                log.warning("queue_away", error=describe_failure(error))
         except SystemExit:
             return
         stopping.wait(1.0)

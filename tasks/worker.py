@@ -21,6 +21,7 @@ from service import logs
 from service.domain.errors import Unavailable
 from service.jobs import Bell, JsonJob, JsonQueue, queue_of
 from service.startup import OWNER_ONLY, follow_parent
+from service.store.failure import describe_failure
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
 log = structlog.get_logger(__name__)
@@ -74,8 +75,8 @@ def record_heartbeat(bell: Bell, runtime: Runtime) -> None:
     """Says that the worker is alive; a store that is away will see it later."""
     try:
         runtime.client.run(runtime.heartbeats[bell].record())
-    except Unavailable:
-        log.warning("heartbeat_failed", worker=bell.value)
+    except Unavailable as error:
+        log.warning("heartbeat_failed", worker=bell.value, error=describe_failure(error))
 
 
 def work(bell: Bell, environ: Mapping[str, str]) -> None:
@@ -99,7 +100,7 @@ def _work_until_stopped(bell: Bell, runtime: Runtime) -> None:
         except StopRequested:
             return
         except (RedisError, OSError) as error:
-            log.warning("queue_away", worker=bell.value, error=type(error).__name__)
+            log.warning("queue_away", worker=bell.value, error=describe_failure(error))
         runtime.stopping.wait(1.0)
 
 

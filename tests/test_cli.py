@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,12 +13,14 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from redis import Redis
 
 from service import check as check_module
 from service import embedded, logs
 from service.cli import main
 from service.domain.tokens import Admin, Role, own_admin_key, verify_admin
 from tests.support.servers import MailServer, Store, free_port, store, valkey_server
+from tests.support.tls import self_signed
 
 SECRET = "correct horse battery staple, 32 bytes"
 OTHERS = "an other secret of thirty-two bytes"
@@ -345,6 +347,53 @@ class TestCheckRedis:
     def test_a_queue_that_is_away_is_named(self, valkey: Store, tmp_path: Path) -> None:
         found = findings(look(REDIS_URL=valkey.url, QUEUE_REDIS_URL=f"unix://{tmp_path}/nobody"))
         assert (found["redis"][0], found["queue redis"][0]) == ("ok", "FAIL")
+
+    @pytest.fixture
+    def url_of(self, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+        """The URL of a user with these rules (redis.io: ACL)."""
+        port = free_port()
+        with store(valkey_server(), "--port", str(port)) as server, Redis.from_url(server.url) as connection:
+
+            def url_of(rules: str) -> str:
+                connection.execute_command("ACL", "SETUSER", "operator", "reset", "on", ">hunter2", *rules.split())
+                return f"redis://operator:hunter2@127.0.0.1:{port}"
+
+            yield url_of
+
+    @pytest.mark.parametrize(
+        ("rules", "told"),
+        [
+            ("~* +@all -eval -evalsha", "scripts cannot be run: NOPERM: the user may not run 'evalsha'"),
+            ("~other:* +@all", "scripts cannot be run: NOPERM: the user may not use keys that begin with pl:"),
+            ("~* +@all -zadd -time", "NOPERM: the user may not run ZADD, TIME"),
+        ],
+        ids=["no scripts", "no keys", "no command"],
+    )
+    def test_a_command_that_the_user_may_not_run_is_named(self, url_of: Callable[[str], str], rules: str, told: str) -> None:
+        result = look(REDIS_URL=url_of(rules))
+        assert findings(result)["redis"] == ("ok", "answers")
+        assert findings(result)["redis commands"] == ("FAIL", told)
+        assert not [secret for secret in ("operator", "hunter2") if secret in result.output]
+
+    def test_a_server_that_tells_nothing_of_itself_works_all_the_same(self, url_of: Callable[[str], str]) -> None:
+        result = look(REDIS_URL=url_of("~* &* +@all -info -config"))
+        found = findings(result)
+        assert (result.exit_code, found["redis"], found["redis commands"]) == (0, ("ok", "answers"), ("ok", "allowed"))
+        for what in ("version", "persistence", "eviction"):
+            assert found[f"redis {what}"][0] == "warn"
+            assert "not allowed" in found[f"redis {what}"][1]
+
+    def test_a_queue_whose_user_may_run_no_scripts_is_named(self, valkey: Store, url_of: Callable[[str], str]) -> None:
+        found = findings(look(REDIS_URL=valkey.url, QUEUE_REDIS_URL=url_of("~* +@all -eval")))
+        assert found["queue redis commands"] == ("FAIL", "scripts cannot be run: NOPERM: the user may not run 'eval'")
+
+    def test_a_certificate_that_is_not_trusted_is_named(self, redis_binary: str, tmp_path: Path) -> None:
+        port, _ = free_port(), self_signed(tmp_path)
+        pem_file = str(tmp_path / "server.pem")
+        options = ["--tls-cert-file", pem_file, "--tls-key-file", pem_file, "--tls-auth-clients", "no"]
+        with store(redis_binary, "--tls-port", str(port), *options):
+            found = findings(look(REDIS_URL=f"rediss://127.0.0.1:{port}"))
+        assert found["redis"] == ("FAIL", "does not answer: certificate verify failed: self-signed certificate")
 
     def test_it_tells_no_password(self) -> None:
         result = look(REDIS_URL=f"redis://ann:hunter2@127.0.0.1:{free_port()}")

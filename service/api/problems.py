@@ -16,6 +16,7 @@ from service.api.parameters import parameter_faults
 from service.api.responses import JsonResponse
 from service.api.schemas import FieldError, Problem
 from service.domain import errors
+from service.store.failure import describe_failure
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +108,7 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
-        log.warning("unavailable", cause=type(error.__cause__).__name__ if error.__cause__ else str(error))
+        log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
         if error.may_be_done and _changes_something(request):
             detail += "; the request may have been carried out all the same"
     return problem(status, error.code, detail, headers, field_errors)

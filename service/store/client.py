@@ -17,6 +17,7 @@ from redis.sentinel import Sentinel
 
 from service.domain.errors import Unavailable, Unreadable
 from service.store.call import Argument, Call, Script
+from service.store.failure import is_permission_error
 from service.store.keys import for_log
 
 log = structlog.get_logger(__name__)
@@ -156,6 +157,8 @@ def try_decode(call: Call[T], reply: Any) -> T | Unreadable:
     if type(reply) is ResponseError and _is_about_data(reply):
         return _unreadable(call, reply)
     if isinstance(reply, Exception):
+        if is_permission_error(reply):
+            raise Unavailable from reply
         if not isinstance(reply, AWAY) or (type(reply) is ResponseError and not _is_passing(reply)):
             raise reply
         raise Unavailable from reply
@@ -263,7 +266,7 @@ def _cluster(parts: SplitResult) -> dict[str, Any]:
 def _is_about_data(error: ResponseError) -> bool:
     """Whether a key holds what the command, or the script, cannot work with."""
     signs = ("WRONGTYPE", "user_script", "is not an integer", "is not a valid float", "is not a float")
-    return any(sign in str(error) for sign in signs) and not _is_passing(error)
+    return any(sign in str(error) for sign in signs) and not _is_passing(error) and not is_permission_error(error)
 
 
 def _is_passing(error: ResponseError) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from service.domain.link import partition_of
 
 MAX_LOGGED_KEYS = 8
+PROBE = "pl:{probe}:probe"
+"""What ``check`` tries commands on; there for a moment."""
 PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import hiredis
 import redis.asyncio
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import NoPermissionError, ReadOnlyError
 
+from service.domain.errors import Unavailable
 from service.store.call import Call, Script
 
 Reply = asyncio.Future[Any]
@@ -45,7 +46,9 @@ class Line:
     async def load(self, script: Script) -> None:
         reply = asyncio.get_running_loop().create_future()
         self.send(Call(("SCRIPT", "LOAD", script.source), str), reply)
-        await reply
+        said = await reply
+        if isinstance(said, NoPermissionError):  # where it is away, whoever misses the script learns that by asking again
+            raise Unavailable from said
 
     async def close(self) -> None:
         if self._connecting is not None:

@@ -16,7 +16,7 @@ import redis
 import uvloop
 from redis.exceptions import ResponseError
 
-from service.domain.errors import Unavailable
+from service.domain.errors import Unavailable, Unreadable
 from service.domain.link import Link
 from service.domain.profile import Profile
 from service.store import keys, links, otps, outbox, profiles
@@ -246,7 +246,7 @@ class TestReplies:
         assert asyncio.run(run()) == []
 
     def test_a_wrong_call_fails_alone(self, lane: Callable[[], Lane], made: list[Link]) -> None:
-        wrong = call(str, "HGET", keys.org("acme"), "field")
+        wrong = call(str, "HGET", keys.org("acme"))
 
         async def run() -> list[Any]:
             async with lane() as lane_:
@@ -265,7 +265,7 @@ class TestReplies:
 
         first, error, second = asyncio.run(run())
         assert (first, second) == (made[0], made[1])
-        assert isinstance(error, ValueError)
+        assert isinstance(error, Unreadable)
 
 
 class TestScripts:

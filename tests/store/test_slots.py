@@ -23,7 +23,7 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import heartbeats, keys, links, orgs, otps, outbox, profiles
+from service.store import heartbeats, keys, links, orgs, otps, outbox, probe, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.lane import Lane
@@ -87,6 +87,7 @@ MADE: dict[str, Call[Any]] = {
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
     "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
+    "probe.find_refused": probe.find_refused(),
     "heartbeats.read": heartbeats.read("scheduler"),
 }
 """A call of every function that gives one."""
@@ -106,7 +107,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (heartbeats, links, orgs, otps, outbox, profiles)))
+    functions = set().union(*map(functions_of, (heartbeats, links, orgs, otps, outbox, probe, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 
