@@ -46,11 +46,18 @@ class OtpSettings(msgspec.Struct, frozen=True):
     sends_per_day: int = 10
     """``OTP_SENDS_PER_DAY``: codes for one e-mail in a day."""
     failures_per_day: int = 10
-    """``OTP_FAILURES_PER_DAY``: failed tries for one e-mail in a day, over all its codes."""
+    """``OTP_FAILURES_PER_DAY``: failed tries for one e-mail in a day, over all its codes; one client network has half of them."""
+    sends_per_minute: int = 600
+    """``OTP_SENDS_PER_MINUTE``: codes for all e-mails together in a minute."""
+    unverified_per_hour: int = 20
+    """``OTP_UNVERIFIED_PER_HOUR``: wrong pre-verified codes that an organization may name for one e-mail in an hour."""
     client_sends_per_hour: int = 30
-    """``OTP_CLIENT_SENDS_PER_HOUR``: codes asked for by one client address in an hour."""
+    """``OTP_CLIENT_SENDS_PER_HOUR``: codes asked for by one client address, or IPv6 /64, in an hour.
+
+    The networks around it have more: an IPv4 /24 10 times as many, an IPv6 /56 5 times, an IPv6 /48 20 times.
+    """
     client_failures_per_hour: int = 100
-    """``OTP_CLIENT_FAILURES_PER_HOUR``: failed tries by one client address in an hour."""
+    """``OTP_CLIENT_FAILURES_PER_HOUR``: failed tries by one client address in an hour, and by the networks around it alike."""
 
 
 class SmtpSettings(msgspec.Struct, frozen=True):
@@ -148,6 +155,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             sends_per_hour=read("OTP_SENDS_PER_HOUR", _number(1), otp.sends_per_hour),
             sends_per_day=read("OTP_SENDS_PER_DAY", _number(1), otp.sends_per_day),
             failures_per_day=read("OTP_FAILURES_PER_DAY", _number(1), otp.failures_per_day),
+            sends_per_minute=read("OTP_SENDS_PER_MINUTE", _number(1), otp.sends_per_minute),
+            unverified_per_hour=read("OTP_UNVERIFIED_PER_HOUR", _number(1), otp.unverified_per_hour),
             client_sends_per_hour=read("OTP_CLIENT_SENDS_PER_HOUR", _number(1), otp.client_sends_per_hour),
             client_failures_per_hour=read("OTP_CLIENT_FAILURES_PER_HOUR", _number(1), otp.client_failures_per_hour),
         ),

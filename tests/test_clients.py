@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.api.clients import client_address, client_of
+from service.api.clients import client_address, client_of, networks_around, site_of
 
 TRUSTED = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8"))
 
@@ -124,3 +124,22 @@ def test_lines_of_one_header_are_read_in_their_order() -> None:
 
 def test_a_header_cannot_make_clients_of_its_own() -> None:
     assert client_of(connection("203.0.113.5", "198.51.100.7")) == "203.0.113.5"
+
+
+@pytest.mark.parametrize(
+    ("client", "networks", "site"),
+    [
+        ("203.0.113.5", {"203.0.113.5": 1, "203.0.113.0/24": 10}, "203.0.113.5"),
+        (
+            "2001:db8:1:2ff::/64",
+            {"2001:db8:1:2ff::/64": 1, "2001:db8:1:200::/56": 5, "2001:db8:1::/48": 20},
+            "2001:db8:1::/48",
+        ),
+        ("unknown", {"unknown": 1}, "unknown"),
+    ],
+    ids=["IPv4", "IPv6", "unknown"],
+)
+def test_networks_around_a_client_are_counted_too(client: str, networks: dict[str, int], site: str) -> None:
+    assert networks_around(client) == networks
+    assert [*networks_around(client)] == [*networks]
+    assert site_of(client) == site

@@ -15,7 +15,8 @@ from service.api.context import Context, PublicRequest, context_of
 from service.api.partitions import ask_partitions
 from service.api.problems import Stopping, responses
 from service.api.schemas import Health, Readiness, Reason
-from service.store import heartbeats, keys, outbox
+from service.domain.errors import Unreadable
+from service.store import heartbeats, keys, limits, otps, outbox
 from service.store.heartbeats import Seen
 
 log = structlog.get_logger(__name__)
@@ -73,11 +74,17 @@ async def readyz(request: PublicRequest) -> Readiness:
 
 async def _look(context: Context) -> Readiness:
     now = context.clock()
-    seen, mail = await asyncio.gather(ask_partitions(context.lane, heartbeats.read, KINDS), look_at_mail(context, now))
+    seen, mail, [ceiling] = await asyncio.gather(
+        ask_partitions(context.lane, heartbeats.read, KINDS),
+        look_at_mail(context, now),
+        context.lane.run_each([limits.check(otps.ceiling(context.otp_policy.sends_per_minute))]),
+    )
     processes = {kind: seen.by_partition.get(kind, []) for kind in KINDS}
     reasons = [*_reasons_of(processes)]
-    if seen.unreadable or mail.unreadable:
+    if seen.unreadable or mail.unreadable or isinstance(ceiling, Unreadable):
         reasons.append(Reason.DATA_UNREADABLE)
+    if isinstance(ceiling, limits.RateLimited):
+        reasons.append(Reason.OTP_SENDS_LIMITED)
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",

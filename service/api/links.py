@@ -14,6 +14,7 @@ from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import require_access, require_admin, require_org
 from service.api.listed import Listed
+from service.api.otp import require_verified
 from service.api.partitions import ask_partitions
 from service.api.problems import READS_ONLY, responses
 from service.api.responses import JsonResponse
@@ -39,7 +40,6 @@ from service.domain.errors import (
     IdempotencyConflict,
     Invalid,
     LinkNotFound,
-    OtpNotVerified,
     OtpRequired,
     TokenInvalid,
     Unavailable,
@@ -47,10 +47,9 @@ from service.domain.errors import (
 )
 from service.domain.link import DeliveryState, Link, LinkRequest, Status
 from service.domain.mac import mac
-from service.domain.otp import derive_code, matches
 from service.domain.tokens import Admin, Role
 from service.jobs import Bell
-from service.store import keys, links, otps
+from service.store import keys, links
 
 BATCH = 100
 """Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
@@ -66,7 +65,7 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
     guards=[require_admin],
     dto=StrictJson[CreateLink],
     return_dto=None,
-    responses=responses(400, 401, 403, 408, 409, 413, 415, 422),
+    responses=responses(400, 401, 403, 408, 409, 413, 415, 422, 429),
     security=[{"admin": []}],
     tags=["Payment links"],
     summary="Create a payment link",
@@ -92,7 +91,7 @@ async def create_link(
         return _created(context, earlier)
     link = domain.create(requested, entropy=entropy, now=context.clock(), ttl=context.link_ttl)
     if requested.otp is not None:
-        await _require_verified(context, link.recipient, requested.otp)
+        await require_verified(context, link.recipient, requested.otp, link.org_id)
     stored = await context.lane.run(links.create(link, now=link.created_at, retention=context.retention, request=digest))
     if not stored:
         earlier = None if digest is None else await _made_before(context, link.id, digest)
@@ -261,16 +260,6 @@ async def _made_before(context: Context, link_id: str, digest: str) -> Link | No
     if link is not None and request != digest:
         raise IdempotencyConflict
     return link
-
-
-async def _require_verified(context: Context, recipient: str, code: str) -> None:
-    nonces = await context.lane.run(otps.verified(recipient, now=context.clock()))
-    if not any(
-        [  # noqa: C419 - all are compared, so that time tells nothing
-            matches(code, derive_code(context.otp_key, nonce, recipient)) for nonce in nonces
-        ]
-    ):
-        raise OtpNotVerified
 
 
 def _recipient(data: RevokeLinks | None) -> str | None:

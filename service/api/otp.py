@@ -1,6 +1,7 @@
 """One-time passwords over HTTP: ask for one, submit it, get a token."""
 
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -8,25 +9,31 @@ from litestar import post, put
 from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
-from service.api.clients import client_of
+from service.api.clients import client_of, networks_around, site_of
 from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.problems import responses
 from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.domain.email import canonical, parse_email
-from service.domain.errors import Faults, LimitReached, OtpInvalid, Unavailable
-from service.domain.link import partition_of
+from service.domain.errors import Faults, LimitReached, OtpInvalid, OtpNotVerified, Unavailable
 from service.domain.locale import choose_locale
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
 from service.jobs import Bell
-from service.store import otps
+from service.store import keys, otps
+from service.store.limits import RateLimit, check, count, uncount
 
 SENDS, FAILURES = "otp_sends", "otp_failures"
+TOO_MANY_OF_CLIENT = "too many requests from this address in this hour"
 TOO_MANY = {
-    otps.Limit.RESEND: "a code was sent to this e-mail a moment ago",
-    otps.Limit.HOUR: "no more codes can be sent to this e-mail in this hour",
-    otps.Limit.DAY: "no more codes can be sent to this e-mail today",
+    SENDS: TOO_MANY_OF_CLIENT,
+    FAILURES: TOO_MANY_OF_CLIENT,
+    "resend": "a code was sent to this e-mail a moment ago",
+    "sends_hour": "no more codes can be sent to this e-mail in this hour",
+    "sends_day": "no more codes can be sent to this e-mail today",
+    "ceiling": "too many codes are being sent at the moment",
+    "unverified": "too many codes that were not verified were named for this e-mail in this hour",
 }
+"""What is said of each limit to whoever reaches it."""
 
 
 @post(
@@ -49,27 +56,23 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
     """Owes the canonical ``email`` a new code, in the language of ``locale``, and in the colours of ``org_id``.
 
     Raises:
-        LimitReached: for this e-mail, or for ``client``.
+        LimitReached: for this e-mail, for ``client`` or a network around it, or for all together.
     """
     policy = context.otp_policy
-    await _count_client(context, client, SENDS, policy.client_sends_per_hour)
-    refusal = await context.lane.run(
-        otps.create(
+    await _count(
+        context,
+        otps.client_limits(networks_around(client), SENDS, policy.client_sends_per_hour),
+        otps.mailbox_limits(
             email,
-            context.entropy.take(NONCE_BYTES),
-            now=context.clock(),
-            ttl=policy.ttl,
             resend_after=policy.resend_after,
             sends_per_hour=policy.sends_per_hour,
             sends_per_day=policy.sends_per_day,
-            org_id=org_id,
-            locale=locale,
-        )
+        ),
+        otps.ceiling(policy.sends_per_minute),
     )
-    if refusal is not None:
-        await _uncount_client(context, client, SENDS)
-        raise LimitReached(TOO_MANY[refusal.limit or otps.Limit.DAY], refusal.retry_after)
-    context.doorbell.ring(Bell.OTPS, [partition_of(email)])
+    nonce = context.entropy.take(NONCE_BYTES)
+    await context.lane.run(otps.create(email, nonce, now=context.clock(), ttl=policy.ttl, org_id=org_id, locale=locale))
+    context.doorbell.ring(Bell.OTPS, [keys.otp_partition(email)])
     return OtpSent(int(policy.ttl.total_seconds()), int(policy.resend_after.total_seconds()))
 
 
@@ -95,33 +98,66 @@ async def redeem_code(context: Context, email: str, otp: str, client: str) -> st
 
     Raises:
         OtpInvalid: it is wrong, used, expired or unknown.
-        LimitReached: for this e-mail, or for ``client``.
+        LimitReached: for this e-mail, for ``client`` or a network around it.
     """
-    policy = context.otp_policy
-    await _count_client(context, client, FAILURES, policy.client_failures_per_hour)
+    policy, site = context.otp_policy, site_of(client)
+    failures = otps.client_limits(networks_around(client), FAILURES, policy.client_failures_per_hour)
+    await _count(context, failures)
     outcome = await context.lane.run(
-        otps.start_try(email, now=context.clock(), max_tries=policy.max_tries, failures_per_day=policy.failures_per_day)
+        otps.start_try(email, site, now=context.clock(), max_tries=policy.max_tries, failures_per_day=policy.failures_per_day)
     )
-    if isinstance(outcome, otps.Refusal):
+    if isinstance(outcome, otps.TriesUsedUp):
         raise LimitReached("too many wrong codes for this e-mail today", outcome.retry_after)
     nonce = outcome or context.entropy.take(NONCE_BYTES)
     right = matches(otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
-    if not right or not await context.lane.run(otps.redeem(email, nonce, now=context.clock(), verified_for=VERIFIED_FOR)):
+    redeem = otps.redeem(email, site, nonce, now=context.clock(), verified_for=VERIFIED_FOR)
+    if not right or not await context.lane.run(redeem):
         raise OtpInvalid
-    await _uncount_client(context, client, FAILURES)
+    await _uncount(context, failures)
     return context.customer_tokens.issue(email, now=context.clock(), jti=secrets.token_urlsafe(16))
 
 
-async def _count_client(context: Context, client: str, limit: str, most: int) -> None:
-    refusal = await context.lane.run(otps.count_client(client, limit, most=most))
-    if refusal is not None:
-        raise LimitReached("too many requests from this address in this hour", refusal.retry_after)
+async def require_verified(context: Context, email: str, otp: str, org_id: str) -> None:
+    """Lets pass who names a code that the canonical ``email`` has verified.
+
+    A right code asks the limit last, and counts nothing: however many come at once, no more wrong ones than it allows were
+    looked at before one is told to be right.
+
+    Raises:
+        OtpNotVerified: it has not, or not in the last day.
+        LimitReached: ``org_id`` named too many such codes for it.
+    """
+    nonces = await context.lane.run(otps.verified(email, now=context.clock()))
+    right = any(
+        [  # noqa: C419 - all are compared, so that time tells nothing
+            matches(otp, derive_code(context.otp_key, nonce, email)) for nonce in nonces
+        ]
+    )
+    limits = otps.unverified_limit(email, org_id, context.otp_policy.unverified_per_hour)
+    reached = await context.lane.run(check(limits) if right else count(limits))
+    if reached is not None:
+        raise LimitReached(TOO_MANY[reached.limit.name], reached.retry_after)
+    if not right:
+        raise OtpNotVerified
 
 
-async def _uncount_client(context: Context, client: str, limit: str) -> None:
-    """Takes a count back. The answer is known by then, a used-up code's above all: it is given whatever becomes of a counter."""
+async def _count(context: Context, *counted: Sequence[RateLimit]) -> None:
+    """Counts one more under all of ``counted``, each of which lies in one slot, or under none.
+
+    Raises:
+        LimitReached: for one of them.
+    """
+    for number, limits in enumerate(counted):
+        reached = await context.lane.run(count(limits))
+        if reached is not None:
+            await _uncount(context, *counted[:number])
+            raise LimitReached(TOO_MANY[reached.limit.name], reached.retry_after)
+
+
+async def _uncount(context: Context, *counted: Sequence[RateLimit]) -> None:
+    """Takes counts back. The answer is known by then, a used-up code's above all: it is given whatever becomes of a counter."""
     with suppress(Unavailable):
-        await context.lane.run(otps.uncount_client(client, limit))
+        await context.lane.run_all([uncount(limits) for limits in counted])
 
 
 HANDLERS: list[Any] = [send_otp, submit_otp]

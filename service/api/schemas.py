@@ -346,6 +346,7 @@ class Reason(StrEnum):
     PROCESS_STALLED = "process_stalled"
     CLOCK_SKEW = "clock_skew"
     DATA_UNREADABLE = "data_unreadable"
+    OTP_SENDS_LIMITED = "otp_sends_limited"
 
 
 class Readiness(Struct, frozen=True):

@@ -60,6 +60,13 @@ def to_ascii(email: str) -> str:
         raise Invalid("email", str(error)) from None
 
 
+def untagged(email: str) -> str:
+    """The mailbox behind the canonical ``email``: ``jane@example.com`` of ``jane+shop@example.com`` (RFC 5233)."""
+    local, _, domain = email.rpartition("@")
+    mailbox = local.partition("+")[0]
+    return f"{mailbox}@{domain}" if mailbox else email
+
+
 @lru_cache(maxsize=4096)
 def _is_domain(text: str) -> bool:
     """Whether ``text`` is a domain that mail can be addressed to, asked once of each: a few have most of all addresses."""

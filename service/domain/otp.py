@@ -27,6 +27,8 @@ class Policy(msgspec.Struct, frozen=True):
     sends_per_hour: int
     sends_per_day: int
     failures_per_day: int
+    sends_per_minute: int
+    unverified_per_hour: int
     client_sends_per_hour: int
     client_failures_per_hour: int
 

@@ -7,12 +7,16 @@ The kind of a key comes before an organization's id, which may hold colons: no i
 
 from collections.abc import Iterable, Sequence
 
+from service.domain.email import untagged
 from service.domain.link import partition_of
 
 MAX_LOGGED_KEYS = 8
 PROBE = "pl:{probe}:probe"
 """What ``check`` tries commands on; there for a moment."""
 PARTITIONS = tuple(f"{number:02x}" for number in range(256))
+
+OTP_SENDS = "pl:{00}:otp_sends"
+"""counter: codes for all e-mails together. Ends with its window."""
 
 
 def partition_of_link(link_id: str) -> str:
@@ -102,14 +106,27 @@ def failed(partition: str) -> str:
     return f"pl:{{{partition}}}:failed"
 
 
+def otp_partition(address: str) -> str:
+    """Where an e-mail's code lies: that of ``jane+shop@`` in one slot with the counters, which it shares with ``jane@``."""
+    return partition_of(untagged(address))
+
+
 def otp(address: str) -> str:
     """hash: the nonce of the e-mail's code, and how often it was tried. Ends with the code."""
-    return f"pl:{{{partition_of(address)}}}:otp:{address}"
+    return f"pl:{{{otp_partition(address)}}}:otp:{address}"
 
 
 def otp_limit(address: str, limit: str) -> str:
-    """Counter or marker: ``resend``, ``sends_hour``, ``sends_day`` or ``failures_day``. Ends with its window."""
-    return f"{otp(address)}:{limit}"
+    """counter: ``resend``, ``sends_hour``, ``sends_day`` or ``failures_day`` of the mailbox. Ends with its window.
+
+    ``decoy`` is gone again within the script that counts in it.
+    """
+    return f"{otp(untagged(address))}:{limit}"
+
+
+def otp_failures(address: str, network: str) -> str:
+    """counter: those of the mailbox's ``failures_day`` that one client network had. Ends with its window."""
+    return f"{otp_limit(address, 'failures_day')}:{network}"
 
 
 def otp_verified(address: str) -> str:
@@ -117,14 +134,20 @@ def otp_verified(address: str) -> str:
     return f"{otp(address)}:verified"
 
 
+def otp_unverified(address: str, org_id: str) -> str:
+    """counter: codes that an organization named as verified for the mailbox, and that were not. Ends with its window."""
+    return f"{otp_limit(address, 'unverified')}:{org_id}"
+
+
 def otp_outbox(partition: str) -> str:
     """zset: e-mails whose code is not mailed yet, by the moment at which it must be looked at again."""
     return f"pl:{{{partition}}}:otp_outbox"
 
 
-def client_limit(client: str, limit: str) -> str:
-    """counter: ``otp_sends`` or ``otp_failures`` of one client address. Ends with its window."""
-    return f"pl:{{{partition_of(client)}}}:client:{client}:{limit}"
+def client_limits(networks: Sequence[str], limit: str) -> list[str]:
+    """counters: ``otp_sends`` or ``otp_failures`` of a client and of the networks around it, in the widest one's partition."""
+    partition = partition_of(networks[-1])
+    return [f"pl:{{{partition}}}:client:{network}:{limit}" for network in networks]
 
 
 def for_log(keys: Sequence[object]) -> list[str]:

@@ -1,16 +1,15 @@
 """One-time passwords in Redis: a nonce for each e-mail, its limits, and what it has verified. Never a code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 import msgspec
 
-from service.domain.link import partition_of
 from service.store import keys
 from service.store.call import Call, attempt, call, from_ms, run_script, span_ms, to_ms
+from service.store.limits import RateLimit, to_wait
 
-HOUR = timedelta(hours=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class Otp(msgspec.Struct, frozen=True):
@@ -25,19 +24,38 @@ class Otp(msgspec.Struct, frozen=True):
     locale: str | None = None
 
 
-class Limit(StrEnum):
-    """Which limit of an e-mail forbids another code."""
-
-    RESEND = "resend"
-    HOUR = "hour"
-    DAY = "day"
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A limit is reached; it is not any more after ``retry_after``."""
+class TriesUsedUp(msgspec.Struct, frozen=True):
+    """No code of the e-mail may be tried for another ``retry_after``."""
 
     retry_after: timedelta
-    limit: Limit | None = None
+
+
+def mailbox_limits(email: str, *, resend_after: timedelta, sends_per_hour: int, sends_per_day: int) -> list[RateLimit]:
+    """What limits the codes for the canonical ``email``: a tag (``jane+shop@``) makes no other mailbox of it."""
+    return [
+        RateLimit("resend", keys.otp_limit(email, "resend"), 1, resend_after),
+        RateLimit("sends_hour", keys.otp_limit(email, "sends_hour"), sends_per_hour, HOUR),
+        RateLimit("sends_day", keys.otp_limit(email, "sends_day"), sends_per_day, DAY),
+    ]
+
+
+def client_limits(networks: Mapping[str, int], limit: str, maximum: int) -> list[RateLimit]:
+    """What limits a client's ``otp_sends`` or ``otp_failures`` in an hour.
+
+    ``networks`` are its own and those around it, the widest last, and how many times ``maximum`` each may have.
+    """
+    counters = keys.client_limits([*networks], limit)
+    return [RateLimit(limit, key, times * maximum, HOUR) for key, times in zip(counters, networks.values(), strict=True)]
+
+
+def ceiling(sends_per_minute: int) -> list[RateLimit]:
+    """What limits all codes together."""
+    return [RateLimit("ceiling", keys.OTP_SENDS, sends_per_minute, MINUTE)]
+
+
+def unverified_limit(email: str, org_id: str, maximum: int) -> list[RateLimit]:
+    """What limits the wrong codes that an organization names as verified for ``email``, in an hour."""
+    return [RateLimit("unverified", keys.otp_unverified(email, org_id), maximum, HOUR)]
 
 
 def create(
@@ -46,56 +64,48 @@ def create(
     *,
     now: datetime,
     ttl: timedelta,
-    resend_after: timedelta,
-    sends_per_hour: int,
-    sends_per_day: int,
     org_id: str | None = None,
     locale: str | None = None,
-) -> Call[Refusal | None]:
+) -> Call[None]:
     """A new code for the canonical ``email``, and the mail that carries it; the code before it is void."""
     return run_script(
-        lambda reply: None if reply[0] == "created" else Refusal(_wait(reply[1]), Limit(reply[0])),
+        lambda _: None,
         "otp_create",
-        [
-            keys.otp(email),
-            *(keys.otp_limit(email, limit) for limit in ("resend", "sends_hour", "sends_day")),
-            keys.otp_outbox(partition_of(email)),
-        ],
+        [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
         nonce.hex(),
         to_ms(now),
         span_ms(ttl),
-        span_ms(resend_after),
-        sends_per_hour,
-        sends_per_day,
         org_id or "",
         locale or "",
     )
 
 
-def start_try(email: str, *, now: datetime, max_tries: int, failures_per_day: int) -> Call[bytes | Refusal | None]:
-    """Counts a try, and gives the nonce to compare with; None where there is no code, or it was tried too often."""
+def start_try(
+    email: str, network: str, *, now: datetime, max_tries: int, failures_per_day: int
+) -> Call[bytes | TriesUsedUp | None]:
+    """Counts a try by a client of ``network``, and gives the nonce to compare with.
+
+    None where no code is outstanding, which counts nothing, or where it was tried too often. One network can use up half of
+    ``failures_per_day``: the rest is for those who own the mailbox.
+    """
     return run_script(
         _decode_try,
         "otp_try",
-        [keys.otp(email), keys.otp_limit(email, "failures_day")],
+        [*_keys_of_try(email, network), keys.otp_limit(email, "decoy")],
         to_ms(now),
         max_tries,
         failures_per_day,
+        max(1, failures_per_day // 2),
     )
 
 
-def redeem(email: str, nonce: bytes, *, now: datetime, verified_for: timedelta) -> Call[bool]:
+def redeem(email: str, network: str, nonce: bytes, *, now: datetime, verified_for: timedelta) -> Call[bool]:
     """Uses the code up and takes its failed try back. False: it was used, or voided, a moment before."""
     return run_script(
         bool,
         "otp_redeem",
-        [
-            keys.otp(email),
-            keys.otp_limit(email, "failures_day"),
-            keys.otp_verified(email),
-            keys.otp_outbox(partition_of(email)),
-        ],
+        [*_keys_of_try(email, network), keys.otp_verified(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
         nonce.hex(),
         to_ms(now),
@@ -127,7 +137,7 @@ def settle(email: str, *, deadline: datetime, retry_at: datetime | None, attempt
     return run_script(
         bool,
         "otp_settle",
-        [keys.otp(email), keys.otp_outbox(partition_of(email))],
+        [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
         to_ms(deadline),
         "" if retry_at is None else to_ms(retry_at),
@@ -135,26 +145,14 @@ def settle(email: str, *, deadline: datetime, retry_at: datetime | None, attempt
     )
 
 
-def count_client(client: str, limit: str, *, most: int) -> Call[Refusal | None]:
-    """Counts one of ``client``'s ``otp_sends`` or ``otp_failures`` in this hour, if it has not had ``most``."""
-    return run_script(
-        lambda wait: Refusal(_wait(wait)) if int(wait) else None,
-        "count",
-        [keys.client_limit(client, limit)],
-        most,
-        span_ms(HOUR),
-    )
+def _keys_of_try(email: str, network: str) -> list[str]:
+    return [keys.otp(email), keys.otp_limit(email, "failures_day"), keys.otp_failures(email, network)]
 
 
-def uncount_client(client: str, limit: str) -> Call[None]:
-    """Takes one count of ``client`` back."""
-    return run_script(lambda _: None, "uncount", [keys.client_limit(client, limit)])
-
-
-def _decode_try(reply: list[str]) -> bytes | Refusal | None:
+def _decode_try(reply: list[str]) -> bytes | TriesUsedUp | None:
     outcome, value = reply
     if outcome == "limit":
-        return Refusal(_wait(value))
+        return TriesUsedUp(to_wait(value))
     return bytes.fromhex(value) if outcome == "try" else None
 
 
@@ -163,7 +161,3 @@ def _decode_otp(email: str, code: list[str | None]) -> Otp | None:
     if nonce is None or expires_at is None:
         return None
     return Otp(email, bytes.fromhex(nonce), from_ms(expires_at), int(attempts or 0), org_id or None, locale or None)
-
-
-def _wait(milliseconds: str | int) -> timedelta:
-    return timedelta(milliseconds=max(1, int(milliseconds)))

@@ -14,7 +14,6 @@ from litestar.testing import TestClient
 from litestar.types import Receive, Scope, Send
 
 from service.domain.email import canonical
-from service.domain.link import partition_of
 from service.domain.otp import derive_code
 from service.domain.time import format_time
 from service.domain.tokens import Admin, CustomerTokens, Role, derive_key, issue_admin_token
@@ -121,7 +120,7 @@ class Api:
 
     def nonce(self, email: str = JANE) -> bytes:
         address = canonical(email)
-        otp = Client(self.redis).run(otps.open_codes(partition_of(address), [address]))[0]
+        otp = Client(self.redis).run(otps.open_codes(keys.otp_partition(address), [address]))[0]
         assert otp is not None
         return otp.nonce
 

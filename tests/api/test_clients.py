@@ -104,3 +104,32 @@ def test_another_client_has_its_own_limit(make_api: MakeApi, proxies: str, first
     api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1", TRUSTED_PROXIES=proxies)
     assert send(api, "jane@example.com", headers(*first)) == 202
     assert send(api, "john@example.com", headers(*second)) == 202
+
+
+NETWORKS = [
+    pytest.param(lambda number: f"203.0.113.{number}", 10, id="an IPv4 /24"),
+    pytest.param(lambda number: f"2001:db8:1:00{number:02x}::1", 5, id="an IPv6 /56"),
+    pytest.param(lambda number: f"2001:db8:1:{number:02x}00::1", 20, id="an IPv6 /48"),
+]
+
+
+@pytest.mark.parametrize(("address", "clients"), NETWORKS)
+def test_a_network_has_the_codes_of_a_few_clients(make_api: MakeApi, address: Callable[[int], str], clients: int) -> None:
+    api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
+    statuses = [send(api, f"jane{number}@example.com", headers(address(number))) for number in range(clients + 2)]
+    assert statuses == [202] * clients + [429] * 2
+
+
+@pytest.mark.parametrize(("address", "clients"), NETWORKS)
+def test_a_network_has_the_failures_of_a_few_clients(make_api: MakeApi, address: Callable[[int], str], clients: int) -> None:
+    api = make_api(OTP_CLIENT_FAILURES_PER_HOUR="1")
+    statuses = [submit(api, f"jane{number}@example.com", headers(address(number))) for number in range(clients + 2)]
+    assert statuses == [401] * clients + [429] * 2
+
+
+def test_what_a_network_is_refused_does_not_count_for_its_client(make_api: MakeApi) -> None:
+    api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
+    for number in range(5):
+        send(api, f"jane{number}@example.com", headers(f"2001:db8:1:{number}::1"))
+    send(api, JANE, headers("2001:db8:1:5::1"))
+    assert len([*api.redis.scan_iter("pl:*:client:*/64:*")]) == 5

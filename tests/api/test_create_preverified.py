@@ -1,6 +1,9 @@
 """POST /payment-links with the one-time password that its recipient has verified before."""
 
-from tests.api.helpers import JOHN, Api, assert_problem, in_public, wrong
+from collections import Counter
+from collections.abc import Callable
+
+from tests.api.helpers import JANE, JOHN, Api, all_at_once, assert_problem, in_public, wrong
 
 
 def test_a_preverified_code_makes_a_gated_link(api: Api) -> None:
@@ -72,3 +75,45 @@ def test_another_emails_verified_code_is_not_verified(api: Api) -> None:
 def test_an_unverified_code_makes_no_link(api: Api) -> None:
     api.post_link(otp="123456")
     assert api.list().json()["total"] == 0
+
+
+# Guessing which code was verified.
+
+
+def test_an_organization_may_name_20_wrong_codes_an_hour_for_an_email(api: Api) -> None:
+    code = api.new_code()
+    api.submit_otp(code)
+    assert [api.post_link(otp=wrong(code)).status_code for _ in range(21)] == [422] * 20 + [429]
+    refused = api.post_link(otp=code)
+    assert_problem(refused, 429, "limit_reached")
+    assert 0 < int(refused.headers["retry-after"]) <= 3600
+
+
+def test_right_codes_do_not_count(make_api: Callable[..., Api]) -> None:
+    api = make_api(OTP_UNVERIFIED_PER_HOUR="1")
+    code = api.new_code()
+    api.submit_otp(code)
+    assert [api.post_link(otp=code).status_code for _ in range(3)] == [201] * 3
+
+
+def test_the_limit_is_of_one_organization_and_one_mailbox(make_api: Callable[..., Api]) -> None:
+    api = make_api(OTP_UNVERIFIED_PER_HOUR="1")
+    assert_problem(api.post_link(otp="123456"), 422, "otp_not_verified")
+    assert_problem(api.post_link(otp="123456", email="jane+shop@example.com"), 429, "limit_reached")
+    assert_problem(api.post_link(otp="123456", org_id="globex"), 422, "otp_not_verified")
+    assert_problem(api.post_link(otp="123456", email=JOHN), 422, "otp_not_verified")
+    assert api.post_link(email=JANE).status_code == 201
+
+
+def test_of_sixty_wrong_codes_at_once_20_are_compared(make_api: Callable[..., Api]) -> None:
+    processes = [make_api(), make_api()]
+    calls = [lambda number=number: processes[number % 2].post_link(otp=f"{number:06}") for number in range(60)]
+    assert Counter(response.status_code for response in all_at_once(*calls)) == {422: 20, 429: 40}
+
+
+def test_twenty_five_links_at_once_with_the_right_code_are_made(make_api: Callable[..., Api]) -> None:
+    processes = [make_api(), make_api()]
+    code = processes[0].new_code()
+    processes[0].submit_otp(code)
+    calls = [lambda number=number: processes[number % 2].post_link(otp=code) for number in range(25)]
+    assert Counter(response.status_code for response in all_at_once(*calls)) == {201: 25}

@@ -86,6 +86,15 @@ def test_a_process_whose_clock_is_wrong_degrades_the_service(api: Api, seconds: 
     assert reasons(api) == ["clock_skew"] * told
 
 
+def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_over(make_api: Callable[..., Api]) -> None:
+    api, later = (make_api(OTP_SENDS_PER_MINUTE="1") for _ in range(2))
+    beat(api, *PROCESSES)
+    api.send_otp()
+    assert reasons(api) == ["otp_sends_limited"]
+    api.redis.delete(keys.OTP_SENDS)
+    assert reasons(later) == []
+
+
 def test_the_oldest_unsent_mail_is_aged(api: Api) -> None:
     api.create()
     api.clock.advance(seconds=90)

@@ -16,7 +16,7 @@ import msgspec
 
 from service.domain.link import Link
 from service.domain.tokens import CustomerTokens, Role
-from service.store import links, otps
+from service.store import limits, links, otps
 from service.store.call import Call, load_script, to_ms
 from service.store.client import Client, connect
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
@@ -170,8 +170,8 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
             "PUT /payment-links/otp, wrong code",
             [http("PUT", "/payment-links/otp", {}, json.dumps({"email": email, "otp": "000000"})) for email in stage.payers],
             [
-                otps.count_client(client, "otp_failures", most=1_000_000),
-                otps.start_try(PAYER, now=stage.now, max_tries=5, failures_per_day=1_000_000),
+                limits.count(otps.client_limits({client: 1, f"{client}/24": 10}, "otp_failures", 1_000_000)),
+                otps.start_try(PAYER, client, now=stage.now, max_tries=5, failures_per_day=1_000_000),
             ],
             0.5,
             refused=True,
@@ -201,20 +201,7 @@ def _set(server: Store) -> Stage:
     archived = [make_link(now - number * SECOND, org_id=ARCHIVE, notify=False, **fields) for number in range(ARCHIVED)]
     for first in range(0, ARCHIVED, PAGE):
         put_all(client, archived[first : first + PAGE])
-    client.run_all(
-        [
-            otps.create(
-                email,
-                secrets.token_bytes(16),
-                now=now,
-                ttl=timedelta(minutes=10),
-                resend_after=timedelta(seconds=1),
-                sends_per_hour=9,
-                sends_per_day=9,
-            )
-            for email in payers
-        ]
-    )
+    client.run_all([otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(minutes=10)) for email in payers])
     client.close()
     cursors = [links.encode_cursor(str(to_ms(link.created_at)), link.id) for link in archived[PAGE - 1 : -PAGE : PAGE]]
     return Stage(now, made[False], made[True], payers, cursors)

@@ -64,6 +64,8 @@ class TestDefaults:
             ("sends_per_hour", 5),
             ("sends_per_day", 10),
             ("failures_per_day", 10),
+            ("sends_per_minute", 600),
+            ("unverified_per_hour", 20),
             ("client_sends_per_hour", 30),
             ("client_failures_per_hour", 100),
         ],
@@ -154,6 +156,8 @@ OTP_NUMBERS = [
     ("OTP_SENDS_PER_HOUR", "sends_per_hour", 1_000_000),
     ("OTP_SENDS_PER_DAY", "sends_per_day", 1_000_000),
     ("OTP_FAILURES_PER_DAY", "failures_per_day", 1_000_000),
+    ("OTP_SENDS_PER_MINUTE", "sends_per_minute", 1_000_000),
+    ("OTP_UNVERIFIED_PER_HOUR", "unverified_per_hour", 1_000_000),
     ("OTP_CLIENT_SENDS_PER_HOUR", "client_sends_per_hour", 1_000_000),
     ("OTP_CLIENT_FAILURES_PER_HOUR", "client_failures_per_hour", 1_000_000),
 ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.email import canonical, mask, parse_email, to_ascii
+from service.domain.email import canonical, mask, parse_email, to_ascii, untagged
 from service.domain.errors import Invalid
 
 SAME_MAILBOX = ["jane@münchen.de", "Jane@MÜNCHEN.de", "JANE@xn--mnchen-3ya.de", "jane@XN--MNCHEN-3YA.DE", "jane@mu\u0308nchen.de"]
@@ -175,3 +175,17 @@ class TestAscii:
 )
 def test_a_mask_tells_one_letter_and_the_domain_and_not_how_long_the_rest_is(email: str, masked: str) -> None:
     assert mask(email) == masked
+
+
+@pytest.mark.parametrize(
+    ("email", "mailbox"),
+    [
+        ("jane@example.com", "jane@example.com"),
+        ("jane+shop@example.com", "jane@example.com"),
+        ("jane+a+b@example.com", "jane@example.com"),
+        ("jane.doe+@example.com", "jane.doe@example.com"),
+        ("+jane@example.com", "+jane@example.com"),
+    ],
+)
+def test_a_tag_makes_no_other_mailbox(email: str, mailbox: str) -> None:
+    assert untagged(email) == mailbox

@@ -23,12 +23,13 @@ from tests.support.both import INTERNAL, PUBLIC, Both
 from tests.support.cast import ORGS, SPELLINGS, WRITTEN, Who
 from tests.support.clock import Clock
 from tests.support.in_process import InProcess
-from tests.support.model import CLIENT_FAILURES_PER_HOUR, CLIENT_SENDS_PER_HOUR, STATUSES
+from tests.support.model import CLIENT_FAILURES_PER_HOUR, CLIENT_SENDS_PER_HOUR, STATUSES, UNVERIFIED_PER_HOUR
 from tests.support.servers import Store
 
 LIMITS = {
     "OTP_CLIENT_SENDS_PER_HOUR": str(CLIENT_SENDS_PER_HOUR),
     "OTP_CLIENT_FAILURES_PER_HOUR": str(CLIENT_FAILURES_PER_HOUR),
+    "OTP_UNVERIFIED_PER_HOUR": str(UNVERIFIED_PER_HOUR),
 }
 DECIMALS = {None: 2, "NGN": 2, "usd": 2, "JPY": 0, "KWD": 3, "CLF": 4}
 

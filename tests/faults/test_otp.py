@@ -145,6 +145,11 @@ def test_one_code_a_minute_is_sent_to_an_email_however_it_is_spelled(behind_prox
     assert sends_in_any_spelling(behind_proxies) == {202: 1, 429: AT_ONCE - 1}
 
 
+def test_one_code_a_minute_is_sent_to_a_mailbox_however_it_is_tagged(behind_proxies: list[int]) -> None:
+    tagged = [send(f"jane+{number}@example.com", another_client(number)) for number in range(AT_ONCE)]
+    assert statuses(all_at_once(behind_proxies, tagged)) == {202: 1, 429: AT_ONCE - 1}
+
+
 @pytest.mark.parametrize(("forgotten", "most"), [(["resend"], 5), (["resend", "sends_hour"], 10)], ids=["an hour", "a day"])
 def test_no_more_codes_are_sent_to_an_email(
     behind_proxies: list[int], redis_db: "redis.Redis", forgotten: list[str], most: int
@@ -165,6 +170,15 @@ def test_ten_codes_a_day_are_tried_in_vain_for_an_email(behind_proxies: list[int
         [code] = new_codes([JANE], behind_proxies, redis_db)
     assert failed == {401: 10, 429: 3 * AT_ONCE - 10}
     assert statuses(all_at_once(behind_proxies, [submit(JANE, code)])) == {429: 1}
+
+
+def test_one_network_leaves_half_of_the_tries_to_others(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+    with forgetting(redis_db, "resend"):
+        for number in range(3):
+            [code] = new_codes([JANE], behind_proxies, redis_db)
+            tries = [submit(JANE, wrong(code), forwarded(f"2001:db8:1:{number:x}::1")) for number in range(AT_ONCE)]
+            assert statuses(all_at_once(behind_proxies, tries)) == ({429: AT_ONCE} if number else {401: AT_ONCE})
+    assert statuses(all_at_once(behind_proxies, [submit(JANE, code, forwarded("2001:db8:2::1"))])) == {200: 1}
 
 
 @pytest.mark.parametrize(("tries", "status"), [(4, 200), (5, 401)])
@@ -217,6 +231,20 @@ def test_a_client_without_a_proxy_has_its_limits_whatever_it_forges(exposed: lis
     forged = [*FORGED, *FORGED_IN_A_NETWORK, lambda number: [f"198.51.100.{number}"]]
     headers = [forwarded(*forged[number % len(forged)](number)) for number in range(AT_ONCE)]
     assert_limited(exposed, headers)
+
+
+@pytest.mark.parametrize(
+    ("address", "most"), [("2001:db8:1:00{:02x}::1", 150), ("203.0.113.{}", AT_ONCE)], ids=["an IPv6 /56", "an IPv4 /24"]
+)
+def test_a_network_has_its_limit_whoever_in_it_asks(behind_proxies: list[int], address: str, most: int) -> None:
+    sent = [send(f"payer{number}@example.com", forwarded(address.format(number))) for number in range(AT_ONCE)]
+    assert statuses(all_at_once(behind_proxies, sent)) == {202: most} | ({429: AT_ONCE - most} if most < AT_ONCE else {})
+
+
+def test_all_codes_together_have_their_ceiling(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with two_webs(own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED, OTP_SENDS_PER_MINUTE="50") as ports:
+        sent = [send(f"payer{number}@example.com", another_client(number)) for number in range(AT_ONCE)]
+        assert statuses(all_at_once(ports, sent)) == {202: 50, 429: AT_ONCE - 50}
 
 
 @pytest.mark.parametrize("ports", ["exposed", "behind_proxies"])

@@ -189,8 +189,7 @@ def fill(data_dir: Path) -> None:
                     client.run(outbox.retry_later(link_id, error="450 later", at=now + timedelta(seconds=5)))
         if number % 10 == 0:
             client.run(outbox.claim_window(partition, now=now, start=now, end=now + timedelta(days=30), limit=2))
-        limits = {"ttl": timedelta(minutes=10), "resend_after": timedelta(seconds=60), "sends_per_hour": 5, "sends_per_day": 10}
-        client.run(otps.create(f"payer{number}@example.com", bytes(16), now=now, **limits))  # type: ignore[arg-type]
+        client.run(otps.create(f"payer{number}@example.com", bytes(16), now=now, ttl=timedelta(minutes=10)))
     client.close()
 
 

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ import redis
 from redis.exceptions import ResponseError
 
 from service.domain.errors import Unavailable, Unreadable
-from service.store import keys, links, otps, outbox
+from service.store import keys, limits, links, outbox
 from service.store.call import Call, call
 from service.store.client import Client, connect
 from tests.store.samples import RETENTION, make_link, put, put_all, read
 from tests.support.clock import Clock
 from tests.support.servers import Store
+
+COUNTER = "pl:{00}:counter"
+COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1))])
 
 
 @pytest.fixture
@@ -85,8 +89,8 @@ def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: C
 
 def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
     client.run(call(bool, "SCRIPT FLUSH"))
-    client.run_all([otps.count_client("192.0.2.1", "otp_sends", most=100)] * 5)
-    assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 5
+    client.run_all([COUNT] * 5)
+    assert client.run(call(int, "GET", COUNTER)) == 5
 
 
 def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:

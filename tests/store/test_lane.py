@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from redis.exceptions import ResponseError
 from service.domain.errors import Unavailable, Unreadable
 from service.domain.link import Link
 from service.domain.profile import Profile
-from service.store import keys, links, otps, outbox, profiles
+from service.store import keys, limits, links, outbox, profiles
 from service.store.call import Call, Script, call
 from service.store.client import Client, connect, connect_async
 from service.store.lane import MOST_WAITING, Lane
@@ -29,6 +30,9 @@ from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, free_port, store, wait_until
 from tests.support.tls import self_signed
+
+COUNTER = "pl:{00}:counter"
+COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1))])
 
 LINKS = 100
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -285,21 +289,21 @@ class TestScripts:
 
         async def run() -> list[Any]:
             async with lane() as lane_:
-                return await outcomes(lane_, [otps.count_client("192.0.2.1", "otp_sends", most=100)] * 20)
+                return await outcomes(lane_, [COUNT] * 20)
 
         assert asyncio.run(run()) == [None] * 20
-        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
+        assert client.run(call(int, "GET", COUNTER)) == 20
 
     def test_so_it_does_among_many_calls_of_one_caller(self, lane: Callable[[], Lane], client: Client, made: list[Link]) -> None:
         client.run(call(bool, "SCRIPT FLUSH"))
 
         async def run() -> list[Any]:
             async with lane() as lane_:
-                counts: list[Call[Any]] = [otps.count_client("192.0.2.1", "otp_sends", most=100)] * 20
+                counts: list[Call[Any]] = [COUNT] * 20
                 return await lane_.run_all([*counts, *map(mixed, made)])
 
         assert asyncio.run(run()) == [None] * 20 + made
-        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) == 20
+        assert client.run(call(int, "GET", COUNTER)) == 20
 
     def test_who_waits_for_a_script_to_be_loaded_is_answered_in_time_too(
         self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
@@ -392,7 +396,7 @@ class TestStalledStore:
         self, own_store: Store, lane: Callable[[], Lane], client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("service.store.lane.TIMEOUT", 0.2)
-        count = otps.count_client("192.0.2.1", "otp_sends", most=100)
+        count = COUNT
 
         async def run() -> list[Any]:
             async with lane() as lane_:
@@ -401,7 +405,7 @@ class TestStalledStore:
                     return await outcomes(lane_, [count])
 
         assert [type(result) for result in asyncio.run(run())] == [Unavailable]
-        assert client.run(call(int, "GET", keys.client_limit("192.0.2.1", "otp_sends"))) <= 2
+        assert client.run(call(int, "GET", COUNTER)) <= 2
 
     def test_stalls_leave_no_connections_behind(
         self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch

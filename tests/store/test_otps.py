@@ -2,55 +2,37 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from itertools import count
 
 import pytest
 
 from service.domain.link import partition_of
 from service.store import keys, otps, outbox
+from service.store.call import call
 from service.store.client import Client
-from service.store.otps import Limit, Otp, Refusal
+from service.store.otps import Otp, TriesUsedUp
 from tests.store.samples import MILLISECOND, all_keys, delete, exists, goes_at, members, score, snapshot, ttl
 from tests.support.clock import Clock
 
 EMAIL = "jane@example.com"
 NONCE, OTHER = b"\x00n" * 8, b"\xffo" * 8
 TEN_MINUTES, MINUTE, HOUR, DAY = timedelta(minutes=10), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-AT_ONCE = timedelta(0)
-"""No wait between two codes."""
 LEASE = timedelta(seconds=20)
-CLIENT = "2001:db8::1"
+TAGGED, NETWORK = "jane+shop@example.com", "203.0.113.7"
+FAILURES, OF_NETWORK = keys.otp_limit(EMAIL, "failures_day"), keys.otp_failures(EMAIL, NETWORK)
 
 
-def create(
-    client: Client,
-    now: datetime,
-    nonce: bytes = NONCE,
-    *,
-    email: str = EMAIL,
-    resend_after: timedelta = AT_ONCE,
-    sends_per_hour: int = 5,
-    sends_per_day: int = 10,
-) -> Refusal | None:
-    return client.run(
-        otps.create(
-            email,
-            nonce,
-            now=now,
-            ttl=TEN_MINUTES,
-            resend_after=resend_after,
-            sends_per_hour=sends_per_hour,
-            sends_per_day=sends_per_day,
-        )
-    )
+def create(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> None:
+    client.run(otps.create(email, nonce, now=now, ttl=TEN_MINUTES))
 
 
-def try_code(client: Client, now: datetime, *, email: str = EMAIL, failures_per_day: int = 10) -> bytes | Refusal | None:
-    return client.run(otps.start_try(email, now=now, max_tries=5, failures_per_day=failures_per_day))
+def try_code(
+    client: Client, now: datetime, *, email: str = EMAIL, network: str = NETWORK, failures_per_day: int = 100
+) -> bytes | TriesUsedUp | None:
+    return client.run(otps.start_try(email, network, now=now, max_tries=5, failures_per_day=failures_per_day))
 
 
 def redeem(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> bool:
-    return client.run(otps.redeem(email, nonce, now=now, verified_for=DAY))
+    return client.run(otps.redeem(email, NETWORK, nonce, now=now, verified_for=DAY))
 
 
 def verified(client: Client, now: datetime, *, email: str = EMAIL) -> list[bytes]:
@@ -75,29 +57,25 @@ def is_owed(client: Client) -> datetime | None:
     return score(client, keys.otp_outbox(partition_of(EMAIL)), EMAIL)
 
 
-def failures(client: Client) -> int:
-    """How many tries count as failed today; to ask is to try once more."""
-    return next(most for most in count() if not isinstance(try_code(client, Clock().now, failures_per_day=most + 1), Refusal))
+def failures(client: Client, key: str = FAILURES) -> int:
+    """How many tries count as failed today."""
+    return int(client.run(call(str, "GET", key)) if exists(client, key) else 0)
 
 
 class TestCreate:
     def test_a_code_has_these_keys_and_no_others(self, client: Client, clock: Clock) -> None:
-        assert create(client, clock.now, resend_after=MINUTE) is None
-        limits = {keys.otp_limit(EMAIL, limit) for limit in ("resend", "sends_hour", "sends_day")}
-        assert all_keys(client) == {keys.otp(EMAIL), keys.otp_outbox(partition_of(EMAIL))} | limits
+        create(client, clock.now)
+        assert all_keys(client) == {keys.otp(EMAIL), keys.otp_outbox(partition_of(EMAIL))}
 
     @pytest.mark.parametrize(
         ("key", "life"),
         [
             pytest.param(keys.otp(EMAIL), TEN_MINUTES, id="the code"),
-            pytest.param(keys.otp_limit(EMAIL, "resend"), MINUTE, id="the wait"),
-            pytest.param(keys.otp_limit(EMAIL, "sends_hour"), HOUR, id="the hour's count"),
-            pytest.param(keys.otp_limit(EMAIL, "sends_day"), DAY, id="the day's count"),
             pytest.param(keys.otp_outbox(partition_of(EMAIL)), TEN_MINUTES, id="the outbox"),
         ],
     )
     def test_every_key_of_it_goes_by_itself(self, client: Client, clock: Clock, key: str, life: timedelta) -> None:
-        create(client, clock.now, resend_after=MINUTE)
+        create(client, clock.now)
         assert life - timedelta(seconds=10) < ttl(client, key) <= life
 
     def test_the_outbox_lives_as_long_as_its_last_code(self, client: Client, clock: Clock) -> None:
@@ -122,80 +100,11 @@ class TestCreate:
         assert redeem(client, clock.now, NONCE) is False
         assert redeem(client, clock.now, OTHER) is True
 
-    def test_another_e_mail_has_limits_of_its_own(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now, resend_after=MINUTE)
-        assert create(client, clock.now, email="john@example.com", resend_after=MINUTE) is None
-
-
-class TestCreateLimits:
-    def refused(self, client: Client, clock: Clock, *, hour: int = 5, day: int = 10, resend: timedelta = AT_ONCE) -> Refusal:
-        refusal = create(client, clock.now, OTHER, resend_after=resend, sends_per_hour=hour, sends_per_day=day)
-        assert refusal is not None
-        return refusal
-
-    def test_a_code_is_not_sent_again_at_once(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now, resend_after=MINUTE)
-        refusal = self.refused(client, clock, resend=MINUTE)
-        assert refusal.limit is Limit.RESEND
-        assert timedelta(seconds=50) < refusal.retry_after <= MINUTE
-
-    def test_a_code_is_sent_again_after_the_wait(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now, resend_after=MINUTE)
-        delete(client, keys.otp_limit(EMAIL, "resend"))
-        assert create(client, clock.now, resend_after=MINUTE) is None
-
-    def test_five_codes_are_sent_in_an_hour(self, client: Client, clock: Clock) -> None:
-        assert [create(client, clock.now) for _ in range(5)] == [None] * 5
-        refusal = self.refused(client, clock)
-        assert refusal.limit is Limit.HOUR
-        assert HOUR - timedelta(seconds=10) < refusal.retry_after <= HOUR
-
-    def test_ten_codes_are_sent_in_a_day(self, client: Client, clock: Clock) -> None:
-        assert [create(client, clock.now, sends_per_hour=99) for _ in range(10)] == [None] * 10
-        refusal = self.refused(client, clock, hour=99)
-        assert refusal.limit is Limit.DAY
-        assert DAY - timedelta(seconds=10) < refusal.retry_after <= DAY
-
-    def test_the_next_hour_begins_anew(self, client: Client, clock: Clock) -> None:
+    def test_a_tagged_e_mail_has_a_code_of_its_own(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
-        delete(client, keys.otp_limit(EMAIL, "sends_hour"))
-        assert create(client, clock.now, sends_per_hour=1) is None
-
-    def test_the_next_hour_does_not_reset_the_day(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now)
-        delete(client, keys.otp_limit(EMAIL, "sends_hour"))
-        assert self.refused(client, clock, day=1).limit is Limit.DAY
-
-    def test_of_several_limits_the_longest_is_told(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now, resend_after=MINUTE)
-        assert self.refused(client, clock, resend=MINUTE, hour=1).limit is Limit.HOUR
-        assert self.refused(client, clock, resend=MINUTE, hour=1, day=1).limit is Limit.DAY
-
-    def test_a_window_begins_with_its_first_code(self, client: Client, clock: Clock) -> None:
-        create(client, clock.now)
-        key = keys.otp_limit(EMAIL, "sends_hour")
-        first = goes_at(client, key)
-        create(client, clock.now)
-        assert goes_at(client, key) == first
-
-    @pytest.mark.parametrize(
-        "limits",
-        [
-            pytest.param({"resend": MINUTE}, id="too soon"),
-            pytest.param({"hour": 1}, id="too many in the hour"),
-            pytest.param({"day": 1}, id="too many in the day"),
-        ],
-    )
-    def test_a_refused_code_changes_nothing(self, client: Client, clock: Clock, limits: dict[str, int | timedelta]) -> None:
-        create(client, clock.now, resend_after=MINUTE)
-        before = snapshot(client)
-        self.refused(client, clock, **{"resend": MINUTE} | limits)  # type: ignore[arg-type]
-        assert snapshot(client) == before
-
-    def test_of_ten_who_race_one_gets_a_code(self, client: Client, clock: Clock) -> None:
-        with ThreadPoolExecutor(10) as pool:
-            made = list(pool.map(lambda _: create(client, clock.now, resend_after=MINUTE), range(10)))
-        assert made.count(None) == 1
+        create(client, clock.now, OTHER, email=TAGGED)
+        assert [try_code(client, clock.now), try_code(client, clock.now, email=TAGGED)] == [NONCE, OTHER]
+        assert sorted(claim(client, clock.now)) == [TAGGED, EMAIL]
 
 
 class TestTry:
@@ -218,20 +127,48 @@ class TestTry:
         tried = []
         for nonce in (NONCE, OTHER, NONCE):
             create(client, clock.now, nonce)
-            tried += [try_code(client, clock.now) for _ in range(4)]
+            tried += [try_code(client, clock.now, network=str(number), failures_per_day=10) for number in range(4)]
         assert tried[:10] == [NONCE] * 4 + [OTHER] * 4 + [NONCE] * 2
-        assert all(isinstance(outcome, Refusal) for outcome in tried[10:])
+        assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[10:])
+
+    def test_e_mails_that_differ_in_their_tags_share_them(self, client: Client, clock: Clock) -> None:
+        for number in range(10):
+            create(client, clock.now, email=f"jane+{number}@example.com")
+            try_code(client, clock.now, email=f"jane+{number}@example.com", network=str(number), failures_per_day=10)
+        create(client, clock.now)
+        assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
+
+    @pytest.mark.parametrize(("failures_per_day", "half"), [(10, 5), (5, 2), (1, 1)])
+    def test_one_network_can_use_up_half_of_a_days_tries(
+        self, client: Client, clock: Clock, failures_per_day: int, half: int
+    ) -> None:
+        create(client, clock.now)
+        tried = []
+        for nonce in (NONCE, OTHER):
+            create(client, clock.now, nonce)
+            tried += [try_code(client, clock.now, failures_per_day=failures_per_day) for _ in range(3)]
+        assert tried[:half] == ([NONCE] * 3 + [OTHER] * 2)[:half]
+        assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[half:])
+
+    def test_the_other_half_is_left_to_others(self, client: Client, clock: Clock) -> None:
+        create(client, clock.now)
+        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [NONCE] * 5 + [None] * 15
+        create(client, clock.now, OTHER)
+        assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
+        assert try_code(client, clock.now, network="198.51.100.9", failures_per_day=10) == OTHER
 
     def test_who_failed_too_often_may_try_again_within_a_day(self, client: Client, clock: Clock) -> None:
+        create(client, clock.now)
         try_code(client, clock.now)
         refusal = try_code(client, clock.now, failures_per_day=1)
-        assert isinstance(refusal, Refusal)
+        assert isinstance(refusal, TriesUsedUp)
         assert DAY - timedelta(seconds=10) < refusal.retry_after <= DAY
 
     def test_the_next_day_begins_anew(self, client: Client, clock: Clock) -> None:
-        try_code(client, clock.now)
         create(client, clock.now)
-        delete(client, keys.otp_limit(EMAIL, "failures_day"))
+        try_code(client, clock.now)
+        delete(client, FAILURES)
+        delete(client, OF_NETWORK)
         assert try_code(client, clock.now, failures_per_day=1) == NONCE
 
     def test_a_refused_try_changes_nothing(self, client: Client, clock: Clock) -> None:
@@ -241,23 +178,32 @@ class TestTry:
         try_code(client, clock.now, failures_per_day=1)
         assert snapshot(client) == before
 
-    def test_an_e_mail_without_a_code_has_nothing_to_try(self, client: Client, clock: Clock) -> None:
-        assert try_code(client, clock.now) is None
+    def test_tries_count_only_while_a_code_is_outstanding(self, client: Client, clock: Clock) -> None:
+        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [None] * 20
+        assert all_keys(client) == set()
+        create(client, clock.now)
+        assert try_code(client, clock.now, failures_per_day=10) == NONCE
 
-    def test_tries_of_an_unknown_e_mail_are_limited_too(self, client: Client, clock: Clock) -> None:
-        assert [try_code(client, clock.now) for _ in range(10)] == [None] * 10
-        assert isinstance(try_code(client, clock.now), Refusal)
+    def test_tries_of_a_code_that_has_expired_do_not_count(self, client: Client, clock: Clock) -> None:
+        create(client, clock.now)
+        before = snapshot(client)
+        assert try_code(client, clock.now + TEN_MINUTES) is None
+        assert snapshot(client) == before
 
-    def test_an_unknown_e_mail_leaves_only_a_count_that_goes_by_itself(self, client: Client, clock: Clock) -> None:
+    def test_tries_of_a_code_that_was_tried_too_often_count(self, client: Client, clock: Clock) -> None:
+        create(client, clock.now)
+        for _ in range(7):
+            try_code(client, clock.now)
+        assert failures(client) == 7
+
+    @pytest.mark.parametrize("key", [FAILURES, OF_NETWORK], ids=["of the e-mail", "of the network"])
+    def test_the_day_begins_with_the_first_failure(self, client: Client, clock: Clock, key: str) -> None:
+        create(client, clock.now)
         try_code(client, clock.now)
-        (key,) = all_keys(client)
+        first = goes_at(client, key)
         assert DAY - timedelta(seconds=10) < ttl(client, key) <= DAY
-
-    def test_the_day_begins_with_the_first_failure(self, client: Client, clock: Clock) -> None:
         try_code(client, clock.now)
-        first = goes_at(client, keys.otp_limit(EMAIL, "failures_day"))
-        try_code(client, clock.now)
-        assert goes_at(client, keys.otp_limit(EMAIL, "failures_day")) == first
+        assert goes_at(client, key) == first
 
     @pytest.mark.parametrize(
         ("late", "outcome"),
@@ -280,7 +226,7 @@ class TestTry:
     def test_of_twenty_who_race_five_may_compare(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         with ThreadPoolExecutor(10) as pool:
-            tried = list(pool.map(lambda _: try_code(client, clock.now, failures_per_day=99), range(20)))
+            tried = list(pool.map(lambda _: try_code(client, clock.now), range(20)))
         assert tried.count(NONCE) == 5
 
 
@@ -314,25 +260,25 @@ class TestRedeem:
     def test_a_right_code_is_no_failure(self, client: Client, clock: Clock) -> None:
         for number in range(12):
             nonce = bytes([number]) * 16
-            create(client, clock.now, nonce, sends_per_hour=99, sends_per_day=99)
+            create(client, clock.now, nonce)
             assert try_code(client, clock.now) == nonce
             assert redeem(client, clock.now, nonce)
-        assert not exists(client, keys.otp_limit(EMAIL, "failures_day"))
+        assert not exists(client, FAILURES)
+        assert not exists(client, OF_NETWORK)
 
     def test_failures_before_a_right_code_still_count(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         for _ in range(3):
             try_code(client, clock.now)
         redeem(client, clock.now)
-        assert failures(client) == 2
-        assert ttl(client, keys.otp_limit(EMAIL, "failures_day")) <= DAY
+        assert [failures(client), failures(client, OF_NETWORK)] == [2, 2]
 
     def test_a_count_that_went_meanwhile_does_not_come_back(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
-        delete(client, keys.otp_limit(EMAIL, "failures_day"))
+        delete(client, FAILURES)
         redeem(client, clock.now)
-        assert not exists(client, keys.otp_limit(EMAIL, "failures_day"))
+        assert not exists(client, FAILURES)
 
     def test_a_code_that_is_used_late_takes_no_failure_back(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
@@ -455,55 +401,4 @@ class TestSettle:
     def test_a_code_that_is_gone_does_not_come_back(self, client: Client, deadline: datetime) -> None:
         delete(client, keys.otp(EMAIL))
         settle(client, deadline)
-        assert all_keys(client) <= {keys.otp_limit(EMAIL, "sends_hour"), keys.otp_limit(EMAIL, "sends_day")}
-
-
-class TestClientLimits:
-    def counted(self, client: Client, most: int = 3, *, limit: str = "otp_sends", who: str = CLIENT) -> Refusal | None:
-        return client.run(otps.count_client(who, limit, most=most))
-
-    def test_a_client_may_do_as_much_as_its_limit_says(self, client: Client) -> None:
-        assert [self.counted(client) for _ in range(3)] == [None] * 3
-        refusal = self.counted(client)
-        assert refusal is not None
-        assert HOUR - timedelta(seconds=10) < refusal.retry_after <= HOUR
-
-    def test_a_refused_doing_changes_nothing(self, client: Client) -> None:
-        self.counted(client)
-        before = snapshot(client)
-        self.counted(client, most=1)
-        assert snapshot(client) == before
-
-    def test_the_hour_begins_with_the_first(self, client: Client) -> None:
-        self.counted(client)
-        key = keys.client_limit(CLIENT, "otp_sends")
-        first = goes_at(client, key)
-        self.counted(client)
-        assert goes_at(client, key) == first
-
-    def test_one_that_is_taken_back_may_be_done_again(self, client: Client) -> None:
-        for _ in range(3):
-            self.counted(client)
-        client.run(otps.uncount_client(CLIENT, "otp_sends"))
-        assert [self.counted(client) is None for _ in range(2)] == [True, False]
-
-    def test_nothing_is_taken_back_from_nothing(self, client: Client) -> None:
-        client.run(otps.uncount_client(CLIENT, "otp_sends"))
         assert all_keys(client) == set()
-
-    def test_a_count_that_was_taken_back_is_gone(self, client: Client) -> None:
-        self.counted(client)
-        client.run(otps.uncount_client(CLIENT, "otp_sends"))
-        assert all_keys(client) == set()
-
-    @pytest.mark.parametrize(
-        "other",
-        [pytest.param({"limit": "otp_failures"}, id="another limit"), pytest.param({"who": "192.0.2.1"}, id="another client")],
-    )
-    def test_another_has_a_count_of_its_own(self, client: Client, other: dict[str, str]) -> None:
-        self.counted(client, most=1)
-        assert self.counted(client, most=1, **other) is None
-
-    def test_of_twenty_who_race_no_more_than_the_limit_pass(self, client: Client) -> None:
-        with ThreadPoolExecutor(10) as pool:
-            assert list(pool.map(lambda _: self.counted(client, most=7), range(20))).count(None) == 7

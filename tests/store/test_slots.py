@@ -23,7 +23,7 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import heartbeats, keys, links, orgs, otps, outbox, probe, profiles
+from service.store import heartbeats, keys, limits, links, orgs, otps, outbox, probe, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.lane import Lane
@@ -44,12 +44,14 @@ def collected() -> Iterator[None]:
 
 NOW = Clock().now
 HOUR = timedelta(hours=1)
-EMAIL = "{o}{brace}@example.com"
+EMAIL = "{o}{brace}+tag@example.com"
 LINK = make_link(NOW, email=EMAIL)
 SCHEDULED = make_link(NOW, email=EMAIL, scheduled_at=NOW + HOUR)
 SILENT = make_link(NOW, email=EMAIL, notify=False)
 IDS = [LINK.id, SCHEDULED.id, SILENT.id]
 PARTITION = keys.partition_of_link(LINK.id)
+MAILBOX_LIMITS = otps.mailbox_limits(EMAIL, resend_after=HOUR, sends_per_hour=5, sends_per_day=10)
+CLIENT_LIMITS = otps.client_limits({"2001:db8::/64": 1, "2001:db8::/56": 5, "2001:db8::/48": 20}, "otp_sends", 30)
 MADE: dict[str, Call[Any]] = {
     "links.create": links.create(LINK, now=NOW, retention=RETENTION),
     "links.create (scheduled)": links.create(SCHEDULED, now=NOW, retention=RETENTION, request="0a1b"),
@@ -64,19 +66,21 @@ MADE: dict[str, Call[Any]] = {
     "profiles.get": profiles.get("acme"),
     "profiles.put": profiles.put("acme", Profile(display_name="Acme")),
     "links.page": links.page("acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE),
-    "otps.create": otps.create(EMAIL, b"n" * 16, now=NOW, ttl=HOUR, resend_after=HOUR, sends_per_hour=5, sends_per_day=10),
-    "otps.start_try": otps.start_try(EMAIL, now=NOW, max_tries=5, failures_per_day=10),
-    "otps.redeem": otps.redeem(EMAIL, b"n" * 16, now=NOW, verified_for=HOUR),
+    "limits.count (client)": limits.count(CLIENT_LIMITS),
+    "limits.count (mailbox)": limits.count(MAILBOX_LIMITS),
+    "limits.check": limits.check(otps.unverified_limit(EMAIL, "acme", 20)),
+    "limits.uncount": limits.uncount(MAILBOX_LIMITS),
+    "otps.create": otps.create(EMAIL, b"n" * 16, now=NOW, ttl=HOUR),
+    "otps.start_try": otps.start_try(EMAIL, "2001:db8::/48", now=NOW, max_tries=5, failures_per_day=10),
+    "otps.redeem": otps.redeem(EMAIL, "2001:db8::/48", b"n" * 16, now=NOW, verified_for=HOUR),
     "otps.verified": otps.verified(EMAIL, now=NOW),
-    "otps.open_codes": otps.open_codes(partition_of(EMAIL), [EMAIL]),
+    "otps.open_codes": otps.open_codes(keys.otp_partition(EMAIL), [EMAIL]),
     "otps.settle": otps.settle(EMAIL, deadline=NOW, retry_at=None),
-    "otps.count_client": otps.count_client("2001:db8::1", "otp_sends", most=9),
-    "otps.uncount_client": otps.uncount_client("2001:db8::1", "otp_sends"),
     "outbox.claim_links": outbox.claim_links(PARTITION, now=NOW, deadline=NOW, limit=9),
     "outbox.claim_codes": outbox.claim_codes(PARTITION, now=NOW, deadline=NOW, limit=9),
     "outbox.claim_window": outbox.claim_window(PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9),
     "outbox.renew_links": outbox.renew_links(PARTITION, IDS, deadline=NOW, until=NOW + HOUR),
-    "outbox.renew_codes": outbox.renew_codes(partition_of(EMAIL), [EMAIL], deadline=NOW, until=NOW + HOUR),
+    "outbox.renew_codes": outbox.renew_codes(keys.otp_partition(EMAIL), [EMAIL], deadline=NOW, until=NOW + HOUR),
     "outbox.open_links": outbox.open_links(PARTITION, IDS),
     "outbox.mark_sent": outbox.mark_sent(LINK.id, now=NOW),
     "outbox.mark_failed": outbox.mark_failed(LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION),
@@ -107,7 +111,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (heartbeats, links, orgs, otps, outbox, probe, profiles)))
+    functions = set().union(*map(functions_of, (heartbeats, limits, links, orgs, otps, outbox, probe, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 

@@ -11,7 +11,7 @@ from service.domain.link import partition_of
 from service.store import keys
 from service.store.call import to_ms
 from tests.store.samples import ids_of
-from tests.support.model import RETENTION, Counted, Link, Model
+from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
 
 EVERYTHING = """
 local all = {}
@@ -203,12 +203,19 @@ class Books:
 
 
 def is_held(key: str) -> bool:
-    return key.split(":")[2] in {"otp", "client"} and not key.endswith(":verified")
+    return key.split(":")[2] in {"otp", "otp_sends", "client"} and not key.endswith(":verified")
 
 
 def _key_of(name: Counted) -> str:
     limit, whose = name
-    return keys.client_limit(whose, limit) if limit.startswith("otp_") else keys.otp_limit(whose, limit)
+    if name == CEILING:
+        return keys.OTP_SENDS
+    if limit in {"otp_sends", "otp_failures"}:
+        return keys.client_limits([whose] if "/" in whose else [*networks_of(whose)], limit)[0]
+    email, _, rest = whose.partition(":")
+    if limit == "unverified":
+        return keys.otp_unverified(email, rest)
+    return keys.otp_failures(email, rest) if rest else keys.otp_limit(email, limit)
 
 
 def _entries(value: list[str]) -> Index:

@@ -99,7 +99,7 @@ class Both:
             assert decode(response) == self.answer(earlier[1])
             self.happened["create: repeated"] += 1
         elif fault := self.model.fault(body, recipient):
-            assert_problem(response, 422, fault)
+            assert_problem(response, 429 if fault == "limit_reached" else 422, fault)
             self.happened[f"create: {fault}"] += 1
         else:
             assert response.status_code == 201, response.text

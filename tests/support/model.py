@@ -15,14 +15,16 @@ HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
 CODE_TTL, CODE_TRIES = timedelta(minutes=10), 5
 VERIFIED_FOR = TOKEN_LIFE = DAY
 FAILURES_PER_DAY = 10
-CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR = 12, 20
+CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR, UNVERIFIED_PER_HOUR = 12, 20, 2
 """Lower than the service's defaults, so that they are reached."""
+SENDS_PER_MINUTE = 600
 SEND_LIMITS = {"resend": (1, timedelta(seconds=60)), "sends_hour": (5, HOUR), "sends_day": (10, DAY)}
 STATUSES = ("active", "expired", "revoked")
 REFUSED, DEFERRED = "550 no such mailbox", "451 come back later"
 
 Counted = tuple[str, str]
 """A limit and who it is of."""
+CEILING: Counted = ("ceiling", "all")
 
 
 @dataclass
@@ -143,9 +145,16 @@ class Model:
             return "validation_failed"
         if expires_at and not send_at + timedelta(minutes=5) <= expires_at <= send_at + YEAR:
             return "validation_failed"
-        if otp and otp not in [digits for digits, _ in self.verified.get(recipient, [])]:
-            return "otp_not_verified"
-        return None
+        return self._fault_of_otp(otp, recipient, body["org_id"]) if otp else None
+
+    def _fault_of_otp(self, otp: str, recipient: str, org_id: str) -> str | None:
+        unverified = "unverified", f"{recipient}:{org_id}"
+        if self.reached(unverified, UNVERIFIED_PER_HOUR):
+            return "limit_reached"
+        if otp in [digits for digits, _ in self.verified.get(recipient, [])]:
+            return None
+        self._count(unverified, HOUR)
+        return "otp_not_verified"
 
     def earlier(self, org_id: str, key: str | None) -> tuple[dict[str, Any], Link] | None:
         """What came with the key before, if the link it made can still be read."""
@@ -245,13 +254,15 @@ class Model:
 
     def must_wait_to_ask(self, email: str, client: str) -> timedelta | None:
         """How long no code is sent; None: one is."""
-        if wait := self.reached(("otp_sends", client), CLIENT_SENDS_PER_HOUR):
+        if wait := self._client_must_wait("otp_sends", client, CLIENT_SENDS_PER_HOUR):
             return wait
         waits = [self.reached((name, email), most) for name, (most, _) in SEND_LIMITS.items()]
-        return max((wait for wait in waits if wait is not None), default=None)
+        return max((wait for wait in waits if wait is not None), default=self.reached(CEILING, SENDS_PER_MINUTE))
 
     def ask(self, email: str, client: str, digits: str) -> None:
-        self._count(("otp_sends", client), HOUR)
+        for network in networks_of(client):
+            self._count(("otp_sends", network), HOUR)
+        self._count(CEILING, timedelta(minutes=1))
         for name, (_, span) in SEND_LIMITS.items():
             self._count((name, email), span)
         self.codes[email] = Code(digits, self.now + CODE_TTL, self.now)
@@ -262,23 +273,33 @@ class Model:
 
     def submit(self, email: str, client: str, digits: str) -> bool | timedelta:
         """Whether the code is right, or how long none is looked at."""
-        if wait := self.reached(("otp_failures", client), CLIENT_FAILURES_PER_HOUR):
+        if wait := self._client_must_wait("otp_failures", client, CLIENT_FAILURES_PER_HOUR):
             return wait
-        self._count(("otp_failures", client), HOUR)
-        if wait := self.reached(("failures_day", email), FAILURES_PER_DAY):
+        failures = [("otp_failures", network) for network in networks_of(client)]
+        for name in failures:
+            self._count(name, HOUR)
+        tries = [("failures_day", email), ("failures_day", f"{email}:{client}")]
+        if wait := self.reached(tries[0], FAILURES_PER_DAY):
             return wait
-        self._count(("failures_day", email), DAY)
-        code = self.codes.get(email)
+        code, wait = self.codes.get(email), self.reached(tries[1], FAILURES_PER_DAY // 2)
         if code is None:
             return False
+        if wait:
+            return False if code.tries >= CODE_TRIES else wait
+        for name in tries:
+            self._count(name, DAY)
         code.tries += 1
         if code.tries > CODE_TRIES or code.digits != digits:
             return False
         del self.codes[email]
-        for name in (("otp_failures", client), ("failures_day", email)):
+        for name in (*failures, *tries):
             self._take_back(name)
         self.verified.setdefault(email, []).append((digits, self.now + VERIFIED_FOR))
         return True
+
+    def _client_must_wait(self, limit: str, client: str, most: int) -> timedelta | None:
+        waits = [self.reached((limit, network), times * most) for network, times in networks_of(client).items()]
+        return max((wait for wait in waits if wait is not None), default=None)
 
     def _count(self, name: Counted, span: timedelta) -> None:
         self.windows.setdefault(name, Window(self.now + span)).count += 1
@@ -287,6 +308,11 @@ class Model:
         self.windows[name].count -= 1
         if not self.windows[name].count:
             del self.windows[name]
+
+
+def networks_of(client: str) -> dict[str, int]:
+    """An IPv4 address and the /24 that it is in, and how many times a client's limit each has."""
+    return {client: 1, f"{client.rpartition('.')[0]}.0/24": 10}
 
 
 def backoff(tries: int) -> timedelta:

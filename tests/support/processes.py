@@ -18,7 +18,15 @@ COMMAND = str(Path(sys.executable).parent / "payment-links")
 SECRET = "a secret that end-to-end tests have made up"
 UNLIMITED = {
     f"OTP_{limit}": "1000000"
-    for limit in ("SENDS_PER_HOUR", "SENDS_PER_DAY", "FAILURES_PER_DAY", "CLIENT_SENDS_PER_HOUR", "CLIENT_FAILURES_PER_HOUR")
+    for limit in (
+        "SENDS_PER_HOUR",
+        "SENDS_PER_DAY",
+        "SENDS_PER_MINUTE",
+        "FAILURES_PER_DAY",
+        "UNVERIFIED_PER_HOUR",
+        "CLIENT_SENDS_PER_HOUR",
+        "CLIENT_FAILURES_PER_HOUR",
+    )
 }
 """Settings with which no limit on codes is reached."""
 

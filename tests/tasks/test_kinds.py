@@ -77,7 +77,7 @@ class TestOtpMail:
     def test_a_code_that_is_out_can_be_submitted(self, office: Office) -> None:
         nonce = office.add_code()
         office.code_worker(ScriptedMailer()).drain([JANES])
-        assert office.client.run(otps.start_try(JANE, now=office.clock(), max_tries=5, failures_per_day=10)) == nonce
+        assert office.client.run(otps.start_try(JANE, "192.0.2.1", now=office.clock(), max_tries=5, failures_per_day=10)) == nonce
 
     def test_nothing_in_redis_tells_the_code(self, office: Office) -> None:
         nonce = office.add_code()
@@ -125,7 +125,7 @@ class TestOtpMail:
     def test_a_code_that_was_used_is_not_mailed_again(self, office: Office) -> None:
         nonce = office.add_code()
         office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
-        assert office.client.run(otps.redeem(JANE, nonce, now=office.clock(), verified_for=timedelta(hours=24)))
+        assert office.client.run(otps.redeem(JANE, "192.0.2.1", nonce, now=office.clock(), verified_for=timedelta(hours=24)))
         office.clock.advance(minutes=1)
         mailer = ScriptedMailer()
         office.code_worker(mailer).drain([JANES])

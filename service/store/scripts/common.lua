@@ -20,6 +20,11 @@ local function count(key, window)
   return number
 end
 
+-- Takes one count under `key` back; it may be gone by now.
+local function uncount(key)
+  if redis.call('EXISTS', key) == 1 and redis.call('DECR', key) <= 0 then redis.call('DEL', key) end
+end
+
 -- Drops entries of `index` whose link's retention ended by `before`, from all of `indexes`; a bounded number a call.
 local function forget(index, before, ...)
   local gone = redis.call('ZRANGEBYSCORE', index, '-inf', before, 'LIMIT', 0, 100)

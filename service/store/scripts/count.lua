@@ -1,7 +1,16 @@
--- Counts one of a client's doings, if its limit allows.
--- KEYS 1 counter
--- ARGV 1 most  2 window in ms
--- Returns 0, or ms until the limit is not reached.
-if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return redis.call('PTTL', KEYS[1]) end
-count(KEYS[1], ARGV[2])
-return 0
+-- Counts under each key, unless one of them has reached its limit: then under none.
+-- KEYS counters
+-- ARGV 1 how many more (0 or 1)  2.. maximum and window in ms of each counter
+-- Returns {0, 0}, or {which counter is reached (from 1), ms until it is not}: of several, the one that lasts longest.
+local more = ARGV[1]
+local reached, wait = 0, 0
+for i, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or '0') >= tonumber(ARGV[2 * i]) then
+    local left = redis.call('PTTL', key)
+    if reached == 0 or left > wait then reached, wait = i, left end
+  end
+end
+if reached == 0 and more == '1' then
+  for i, key in ipairs(KEYS) do count(key, ARGV[2 * i + 1]) end
+end
+return {reached, wait}

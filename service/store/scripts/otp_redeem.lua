@@ -1,12 +1,15 @@
--- Uses up a code that was compared and found right.
--- KEYS 1 otp  2 failures_day  3 verified  4 otp_outbox
+-- Uses up a code that was compared and found right, and takes its try back.
+-- KEYS 1 otp  2 failures of the e-mail today  3 those of them that one client network had  4 verified  5 otp_outbox
 -- ARGV 1 e-mail  2 nonce  3 now  4 verified until
 -- Returns 1, or 0 where somebody else was first.
-if redis.call('HGET', KEYS[1], 'nonce') ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[1])
-if redis.call('DECR', KEYS[2]) <= 0 then redis.call('DEL', KEYS[2]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[3])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[2])
-redis.call('PEXPIREAT', KEYS[3], ARGV[4])
-redis.call('ZREM', KEYS[4], ARGV[1])
+local otp, failures, of_network, verified, outbox = unpack(KEYS)
+local email, nonce, now, verified_until = unpack(ARGV)
+if redis.call('HGET', otp, 'nonce') ~= nonce then return 0 end
+redis.call('DEL', otp)
+uncount(failures)
+uncount(of_network)
+redis.call('ZREMRANGEBYSCORE', verified, '-inf', now)
+redis.call('ZADD', verified, verified_until, nonce)
+redis.call('PEXPIREAT', verified, verified_until)
+redis.call('ZREM', outbox, email)
 return 1

@@ -1,12 +1,27 @@
--- Counts a try of an e-mail's code before anybody compares it.
--- KEYS 1 otp  2 failures_day
--- ARGV 1 now  2 tries a code  3 failures a day
+-- Counts a try of an e-mail's code before anybody compares it. Where no code is outstanding, nothing is counted.
+-- KEYS 1 otp  2 failures of the e-mail today  3 those of them that one client network had  4 decoy
+-- ARGV 1 now  2 tries a code  3 failures a day  4 failures a day by one network
 -- Returns {'try', nonce}, {'none', ''} where there is no code to try, or {'limit', ms until it is not reached}.
-if tonumber(redis.call('GET', KEYS[2]) or '0') >= tonumber(ARGV[3]) then
-  return {'limit', redis.call('PTTL', KEYS[2])}
+local otp, failures, of_network, decoy = unpack(KEYS)
+local now, max_tries, max_failures, max_of_network = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local function is_reached(key, maximum)
+  return tonumber(redis.call('GET', key) or '0') >= maximum
 end
-count(KEYS[2], 86400000)
-local code = redis.call('HMGET', KEYS[1], 'nonce', 'expires_at')
-if not code[1] or tonumber(code[2]) <= tonumber(ARGV[1]) then return {'none', ''} end
-if redis.call('HINCRBY', KEYS[1], 'tries', 1) > tonumber(ARGV[2]) then return {'none', ''} end
-return {'try', code[1]}
+if is_reached(failures, max_failures) then return {'limit', redis.call('PTTL', failures)} end
+local is_network_limited = is_reached(of_network, max_of_network)
+local nonce, expires_at, tries = unpack(redis.call('HMGET', otp, 'nonce', 'expires_at', 'tries'))
+if not nonce or tonumber(expires_at) <= now then
+  -- As much is written as otherwise, and waits for the disk as long: time must not tell whether there is a code.
+  count(decoy, 1000)
+  count(decoy, 1000)
+  redis.call('DEL', decoy)
+  return {'none', ''}
+end
+if not is_network_limited then
+  count(failures, 86400000)
+  count(of_network, 86400000)
+end
+if tonumber(tries) >= max_tries then return {'none', ''} end
+if is_network_limited then return {'limit', redis.call('PTTL', of_network)} end
+redis.call('HINCRBY', otp, 'tries', 1)
+return {'try', nonce}

@@ -1,4 +1,4 @@
--- Takes one count back.
--- KEYS 1 counter
+-- Takes one count back from each counter.
+-- KEYS counters
 -- Returns nothing.
-if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('DECR', KEYS[1]) <= 0 then redis.call('DEL', KEYS[1]) end
+for _, key in ipairs(KEYS) do uncount(key) end
