@@ -22,12 +22,13 @@ from service.api import console, health, home, links, orgs, otp, outbox, pay, pr
 from service.api.bodies import PatientRequest
 from service.api.context import Context
 from service.api.entropy import Entropy
-from service.api.heads import BAD_HOST, names_one_host
+from service.api.heads import refusal
 from service.api.jwks import KeySet
 from service.api.listed import Lister
 from service.api.observe import observe
 from service.api.options import options
 from service.api.parameters import check_query
+from service.api.pictures import Pictures
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.api.responses import JsonResponse
@@ -53,7 +54,8 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == ScopeType.HTTP:
-            app = super().__call__ if names_one_host(scope) else BAD_HOST.to_asgi_response()
+            refused = refusal(scope)
+            app = super().__call__ if refused is None else refused.to_asgi_response()
             await observe(app, scope, receive, send, self.state.drain.has_begun)
         else:
             await super().__call__(scope, receive, send)
@@ -163,6 +165,7 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         retention=settings.retention,
         public_url=settings.public_url,
         lister=Lister(settings.public_url),
+        pictures=Pictures(),
         checkout_url=settings.checkout_url,
         trusted_proxies=settings.trusted_proxies,
     )

@@ -16,6 +16,8 @@ STOP_WITHIN = 9
 """Seconds from SIGTERM on after which what is still under way is cut off."""
 CONNECTIONS = 4096
 """How many a process serves at once, idle ones included, and how many more wait."""
+BUFFER_BYTES = 64 * 1024
+"""What the server keeps of a connection until it is read. Of a head that is larger, it answers 431 itself, without a word."""
 HEADERS_WITHIN = 10_000
 """Milliseconds in which a client has to send a request's headers."""
 
@@ -36,7 +38,7 @@ def serve(target: str, *, host: str, port: int, processes: int) -> None:
         backlog=CONNECTIONS,
         backpressure=CONNECTIONS,
         websockets=False,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN, max_buffer_size=BUFFER_BYTES),
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_WITHIN,
         log_dictconfig={"version": 1, "disable_existing_loggers": False, "loggers": {"_granian": {"propagate": True}}},

@@ -143,3 +143,9 @@ def test_networks_around_a_client_are_counted_too(client: str, networks: dict[st
     assert networks_around(client) == networks
     assert [*networks_around(client)] == [*networks]
     assert site_of(client) == site
+
+
+def test_no_more_than_a_hundred_hops_are_looked_at() -> None:
+    hops = ["198.51.100.7", *["10.0.0.1"] * 99]
+    assert client_address("10.0.0.2", [",".join(hops)], TRUSTED) == "198.51.100.7"
+    assert client_address("10.0.0.2", [",".join([*hops, "10.0.0.1"])], TRUSTED) == "10.0.0.1"

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from litestar import Request
+from litestar.datastructures.headers import Accept
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.enums import MediaType
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -13,6 +14,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
+from service.api.accept import MAX_HEADER
 from service.api.context import context_of, header_values
 from service.api.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.api.reading import read_body
@@ -25,7 +27,12 @@ BODY_WITHIN = 5.0
 
 
 class PatientRequest(Request[Any, Any, Any]):
-    """A request that waits for its body, but not for ever."""
+    """A request that waits for its body, but not for ever, and reads no more of its headers than is meant."""
+
+    @property
+    def accept(self) -> Accept:
+        """What its beginning says: Litestar takes 0.4 ms for a thousand characters."""
+        return Accept(self.headers.get("accept", "*/*")[:MAX_HEADER])
 
     async def body(self) -> bytes:
         """The whole body.

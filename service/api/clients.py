@@ -10,6 +10,8 @@ from service.api.context import Connection, context_of, header_values
 _DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+MAX_HOPS = 100
+"""Addresses that are looked at, from the last one back: more proxies than a request goes through."""
 SHARES = {4: {24: 10}, 6: {56: 5, 48: 20}}
 """Wider networks that are counted too, by IP version and prefix length, and how many times a client's limit each has."""
 
@@ -42,7 +44,7 @@ def site_of(client: str) -> str:
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:
     """The last address on the way here that is no trusted proxy. What stands before it in ``X-Forwarded-For`` anyone may write."""
     address = peer
-    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")][-MAX_HOPS:]
     while hops and _is_trusted(address, trusted) and _parse(hops[-1]) is not None:
         address = hops.pop()
     return address

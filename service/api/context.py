@@ -13,6 +13,7 @@ from litestar.datastructures import State
 
 from service.api.entropy import Entropy
 from service.api.listed import Lister
+from service.api.pictures import Pictures
 from service.domain.otp import Policy
 from service.domain.tokens import Admin, CustomerTokens, VerificationKey
 from service.jobs import Doorbell
@@ -42,6 +43,7 @@ class Context(msgspec.Struct, kw_only=True):
     retention: timedelta
     public_url: str
     lister: Lister
+    pictures: Pictures
     checkout_url: str | None
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
@@ -55,6 +57,16 @@ def context_of(connection: Connection) -> Context:
     """The context of the application that serves ``connection``."""
     context: Context = connection.app.state.context
     return context
+
+
+def cookie_value(connection: Connection, name: str) -> str | None:
+    """What the cookie called ``name`` holds. Litestar's own parser keeps 1,024 whole headers, whatever was sent."""
+    for line in header_values(connection, b"cookie"):
+        for pair in line.split(";"):
+            found, _, value = pair.strip().partition("=")
+            if found == name:
+                return value
+    return None
 
 
 def header_values(connection: Connection, name: bytes) -> list[str]:

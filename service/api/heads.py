@@ -1,17 +1,39 @@
-"""What a request's head must be like, whatever it asks for (RFC 9112)."""
+"""What a request's head must be like, whatever it asks for (RFC 9110, RFC 9112): this is looked at before anything is parsed."""
 
 import re
 from typing import Any
 
 from service.api.problems import CODES, problem
+from service.api.responses import JsonResponse
 
+MAX_TARGET_BYTES = 8 * 1024
+"""Of path and query. RFC 9112, 3, recommends to take 8,000."""
+MAX_PARAMETERS = 100
+MAX_HEADERS_BYTES = 16 * 1024
+"""Of all header lines together."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?")
 """uri-host [ ":" port ] (RFC 9110, 7.2), of http: where the host may not be empty."""
 HTTP_1_0 = {"1", "1.0"}
-BAD_HOST = problem(400, CODES[400], "a request names the host it is for, once: Host: pay.example.com", {"Connection": "close"})
+
+CLOSE = {"Connection": "close"}
+BAD_HOST = problem(400, CODES[400], "a request names the host it is for, once: Host: pay.example.com", CLOSE)
+TARGET_TOO_LONG = problem(414, CODES[414], "the address is longer than 8 KiB, or has more than 100 parameters", CLOSE)
+HEADERS_TOO_LARGE = problem(431, CODES[431], "all headers together are larger than 16 KiB", CLOSE)
 
 
-def names_one_host(scope: Any) -> bool:
+def refusal(scope: Any) -> JsonResponse[Any] | None:
+    """The answer to a request that is not served, whatever it asks for."""
+    if (
+        len(scope["raw_path"].partition(b"?")[0]) + len(scope["query_string"]) > MAX_TARGET_BYTES
+        or scope["query_string"].count(b"&") >= MAX_PARAMETERS
+    ):
+        return TARGET_TOO_LONG
+    if sum([len(name) + len(value) + len(b": \r\n") for name, value in scope["headers"]]) > MAX_HEADERS_BYTES:
+        return HEADERS_TOO_LARGE
+    return None if _names_one_host(scope) else BAD_HOST
+
+
+def _names_one_host(scope: Any) -> bool:
     """Whether the request may be served by its ``Host`` (RFC 9112, 3.2). Only HTTP/1.0 does without one.
 
     Of a request whose target is a whole URL and that has no ``Host``, the server gives us the target's.

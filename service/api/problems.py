@@ -45,6 +45,8 @@ CODES = {
     405: "method_not_allowed",
     408: "request_timeout",
     413: "body_too_large",
+    414: "address_too_long",
+    431: "headers_too_large",
     500: "internal_error",
 }
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from functools import partial
 from typing import Annotated, Any
 
 import segno
@@ -22,6 +23,8 @@ SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 QUIET_ZONE = 4
 """Modules of white that scanners want around a code (9.1)."""
 DEFAULT_SIZE = 256
+COMPRESSION = 3
+"""zlib's level: 1 ms for the largest picture, where the highest takes 30 and saves two thirds of 16 KB."""
 
 
 @get(
@@ -46,9 +49,20 @@ async def get_qr(
         raise Invalid("size", "is for format=png: an SVG has none")
     context = context_of(request)
     link = await find_link(context, link_id)
-    code = segno.make(f"{context.public_url}/pay/{link.id}", error="m", micro=False)
-    picture, media_type = (draw_svg(code), SVG) if format is QrFormat.SVG else (draw_png(code, size or DEFAULT_SIZE), PNG)
+    media_type = SVG if format is QrFormat.SVG else PNG
+    size = None if format is QrFormat.SVG else size or DEFAULT_SIZE
+    picture = await context.pictures.get((link.id, size), partial(draw, f"{context.public_url}/pay/{link.id}", size))
     return Response(picture, media_type=BYTES if request.accept.best_match([media_type, BYTES]) == BYTES else media_type)
+
+
+def draw(url: str, size: int | None) -> bytes:
+    """The QR code of ``url``: a PNG of ``size`` pixels each way, or an SVG where there is none.
+
+    Raises:
+        Invalid: the size is too small.
+    """
+    code = segno.make(url, error="m", micro=False)
+    return draw_svg(code) if size is None else draw_png(code, size)
 
 
 def draw_svg(code: segno.QRCode) -> bytes:
@@ -69,14 +83,13 @@ def draw_png(code: segno.QRCode, size: int) -> bytes:
     before = (size - modules * scale) // 2
     if before < 0:
         raise Invalid("size", f"must be {modules} at least for an address as long as this")
-    white = bytes([255]) * size
-    rows = [
-        (bytes([255]) * before + bytes(0 if dark else 255 for dark in row)).ljust(size, b"\xff")
-        for row in code.matrix_iter(scale=scale, border=0)
-    ]
-    picture = [*[white] * before, *rows, *[white] * (size - before - len(rows))]
+    dark, white = bytes(scale), b"\xff" * scale
+    blank = b"\xff" * size
+    rows = [b"\xff" * before + b"".join([dark if module else white for module in row]) for row in code.matrix]
+    picture = [*[blank] * before, *(row.ljust(size, b"\xff") for row in rows for _ in range(scale))]
+    picture += [blank] * (size - len(picture))
     header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)  # 8 bits of grey a pixel
-    pixels = zlib.compress(b"".join(b"\0" + row for row in picture), 9)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in picture), COMPRESSION)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 

@@ -9,7 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from service.api.accept import prefers_json
-from service.api.context import Context, PublicRequest, context_of, header_values
+from service.api.context import Context, PublicRequest, context_of, cookie_value, header_values
 from service.api.problems import problem_of
 from service.domain.email import canonical
 from service.domain.errors import LinkNotFound, PaymentLinkError, TokenInvalid
@@ -33,7 +33,7 @@ class Visit:
         self.now = self.context.clock()
         self.link = link
         self.language = speak(choose_locale(link.locale, _accepted(request), profile.locale))
-        self._token = request.cookies.get(cookie_of(link))
+        self._token = cookie_value(request, cookie_of(link))
         self.profile = profile if self.has_proved else NOBODY
         self.org = (profile.display_name or link.org_id) if self.has_proved else ""
 

@@ -10,6 +10,8 @@ from service.domain.errors import Invalid
 
 SPECIAL_USE_DOMAIN_NAMES.clear()  # its documented option: whether .local or .test take mail is the mail server's business
 SHORT = 64
+MAX_LOOKED_AT = 1000
+"""Characters above which nothing can be an address, which takes 15 ms to find out about 60,000 of them."""
 ENCODED_WORD = "=?"
 """What an encoded word of a header begins with (RFC 2047): some mail programs decode it where they should not."""
 PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
@@ -22,6 +24,8 @@ def parse_email(text: str, field: str = "email") -> str:
     Raises:
         Invalid: it is no address, has a mailbox name outside ASCII, which needs SMTPUTF8 all the way, or holds ``=?``.
     """
+    if len(text) > MAX_LOOKED_AT:
+        raise Invalid(field, "must not be longer than 254 characters")
     local, _, domain = text.rpartition("@")
     if text.isascii() and len(text) <= SHORT and PLAIN_LOCAL.fullmatch(local) and _is_domain(domain):
         return text

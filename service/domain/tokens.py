@@ -27,8 +27,11 @@ LONGEST_ADMIN_LIFE = timedelta(days=366)
 LEEWAY = 60
 """Seconds by which clocks may differ."""
 LONGEST_TOKEN = 8192
-VERIFIED_TOKENS = 4096
-"""How many tokens of each kind are remembered whose signature was verified; their times are looked at each time."""
+VERIFIED_CUSTOMERS, VERIFIED_ADMINS = 4096, 1024
+"""How many tokens are remembered whose signature was verified; their times are looked at each time.
+
+Ours, for customers, are shorter than 1 KB; an identity provider's may be as long as ``LONGEST_TOKEN``.
+"""
 LATEST_TIME = 2**53
 """Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -179,7 +182,7 @@ class _Period(NamedTuple):
             raise TokenInvalid("the token has expired")
 
 
-@lru_cache(maxsize=VERIFIED_TOKENS)
+@lru_cache(maxsize=VERIFIED_CUSTOMERS)
 def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
     """The canonical e-mail in ``token``, and when that is good."""
     header, claims = _decode(token, key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type"))
@@ -188,7 +191,7 @@ def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
     return claims["sub"], _period_of(claims)
 
 
-@lru_cache(maxsize=VERIFIED_TOKENS)
+@lru_cache(maxsize=VERIFIED_ADMINS)
 def _admin(token: str, key: VerificationKey, issuer: str | None) -> tuple[Admin | None, _Period]:
     """The admin whom ``token`` names, and when it is good.
 

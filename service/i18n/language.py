@@ -14,7 +14,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, parse_pattern
 from babel.support import NullTranslations, Translations
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2.bccache import Bucket
 
 from service.domain.locale import LANGUAGES, language_of
 from service.domain.money import minor_units
@@ -99,6 +100,23 @@ def speak(locale: str) -> Language:
     return Language(locale)
 
 
+class Compiled(BytecodeCache):
+    """Templates as Python code, compiled once for all locales: of each, that takes 20 ms for a page's four."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._code.get(bucket.key):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 @cache
 def templates(package: str, locale: str) -> Environment:
     """The templates of ``package`` in the language of ``locale``, in which they find ``_``, ``ngettext`` and ``language``."""
@@ -110,6 +128,7 @@ def templates(package: str, locale: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
+        bytecode_cache=COMPILED,
     )
     language = speak(locale)
     install: Any = environment.install_gettext_translations  # type: ignore[attr-defined] # the extension's

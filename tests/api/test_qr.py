@@ -51,6 +51,17 @@ def test_a_picture_without_a_size_has_one(api: Api) -> None:
     assert (width, read(pixels, width)) == (256, [link["url"]])
 
 
+def test_pictures_of_links_and_sizes_are_kept_apart(api: Api) -> None:
+    links = [api.create() for _ in range(2)]
+    for _ in range(2):
+        for link in links:
+            path = f"/payment-links/{link['id']}/qr"
+            for size in (100, 200):
+                pixels, width = pixels_of_png(api.client.get(path, params={"format": "png", "size": size}).content)
+                assert (width, read(pixels, width)) == (size, [link["url"]])
+            assert read(*pixels_of_svg(api.client.get(path).text)) == [link["url"]]
+
+
 def test_a_code_is_there_whatever_became_of_the_link(api: Api) -> None:
     link = api.create(otp_required=True)
     api.revoke(link["id"])

@@ -189,3 +189,12 @@ def test_a_mask_tells_one_letter_and_the_domain_and_not_how_long_the_rest_is(ema
 )
 def test_a_tag_makes_no_other_mailbox(email: str, mailbox: str) -> None:
     assert untagged(email) == mailbox
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 60_000 + "@example.com", "a@" + "a." * 30_000 + "com", "ü" * 60_000, '"' + "\\a" * 30_000 + '"@x.com']
+)
+def test_what_is_much_too_long_is_not_looked_at(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.domain.email._validate", lambda _: pytest.fail("looks at it"))
+    with pytest.raises(Invalid, match="longer than 254"):
+        parse_email(text)

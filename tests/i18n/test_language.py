@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from service.domain.locale import LANGUAGES
-from service.i18n.language import speak
+from service.i18n.language import speak, templates
 
 MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
 
@@ -128,3 +128,10 @@ def test_arabic_has_its_own_plurals_and_direction() -> None:
     arabic = speak("ar")
     assert [arabic.span(timedelta(days=days)) for days in (1, 2, 3, 11)] == ["يوم", "يومان", "3 أيام", "11 يومًا"]
     assert [speak(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
+
+
+def test_a_template_is_compiled_once_for_all_locales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks in one locale after the other has it compiled only once."""
+    templates("service", "fr").get_template("ended.html")
+    monkeypatch.setattr("jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again"))
+    assert templates("service", "pt-MO").get_template("ended.html").name == "ended.html"
