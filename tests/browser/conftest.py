@@ -139,7 +139,7 @@ def mails() -> Iterator[MailServer]:
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
     port = free_port()
     settings = {"PORT": str(port), "CHECKOUT_URL": f"http://127.0.0.1:{port}/console?link={{link_id}}", "OTP_RESEND_AFTER": "1s"}
-    settings["OTP_CLIENT_SENDS_PER_HOUR"] = "1000"
+    settings |= {"OTP_CLIENT_SENDS_PER_HOUR": "1000", "OTP_FAILURES_PER_DAY": "20"}
     with Service(tmp_path_factory.mktemp("service"), own_store.url, mails.url, **settings) as running:
         yield running
 
