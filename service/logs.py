@@ -4,10 +4,12 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, NamedTuple, Self, cast
 
 import msgspec
@@ -116,7 +118,17 @@ def configure(log_format: str) -> Lines:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     return lines
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    """What nobody catches goes the way of all lines."""
+    if issubclass(kind, Exception):
+        structlog.get_logger(__name__).error("uncaught", exc_info=(kind, error, traceback))
 
 
 def short(link_id: str) -> str:

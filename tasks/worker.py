@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -133,7 +134,11 @@ def _start(bell: Bell) -> SpawnProcess:
 
 def _child(bell: Bell) -> None:
     follow_parent()
-    work(bell, os.environ)
+    try:
+        work(bell, os.environ)
+    except Exception as error:  # noqa: BLE001 - which multiprocessing would print, and not log
+        sys.excepthook(type(error), error, error.__traceback__)
+        sys.exit(1)
 
 
 def _stop_all(processes: list[SpawnProcess]) -> None:

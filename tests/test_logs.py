@@ -113,3 +113,36 @@ def test_on_a_console_an_exception_follows_its_line() -> None:
     assert "page=4" in jammed
     assert traceback.startswith("Traceback")
     assert error == "ValueError: out of paper"
+
+
+FAILING = """
+import sys, threading, warnings
+from service import logs
+
+class Fragile:
+    def __del__(self):
+        raise ValueError("in a finalizer")
+
+def fail():
+    raise ValueError("in a thread")
+
+logs.configure("json")
+warnings.warn("somebody is\\nwarned", stacklevel=1)
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Fragile()
+raise ValueError("in the main thread")
+"""
+
+
+def test_in_json_warnings_and_what_nobody_catches_are_objects_too() -> None:
+    process = subprocess.run([sys.executable, "-c", FAILING], check=False, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (1, "")
+    warned, *uncaught = map(json.loads, process.stdout.splitlines())
+    assert "somebody is\nwarned" in warned["event"]
+    assert [(line["event"], line["level"], line["exception"].splitlines()[-1]) for line in uncaught] == [
+        ("uncaught", "error", "ValueError: in a thread"),
+        ("uncaught", "error", "ValueError: in a finalizer"),
+        ("uncaught", "error", "ValueError: in the main thread"),
+    ]
