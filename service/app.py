@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -32,6 +33,7 @@ from service.api.pictures import Pictures
 from service.api.problems import EXCEPTION_HANDLERS
 from service.api.reference import reference
 from service.api.responses import JsonResponse
+from service.disk import describe_shortage, folder_in_use
 from service.domain.errors import PaymentLinkError
 from service.domain.otp import Policy
 from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
@@ -167,6 +169,7 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         lister=Lister(settings.public_url),
         pictures=Pictures(),
         checkout_url=settings.checkout_url,
+        describe_disk_shortage=partial(describe_shortage, folder) if (folder := folder_in_use(settings)) else lambda: None,
         trusted_proxies=settings.trusted_proxies,
     )
 

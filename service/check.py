@@ -4,8 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import redis
@@ -14,8 +13,10 @@ from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, SettingsError, load
 from service.api.jwks import KeySet, KeySetError
+from service.disk import describe_shortage, folder_in_use
 from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
+from service.finding import Finding, Verdict
 from service.store.client import AWAY, Client, connect, connect_queue
 from service.store.clock import MAX_CLOCK_SKEW
 from service.store.failure import describe_failure
@@ -24,20 +25,6 @@ from tasks.mailer import Deferred, SmtpMailer
 
 OLDEST_REDIS = (7, 0)
 """PEXPIREAT … GT is used, which came with 7.0; Valkey has it from its first release."""
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARNING = "warn"
-    FAILURE = "FAIL"
-
-
-class Finding(NamedTuple):
-    """What was looked at, and what was found."""
-
-    verdict: Verdict
-    what: str
-    found: str
 
 
 def check(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -53,6 +40,7 @@ def check(environ: Mapping[str, str]) -> Iterator[Finding]:
     if settings.queue_redis_url != settings.redis_url:
         yield from _redis("queue redis", settings.queue_redis_url, durable=False)
     yield from _mail(settings)
+    yield from _disk(settings)
 
 
 def _admin_keys(settings: Settings) -> Iterator[Finding]:
@@ -179,6 +167,14 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     else:
         verdict = Verdict.OK if secured else Verdict.WARNING
         yield Finding(verdict, "mail", f"{smtp.host}:{smtp.port} lets us in, {'over TLS' if secured else 'without TLS'}")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    folder = folder_in_use(settings)
+    if folder is None:
+        return
+    shortage = describe_shortage(folder)
+    yield Finding(Verdict.WARNING, "disk", shortage) if shortage else Finding(Verdict.OK, "disk", f"{folder} has room")
 
 
 def _config(client: Any, name: str) -> str:

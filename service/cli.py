@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,7 @@ from service import embedded, logs
 from service.domain.errors import Invalid
 from service.domain.link import parse_org_id
 from service.domain.tokens import LONGEST_ADMIN_LIFE, Admin, Role, issue_admin_token
+from service.finding import Finding, Verdict
 from service.startup import read_settings
 
 
@@ -93,16 +95,30 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
 
 
 @main.command()
-def check() -> None:
+@click.option("--worker", is_flag=True, help="Say only whether this machine's workers are alive: for liveness probes.")
+@click.option("--queue", type=click.Choice(["links", "otps"]), help="With --worker: the one queue that they work for.")
+def check(worker: bool, queue: str | None) -> None:
     """Say what is wrong with the configuration, Redis and the mail server. Exits with 1 if something is."""
-    from service.check import Verdict
-    from service.check import check as look
-
+    environ = embedded.environment(os.environ)
+    if queue and not worker:
+        raise click.UsageError("--queue belongs to --worker")
     failed = False
-    for verdict, what, found in look(embedded.environment(os.environ)):
+    for verdict, what, found in _check_workers(environ, queue) if worker else _check_all(environ):
         click.echo(f"{verdict.value:5} {what}: {found}")
         failed |= verdict is Verdict.FAILURE
     sys.exit(1 if failed else 0)
+
+
+def _check_all(environ: Mapping[str, str]) -> Iterator[Finding]:
+    from service.check import check
+
+    return check(environ)
+
+
+def _check_workers(environ: Mapping[str, str], queue: str | None) -> Iterator[Finding]:
+    from service.check_workers import check_workers
+
+    return check_workers(environ, [f"worker-{each}" for each in ([queue] if queue else ["links", "otps"])])
 
 
 def _settings() -> Settings:

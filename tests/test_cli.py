@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -19,6 +20,10 @@ from service import check as check_module
 from service import embedded, logs
 from service.cli import main
 from service.domain.tokens import Admin, Role, own_admin_key, verify_admin
+from service.heartbeat import host_name
+from service.store import heartbeats, keys
+from service.store.call import call
+from service.store.client import Client, connect
 from tests.support.servers import MailServer, Store, free_port, store, valkey_server
 from tests.support.tls import self_signed
 
@@ -437,6 +442,80 @@ class TestCheckTokens:
     def test_a_key_set_that_is_away_is_named(self, valkey: Store) -> None:
         url = f"http://127.0.0.1:{free_port()}/keys"
         assert findings(look(REDIS_URL=valkey.url, ADMIN_JWKS_URL=url))["admin tokens"][0] == "FAIL"
+
+
+class TestCheckWorkers:
+    @pytest.fixture
+    def client(self, valkey: Store) -> Iterator[Client]:
+        client = Client(connect(valkey.url))
+        with Redis.from_url(valkey.url) as connection:
+            connection.flushall()
+        yield client
+        client.close()
+
+    def record(self, client: Client, *queues: str, host: str | None = None, age: float = 0) -> None:
+        for queue in queues:
+            key = keys.heartbeats(f"worker-{queue}")
+            now = client.run(heartbeats.record(f"worker-{queue}", "elsewhere:1", skew=timedelta(0)))
+            client.run(call(int, "HSET", key, f"{host or host_name()}:7", f"{(now - age) * 1000:.0f} 0"))
+
+    def probe(self, valkey: Store, *options: str) -> Result:
+        return run("check", "--worker", *options, SECRET_KEY=SECRET, REDIS_URL=valkey.url)
+
+    def test_workers_that_are_alive_are_good(self, valkey: Store, client: Client) -> None:
+        self.record(client, "links", "otps")
+        result = self.probe(valkey)
+        assert (result.exit_code, list(findings(result))) == (0, ["worker-links", "worker-otps"])
+
+    def test_one_that_has_stopped_is_not(self, valkey: Store, client: Client) -> None:
+        self.record(client, "links", age=25)
+        self.record(client, "otps")
+        result = self.probe(valkey)
+        assert result.exit_code == 1
+        assert findings(result)["worker-links"][0] == "FAIL"
+        assert findings(result)["worker-links"][1].startswith("last alive 25.")
+
+    def test_those_of_other_machines_do_not_count(self, valkey: Store, client: Client) -> None:
+        self.record(client, "links", "otps", host="elsewhere")
+        assert self.probe(valkey).exit_code == 1
+
+    def test_a_worker_for_one_queue_is_asked_for_alone(self, valkey: Store, client: Client) -> None:
+        self.record(client, "otps")
+        assert self.probe(valkey).exit_code == 1
+        assert self.probe(valkey, "--queue", "otps").exit_code == 0
+
+    def test_while_redis_is_away_no_worker_is_blamed(self) -> None:
+        url = f"redis://operator:hunter2@127.0.0.1:{free_port()}"
+        result = run("check", "--worker", SECRET_KEY=SECRET, REDIS_URL=url)
+        assert (result.exit_code, findings(result)["redis"][0]) == (0, "warn")
+        assert "hunter2" not in result.output
+
+    def test_wrong_settings_are_told(self) -> None:
+        assert run("check", "--worker").exit_code == 1
+
+
+class TestCheckDisk:
+    @pytest.fixture(params=[(0.04, 10_000), (0.5, 255)], ids=["less than 5 %", "less than 256 MB"])
+    def full(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        share, free = request.param
+        usage = SimpleNamespace(total=int(free * 2**20 / share), free=free * 2**20)
+        monkeypatch.setattr("service.disk.shutil", SimpleNamespace(disk_usage=lambda _: (usage.total, 0, usage.free)))
+
+    @pytest.mark.usefixtures("full")
+    def test_a_disk_that_is_almost_full_is_named(self, valkey: Store, tmp_path: Path) -> None:
+        verdict, text = findings(look(REDIS_URL=valkey.url))["disk"]
+        assert (verdict, str(tmp_path) in text) == ("warn", True)
+
+    @pytest.mark.usefixtures("full")
+    def test_that_of_the_embedded_store_is_looked_at(self, tmp_path: Path, mail_server: MailServer) -> None:
+        embedded.keep_secret(tmp_path)
+        assert findings(look(SECRET_KEY="", SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example"))["disk"][0] == "warn"
+
+    def test_one_with_room_is_good(self, valkey: Store) -> None:
+        assert findings(look(REDIS_URL=valkey.url))["disk"][0] == "ok"
+
+    def test_none_is_looked_at_where_nothing_is_written(self, valkey: Store, mail_server: MailServer) -> None:
+        assert "disk" not in findings(look(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example"))
 
 
 class TestCheckMail:

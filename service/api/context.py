@@ -45,6 +45,8 @@ class Context(msgspec.Struct, kw_only=True):
     lister: Lister
     pictures: Pictures
     checkout_url: str | None
+    describe_disk_shortage: Callable[[], str | None]
+    """How little of the disk is free that the service writes to, where that is too little."""
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
     @property

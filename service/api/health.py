@@ -85,6 +85,8 @@ async def _look(context: Context) -> Readiness:
         reasons.append(Reason.DATA_UNREADABLE)
     if isinstance(ceiling, limits.RateLimited):
         reasons.append(Reason.OTP_SENDS_LIMITED)
+    if await asyncio.to_thread(context.describe_disk_shortage):
+        reasons.append(Reason.DISK_ALMOST_FULL)
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",

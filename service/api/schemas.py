@@ -347,6 +347,7 @@ class Reason(StrEnum):
     CLOCK_SKEW = "clock_skew"
     DATA_UNREADABLE = "data_unreadable"
     OTP_SENDS_LIMITED = "otp_sends_limited"
+    DISK_ALMOST_FULL = "disk_almost_full"
 
 
 class Readiness(Struct, frozen=True):

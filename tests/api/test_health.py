@@ -95,6 +95,20 @@ def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_ove
     assert reasons(later) == []
 
 
+def test_a_disk_that_is_almost_full_degrades_the_service(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mails become files in it."""
+    beat(api, *PROCESSES)
+    monkeypatch.setattr("service.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    assert reasons(api) == ["disk_almost_full"]
+
+
+def test_a_disk_that_nothing_is_written_to_does_not_matter(make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
+    api = make_api(SMTP_URL="smtp://127.0.0.1", MAIL_FROM="pay@shop.example")
+    beat(api, *PROCESSES)
+    monkeypatch.setattr("service.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    assert reasons(api) == []
+
+
 def test_the_oldest_unsent_mail_is_aged(api: Api) -> None:
     api.create()
     api.clock.advance(seconds=90)

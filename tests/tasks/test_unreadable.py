@@ -87,7 +87,7 @@ def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(office: Office, mai
     bad, good = office.add_link("bad@example.com"), office.add_link()
     mailer.answer = lambda message: spoil(office, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
     office.link_worker(mailer).drain([PARTITION])
-    assert mailer.recipients == ["bad@example.com", "jane@example.com"]
+    assert set(mailer.recipients) == {"bad@example.com", "jane@example.com"}
     assert office.state(good) is DeliveryState.SENT
 
 
