@@ -157,9 +157,6 @@ def for_log(keys: Sequence[object]) -> list[str]:
 
 def _for_log(key: str) -> str:
     prefix, partition, kind, *rest = key.split(":", 3)
-    name = "".join(rest)
-    if kind == "link":
-        name = f"{name[:6]}…"
-    elif name and kind in {"email", "otp", "client", "idempotency"}:
-        name = "…"
-    return ":".join([prefix, partition, kind, *[name] * bool(rest)])
+    if not rest or kind in {"org", "active", "revoked", "profile"}:
+        return key
+    return ":".join([prefix, partition, kind, f"{rest[0][:6]}…" if kind == "link" else "…"])
