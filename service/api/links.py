@@ -5,14 +5,14 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Response, delete, get, post
-from litestar.params import FromQuery, HeaderParameter, JSONBody, PathParameter, QueryParameter
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
 from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, Context, PublicRequest, context_of, header_values
 from service.api.guards import require_access, require_admin, require_org
+from service.api.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.api.listed import Listed
 from service.api.otp import require_verified
 from service.api.partitions import ask_partitions
@@ -37,7 +37,6 @@ from service.domain import link as domain
 from service.domain.email import canonical, parse_email
 from service.domain.errors import (
     Forbidden,
-    IdempotencyConflict,
     Invalid,
     LinkNotFound,
     OtpRequired,
@@ -46,10 +45,10 @@ from service.domain.errors import (
     Unreadable,
 )
 from service.domain.link import DeliveryState, Link, LinkRequest, Status
-from service.domain.mac import mac
 from service.domain.tokens import Admin, Role
 from service.jobs import Bell
-from service.store import keys, links
+from service.store import idempotency, keys, links
+from service.store.idempotency import Once
 
 BATCH = 100
 """Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
@@ -57,7 +56,8 @@ REVOKED_AT_ONCE = 100
 """Links that are revoked at once, so that other requests' commands get their turn."""
 NDJSON = "application/x-ndjson"
 PathId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ID_PATTERN}$"})]
-PRINTABLE_KEY = "^[!-~]{1,255}$"
+MAX_ATTEMPTS = 3
+"""How often a link is made anew because the one that its request made was forgotten at that moment."""
 
 
 @post(
@@ -74,33 +74,24 @@ PRINTABLE_KEY = "^[!-~]{1,255}$"
 async def create_link(
     request: AdminRequest,
     data: JSONBody[CreateLink],
-    idempotency_key: Annotated[
-        str | None,
-        HeaderParameter(name="Idempotency-Key", pattern=PRINTABLE_KEY, description="1 to 255 printable ASCII characters"),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JsonResponse[LinkBody]:
-    """Makes a payment link and e-mails it, now or at ``scheduled_at``. With an ``Idempotency-Key`` a request may be repeated."""
+    """Makes a payment link and e-mails it, now or at ``scheduled_at``.
+
+    With an ``Idempotency-Key`` a request may be repeated for 24 hours: it makes one link, and the answer to another is that link as
+    it is then, with ``Idempotency-Replayed: true``.
+    """
     context = context_of(request)
     requested = data.understood(context.clock())
     require_org(request.user, requested.org_id)
-    if len(header_values(request, b"idempotency-key")) > 1:
-        raise Invalid("Idempotency-Key", "must not be given twice")
-    digest = None if idempotency_key is None else _digest(context, requested)
-    entropy = context.entropy.take(32) if idempotency_key is None else _keyed_entropy(context, data.org_id, idempotency_key)
-    if digest is not None and (earlier := await _made_before(context, domain.make_id(data.org_id, entropy), digest)):
-        return _created(context, earlier)
-    link = domain.create(requested, entropy=entropy, now=context.clock(), ttl=context.link_ttl)
-    if requested.otp is not None:
-        await require_verified(context, link.recipient, requested.otp, link.org_id)
-    stored = await context.lane.run(links.create(link, now=link.created_at, retention=context.retention, request=digest))
-    if not stored:
-        earlier = None if digest is None else await _made_before(context, link.id, digest)
-        if earlier is None:
-            raise Unavailable("the link could not be stored")
-        return _created(context, earlier)
-    if link.delivery.state is DeliveryState.QUEUED:
+    key = idempotency_key
+    repeatable = None if key is None else once(request, requested.org_id, key, requested.meaning)
+    link, is_new = await _create_once(context, requested, repeatable)
+    if is_new and link.delivery.state is DeliveryState.QUEUED:
         context.doorbell.ring(Bell.LINKS, [keys.partition_of_link(link.id)])
-    return _created(context, link)
+    body = link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
+    location = {"Location": f"{context.root}/payment-links/{link.id}"}
+    return JsonResponse(body, status_code=201, headers=location | ({} if is_new else REPLAYED))
 
 
 @get(
@@ -234,32 +225,30 @@ async def find_link(context: Context, link_id: str) -> Link:
     return link
 
 
-def _created(context: Context, link: Link) -> JsonResponse[LinkBody]:
-    body = link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
-    return JsonResponse(body, status_code=201, headers={"Location": f"{context.root}/payment-links/{link.id}"})
-
-
-def _digest(context: Context, requested: LinkRequest) -> str:
-    """Tells two requests apart by what they ask for, and nobody what that is: there are only a million codes."""
-    said = msgspec.structs.replace(requested, email=canonical(requested.email))
-    return mac(context.idempotency_key, msgspec.json.encode(said)).hex()[:32]
-
-
-def _keyed_entropy(context: Context, org_id: str, key: str) -> bytes:
-    """Entropy that is the same whenever the organization sends the same key, and that nobody else can foretell."""
-    return mac(context.idempotency_key, f"{org_id}\n{key}".encode())
-
-
-async def _made_before(context: Context, link_id: str, digest: str) -> Link | None:
-    """The link that an earlier request with the same key made.
+async def _create_once(context: Context, requested: LinkRequest, request: Once | None) -> tuple[Link, bool]:
+    """The link that is asked for, and whether it is new: not where ``request`` made it before and it is still there.
 
     Raises:
-        IdempotencyConflict: that request asked for something else.
+        IdempotencyConflict: the same key came with another request before.
     """
-    link, request = await context.lane.run(links.get_with_request(link_id))
-    if link is not None and request != digest:
-        raise IdempotencyConflict
-    return link
+    earlier = None if request is None else await context.lane.run(idempotency.find(request))
+    for _ in range(MAX_ATTEMPTS):
+        if request is not None and earlier is not None:
+            require_same(request, earlier)
+            made = await context.lane.run(links.get(keys.full_id(domain.partition_of(requested.org_id), earlier.local_id)))
+            if made is not None:
+                return made, False
+        link = domain.create(requested, entropy=context.entropy.take(32), now=context.clock(), ttl=context.link_ttl)
+        if requested.otp is not None:
+            await require_verified(context, link.recipient, requested.otp, link.org_id)
+        gone = earlier.local_id if earlier else ""
+        stored = await context.lane.run(
+            links.create(link, now=link.created_at, retention=context.retention, once=request, gone=gone)
+        )
+        if stored is True:
+            return link, True
+        earlier = stored or None
+    raise Unavailable("the link could not be stored")
 
 
 def _recipient(data: RevokeLinks | None) -> str | None:

@@ -102,10 +102,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A link that is asked for, as it was understood: however the caller wrote it, the same wish is an equal request.
-
-    ``expires_at`` is None where the caller leaves it to ``ttl``. ``otp`` is a code that the recipient has verified before.
-    """
+    """A link that is asked for. ``otp`` is a code that the recipient has verified; without ``expires_at`` a ``ttl`` counts."""
 
     org_id: str
     email: str
@@ -118,6 +115,14 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
     otp_required: bool = False
     notify: bool = True
     locale: str | None = None
+
+    @property
+    def meaning(self) -> "LinkRequest":
+        """The same for all requests that ask for the same, in whatever spelling."""
+        amount = self.payment_amount
+        return msgspec.structs.replace(
+            self, email=canonical(self.email), payment_amount=None if amount is None else amount.normalize()
+        )
 
 
 def parse_request(

@@ -81,6 +81,11 @@ def profile(org_id: str) -> str:
     return f"pl:{{{partition_of(org_id)}}}:profile:{org_id}"
 
 
+def idempotency(org_id: str, digest: str) -> str:
+    """hash: the local id that the request with an idempotency key made, and the digest of its meaning. Ends 24 h later."""
+    return f"pl:{{{partition_of(org_id)}}}:idempotency:{org_id}:{digest}"
+
+
 def email(partition: str, address: str) -> str:
     """zset: the recipient's links that were not revoked, by ``expires_at``."""
     return f"pl:{{{partition}}}:email:{address}"

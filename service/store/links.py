@@ -13,7 +13,8 @@ from service.domain.errors import Invalid
 from service.domain.link import DeliveryState, Link, Status, is_id, partition_of
 from service.store import keys
 from service.store.call import Call, attempt, call, run_script, to_ms
-from service.store.record import decode, decode_request, encode
+from service.store.idempotency import LIFE, Earlier, Once, decode_earlier
+from service.store.record import decode, encode
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -25,15 +26,16 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-def create(link: Link, *, now: datetime, retention: timedelta, request: str | None = None) -> Call[bool]:
-    """Stores ``link`` with its indexes and the e-mail it owes. False: its id exists already, and nothing was changed.
+def create(link: Link, *, now: datetime, retention: timedelta, once: Once | None = None, gone: str = "") -> Call[bool | Earlier]:
+    """Stores ``link`` with its indexes and the e-mail it owes, and remembers the request where it may be repeated.
 
-    ``request`` is the digest of the request, kept where one may come again (``get_with_request`` reads it).
+    Where nothing was changed: False, if the link's id exists already, or what the request made before, unless that is ``gone``
+    (a local id).
     """
     partition = keys.partition_of_link(link.id)
     queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
     return run_script(
-        bool,
+        lambda reply: decode_earlier(reply) or False if isinstance(reply, list) else bool(reply),
         "create",
         [
             keys.link(link.id),
@@ -43,26 +45,23 @@ def create(link: Link, *, now: datetime, retention: timedelta, request: str | No
             keys.email(partition, link.recipient),
             queue(partition),
             keys.orgs(partition),
+            *(() if once is None else (once.store_key,)),
         ],
         keys.local_id(link.id),
-        encode(link, request),
+        encode(link),
         to_ms(link.created_at),
         to_ms(link.expires_at),
         to_ms(link.ended_at + retention),
         "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
         to_ms(now - retention),
         link.org_id,
+        *(() if once is None else (once.meaning, to_ms(now + LIFE), gone)),
     )
 
 
 def get(link_id: str) -> Call[Link | None]:
     """The link, or None where there is none."""
     return call(partial(decode, link_id), "GET", keys.link(link_id))
-
-
-def get_with_request(link_id: str) -> Call[tuple[Link | None, str | None]]:
-    """The link, and the digest of the request that made it where it came with an idempotency key."""
-    return call(lambda record: (decode(link_id, record), decode_request(record)), "GET", keys.link(link_id))
 
 
 def get_many(link_ids: Sequence[str]) -> Call[list[Link | ValueError | None]]:

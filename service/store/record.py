@@ -31,16 +31,14 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     payment_amount: Decimal | None = None
     currency: str | None = None
     scheduled_at: timedelta | None = None
-    request: str | None = None
-    """The digest of the request that made the link, where it may come again."""
     otp_required: bool | None = None
     revoked_at: timedelta | None = None
     delivery_error: str | None = None
     locale: str | None = None
 
 
-def encode(link: Link, request: str | None = None) -> str:
-    """``link``, made by the request with this digest."""
+def encode(link: Link) -> str:
+    """``link`` as Redis keeps it."""
     delivery, created_at = link.delivery, link.created_at
     values = [
         state_number(delivery.state),
@@ -54,7 +52,6 @@ def encode(link: Link, request: str | None = None) -> str:
         None if link.payment_amount is None else str(link.payment_amount),
         link.currency,
         _since(created_at, link.scheduled_at),
-        request,
         link.otp_required or None,
         _since(created_at, link.revoked_at),
         delivery.error,
@@ -92,11 +89,6 @@ def decode(link_id: str, text: str | None) -> Link | None:
         ),
         locale=record.locale,
     )
-
-
-def decode_request(text: str | None) -> str | None:
-    """The digest of the request that made the link behind ``text``."""
-    return None if text is None else _DECODER.decode(text).request
 
 
 def state_number(state: DeliveryState) -> int:

@@ -111,12 +111,14 @@ class Machine(RuleBasedStateMachine):
     def create_with_key(self, org_id: str, key: str | None) -> None:
         self.both.create({"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3")
 
-    @rule(org_id=orgs, key=keys.filter(bool), change=st.booleans())
-    def repeat(self, org_id: str, key: str, change: bool) -> None:
-        """The same request again, or another with its key."""
+    @rule(org_id=orgs, key=keys.filter(bool), change=st.booleans(), respell=st.booleans())
+    def repeat(self, org_id: str, key: str, change: bool, respell: bool) -> None:
+        """The same request again, perhaps in other words, or another with its key."""
         earlier = self.both.model.requests.get((org_id, key))
         if earlier is not None:
-            self.both.create(earlier[0] | ({"transaction_id": "another"} if change else {}), key=key)
+            spelling = next(email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient)
+            said = {"notify": True, "locale": None} | earlier.body | {"email": spelling} if respell else earlier.body
+            self.both.create(said | ({"transaction_id": "another"} if change else {}), key=key)
 
     @precondition(lambda self: self.both.tokens)
     @rule(org_id=orgs, customer=st.integers(0, 2), which=st.integers(0, 5))

@@ -21,7 +21,6 @@ from tests.store.samples import (
     NOBODYS,
     RETENTION,
     all_keys,
-    delete,
     exists,
     goes_at,
     make_link,
@@ -188,28 +187,10 @@ class TestCreate:
         assert client.run(links.create(link, now=clock.now, retention=RETENTION)) is False
         assert read(client, link.id).revoked_at == clock.now
 
-    def test_a_link_with_the_id_of_a_revoked_one_that_is_gone_is_listed(self, client: Client, clock: Clock) -> None:
-        """An idempotency key that is used again after retention gives the same id."""
-        old = put(client, make_link(clock.now))
-        revoke(client, old, clock.now)
-        delete(client, keys.link(old.id))
-        now = clock.now + RETENTION
-        put(client, msgspec.structs.replace(make_link(now), id=old.id))
-        found = page(client, now)
-        assert (found.ids, found.total, found.counts[Status.ACTIVE], found.counts[Status.REVOKED]) == ([old.id], 1, 1, 0)
-
     def test_of_ten_racing_for_one_id_one_makes_the_link(self, client: Client, clock: Clock) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(client.run, [create] * 10)) == [False] * 9 + [True]
-
-    def test_the_digest_of_its_request_is_kept(self, client: Client, clock: Clock) -> None:
-        link = make_link(clock.now)
-        client.run(links.create(link, now=clock.now, retention=RETENTION, request="0a1b"))
-        assert client.run(links.get_with_request(link.id))[1] == "0a1b"
-
-    def test_a_link_made_without_one_has_no_digest(self, client: Client, clock: Clock) -> None:
-        assert client.run(links.get_with_request(put(client, make_link(clock.now)).id))[1] is None
 
     def test_a_new_link_makes_its_indexes_forget_old_ones(self, client: Client, clock: Clock) -> None:
         old = put(client, make_link(clock.now))

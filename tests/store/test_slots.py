@@ -23,9 +23,10 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import heartbeats, keys, limits, links, orgs, otps, outbox, probe, profiles
+from service.store import heartbeats, idempotency, keys, limits, links, orgs, otps, outbox, probe, profiles
 from service.store.call import Call
 from service.store.client import Client, connect, connect_async, connect_queue
+from service.store.idempotency import Once
 from service.store.lane import Lane
 from tests.store.samples import MILLISECOND, RETENTION, make_link
 from tests.support.clock import Clock
@@ -52,16 +53,17 @@ IDS = [LINK.id, SCHEDULED.id, SILENT.id]
 PARTITION = keys.partition_of_link(LINK.id)
 MAILBOX_LIMITS = otps.mailbox_limits(EMAIL, resend_after=HOUR, sends_per_hour=5, sends_per_day=10)
 CLIENT_LIMITS = otps.client_limits({"2001:db8::/64": 1, "2001:db8::/56": 5, "2001:db8::/48": 20}, "otp_sends", 30)
+ONCE = Once(LINK.org_id, "0a1b", "2c3d")
 MADE: dict[str, Call[Any]] = {
     "links.create": links.create(LINK, now=NOW, retention=RETENTION),
-    "links.create (scheduled)": links.create(SCHEDULED, now=NOW, retention=RETENTION, request="0a1b"),
+    "links.create (scheduled)": links.create(SCHEDULED, now=NOW, retention=RETENTION, once=ONCE),
     "links.create (silent)": links.create(SILENT, now=NOW, retention=RETENTION),
     "links.get": links.get(LINK.id),
-    "links.get_with_request": links.get_with_request(LINK.id),
     "links.get_many": links.get_many(IDS),
     "links.records": links.records("acme", [*map(keys.local_id, IDS)]),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
+    "idempotency.find": idempotency.find(ONCE),
     "orgs.ids": orgs.ids(PARTITION, now=NOW, retention=RETENTION),
     "profiles.get": profiles.get("acme"),
     "profiles.put": profiles.put("acme", Profile(display_name="Acme")),
@@ -111,7 +113,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (heartbeats, limits, links, orgs, otps, outbox, probe, profiles)))
+    functions = set().union(*map(functions_of, (heartbeats, idempotency, limits, links, orgs, otps, outbox, probe, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 

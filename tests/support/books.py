@@ -63,7 +63,7 @@ class Books:
     def audit(self) -> list[str]:
         """Where the books and the model differ."""
         found = {key: (ends_at, left, value) for key, ends_at, left, value in self._read()}
-        checks = (self._wrong_records, self._wrong_verified, self._wrong_indexes, self._wrong_counts)
+        checks = (self._wrong_records, self._wrong_verified, self._wrong_requests, self._wrong_indexes, self._wrong_counts)
         wrong = [difference for check in checks for difference in check(found)]
         wrong += [f"{key} is nobody's" for key in found if not self._is_anybodys(key)]
         self._hold()
@@ -92,7 +92,7 @@ class Books:
         kind = key.split(":")[2]
         if is_held(key):
             return key in self._held()
-        return kind in INDEXES or key in self._records() or key in self._verified()
+        return kind in INDEXES or kind == "idempotency" or key in self._records() or key in self._verified()
 
     def _records(self) -> dict[str, Link]:
         return {keys.link(link.id): link for link in self._model.links.values()}
@@ -114,6 +114,21 @@ class Books:
             kept = [score for score in sorted(_entries(value).values()) if score > to_ms(self._model.now)]
             if (ends_at, kept) != (max(until), until):
                 yield f"{key} holds {kept} until {ends_at} instead of {until}"
+
+    def _wrong_requests(self, found: Found) -> Iterator[str]:
+        """Of the digests in it nobody can say what they are of."""
+        requests = self._model.requests.items()
+        expected = [
+            (keys.idempotency(org_id, ""), keys.local_id(request.link_id), to_ms(request.until))
+            for (org_id, _), request in requests
+        ]
+        kept = [
+            (f"{key.rpartition(':')[0]}:", dict(zip(value[::2], value[1::2], strict=True))["id"], ends_at)
+            for key, (ends_at, _, value) in found.items()
+            if key.split(":")[2] == "idempotency"
+        ]
+        if sorted(kept) != sorted(expected):
+            yield f"of requests that may be repeated {kept} are kept instead of {expected}"
 
     def _wrong_indexes(self, found: Found) -> Iterator[str]:
         expected = self._indexes()

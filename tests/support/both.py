@@ -90,23 +90,22 @@ class Both:
             assert_problem(response, 403, "forbidden")
             self.happened["create: another organization's"] += 1
             return
-        earlier = self.model.earlier(body["org_id"], key)
-        if earlier is not None and earlier[0] != body:
+        earlier = self.model.requests.get((body["org_id"], key or ""))
+        if earlier is not None and not earlier.means(body, recipient):
             assert_problem(response, 409, "idempotency_conflict")
             self.happened["create: conflict"] += 1
-        elif earlier is not None:
-            assert response.status_code == 201, response.text
-            assert decode(response) == self.answer(earlier[1])
+        elif earlier is not None and earlier.link_id in self.model.links:
+            assert (response.status_code, response.headers["idempotency-replayed"]) == (201, "true"), response.text
+            assert decode(response) == self.answer(self.model.links[earlier.link_id])
             self.happened["create: repeated"] += 1
+            self.happened["create: repeated in other words"] += earlier.body != body
         elif fault := self.model.fault(body, recipient):
             assert_problem(response, 429 if fault == "limit_reached" else 422, fault)
             self.happened[f"create: {fault}"] += 1
         else:
             assert response.status_code == 201, response.text
             made = decode(response)
-            self.happened["create: id of one that is gone"] += made["id"] in self.model.gone
-            for walk in self.walks:
-                walk.seen.discard(made["id"])
+            assert "idempotency-replayed" not in response.headers
             link = self.model.create(made["id"], body, recipient, key)
             assert made == self.answer(link)
             assert response.headers["location"] == f"/payment-links/{link.id}"

@@ -13,7 +13,7 @@ LINK_TTL, RETENTION = timedelta(hours=72), timedelta(days=90)
 LEASE, LONGEST_BACKOFF = timedelta(seconds=20), timedelta(minutes=15)
 HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
 CODE_TTL, CODE_TRIES = timedelta(minutes=10), 5
-VERIFIED_FOR = TOKEN_LIFE = DAY
+VERIFIED_FOR = TOKEN_LIFE = REPEATABLE_FOR = DAY
 FAILURES_PER_DAY = 10
 CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR, UNVERIFIED_PER_HOUR = 12, 20, 2
 """Lower than the service's defaults, so that they are reached."""
@@ -97,13 +97,25 @@ class Code:
 
 
 @dataclass
+class Request:
+    body: dict[str, Any]
+    recipient: str
+    link_id: str
+    until: datetime
+
+    def means(self, body: dict[str, Any], recipient: str) -> bool:
+        """Whether ``body`` asks for the same."""
+        return meaning(body, recipient) == meaning(self.body, self.recipient)
+
+
+@dataclass
 class Model:
     now: datetime
     links: dict[str, Link] = field(default_factory=dict)
     """Those that can be read, oldest first."""
     gone: set[str] = field(default_factory=set)
-    requests: dict[tuple[str, str], tuple[dict[str, Any], str]] = field(default_factory=dict)
-    """By organization and idempotency key: the body that came first, and the link it made."""
+    requests: dict[tuple[str, str], Request] = field(default_factory=dict)
+    """By organization and idempotency key: those that may be repeated."""
     codes: dict[str, Code] = field(default_factory=dict)
     verified: dict[str, list[tuple[str, datetime]]] = field(default_factory=dict)
     windows: dict[Counted, Window] = field(default_factory=dict)
@@ -116,6 +128,7 @@ class Model:
         self.now = now
         self.gone |= {link_id for link_id, link in self.links.items() if link.gone_at <= now}
         self.links = {link_id: link for link_id, link in self.links.items() if link.gone_at > now}
+        self.requests = {key: request for key, request in self.requests.items() if request.until > now}
         self.codes = {email: code for email, code in self.codes.items() if code.expires_at > now}
         self.windows = {name: window for name, window in self.windows.items() if window.ends_at > now}
         self.verified = {email: [(digits, until) for digits, until in kept if until > now] for email, kept in self.verified.items()}
@@ -126,6 +139,7 @@ class Model:
         for link in self.links.values():
             found += [moment for moment in (link.look_at, link.expires_at, link.gone_at) if moment is not None]
         found += [until for kept in self.verified.values() for _, until in kept]
+        found += [request.until for request in self.requests.values()]
         return sorted({moment for moment in found if moment > self.now})
 
     def of(self, org_id: str, status: str | None = None) -> list[Link]:
@@ -156,13 +170,8 @@ class Model:
         self._count(unverified, HOUR)
         return "otp_not_verified"
 
-    def earlier(self, org_id: str, key: str | None) -> tuple[dict[str, Any], Link] | None:
-        """What came with the key before, if the link it made can still be read."""
-        body, link_id = self.requests.get((org_id, key or ""), ({}, ""))
-        return (body, self.links[link_id]) if link_id in self.links else None
-
     def create(self, link_id: str, body: dict[str, Any], recipient: str, key: str | None) -> Link:
-        assert link_id not in self.links
+        assert link_id not in self.links.keys() | self.gone
         scheduled_at = body.get("scheduled_at")
         link = Link(
             id=link_id,
@@ -182,8 +191,7 @@ class Model:
             link.state = "scheduled" if scheduled_at else "queued"
             link.owe("scheduled" if scheduled_at else "outbox", link.due_at)
         if key is not None:
-            self.requests[link.org_id, key] = body, link_id
-        self.gone.discard(link_id)
+            self.requests[link.org_id, key] = Request(body, recipient, link_id, self.now + REPEATABLE_FOR)
         self.links[link_id] = link
         self.longest = max(self.longest or link.gone_at, link.gone_at)
         self.org_ends[link.org_id] = max(self.org_ends.get(link.org_id, link.expires_at), link.expires_at)
@@ -313,6 +321,12 @@ class Model:
 def networks_of(client: str) -> dict[str, int]:
     """An IPv4 address and the /24 that it is in, and how many times a client's limit each has."""
     return {client: 1, f"{client.rpartition('.')[0]}.0/24": 10}
+
+
+def meaning(body: dict[str, Any], recipient: str) -> dict[str, Any]:
+    """What a new link's ``body`` asks for, however it is written."""
+    said = {"notify": True, "otp_required": "otp" in body} | body | {"email": recipient}
+    return {name: value.upper() if name == "currency" else value for name, value in said.items() if value is not None}
 
 
 def backoff(tries: int) -> timedelta:

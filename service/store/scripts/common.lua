@@ -34,8 +34,21 @@ local function forget(index, before, ...)
   end
 end
 
+-- What the request with the idempotency key behind `key` made before: {local id, digest of its meaning}; nil where it made nothing,
+-- or only `gone`, which is there no more.
+local function find_earlier(key, gone)
+  local earlier = redis.call('HMGET', key, 'id', 'meaning')
+  if earlier[1] and earlier[1] ~= gone then return earlier end
+end
+
+-- Remembers until `at` (ms) that the request behind `key` made `id`.
+local function remember(key, id, meaning, at)
+  redis.call('HSET', key, 'id', id, 'meaning', meaning)
+  redis.call('PEXPIREAT', key, at)
+end
+
 -- Where a link's record (record.py) holds what changes, and what its times count from.
-local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, SCHEDULED_AT, REVOKED_AT, ERROR = 1, 4, 5, 6, 7, 11, 14, 15
+local STATE, CREATED_AT, EXPIRES_AT, ATTEMPTS, SENT_AT, SCHEDULED_AT, REVOKED_AT, ERROR = 1, 4, 5, 6, 7, 11, 13, 14
 local NONE, SCHEDULED, QUEUED, SENT, FAILED = 0, 1, 2, 3, 4
 
 -- What `link`, a decoded record, holds there; nil for null.

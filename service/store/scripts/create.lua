@@ -1,10 +1,13 @@
 -- A new link: its record, its indexes, and the e-mail it owes.
--- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail  7 orgs
+-- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail  7 orgs  8 idempotency (if the request has a key)
 -- ARGV 1 local id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before  8 org_id
--- Returns 1, or 0 where the id exists already and nothing was changed.
-local id, gone_at = ARGV[1], ARGV[5]
+--      9 digest of the request's meaning  10 until when it may be repeated  11 the local id it made that is gone (these with a key)
+-- Returns 1; or, where nothing was changed, 0 if the id exists already, or what the request made before (common.lua).
+local id, gone_at, idempotency = ARGV[1], ARGV[5], KEYS[8]
+local earlier = idempotency and find_earlier(idempotency, ARGV[11])
+if earlier then return earlier end
 if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PXAT', gone_at) then return 0 end
-redis.call('ZREM', KEYS[4], id) -- where a link of the same id was revoked, and is gone
+if idempotency then remember(idempotency, id, ARGV[9], ARGV[10]) end
 redis.call('ZADD', KEYS[2], ARGV[3], id)
 redis.call('ZADD', KEYS[3], ARGV[4], id)
 redis.call('ZADD', KEYS[5], ARGV[4], id)

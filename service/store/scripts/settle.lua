@@ -25,7 +25,7 @@ end
 if state == FAILED then
   local due_at = link[CREATED_AT] + (field(link, SCHEDULED_AT) or 0)
   local expires_at = math.floor((due_at + link[EXPIRES_AT]) * 1000 + 0.5)
-  local failed_at = math.min(ARGV[8], expires_at) -- so that it is forgotten before the link, whose id may come again
+  local failed_at = math.min(ARGV[8], expires_at) -- so that it is forgotten before the link
   redis.call('ZADD', KEYS[4], string.format('%.0f', failed_at), ARGV[1])
   keep(KEYS[4], ARGV[10])
   forget(KEYS[4], ARGV[9])

@@ -1,0 +1,48 @@
+"""Requests that may be repeated (``Idempotency-Key``): one mechanism for all routes that change something."""
+
+from typing import Annotated
+
+import msgspec
+from litestar.params import HeaderParameter
+
+from service.api.context import AnyRequest, context_of, header_values
+from service.domain.errors import IdempotencyConflict, Invalid
+from service.domain.mac import mac
+from service.store.idempotency import Earlier, Once
+
+HEADER = "Idempotency-Key"
+IdempotencyKey = Annotated[
+    str | None, HeaderParameter(name=HEADER, pattern="^[!-~]{1,255}$", description="1 to 255 printable ASCII characters")
+]
+REPLAYED = {"Idempotency-Replayed": "true"}
+"""The header of an answer to a request that was carried out before."""
+
+
+def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
+    """How the request with this ``key`` is remembered. ``meaning`` is what was understood of it.
+
+    A key belongs to the organization, whatever the route: the same ``meaning`` on another route is another request.
+
+    Raises:
+        Invalid: the key came twice, and either of them may be the one that is repeated.
+    """
+    if len(header_values(request, HEADER.lower().encode())) > 1:
+        raise Invalid(HEADER, "must not be given twice")
+    secret = context_of(request).idempotency_key
+    route = request.route_handler.handler_name
+    return Once(org_id, _digest(secret, [org_id, key]), _digest(secret, [route, meaning]))
+
+
+def require_same(request: Once, earlier: Earlier) -> None:
+    """Lets a repeated request pass.
+
+    Raises:
+        IdempotencyConflict: what came with its key before meant something else.
+    """
+    if earlier.meaning != request.meaning:
+        raise IdempotencyConflict
+
+
+def _digest(secret: bytes, said: object) -> str:
+    """Tells nobody what was said, not even a code, of which there are only a million."""
+    return mac(secret, msgspec.json.encode(said)).hex()[:32]
