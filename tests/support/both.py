@@ -13,8 +13,10 @@ import httpx
 
 from service.domain.link import partition_of
 from service.domain.tokens import derive_key
+from service.heartbeat import Heartbeat
 from service.store import outbox
 from service.store.client import Client
+from service.store.clock import StoreClock
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail, OtpMail
 from tasks.mailer import Deferred, Refused
@@ -291,7 +293,8 @@ class Both:
             (LinkMail(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (OtpMail(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
-            worker: Delivery[Any] = Delivery(kind, client, mailer, self.api.clock, lambda: False)  # type: ignore[arg-type]
+            heartbeat = Heartbeat("worker-links", StoreClock())
+            worker: Delivery[Any] = Delivery(kind, client, mailer, self.api.clock, lambda: False, heartbeat)  # type: ignore[arg-type]
             worker.drain(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
         links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)
