@@ -25,8 +25,12 @@ PROBLEM_HEADERS = {
     "503": {"Retry-After": "Seconds after which it may be tried again."},
 }
 HEADERS: dict[tuple[str, str], dict[str, str]] = {
-    ("create_link", "201"): {"Location": "The link's path."},
+    ("create_link", "201"): {
+        "Location": "The link's path.",
+        "Idempotency-Replayed": "`true` where the request was carried out before.",
+    },
 }
+OPTIONAL_HEADERS = {"Idempotency-Replayed"}
 TAGS = {
     "Payment links": "Create, read, verify, revoke and list payment links.",
     "One-time passwords": "How customers prove that a mailbox is theirs.",
@@ -159,7 +163,8 @@ def _describe_response(operation_id: str, status: str, response: dict[str, Any])
         **HEADERS.get((operation_id, status), {}),
     }
     response["headers"] = {
-        name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in headers.items()
+        name: {"description": text, "required": name not in OPTIONAL_HEADERS, "schema": {"type": "string"}}
+        for name, text in headers.items()
     }
     content = response.get("content", {})
     for body in content.values():

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+import msgspec
+
 from service.domain.errors import Invalid
 
 DEFAULT_ZONE = "UTC"
@@ -11,7 +13,6 @@ MAX_ZONE_NAME = 64
 """Characters: twice as many as the longest has."""
 NOT_A_PLACE = {"Factory", "localtime"}
 """Names that some machines' copies of the database have, and that mean nothing elsewhere."""
-
 
 def parse_time(text: str) -> datetime:
     """Any form of ISO 8601 that ``datetime.fromisoformat`` reads. A date means its first moment; without an offset it is UTC.
@@ -34,7 +35,8 @@ def to_millisecond(moment: datetime) -> datetime:
 
 def format_time(moment: datetime) -> str:
     """``2026-12-01T09:00:00.000Z``. ``moment`` is in UTC."""
-    return moment.isoformat("T", "milliseconds")[:23] + "Z"
+    text: str = msgspec.to_builtins(moment)  # a list writes hundreds: isoformat takes four times as long
+    return f"{text[:23]}Z" if "." in text else f"{text[:19]}.000Z"
 
 
 def parse_zone(name: str) -> str:

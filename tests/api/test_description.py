@@ -236,3 +236,12 @@ def test_a_picture_comes_as_what_is_asked_for(api: Api, accept: str, kind: str) 
     answer = api.client.get(f"/payment-links/{api.create()['id']}/qr", headers={"Accept": accept})
     assert answer.headers["content-type"] == kind
     assert answer.content.startswith(b"<svg")
+
+
+def test_a_repeated_creates_header_is_described_as_one_that_may_be_missing(description: dict[str, Any]) -> None:
+    headers = operations(description)["create_link"]["responses"]["201"]["headers"]
+    assert {name: header["required"] for name, header in headers.items()} == {
+        "Location": True,
+        "X-Request-ID": True,
+        "Idempotency-Replayed": False,
+    }
