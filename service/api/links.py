@@ -15,6 +15,7 @@ from service.api.guards import require_access, require_admin, require_org
 from service.api.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.api.listed import Listed
 from service.api.otp import require_verified
+from service.api.parameters import PathOrgId
 from service.api.partitions import ask_partitions
 from service.api.problems import READS_ONLY, responses
 from service.api.responses import JsonResponse
@@ -191,7 +192,7 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient
 )
 async def list_links(
     request: AdminRequest,
-    org_id: Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})],
+    org_id: PathOrgId,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     cursor: Annotated[str | None, QueryParameter(min_length=1, max_length=128, description="the next_cursor of a page")] = None,
     status: FromQuery[Status | None] = None,

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import QueryParameter
+from litestar.params import PathParameter, QueryParameter
 
 from service.api.context import AnyRequest
 from service.domain.errors import Faults
+from service.domain.link import ORG_ID_PATTERN, ORG_ID_RULE
 
+PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
 MAX_NAME = 64
 """Characters of an unknown parameter's name that an answer repeats."""
 PAGE = {"page": True}
@@ -37,7 +39,7 @@ async def check_query(request: AnyRequest) -> None:
         elif values == ["null"]:  # which Litestar takes for a parameter left out
             faults.add(name, "must not be null")
     if faults.found:
-        _check_values(request, known, faults)
+        _check_values(request, faults)
         raise faults.as_error()
 
 
@@ -51,25 +53,25 @@ def parameter_faults(handler: HTTPRouteHandler, names: Iterable[str]) -> Faults:
     return faults
 
 
-def _check_values(request: AnyRequest, known: dict[str, Any], faults: Faults) -> None:
+def _check_values(request: AnyRequest, faults: Faults) -> None:
     """Adds the faults of values, which Litestar checks only where the names are right."""
-    wrong = []
-    for name in known.keys() & request.query_params.keys():
+    sent, wrong = {**request.query_params, **request.path_params}, []
+    for name, kind in request.route_handler.signature_model.__annotations__.items():
         try:
-            msgspec.convert(request.query_params[name], known[name], strict=False)
+            if name in sent:
+                msgspec.convert(sent[name], kind, strict=False)
         except msgspec.ValidationError:
             wrong.append(name)
     faults.found += [fault for fault in parameter_faults(request.route_handler, wrong).found if fault.field not in faults]
 
 
 @cache
-def _known_parameters(handler: HTTPRouteHandler) -> dict[str, Any] | None:
-    """The types of the parameters that the handler reads from the query; None where it is a page."""
+def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
+    """The names of the parameters that the handler reads from the query; None where it is a page."""
     if handler.include_in_schema is False or handler.opt.get("page"):
         return None
     parameters = handler.parsed_fn_signature.parameters.values()
-    types = handler.signature_model.__annotations__
-    return {field.name: types[field.name] for field in parameters if isinstance(field.kwarg_definition, QueryParameter)}
+    return {field.name for field in parameters if isinstance(field.kwarg_definition, QueryParameter)}
 
 
 def _must_be(parameter: Any, definition: Any) -> str:

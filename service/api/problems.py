@@ -126,7 +126,8 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
         extra = error.extra if isinstance(error.extra, list) else []
         if any(item.get("source") == "body" for item in extra):
             return problem(400, CODES[400], "a body is required")
-        return from_domain(request, parameter_faults(request.route_handler, [item["key"] for item in extra]).as_error())
+        if names := [item["key"] for item in extra if "key" in item]:
+            return from_domain(request, parameter_faults(request.route_handler, names).as_error())
     if error.status_code >= 500:
         return _from_fault(request, error)
     code = "unsupported_media_type" if error.status_code == 415 else CODES.get(error.status_code, "request_failed")

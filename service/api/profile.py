@@ -1,20 +1,19 @@
 """How an organization presents itself, over HTTP."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import get, put
-from litestar.params import JSONBody, PathParameter
+from litestar.params import JSONBody
 
 from service.api.bodies import StrictJson
 from service.api.context import AdminRequest, context_of
 from service.api.guards import require_admin, require_org
+from service.api.parameters import PathOrgId
 from service.api.problems import responses
 from service.api.schemas import ProfileBody, PutProfile
 from service.domain import link as domain
 from service.domain.profile import Profile
 from service.store import profiles
-
-OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_PATTERN}$"})]
 
 
 @get(
@@ -26,7 +25,7 @@ OrgId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{domain.ORG_ID_
     summary="Read an organization's profile",
     response_description="The profile.",
 )
-async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
+async def get_profile(request: AdminRequest, org_id: PathOrgId) -> ProfileBody:
     """How mails and pages present the organization; null where it has not said."""
     require_org(request.user, domain.parse_org_id(org_id))
     return _body(await context_of(request).lane.run(profiles.get(org_id)))
@@ -43,7 +42,7 @@ async def get_profile(request: AdminRequest, org_id: OrgId) -> ProfileBody:
     summary="Replace an organization's profile",
     response_description="The new profile.",
 )
-async def put_profile(request: AdminRequest, org_id: OrgId, data: JSONBody[PutProfile]) -> ProfileBody:
+async def put_profile(request: AdminRequest, org_id: PathOrgId, data: JSONBody[PutProfile]) -> ProfileBody:
     """Replaces all of it: what is left out is null."""
     require_org(request.user, domain.parse_org_id(org_id))
     profile = data.understood()

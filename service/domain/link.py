@@ -25,6 +25,7 @@ ID_CHARACTERS = 22
 ID_PATTERN = r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
 ORG_ID_PATTERN = r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}"
 """Not ``.`` nor ``..``, which mean another place in a URL's path (RFC 3986, 3.3)."""
+ORG_ID_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor .."
 _ID, _ORG_ID = re.compile(ID_PATTERN), re.compile(ORG_ID_PATTERN)
 
 MAX_TRANSACTION_ID = 128
@@ -227,7 +228,7 @@ def parse_org_id(text: str) -> str:
         Invalid: it cannot.
     """
     if not _ORG_ID.fullmatch(text):
-        raise Invalid("org_id", "must be 1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor ..")
+        raise Invalid("org_id", f"must be {ORG_ID_RULE}")
     return text
 
 

@@ -14,6 +14,7 @@ MAX_ZONE_NAME = 64
 NOT_A_PLACE = {"Factory", "localtime"}
 """Names that some machines' copies of the database have, and that mean nothing elsewhere."""
 
+
 def parse_time(text: str) -> datetime:
     """Any form of ISO 8601 that ``datetime.fromisoformat`` reads. A date means its first moment; without an offset it is UTC.
 

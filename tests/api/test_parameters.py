@@ -75,6 +75,14 @@ def test_all_that_is_wrong_with_a_query_is_told_at_once(api: Api, query: str, fi
     assert len(errors) == len(fields)
 
 
+@pytest.mark.parametrize("query", ["limit=0", "limit=0&page=2"])
+def test_a_wrong_path_is_told_beside_a_wrong_query(api: Api, query: str) -> None:
+    response = api.client.get(f"/orgs/a%20b/payment-links?{query}", headers=api.internal())
+    errors = {error["field"]: error["message"] for error in assert_problem(response, 422, "validation_failed")["errors"]}
+    assert errors.keys() == {"org_id", *(part.partition("=")[0] for part in query.split("&"))}
+    assert errors["org_id"] == "must be 1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor .."
+
+
 def test_whoever_may_not_learns_nothing_of_parameters(api: Api) -> None:
     assert_problem(api.client.get("/orgs/acme/payment-links?x=1"), 401, "token_required")
     assert_problem(api.client.get("/outbox?x=1", headers=api.org()), 403, "forbidden")
