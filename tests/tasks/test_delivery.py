@@ -422,7 +422,11 @@ class TestDropped:
         assert mailer.recipients == ["john@example.com"]
         assert office.code_lease_of("jane@example.com") == office.clock() + LEASE
 
-    @pytest.mark.parametrize("email", ["nobody", "=?utf-8?q?jane?=@example.com"], ids=["no address", "encoded word"])
+    @pytest.mark.parametrize(
+        "email",
+        ["nobody", "=?utf-8?q?jane?=@example.com", "jäne@example.com", "jane@☃.example"],
+        ids=["no address", "encoded word", "mailbox outside ASCII", "no IDN"],
+    )
     def test_a_mail_that_cannot_be_made_fails_alone(self, office: Office, email: str) -> None:
         made = [office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD") for number in range(3)]
         office.redis.set(keys.link(made[1].id), encode(msgspec.structs.replace(made[1], email=email)))
