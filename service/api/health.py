@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from litestar import get
+from litestar.datastructures import State
 
 from service.api.context import Context, PublicRequest, context_of
 from service.api.partitions import ask_partitions
@@ -67,12 +68,12 @@ async def readyz(request: PublicRequest) -> Readiness:
         raise Stopping
     look = state.get("look")
     if look is None or time.monotonic() - state["looked_at"] > FRESH_FOR:
-        look = state["look"] = asyncio.create_task(_look(context_of(request)))
+        look = state["look"] = asyncio.create_task(_look(context_of(request), state))
         state["looked_at"] = time.monotonic()
     return await asyncio.shield(look)
 
 
-async def _look(context: Context) -> Readiness:
+async def _look(context: Context, state: State) -> Readiness:
     now = context.clock()
     seen, mail, [ceiling] = await asyncio.gather(
         ask_partitions(context.lane, heartbeats.read, KINDS),
@@ -87,6 +88,9 @@ async def _look(context: Context) -> Readiness:
         reasons.append(Reason.OTP_SENDS_LIMITED)
     if await asyncio.to_thread(context.describe_disk_shortage):
         reasons.append(Reason.DISK_ALMOST_FULL)
+    if reasons != state.get("reasons", []):
+        state["reasons"] = reasons
+        log.warning("readiness_changed", reasons=reasons, processes=[*_in_trouble(processes)])
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",
@@ -107,6 +111,12 @@ def _reasons_of(processes: Mapping[str, Sequence[Seen]]) -> Iterator[Reason]:
         yield Reason.PROCESS_STALLED
     if any(process.is_skewed for found in alive.values() for process in found):
         yield Reason.CLOCK_SKEW
+
+
+def _in_trouble(processes: Mapping[str, Sequence[Seen]]) -> Iterator[str]:
+    """Those that are stalled, or whose clock is wrong, by kind, machine and process id."""
+    for kind, found in processes.items():
+        yield from (f"{kind} {process.process}" for process in found if process.is_stalled or process.is_skewed)
 
 
 async def look_at_mail(context: Context, now: datetime) -> Mail:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import structlog.testing
 
 from service.store import heartbeats, keys
 from service.store.client import Client
@@ -70,6 +71,19 @@ def test_one_of_two_that_has_stopped_is_seen(api: Api, kind: str) -> None:
     stop(api, kind, "host:3", seconds=25)
     assert reasons(api) == ["process_stalled"]
     assert max(api.client.get("/readyz").json()["heartbeats"][kind]) == pytest.approx(25, abs=3)
+
+
+def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat(api, *PROCESSES)
+    stop(api, "scheduler", "host:3", seconds=25)
+    monkeypatch.setattr("service.api.health.FRESH_FOR", -1.0)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            reasons(api)
+        api.redis.hdel(keys.heartbeats("scheduler"), "host:3")
+        reasons(api)
+    told = [(line["reasons"], line["processes"]) for line in logs if line["event"] == "readiness_changed"]
+    assert told == [(["process_stalled"], ["scheduler host:3"]), ([], [])]
 
 
 def test_one_that_stopped_long_ago_is_forgotten(api: Api) -> None:

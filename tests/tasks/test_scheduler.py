@@ -78,6 +78,14 @@ def test_a_scan_whose_next_run_was_lost_is_registered_again(scheduler: PeriodicS
     assert next_run(scheduler, queue) is not None
 
 
+def test_a_scan_that_a_clock_80_hours_ahead_put_off_runs_now(scheduler: PeriodicScheduler, queue: Redis) -> None:
+    scheduler.enqueue_jobs()
+    take_job(queue)
+    queue.zincrby(scheduler.scheduled_jobs_key, 80 * 3600, SCAN_JOB_ID)
+    scheduler.enqueue_jobs()
+    assert waiting(queue) == [SCAN_JOB_ID]
+
+
 def test_a_scan_whose_job_was_lost_is_registered_again(scheduler: PeriodicScheduler, queue: Redis) -> None:
     scheduler.enqueue_jobs()
     take_job(queue)
