@@ -12,12 +12,15 @@ from email.headerregistry import Address
 from email.utils import getaddresses
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+from config.urls import PERCENT_ENCODE, read_redis_url, read_web_url, split_login_url
+
 SPECIAL_USE_DOMAIN_NAMES.clear()  # its documented option: whether .local or .test take mail is the mail server's business
+
 T = TypeVar("T")
 D = TypeVar("D")
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -218,24 +221,8 @@ def _secret(text: str) -> bytes:
 
 
 def _redis_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}:
-        raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-    if parts.scheme == "redis+sentinel":
-        _require_sentinels(parts)
-    elif parts.port == 0:
-        raise ValueError("has no port that anybody listens on")
-    elif parts.scheme in {"redis", "rediss"} and not re.fullmatch(r"/?[0-9]*", parts.path):
-        raise ValueError("must end in the number of a database, or in none")
+    read_redis_url(text)
     return text
-
-
-def _require_sentinels(parts: SplitResult) -> None:
-    hosts = parts.netloc.rpartition("@")[2]
-    if not re.fullmatch(r"[^:,]+(:[0-9]{1,5})?(,[^:,]+(:[0-9]{1,5})?)*", hosts):
-        raise ValueError("must list Sentinels as host:port,host:port")
-    if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
-        raise ValueError("must name a service, and may number a database: redis+sentinel://host:26379/service/0")
 
 
 def _address(text: str) -> str:
@@ -243,24 +230,18 @@ def _address(text: str) -> str:
 
 
 def _queue_redis_url(text: str) -> str:
-    if urlsplit(text).scheme == "redis+cluster":
+    if read_redis_url(text).scheme == "redis+cluster":
         raise ValueError("RQ cannot use a cluster")
-    return _redis_url(text)
+    return text
 
 
 def _web_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError("must be an http:// or https:// URL")
-    if not text.isprintable() or " " in text or parts.query or parts.fragment:
-        raise ValueError("must have no spaces, query or fragment")
+    read_web_url(text)
     return text.rstrip("/")
 
 
 def _checkout_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not text.isprintable() or " " in text:
-        raise ValueError("must be an http:// or https:// URL")
+    read_web_url(text, query=True)
     if "{link_id}" not in text:
         raise ValueError("must hold {link_id}, or it leads to the same place for every link")
     return text
@@ -275,16 +256,18 @@ def own_url(host: str, port: int) -> str:
 
 
 def _jwks_url(text: str) -> str:
-    parts = urlsplit(_web_url(text))
+    parts = read_web_url(text)
     if parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
         raise ValueError("must be https, for whoever changes its answer makes admins")
     return text
 
 
 def _smtp(text: str) -> SmtpSettings:
-    parts = urlsplit(text)
+    parts = split_login_url(text)
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ValueError("must be smtp://user:password@host:587 or smtps://…")
+    if parts.query or parts.path not in {"", "/"}:
+        raise ValueError(f"must have no path and no options; {PERCENT_ENCODE}")
     if not all(parts.hostname.strip("[]").split(".")):
         raise ValueError("names no host")
     if bool(parts.username) != bool(parts.password):

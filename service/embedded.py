@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from redis.exceptions import BusyLoadingError, RedisError
 
@@ -44,7 +45,7 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     secret = data_dir / "secret_key"
     found = dict(environ)
     if not environ.get("REDIS_URL") and secret.exists():
-        found["REDIS_URL"] = f"unix://{socket_path(data_dir)}"
+        found["REDIS_URL"] = url_of(socket_path(data_dir))
         found["SECRET_KEY"] = environ.get("SECRET_KEY") or secret.read_text().strip()
     return found
 
@@ -78,6 +79,11 @@ def socket_path(data_dir: Path) -> Path:
     if folder.stat().st_uid != os.getuid():
         raise EmbeddedError(f"{folder} belongs to somebody else")
     return folder / "valkey.sock"
+
+
+def url_of(socket: Path) -> str:
+    """The URL of a store that listens there."""
+    return f"unix://{quote(str(socket))}"
 
 
 @contextmanager
@@ -192,7 +198,7 @@ def _binary() -> Path:
 
 def _shut_down_left_over(socket: Path) -> None:
     """Ends the server of an ``up`` that was killed. It has answered nothing that is not on disk."""
-    client = connect_queue(f"unix://{socket}", socket_timeout=10)
+    client = connect_queue(url_of(socket), socket_timeout=10)
     try:
         client.shutdown()
     except (RedisError, OSError):
@@ -205,7 +211,7 @@ def _shut_down_left_over(socket: Path) -> None:
 
 
 def _answers(socket: Path) -> bool:
-    client = connect_queue(f"unix://{socket}", socket_timeout=2)
+    client = connect_queue(url_of(socket), socket_timeout=2)
     try:
         return bool(client.ping())
     except BusyLoadingError:
@@ -217,7 +223,7 @@ def _answers(socket: Path) -> bool:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], socket: Path, data_dir: Path) -> None:
-    client = connect_queue(f"unix://{socket}", socket_timeout=2)
+    client = connect_queue(url_of(socket), socket_timeout=2)
     deadline = time.monotonic() + START_WITHIN
     try:
         while time.monotonic() < deadline and process.poll() is None:

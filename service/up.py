@@ -55,7 +55,7 @@ def up(environ: Mapping[str, str]) -> int:
         own = {**environ, "DATA_DIR": str(data_dir), embedded.LOCK_VARIABLE: str(lock)}
         if not environ.get("REDIS_URL"):
             own["SECRET_KEY"] = environ.get("SECRET_KEY") or embedded.keep_secret(data_dir)
-            own["REDIS_URL"] = f"unix://{embedded.socket_path(data_dir)}"
+            own["REDIS_URL"] = embedded.url_of(embedded.socket_path(data_dir))
         settings = read_settings(own)
         _require_free(settings.host, settings.port)
         store = None

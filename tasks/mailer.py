@@ -4,6 +4,7 @@ import os
 import smtplib
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -180,8 +181,18 @@ class SmtpMailer:
             self._introduce(smtp)
         except BROKEN as error:
             smtp.close()
-            raise NoSession(_reason(error)) from error
+            raise NoSession(self._redacted(_reason(error))) from error
         return smtp
+
+    def _redacted(self, reason: str) -> str:
+        """``reason`` without the user and the password, which some servers repeat as they got them."""
+        if self._credentials is None:
+            return reason
+        user, password = (secret.encode() for secret in self._credentials)
+        encoded = [b64encode(secret).decode() for secret in (user, password, b"\0" + user + b"\0" + password)]
+        for secret in sorted({*self._credentials, *encoded}, key=len, reverse=True):
+            reason = reason.replace(secret, "•••") if len(secret) >= 4 else reason
+        return reason
 
     def _introduce(self, smtp: Session) -> None:
         host, _ = self._address

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import redis
 import redis.asyncio
@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.connection import parse_url
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
@@ -217,7 +218,7 @@ def connect_queue(url: str, **options: Any) -> redis.Redis:
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
         once = {**_options(), "retry": options["retry"]}
-        sentinel = Sentinel(_hosts(parts), sentinel_kwargs=once, **_credentials(parts), **options)  # type: ignore[no-untyped-call]
+        sentinel = Sentinel(_hosts(parts), sentinel_kwargs=once, **_given(parts), **options)  # type: ignore[no-untyped-call]
         return cast("redis.Redis", sentinel.master_for(service, db=database))  # type: ignore[no-untyped-call]
     return redis.Redis.from_url(url, **options)
 
@@ -231,7 +232,7 @@ def connect_async(url: str) -> "redis.asyncio.Redis | redis.asyncio.RedisCluster
     if parts.scheme == "redis+sentinel":
         service, database = _sentinel_service(parts)
         sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
-            _hosts(parts), sentinel_kwargs=options, **_credentials(parts), **options
+            _hosts(parts), sentinel_kwargs=options, **_given(parts), **options
         )
         return cast("redis.asyncio.Redis", sentinel.master_for(service, db=database))
     return redis.asyncio.Redis.from_url(url, **options)
@@ -252,15 +253,17 @@ def _sentinel_service(parts: SplitResult) -> tuple[str, int]:
     return service, int(database or 0)
 
 
-def _credentials(parts: SplitResult) -> dict[str, Any]:
-    credentials = {"username": parts.username, "password": parts.password}
-    return {name: unquote(value) for name, value in credentials.items() if value} | (
-        {"ssl": True} if dict(parse_qsl(parts.query)).get("ssl") == "true" else {}
-    )
+def _given(parts: SplitResult) -> dict[str, Any]:
+    """What redis-py reads in a URL of one server: user, password and options. ``ssl=true`` is what ``rediss`` is there."""
+    user, at, _ = parts.netloc.rpartition("@")
+    url = urlunsplit(("redis", f"{user}{at}localhost", "", parts.query, ""))
+    given: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    del given["host"]
+    return {**given, "ssl": given.get("ssl") == "true"}
 
 
 def _cluster(parts: SplitResult) -> dict[str, Any]:
-    return {"host": parts.hostname or "localhost", "port": parts.port or 6379, **_credentials(parts)}
+    return {"host": parts.hostname or "localhost", "port": parts.port or 6379, **_given(parts)}
 
 
 def _is_about_data(error: ResponseError) -> bool:

@@ -9,6 +9,7 @@ import statistics
 import threading
 import time
 import timeit
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
@@ -332,6 +333,22 @@ class TestLogin:
             with pytest.raises(NoSession) as refusal:
                 mailer.send(mail_to())
             assert "hunter2" not in str(refusal.value)
+
+    @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+    @pytest.mark.usefixtures("hurried")
+    def test_nor_does_that_of_a_server_which_repeats_what_it_got(self, mechanism: str, tls: Tls) -> None:
+        user = "annabel"
+        with ScriptedServer(tls.server, EHLO=f"250-here\r\n250-STARTTLS\r\n250 AUTH {mechanism}") as server:
+            server.replies["AUTH"] = lambda: f"535 not {server.commands[-1]} of {user} with {PASSWORD}"
+            options = {"require_tls": True, "user": user, "password": PASSWORD, "tls": tls.client}
+            with mailer_for(server, **options) as mailer, pytest.raises(NoSession, match="535 not") as refusal:
+                mailer.send(mail_to())
+        told = str(refusal.value)
+        plain = f"\0{user}\0{PASSWORD}".encode()
+        assert "•••" in told
+        assert not any(b64encode(secret).decode() in told for secret in (plain, user.encode(), PASSWORD.encode()))
+        assert user not in told
+        assert PASSWORD not in told
 
     def test_many_mails_take_one_login(self, server: CountingServer, tls: Tls) -> None:
         with mailer_for(server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
