@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
@@ -40,8 +41,8 @@ from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, l
 from service.drain import Drain
 from service.heartbeat import Heartbeat
 from service.jobs import Doorbell
-from service.startup import follow_parent
-from service.store.client import connect_async, connect_queue
+from service.startup import StartupError, follow_parent, wait_for_data
+from service.store.client import TIMEOUT, connect_async, connect_queue
 from service.store.clock import StoreClock
 from service.store.lane import Lane
 
@@ -76,7 +77,10 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
             store_clock = StoreClock()
             app.state.context = _context(settings, lane, doorbell, clock or store_clock)
             try:
-                async with _beating(Heartbeat("web", store_clock), lane) if clock is None else nullcontext():
+                async with (
+                    _data_claimed(settings.redis_url, lane),
+                    _beating(Heartbeat("web", store_clock), lane) if clock is None else nullcontext(),
+                ):
                     yield
             finally:
                 await doorbell.close()
@@ -118,6 +122,26 @@ def from_environment() -> Litestar:
     app.on_startup += [drain.watch, listening.give_up_who_does_not_read, _spare_collector]
     app.on_shutdown.append(lines.write_out)
     return app
+
+
+@asynccontextmanager
+async def _data_claimed(redis_url: str, lane: Lane) -> AsyncIterator[None]:
+    """Keeps the lane shut until the store's data is known to be of this release's version."""
+    stopping = threading.Event()
+
+    async def claim() -> None:
+        with suppress(StartupError):  # the main process meets it too, says so, and ends us
+            await asyncio.to_thread(wait_for_data, redis_url, stopping)
+            lane.resume()
+
+    lane.pause()
+    claiming = asyncio.create_task(claim())
+    await asyncio.wait([claiming], timeout=TIMEOUT)
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.wait([claiming])
 
 
 @asynccontextmanager

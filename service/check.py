@@ -17,6 +17,7 @@ from service.disk import describe_shortage, folder_in_use
 from service.domain.errors import Unavailable
 from service.domain.tokens import load_public_key
 from service.finding import Finding, Verdict
+from service.store import data_version
 from service.store.client import AWAY, Client, connect, connect_queue
 from service.store.clock import MAX_CLOCK_SKEW
 from service.store.failure import describe_failure
@@ -77,6 +78,7 @@ def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
     if durable:
         yield _persistence(what, client, info)
         yield _eviction(what, client, info)
+        yield _data(what, Client(client))
     yield _clock(what, client)
     client.close()
 
@@ -152,6 +154,19 @@ def _eviction(what: str, client: Any, info: Mapping[str, Any] | None) -> Finding
             f"{policy}: links are thrown away when memory is short (maxmemory-policy noeviction)",
         )
     return Finding(Verdict.OK, f"{what} eviction", "none")
+
+
+def _data(what: str, client: Client) -> Finding:
+    what = f"{what} data"
+    try:
+        version = data_version.find(client)
+    except Unavailable as error:
+        return Finding(Verdict.FAILURE, what, f"cannot be read: {describe_failure(error)}")
+    if version is None:
+        return Finding(Verdict.OK, what, "none yet")
+    if version == data_version.VERSION:
+        return Finding(Verdict.OK, what, f"of version {version}, this release's")
+    return Finding(Verdict.FAILURE, what, str(data_version.WrongDataVersionError(version)))
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:

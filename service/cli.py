@@ -17,7 +17,7 @@ from service.domain.errors import Invalid
 from service.domain.link import parse_org_id
 from service.domain.tokens import LONGEST_ADMIN_LIFE, Admin, Role, issue_admin_token
 from service.finding import Finding, Verdict
-from service.startup import read_settings
+from service.startup import DataWatch, StartupError, read_settings, wait_for_data
 
 
 @click.group()
@@ -33,7 +33,7 @@ def up() -> None:
 
     try:
         sys.exit(run(os.environ))
-    except (SettingsError, embedded.EmbeddedError) as error:
+    except (SettingsError, StartupError, embedded.EmbeddedError) as error:
         _refuse(error)
 
 
@@ -43,7 +43,13 @@ def web() -> None:
     from service.server import serve
 
     settings = _settings()
+    try:
+        watch = DataWatch(settings.redis_url)
+    except StartupError as error:
+        _refuse(error)
     serve("service.app:from_environment", host=settings.host, port=settings.port, processes=settings.web_concurrency)
+    if watch.error is not None:
+        _refuse(watch.error)
 
 
 @main.command()
@@ -53,7 +59,7 @@ def worker(queue: str | None) -> None:
     from service.jobs import Bell
     from tasks.worker import supervise
 
-    _settings()
+    _await_data(_settings())
     supervise([Bell(queue)] if queue else list(Bell))
 
 
@@ -62,7 +68,7 @@ def scheduler() -> None:
     """Have what is due found, every other second."""
     from tasks.scheduler import run
 
-    _settings()
+    _await_data(_settings())
     run(os.environ)
 
 
@@ -131,6 +137,16 @@ def _settings() -> Settings:
     if lock := os.environ.get(embedded.LOCK_VARIABLE):
         threading.Thread(target=_follow, args=(Path(lock),), daemon=True).start()
     return settings
+
+
+def _await_data(settings: Settings) -> None:
+    """Returns once the store's data was looked at: these processes can do nothing before."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    try:
+        wait_for_data(settings.redis_url, threading.Event())
+    except StartupError as error:
+        _refuse(error)
 
 
 def _follow(lock: Path) -> None:

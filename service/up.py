@@ -14,8 +14,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,9 +26,11 @@ from honcho.environ import parse_procfile
 from config.settings import Settings, own_url
 from service import embedded
 from service.domain.email import mask
+from service.domain.errors import Unavailable
 from service.domain.link import ID_PATTERN
 from service.domain.tokens import Admin, Role, issue_admin_token
-from service.startup import OWNER_ONLY, read_settings
+from service.startup import OWNER_ONLY, claim_data, read_settings
+from service.store.client import Client, connect
 from tasks.mime import KIND
 
 STOP_WITHIN = 20
@@ -44,7 +47,7 @@ def up(environ: Mapping[str, str]) -> int:
     """Runs store, web, worker and scheduler until interrupted; gives the exit code.
 
     Raises:
-        SettingsError, EmbeddedError: it cannot start.
+        SettingsError, StartupError, EmbeddedError: it cannot start.
     """
     data_dir = embedded.data_dir_of(environ)
     os.umask(OWNER_ONLY)
@@ -64,6 +67,11 @@ def up(environ: Mapping[str, str]) -> int:
             stopping = threading.Event()
             threading.Thread(target=_stop_with, args=(store, stopping), daemon=True).start()
             stack.callback(stopping.set)
+        with (
+            closing(Client(partial(connect, settings.redis_url))) as client,
+            suppress(Unavailable),
+        ):  # then each process waits for it
+            claim_data(client)
         threading.Thread(target=_welcome, args=(settings,), daemon=True).start()
         if settings.smtp is None:
             threading.Thread(target=_show_mails, args=(data_dir / "outbox",), daemon=True).start()

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import fakeredis
 import pytest
 
 from service.store.client import Client, connect
+from service.store.data_version import claim
 from tests.support.clock import Clock
 from tests.support.servers import MailServer, Store, redis_server, store, valkey_server
 
@@ -27,8 +29,10 @@ def valkey() -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def own_store() -> Iterator[Store]:
-    """A store that the tests of one module may stop and kill."""
+    """A store that the tests of one module may stop and kill, and that a process takes whoever filled it."""
     with store(valkey_server()) as server:
+        with closing(Client(connect(server.url))) as client:
+            claim(client)
         yield server
 
 

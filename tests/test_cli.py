@@ -11,6 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
+import redis
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -294,12 +295,15 @@ class TestCheckSettings:
 
 class TestCheckRedis:
     def test_a_durable_store_is_good(self, valkey: Store) -> None:
+        with redis.Redis.from_url(valkey.url) as connection:
+            connection.flushall()
         result = look(REDIS_URL=valkey.url)
         found = findings(result)
         assert result.exit_code == 0
         assert found["redis"] == ("ok", "answers")
         assert found["redis persistence"] == ("ok", "append-only file, appendfsync always")
         assert found["redis eviction"] == ("ok", "none")
+        assert found["redis data"] == ("ok", "none yet")
         assert found["redis version"][0] == found["redis clock"][0] == "ok"
 
     @pytest.mark.parametrize(

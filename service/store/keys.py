@@ -17,6 +17,8 @@ PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
 OTP_SENDS = "pl:{00}:otp_sends"
 """counter: codes for all e-mails together. Ends with its window."""
+DATA_VERSION = "pl:data_version"
+"""string: the version of the format of all other keys (``data_version.py``). Does not end."""
 
 
 def partition_of_link(link_id: str) -> str:

@@ -51,7 +51,7 @@ class Lane:
         self._way: Way = Carriers(connection) if isinstance(connection, redis.asyncio.RedisCluster) else Line(connection)
         self._waiting: deque[_Waiting] = deque()
         self._giving_up: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed = self._paused = False
         self.asked = 0
         """How many calls it was asked to carry out so far: whoever counts theirs knows of others."""
 
@@ -68,6 +68,13 @@ class Lane:
             if not waiting.reply.done():
                 waiting.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
+
+    def pause(self) -> None:
+        """Refuses all calls until ``resume``."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
 
     async def run(self, call: Call[T]) -> T:
         """The reply to ``call``.
@@ -120,6 +127,8 @@ class Lane:
     def _send(self, call: Call[Any]) -> "asyncio.Future[Any]":
         if self._closed:
             raise Unavailable(STOPPING)
+        if self._paused:
+            raise Unavailable
         waiting = self._waiting
         while waiting and waiting[0].reply.done():
             waiting.popleft()

@@ -11,7 +11,8 @@ from litestar.testing import TestClient
 
 from config.settings import Settings, load
 from service.app import create_app
-from service.store.client import connect
+from service.store.client import Client, connect
+from service.store.data_version import claim
 from tests.api.helpers import PUBLIC_URL, Api, FromPeer
 from tests.conftest import SECRET
 from tests.support.clock import Clock
@@ -22,10 +23,11 @@ MakeApi = Callable[..., Api]
 
 @pytest.fixture
 def redis_db(valkey: Store) -> Iterator[redis.Redis]:
-    """The store's own client; the store is empty."""
+    """The store's own client; the store is empty, but for the version of its data."""
     connection = connect(valkey.url)
     assert isinstance(connection, redis.Redis)
     connection.flushall()
+    claim(Client(connection))
     yield connection
     connection.close()
 

@@ -94,6 +94,8 @@ def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_pa
 
 
 def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: Store) -> None:
+    with redis.Redis.from_url(valkey.url) as connection:
+        connection.flushall()
     up = Up(tmp_path, REDIS_URL=valkey.url, SECRET_KEY="x" * 32)
     up.start()
     try:

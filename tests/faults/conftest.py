@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from service.store.client import Client
+from service.store.data_version import claim
 from tests.support.length import Length
 from tests.support.servers import Store
 
@@ -20,7 +22,8 @@ def length() -> Length:
 
 @pytest.fixture
 def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
-    """The module's store, empty."""
+    """The module's store, empty, but for the version of its data."""
     with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
         connection.flushall()
+        claim(Client(connection))
         yield connection

@@ -23,8 +23,8 @@ from redis.crc import key_slot
 from service.domain.errors import Unavailable
 from service.domain.link import Delivery, DeliveryState, Link, Status, partition_of
 from service.domain.profile import Profile
-from service.store import heartbeats, idempotency, keys, limits, links, orgs, otps, outbox, probe, profiles
-from service.store.call import Call
+from service.store import data_version, heartbeats, idempotency, keys, limits, links, orgs, otps, outbox, probe, profiles
+from service.store.call import Call, call
 from service.store.client import Client, connect, connect_async, connect_queue
 from service.store.idempotency import Once
 from service.store.lane import Lane
@@ -55,6 +55,9 @@ MAILBOX_LIMITS = otps.mailbox_limits(EMAIL, resend_after=HOUR, sends_per_hour=5,
 CLIENT_LIMITS = otps.client_limits({"2001:db8::/64": 1, "2001:db8::/56": 5, "2001:db8::/48": 20}, "otp_sends", 30)
 ONCE = Once(LINK.org_id, "0a1b", "2c3d")
 MADE: dict[str, Call[Any]] = {
+    "data_version.read": data_version.read(),
+    "data_version.write": data_version.write(),
+    "data_version.has_links": data_version.has_links(PARTITION),
     "links.create": links.create(LINK, now=NOW, retention=RETENTION),
     "links.create (scheduled)": links.create(SCHEDULED, now=NOW, retention=RETENTION, once=ONCE),
     "links.create (silent)": links.create(SILENT, now=NOW, retention=RETENTION),
@@ -113,7 +116,7 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (heartbeats, idempotency, limits, links, orgs, otps, outbox, probe, profiles)))
+    functions = set().union(*map(functions_of, (data_version, heartbeats, idempotency, limits, links, orgs, otps, outbox, probe, profiles)))
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 
@@ -242,6 +245,15 @@ def test_a_lane_is_answered_as_everywhere(server: Server, story: Story) -> None:
             return [await lane.run(step) for step in story.calls]
 
     assert asyncio.run(run()) == story.answers
+
+
+def test_an_empty_store_becomes_this_release_s_and_old_data_is_refused(client: Client, clock: Clock) -> None:
+    data_version.claim(client)
+    data_version.claim(client)
+    client.run(call(bool, "DEL", keys.DATA_VERSION))
+    client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
+    with pytest.raises(data_version.WrongDataVersionError, match="of version 1,"):
+        data_version.claim(client)
 
 
 def test_a_client_asks_all_partitions_at_once(client: Client, clock: Clock) -> None:

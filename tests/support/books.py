@@ -86,7 +86,7 @@ class Books:
 
     def _read(self) -> list[Any]:
         found: list[Any] = self._everything()
-        return [entry for entry in found if not entry[0].startswith(keys.heartbeats(""))]
+        return [entry for entry in found if not entry[0].startswith((keys.heartbeats(""), keys.DATA_VERSION))]
 
     def _is_anybodys(self, key: str) -> bool:
         kind = key.split(":")[2]
