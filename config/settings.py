@@ -6,7 +6,7 @@ Durations are written ``90s``, ``10m``, ``72h`` or ``90d``; lists are separated 
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from email.headerregistry import Address
 from email.utils import getaddresses
@@ -33,6 +33,14 @@ SECRET_KEY_BYTES = 32
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message is one line that names it."""
+
+
+class MissingSettingsError(SettingsError):
+    """Settings that are required are not set."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(names)}: required")
+        self.names = names
 
 
 class OtpSettings(msgspec.Struct, frozen=True):
@@ -110,7 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("var")
     """``DATA_DIR``: the embedded store's files, its secret, and mails written to files."""
     host: str = "127.0.0.1"
-    """``HOST``: the address ``web`` listens on."""
+    """``HOST``: the address ``web`` listens on, or a name that resolves to it."""
     port: int = 8000
     """``PORT``: the port ``web`` listens on."""
     web_concurrency: int = 1
@@ -123,21 +131,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """``CORS_ORIGINS``: web origins that may call the API from a browser."""
 
 
-def load(environ: Mapping[str, str]) -> Settings:
-    """The settings that ``environ`` gives.
+def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
+    """The settings that ``environ`` gives; for a process that ``listens`` nowhere, ``HOST``, ``PORT`` and such may be wrong.
 
     Raises:
         SettingsError: a variable is missing or wrong.
     """
+    _require_all(environ)
     read = _Reader(environ)
+    here = read if listens else _LenientReader(environ)
     redis_url = read.required("REDIS_URL", _redis_url)
     queue_redis_url = read("QUEUE_REDIS_URL", _queue_redis_url, redis_url)
     if urlsplit(queue_redis_url).scheme == "redis+cluster":
         raise SettingsError("QUEUE_REDIS_URL: required where REDIS_URL is a cluster, which RQ cannot use")
-    host, port = read("HOST", _address, "127.0.0.1"), read("PORT", _number(1, 65535), 8000)
+    host, port = here("HOST", _host, "127.0.0.1"), here("PORT", _number(1, 65535), 8000)
     smtp = read("SMTP_URL", _smtp, None)
-    if smtp is not None:
-        read.required("MAIL_FROM", _mailbox)
     if read("ADMIN_JWT_PUBLIC_KEY", str, None) and read("ADMIN_JWKS_URL", str, None):
         raise SettingsError("ADMIN_JWKS_URL: set it or ADMIN_JWT_PUBLIC_KEY, not both")
     otp = OtpSettings()
@@ -169,7 +177,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         data_dir=read("DATA_DIR", Path, Path("var")),
         host=host,
         port=port,
-        web_concurrency=read("WEB_CONCURRENCY", _number(1, 64), 1),
+        web_concurrency=here("WEB_CONCURRENCY", _number(1, 64), 1),
         log_format=read("LOG_FORMAT", _one_of("console", "json"), "console"),
         trusted_proxies=read("TRUSTED_PROXIES", _networks, ()),
         cors_origins=read("CORS_ORIGINS", _origins, ()),
@@ -213,6 +221,23 @@ class _Reader:
             raise SettingsError(f"{name}: {error}") from None
 
 
+class _LenientReader(_Reader):
+    """Takes the default where a value is wrong."""
+
+    def __call__(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
+        try:
+            return super().__call__(name, parse, default)
+        except SettingsError:
+            return default
+
+
+def _require_all(environ: Mapping[str, str]) -> None:
+    """Names everything that is missing at once."""
+    required = ["REDIS_URL", "SECRET_KEY", *(["MAIL_FROM"] if environ.get("SMTP_URL", "").strip() else [])]
+    if missing := [name for name in required if not environ.get(name, "").strip()]:
+        raise MissingSettingsError(missing)
+
+
 def _secret(text: str) -> bytes:
     secret = text.encode()
     if len(secret) < SECRET_KEY_BYTES:
@@ -225,8 +250,14 @@ def _redis_url(text: str) -> str:
     return text
 
 
-def _address(text: str) -> str:
-    return str(ipaddress.ip_address(text))
+def _host(text: str) -> str:
+    host = text.removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", text) or re.fullmatch(r"[0-9.]+", text):
+            raise ValueError("must be an address, such as 127.0.0.1, 0.0.0.0 or ::, or a name that resolves to one") from None
+        return text
 
 
 def _queue_redis_url(text: str) -> str:

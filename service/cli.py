@@ -11,8 +11,9 @@ from typing import NoReturn
 
 import click
 
-from config.settings import Settings, SettingsError, parse_duration
+from config.settings import MissingSettingsError, Settings, SettingsError, parse_duration
 from service import embedded, logs
+from service.address import find_address
 from service.domain.errors import Invalid
 from service.domain.link import parse_org_id
 from service.domain.tokens import LONGEST_ADMIN_LIFE, Admin, Role, issue_admin_token
@@ -44,10 +45,11 @@ def web() -> None:
 
     settings = _settings()
     try:
+        address = find_address(settings.host, settings.port, shared=True)
         watch = DataWatch(settings.redis_url)
     except StartupError as error:
         _refuse(error)
-    serve("service.app:from_environment", host=settings.host, port=settings.port, processes=settings.web_concurrency)
+    serve("service.app:from_environment", host=address, port=settings.port, processes=settings.web_concurrency)
     if watch.error is not None:
         _refuse(watch.error)
 
@@ -59,7 +61,7 @@ def worker(queue: str | None) -> None:
     from service.jobs import Bell
     from tasks.worker import supervise
 
-    _await_data(_settings())
+    _await_data(_settings(listens=False))
     supervise([Bell(queue)] if queue else list(Bell))
 
 
@@ -68,7 +70,7 @@ def scheduler() -> None:
     """Have what is due found, every other second."""
     from tasks.scheduler import run
 
-    _await_data(_settings())
+    _await_data(_settings(listens=False))
     run(os.environ)
 
 
@@ -93,6 +95,8 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
         lasting = parse_duration(life)
         if not timedelta(0) < lasting <= LONGEST_ADMIN_LIFE:
             raise click.UsageError("--life must lie between 1s and 366d")
+    except MissingSettingsError as error:
+        _refuse(f"{error}, unless `payment-links up` keeps one in DATA_DIR, and {embedded.data_dir_of(os.environ)} holds none")
     except SettingsError as error:
         _refuse(error)
     except (Invalid, ValueError) as error:
@@ -127,10 +131,12 @@ def _check_workers(environ: Mapping[str, str], queue: str | None) -> Iterator[Fi
     return check_workers(environ, [f"worker-{each}" for each in ([queue] if queue else ["links", "otps"])])
 
 
-def _settings() -> Settings:
+def _settings(*, listens: bool = True) -> Settings:
     """The settings of a process of its own, which ends with the ``up`` that started it."""
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(os.environ, listens=listens)
+    except MissingSettingsError as error:
+        _refuse(f"{error}; to try the service without any of them, run `payment-links up`")
     except SettingsError as error:
         _refuse(error)
     logs.configure(settings.log_format)
@@ -154,6 +160,6 @@ def _follow(lock: Path) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _refuse(error: Exception) -> NoReturn:
+def _refuse(error: Exception | str) -> NoReturn:
     click.echo(str(error), err=True)
     sys.exit(2)

@@ -109,7 +109,16 @@ def hold(data_dir: Path) -> Iterator[Path]:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield path
+        try:
+            yield path
+        finally:
+            file.truncate(0)
+
+
+def names_holder(data_dir: Path) -> bool:
+    """Whether a process holds ``data_dir``, or was killed while it did: whoever lets go of it takes its name from the lock."""
+    path = data_dir / "up.lock"
+    return path.exists() and bool(path.read_text().strip())
 
 
 def wait_for_release(lock: Path) -> None:

@@ -26,13 +26,13 @@ OWNER_ONLY = 0o077
 """The umask of processes that write to ``DATA_DIR``: what they make is for nobody else to read."""
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings that ``environ`` gives.
+def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
+    """The settings that ``environ`` gives, for a process that ``listens`` or not.
 
     Raises:
         SettingsError: a variable is missing or wrong, or names a key that admin tokens cannot be signed with.
     """
-    settings = load(environ)
+    settings = load(environ, listens=listens)
     if settings.admin_jwt_public_key is not None:
         try:
             load_public_key(settings.admin_jwt_public_key)

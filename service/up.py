@@ -5,7 +5,6 @@ import email.policy
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -25,16 +24,19 @@ from honcho.environ import parse_procfile
 
 from config.settings import Settings, own_url
 from service import embedded
+from service.address import find_address
 from service.domain.email import mask
 from service.domain.errors import Unavailable
 from service.domain.link import ID_PATTERN
 from service.domain.tokens import Admin, Role, issue_admin_token
-from service.startup import OWNER_ONLY, claim_data, read_settings
+from service.startup import OWNER_ONLY, StartupError, claim_data, read_settings
 from service.store.client import Client, connect
 from tasks.mime import KIND
 
 STOP_WITHIN = 20
 """Seconds in which processes that were asked to stop have to; honcho's own 5 would cut off a mail being sent."""
+TAKEOVER_WITHIN = 10.0
+"""Seconds in which the processes of an ``up`` that was killed give up its port."""
 STORE_ENDED = 1
 """The exit code where the embedded store ended by itself."""
 TOKEN_LIFE = timedelta(hours=24)
@@ -51,6 +53,7 @@ def up(environ: Mapping[str, str]) -> int:
     """
     data_dir = embedded.data_dir_of(environ)
     os.umask(OWNER_ONLY)
+    taken_over = embedded.names_holder(data_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(embedded.hold(data_dir))
         if (mode := stat.S_IMODE(data_dir.stat().st_mode)) & OWNER_ONLY:
@@ -60,7 +63,7 @@ def up(environ: Mapping[str, str]) -> int:
             own["SECRET_KEY"] = environ.get("SECRET_KEY") or embedded.keep_secret(data_dir)
             own["REDIS_URL"] = embedded.url_of(embedded.socket_path(data_dir))
         settings = read_settings(own)
-        _require_free(settings.host, settings.port)
+        _require_free(settings, TAKEOVER_WITHIN if taken_over else 0)
         store = None
         if not environ.get("REDIS_URL"):
             store = stack.enter_context(embedded.serve(data_dir))
@@ -101,22 +104,21 @@ def _procfile() -> Path:
     return next(path for path in (here.parent / "Procfile", here / "Procfile") if path.exists())
 
 
-def _require_free(host: str, port: int) -> None:
-    """Waits a little for a port that an earlier ``up`` is giving up. Servers share ports, so nobody else would notice.
+def _require_free(settings: Settings, within: float) -> None:
+    """Returns once nobody listens where ``web`` is to: servers share ports, so nothing else would notice.
 
     Raises:
-        EmbeddedError: somebody listens there.
+        StartupError: somebody still does after ``within`` seconds.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for _ in range(50):
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-                return
-            except OSError:
-                time.sleep(0.2)
-    raise embedded.EmbeddedError(f"PORT: {host}:{port} is in use")
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            find_address(settings.host, settings.port, shared=False)
+            return
+        except StartupError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.2)
 
 
 def _stop_with(store: "subprocess.Popen[bytes]", stopping: threading.Event) -> None:

@@ -91,7 +91,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
 
 def run(environ: Mapping[str, str]) -> None:
     """Schedules until asked to stop."""
-    settings = load(environ)
+    settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
     heartbeat = Heartbeat("scheduler", StoreClock())

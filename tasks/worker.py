@@ -83,7 +83,7 @@ def record_heartbeat(bell: Bell, runtime: Runtime) -> None:
 def work(bell: Bell, environ: Mapping[str, str]) -> None:
     """Works for ``bell`` until it is asked to stop, through every outage of Redis."""
     os.umask(OWNER_ONLY)
-    settings = load(environ)
+    settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     runtime = create_runtime(settings)
     CURRENT.set(runtime)

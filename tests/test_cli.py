@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from redis import Redis
 
 from service import check as check_module
-from service import embedded, logs
+from service import cli, embedded, logs
 from service.cli import main
 from service.domain.tokens import Admin, Role, own_admin_key, verify_admin
 from service.heartbeat import host_name
@@ -30,6 +30,7 @@ from tests.support.tls import self_signed
 
 SECRET = "correct horse battery staple, 32 bytes"
 OTHERS = "an other secret of thirty-two bytes"
+TRY = "; to try the service without any of them, run `payment-links up`"
 VARIABLES = (
     "SECRET_KEY REDIS_URL QUEUE_REDIS_URL PUBLIC_URL CHECKOUT_URL SMTP_URL MAIL_FROM LINK_TTL RETENTION HOST PORT LOG_FORMAT"
 )
@@ -163,27 +164,42 @@ class TestToken:
     @pytest.mark.parametrize(
         ("environ", "line"),
         [
-            ({}, "SECRET_KEY: required"),
             ({"SECRET_KEY": "short"}, "SECRET_KEY: must be 32 bytes or more, not 5"),
             ({"SECRET_KEY": SECRET, "PORT": "http"}, "PORT: must be a whole number from 1 to 65535"),
         ],
-        ids=["none", "short", "another setting"],
+        ids=["short", "another setting"],
     )
     def test_wrong_settings_end_it_with_one_line(self, environ: dict[str, str], line: str) -> None:
         result = run("token", "--role", "internal-admin", **environ)
         assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
 
+    def test_elsewhere_than_up_it_says_where_the_secret_would_be(self, tmp_path: Path) -> None:
+        result = run("token", "--role", "internal-admin")
+        line = f"SECRET_KEY: required, unless `payment-links up` keeps one in DATA_DIR, and {tmp_path} holds none\n"
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", line)
+
 
 class TestProcesses:
+    @pytest.mark.parametrize("command", ["worker", "scheduler"])
+    def test_a_wrong_address_stops_none_that_listens_nowhere(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        ran: list[str] = []
+        monkeypatch.setattr(cli, "_await_data", lambda settings: ran.append(settings.redis_url))
+        monkeypatch.setattr("tasks.worker.supervise", lambda _: None)
+        monkeypatch.setattr("tasks.scheduler.run", lambda _: None)
+        monkeypatch.setattr(logs, "configure", lambda _: None)
+        result = run(command, SECRET_KEY=SECRET, REDIS_URL="redis://localhost", HOST="a b", PORT="http", WEB_CONCURRENCY="0")
+        assert (result.exit_code, result.stderr, ran) == (0, "", ["redis://localhost"])
+
     @pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
     @pytest.mark.parametrize(
         ("environ", "line"),
         [
-            ({"SECRET_KEY": SECRET}, "REDIS_URL: required"),
-            ({"REDIS_URL": "redis://localhost"}, "SECRET_KEY: required"),
+            ({}, f"REDIS_URL, SECRET_KEY: required{TRY}"),
+            ({"SECRET_KEY": SECRET}, f"REDIS_URL: required{TRY}"),
+            ({"REDIS_URL": "redis://localhost"}, f"SECRET_KEY: required{TRY}"),
             ({"SECRET_KEY": SECRET, "REDIS_URL": "redis://localhost", "LINK_TTL": "1s"}, "LINK_TTL: must lie between 5m and 365d"),
         ],
-        ids=["no Redis", "no secret", "another setting"],
+        ids=["none", "no Redis", "no secret", "another setting"],
     )
     def test_wrong_settings_end_it_with_one_line(self, command: str, environ: dict[str, str], line: str) -> None:
         result = run(command, **environ)
@@ -270,7 +286,7 @@ class TestCheckSettings:
     @pytest.mark.parametrize(
         ("environ", "line"),
         [
-            ({"SECRET_KEY": ""}, "REDIS_URL: required"),
+            ({"SECRET_KEY": ""}, "REDIS_URL, SECRET_KEY: required"),
             ({"REDIS_URL": "redis://localhost", "SECRET_KEY": "short"}, "SECRET_KEY: must be 32 bytes or more, not 5"),
             ({"REDIS_URL": "memcached://localhost"}, "REDIS_URL: must begin with"),
             ({"REDIS_URL": "redis://localhost", "MAIL_FROM": "Shop <pay@shop..example>"}, "MAIL_FROM: "),

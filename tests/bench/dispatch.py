@@ -20,6 +20,7 @@ from service.store import keys, links, outbox
 from service.store.call import Call
 from service.store.client import Client, connect
 from service.store.clock import StoreClock
+from service.store.data_version import claim
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMail
 from tasks.mailer import Verdict, always, nothing
@@ -139,6 +140,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
     folder.mkdir()
     with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
         client = Client(connect(server.url))
+        claim(client)
         fill(client, count, organizations, timedelta(hours=1))
         client.close()
         with web(folder, server.url) as service:

@@ -14,6 +14,7 @@ from service.domain.link import partition_of
 from service.jobs import Bell, ring
 from service.store import keys, outbox
 from service.store.client import Client, connect
+from service.store.data_version import claim
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
 from tests.store.samples import make_link, put_all
@@ -35,6 +36,7 @@ class Office:
 
     def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
         self._client = Client(connect(store.url))
+        claim(self._client)
         self._queue = Redis.from_url(store.url)
         self._worker = worker
         self._mails = mails

@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 import httpx
 
 from service.store.client import Client, connect
+from service.store.data_version import claim
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill
@@ -66,6 +67,7 @@ def _fresh_dispatch(home: Path, count: int, connections: int) -> Measured:
 def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[int, int, str]]:
     """A web process alone: its port and its worker's pid; and the id of a link."""
     with store(valkey_server(), "--appendonly", "no") as server:
+        claim(Client(connect(server.url)))
         fill(server.url, count, 1 if later is None else count // 100, later)
         client = Client(connect(server.url))
         [link] = put_all(client, [make_link(datetime.now(UTC), notify=False)])

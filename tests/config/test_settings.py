@@ -126,6 +126,9 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("ADMIN_JWKS_URL", "http://[::1]/keys", "admin_jwks_url", "http://[::1]/keys"),
     ("DATA_DIR", "/srv/payment-links", "data_dir", Path("/srv/payment-links")),
     ("HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - nothing is bound
+    ("HOST", "localhost", "host", "localhost"),
+    ("HOST", "pay-1.internal", "host", "pay-1.internal"),
+    ("HOST", "[::1]", "host", "::1"),
     ("PORT", "1", "port", 1),
     ("PORT", "65535", "port", 65535),
     ("WEB_CONCURRENCY", "64", "web_concurrency", 64),
@@ -280,6 +283,10 @@ BAD: list[tuple[str, str]] = [
     ("ADMIN_JWKS_URL", "http://localhost.evil.example/keys"),
     ("ADMIN_JWKS_URL", "file:///etc/keys"),
     ("ADMIN_JWKS_URL", "keys.json"),
+    ("HOST", "http://localhost"),
+    ("HOST", "localhost:8000"),
+    ("HOST", "a b"),
+    ("HOST", "999.1.1.1"),
     ("PORT", "0"),
     ("PORT", "65536"),
     ("PORT", "+80"),
@@ -317,6 +324,18 @@ def test_what_is_required_is_asked_for_by_name(name: str, text: str | None) -> N
     assert refusal(environ if text is None else {**environ, name: text}) == f"{name}: required"
 
 
+def test_all_that_is_missing_is_asked_for_at_once() -> None:
+    assert refusal({}) == "REDIS_URL, SECRET_KEY: required"
+    assert refusal({"SMTP_URL": "smtp://mail.example"}) == "REDIS_URL, SECRET_KEY, MAIL_FROM: required"
+
+
+@pytest.mark.parametrize(("name", "text"), [("HOST", "a b"), ("PORT", "http"), ("WEB_CONCURRENCY", "many")])
+def test_a_process_that_listens_nowhere_does_not_mind_where(name: str, text: str) -> None:
+    assert load({**REQUIRED, name: text}, listens=False) == settings()
+    elsewhere = load({**REQUIRED, "HOST": "0.0.0.0", "PORT": "9000"}, listens=False)  # noqa: S104 - nothing is bound
+    assert elsewhere.public_url == "http://127.0.0.1:9000"
+
+
 def test_a_refusal_does_not_tell_the_secret() -> None:
     assert "hunter2" not in refusal({**REQUIRED, "SECRET_KEY": "hunter2"})
 
@@ -349,6 +368,7 @@ def test_a_key_that_is_not_set_leaves_the_choice_to_the_key_set(empty: str) -> N
         ("0.0.0.0", "http://127.0.0.1:9000"),  # noqa: S104 - nothing is bound
         ("::", "http://[::1]:9000"),
         ("::1", "http://[::1]:9000"),
+        ("localhost", "http://localhost:9000"),
     ],
 )
 def test_the_public_url_follows_from_host_and_port(host: str, url: str) -> None:

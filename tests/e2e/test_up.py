@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +35,29 @@ def test_a_second_up_on_the_same_folder_is_refused_with_one_clear_line(up: Up) -
     assert second.returncode == 2
     assert re.fullmatch(r"DATA_DIR: .* is in use by another `payment-links up` \(pid \d+\)\n", second.stderr)
     assert up.get("/healthz").status_code == 200
+
+
+def test_a_taken_port_is_named_at_once(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        environ = {"DATA_DIR": str(tmp_path / "var"), "HOST": "localhost", "PORT": str(port), "PATH": "/usr/bin"}
+        for _ in range(2):
+            began = time.monotonic()
+            run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+            assert (run.returncode, run.stderr) == (2, f"PORT: localhost:{port} is in use\n")
+            assert time.monotonic() - began < 5
+
+
+def test_it_listens_where_a_name_leads(tmp_path: Path) -> None:
+    up = Up(tmp_path, HOST="localhost")
+    up.start()
+    try:
+        assert f"  API      http://localhost:{up.port}\n" in up.welcome
+        assert up.example()["url"].startswith(f"http://localhost:{up.port}/pay/pl_")
+    finally:
+        assert up.interrupt() == 0
 
 
 def test_after_a_clean_stop_yesterdays_links_are_there(up: Up) -> None:
