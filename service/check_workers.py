@@ -19,7 +19,7 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
     While Redis is away nobody knows of any, and that is no reason to start them again.
     """
     try:
-        settings = load(environ)
+        settings = load(environ, listens=False)
     except SettingsError as error:
         yield Finding(Verdict.FAILURE, "settings", str(error))
         return

@@ -116,7 +116,9 @@ def functions_of(module: ModuleType) -> set[str]:
 
 
 def test_every_function_that_gives_a_call_is_among_these() -> None:
-    functions = set().union(*map(functions_of, (data_version, heartbeats, idempotency, limits, links, orgs, otps, outbox, probe, profiles)))
+    functions = set().union(
+        *map(functions_of, (data_version, heartbeats, idempotency, limits, links, orgs, otps, outbox, probe, profiles))
+    )
     assert len(functions) > 20
     assert {name.partition(" ")[0] for name in MADE} == functions
 
