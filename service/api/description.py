@@ -12,7 +12,7 @@ from litestar.openapi.spec import Components, Schema, SecurityScheme, Server, Ta
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from service.api import schemas
+from service.api import request_bodies, schemas
 from service.api.examples import TEXTS, body_examples, problem_example
 from service.api.problems import PROBLEM_MEDIA_TYPE
 from service.domain.money import LARGEST_AMOUNT, SMALLEST_AMOUNT
@@ -107,18 +107,23 @@ def _config(version: str, public_url: str) -> OpenAPIConfig:
 
 def _schemas(named: dict[str, Any]) -> dict[str, Any]:
     """What is on the wire, in the schemas of msgspec: they say all that it will check."""
-    kinds = [kind for name in named if isinstance(kind := getattr(schemas, name, None), type)]
+    kinds = [kind for name in named if isinstance(kind := _type_of(name), type)]
     _, described = msgspec.json.schema_components(kinds, schema_hook=_schema_of, ref_template=COMPONENTS)
     described["LinkBody"]["properties"]["payment_amount"] = {"anyOf": [{"type": "number"}, {"type": "null"}]}
     for name, schema in described.items():
-        kind = getattr(schemas, name, None)
+        kind = _type_of(name)
         if "enum" in schema:
             schema["type"] = "string"
-        elif isinstance(kind, type) and issubclass(kind, schemas.Request):
+        elif isinstance(kind, type) and issubclass(kind, request_bodies.Request):
             _describe_defaults(schema)
         else:
             _require_defaults(schema)
     return described
+
+
+def _type_of(name: str) -> Any:
+    """What has this name on the wire."""
+    return getattr(schemas, name, None) or getattr(request_bodies, name, None)
 
 
 def _describe_defaults(schema: dict[str, Any]) -> None:
@@ -137,7 +142,7 @@ def _require_defaults(schema: dict[str, Any]) -> None:
 
 
 def _schema_of(kind: type[Any]) -> dict[str, Any]:
-    if issubclass(kind, schemas.Amount):
+    if issubclass(kind, request_bodies.Amount):
         return {"type": "number", "minimum": float(SMALLEST_AMOUNT), "exclusiveMaximum": float(LARGEST_AMOUNT)}
     raise NotImplementedError
 

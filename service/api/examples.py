@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from service.api import schemas
+from service.api import request_bodies, schemas
 from service.api.problems import CODES, RequestTimeout, UnsupportedMediaType
 from service.domain import errors
 from service.domain.email import mask
@@ -44,16 +44,16 @@ PROFILE = {
     "time_zone": "Africa/Lagos",
 }
 _BODIES: tuple[msgspec.Struct, ...] = (
-    schemas.CreateLink(
-        email=EMAIL, org_id=ORG_ID, transaction_id="order-1138", payment_amount=schemas.Amount("125000.50"), currency="NGN"
+    request_bodies.CreateLink(
+        email=EMAIL, org_id=ORG_ID, transaction_id="order-1138", payment_amount=request_bodies.Amount("125000.50"), currency="NGN"
     ),
-    schemas.VerifyLink(LINK_ID),
-    schemas.RevokeLinks(EMAIL),
-    schemas.RevokeRecipient(EMAIL),
-    schemas.SendOtp(EMAIL),
-    schemas.SubmitOtp(EMAIL, "042817"),
-    schemas.PutProfile(**PROFILE),
-    schemas.DispatchWindow(period=48),
+    request_bodies.VerifyLink(LINK_ID),
+    request_bodies.RevokeLinks(EMAIL),
+    request_bodies.RevokeRecipient(EMAIL),
+    request_bodies.SendOtp(EMAIL),
+    request_bodies.SubmitOtp(EMAIL, "042817"),
+    request_bodies.PutProfile(**PROFILE),
+    request_bodies.DispatchWindow(period=48),
     LINK,
     schemas.Verification(valid=True, status=Status.ACTIVE, link=LINK),
     schemas.MaskedVerification(valid=True, status=Status.ACTIVE, link=MASKED_LINK),

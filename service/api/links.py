@@ -18,19 +18,16 @@ from service.api.otp import require_verified
 from service.api.parameters import PathOrgId
 from service.api.partitions import ask_partitions
 from service.api.problems import READS_ONLY, responses
+from service.api.request_bodies import CreateLink, RevokeLinks, RevokeRecipient, VerifyLink
 from service.api.responses import JsonResponse
 from service.api.schemas import (
     ENCODER,
     Counts,
-    CreateLink,
     LinkBody,
     LinkPage,
     MaskedVerification,
     Revocation,
-    RevokeLinks,
-    RevokeRecipient,
     Verification,
-    VerifyLink,
     link_body,
     masked_link,
 )

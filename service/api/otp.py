@@ -12,7 +12,8 @@ from service.api.bodies import StrictJson
 from service.api.clients import client_of, networks_around, site_of
 from service.api.context import Context, PublicRequest, context_of, header_values
 from service.api.problems import responses
-from service.api.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
+from service.api.request_bodies import SendOtp, SubmitOtp
+from service.api.schemas import CustomerToken, OtpSent
 from service.domain.email import canonical, parse_email
 from service.domain.errors import Faults, LimitReached, OtpInvalid, OtpNotVerified, Unavailable
 from service.domain.locale import choose_locale

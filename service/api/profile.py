@@ -10,7 +10,8 @@ from service.api.context import AdminRequest, context_of
 from service.api.guards import require_admin, require_org
 from service.api.parameters import PathOrgId
 from service.api.problems import responses
-from service.api.schemas import ProfileBody, PutProfile
+from service.api.request_bodies import PutProfile
+from service.api.schemas import ProfileBody
 from service.domain import link as domain
 from service.domain.profile import Profile
 from service.store import profiles

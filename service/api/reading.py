@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec import inspect
 
-from service.api.schemas import Request, decode_hook
+from service.api.request_bodies import Request, decode_hook
 from service.domain.errors import Faults
 from service.domain.time import parse_time
 

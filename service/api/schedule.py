@@ -17,7 +17,8 @@ from service.api.context import AdminRequest, Context, context_of
 from service.api.guards import require_internal_admin
 from service.api.partitions import ask_partitions
 from service.api.problems import responses
-from service.api.schemas import Dispatch, DispatchWindow
+from service.api.request_bodies import DispatchWindow
+from service.api.schemas import Dispatch
 from service.domain.errors import Unreadable
 from service.domain.link import Link, Status
 from service.domain.time import format_time

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from service.api.schemas import CreateLink, DispatchWindow, PutProfile, Request, RevokeLinks
+from service.api.request_bodies import CreateLink, DispatchWindow, PutProfile, Request, RevokeLinks
 from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, assert_problem
 
 TWICE = [

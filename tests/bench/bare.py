@@ -11,18 +11,8 @@ from typing import Any
 import msgspec
 from litestar import Litestar, get, post, put
 
-from service.api.schemas import (
-    Amount,
-    Counts,
-    CreateLink,
-    DeliveryBody,
-    LinkBody,
-    LinkPage,
-    Problem,
-    SubmitOtp,
-    Verification,
-    VerifyLink,
-)
+from service.api.request_bodies import Amount, CreateLink, SubmitOtp, VerifyLink
+from service.api.schemas import Counts, DeliveryBody, LinkBody, LinkPage, Problem, Verification
 from service.domain.link import DeliveryState, Status
 from service.server import serve
 
