@@ -48,6 +48,8 @@ from service.store.lane import Lane
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
+CLOCK_RETRY_INTERVAL = 0.1
+"""Seconds between two while the store, which was away when the process started, has never told it the time."""
 COLLECT_EVERY = 20_000
 """Objects between two collections of garbage: a request makes some hundred, and hardly any garbage that needs collecting."""
 
@@ -154,7 +156,7 @@ async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
 
     async def keep_recording() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            await asyncio.sleep(HEARTBEAT_INTERVAL if heartbeat.clock.is_set else CLOCK_RETRY_INTERVAL)
             await record()
 
     await record()

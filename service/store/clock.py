@@ -16,6 +16,7 @@ class StoreClock:
     def __init__(self) -> None:
         self._started_at = _machine_started_at()
         self.skew = timedelta(0)
+        self.is_set = False
 
     def __call__(self) -> datetime:
         return datetime.fromtimestamp(self._started_at + time.monotonic(), UTC)
@@ -27,6 +28,7 @@ class StoreClock:
         """
         earliest, latest = store_time - answered_at, store_time - asked_at
         self._started_at = min(max(self._started_at, earliest), latest)
+        self.is_set = True
         self.skew = timedelta(seconds=_machine_started_at() - self._started_at)
 
 
