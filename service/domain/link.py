@@ -102,7 +102,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
         return Status.ACTIVE if now < self.expires_at else Status.EXPIRED
 
 
-class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A link that is asked for. ``otp`` is a code that the recipient has verified; without ``expires_at`` a ``ttl`` counts."""
 
     org_id: str
@@ -119,7 +119,10 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def meaning(self) -> "LinkRequest":
-        """The same for all requests that ask for the same, in whatever spelling."""
+        """The same for all requests that ask for the same, in whatever spelling.
+
+        Written down it has no defaults, so that a field which a later version adds changes nothing.
+        """
         amount = self.payment_amount
         return msgspec.structs.replace(
             self, email=canonical(self.email), payment_amount=None if amount is None else amount.normalize()

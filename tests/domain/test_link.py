@@ -17,6 +17,7 @@ from service.domain.link import (
     is_id,
     make_id,
     parse_org_id,
+    parse_request,
     partition_of,
 )
 from service.domain.time import to_millisecond
@@ -31,6 +32,21 @@ MICROSECOND = timedelta(microseconds=1)
 def make(**fields: Any) -> Link:
     defaults: dict[str, Any] = {"entropy": bytes(range(24)), "now": NOW, "ttl": TTL, "org_id": "acme", "email": "jane@example.com"}
     return create(**{**defaults, **fields})
+
+
+class TestMeaning:
+    def test_a_request_means_the_same_in_any_spelling(self) -> None:
+        said = [
+            {"email": "Jane@Example.com", "payment_amount": Decimal("10.0"), "currency": "usd", "locale": "pt-br"},
+            {"email": "jane@example.com", "payment_amount": Decimal("1e1"), "currency": "USD", "locale": "pt-BR", "notify": True},
+        ]
+        one, other = (parse_request(now=NOW, org_id="acme", **fields).meaning for fields in said)
+        assert msgspec.json.encode(one) == msgspec.json.encode(other)
+
+    def test_what_is_left_out_is_not_written_down(self) -> None:
+        """Or the first version that knows another field would take no request that is repeated for the same."""
+        meaning = parse_request(now=NOW, org_id="acme", email="jane@example.com").meaning
+        assert msgspec.json.decode(msgspec.json.encode(meaning)) == {"org_id": "acme", "email": "jane@example.com"}
 
 
 class TestFields:
