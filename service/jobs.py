@@ -43,7 +43,9 @@ RING = """
 -- Adds partitions to those that wait for the worker.
 -- KEYS 1 waiting partitions  2 RQ's list of waiting jobs
 -- ARGV partitions
--- Returns 1 where a job must be enqueued: none waits, or none that will find them.
+-- Returns 1 where a job must be enqueued: none waits, or none that will find them. Mends a key of another type.
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'set' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local waiting = redis.call('SCARD', KEYS[1])
 redis.call('SADD', KEYS[1], unpack(ARGV))
 if waiting == 0 or redis.call('LLEN', KEYS[2]) == 0 then return 1 end

@@ -15,7 +15,7 @@ from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
 from service import jobs
-from service.jobs import JOBS, SCAN_JOB, Bell, Doorbell, JsonJob, JsonQueue, answer, queue_of, ring
+from service.jobs import JOBS, NAMESPACE, SCAN_JOB, Bell, Doorbell, JsonJob, JsonQueue, answer, queue_of, ring
 from tests.support.servers import Store, store, valkey_server
 
 
@@ -119,6 +119,11 @@ class TestAnswering:
         ring(Bell.LINKS, ["02", "01"], redis)
         assert answer(Bell.LINKS, redis) == ["01", "02"]
         assert answer(Bell.LINKS, redis) == []
+
+    def test_a_key_that_holds_something_else_keeps_no_bell_from_ringing(self, redis: Redis) -> None:
+        redis.set(f"{NAMESPACE}:waiting:links", "boom")
+        ring(Bell.LINKS, ["01"], redis)
+        assert answer(Bell.LINKS, redis) == ["01"]
 
     def test_nothing_waits_where_nobody_rang(self, redis: Redis) -> None:
         assert answer(Bell.OTPS, redis) == []
