@@ -17,7 +17,7 @@ from service.api.schemas import CustomerToken, OtpSent
 from service.domain.email import canonical, parse_email
 from service.domain.errors import Faults, LimitReached, OtpInvalid, OtpNotVerified, Unavailable
 from service.domain.locale import choose_locale
-from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
+from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, Policy, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
 from service.jobs import Bell
 from service.store import keys, otps
@@ -50,11 +50,13 @@ TOO_MANY = {
 async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
     locale = choose_locale(*header_values(request, b"accept-language"))
-    return await ask_for_code(context_of(request), canonical(parse_email(data.email)), client_of(request), locale=locale)
+    context = context_of(request)
+    await ask_for_code(context, canonical(parse_email(data.email)), client_of(request), locale=locale)
+    return OtpSent(int(context.otp_policy.ttl.total_seconds()), int(context.otp_policy.resend_after.total_seconds()))
 
 
-async def ask_for_code(context: Context, email: str, client: str, *, locale: str, org_id: str | None = None) -> OtpSent:
-    """Owes the canonical ``email`` a new code, in the language of ``locale``, and in the colours of ``org_id``.
+async def ask_for_code(context: Context, email: str, client: str, *, locale: str, org_id: str | None = None) -> bytes:
+    """Owes the canonical ``email`` a new code, in the language of ``locale``, and in the colours of ``org_id``; gives its nonce.
 
     Raises:
         LimitReached: for this e-mail, for ``client`` or a network around it, or for all together.
@@ -63,18 +65,20 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
     await _count(
         context,
         otps.client_limits(networks_around(client), SENDS, policy.client_sends_per_hour),
-        otps.mailbox_limits(
-            email,
-            resend_after=policy.resend_after,
-            sends_per_hour=policy.sends_per_hour,
-            sends_per_day=policy.sends_per_day,
-        ),
+        send_limits(policy, email),
         otps.ceiling(policy.sends_per_minute),
     )
     nonce = context.entropy.take(NONCE_BYTES)
     await context.lane.run(otps.create(email, nonce, now=context.clock(), ttl=policy.ttl, org_id=org_id, locale=locale))
     context.doorbell.ring(Bell.OTPS, [keys.otp_partition(email)])
-    return OtpSent(int(policy.ttl.total_seconds()), int(policy.resend_after.total_seconds()))
+    return nonce
+
+
+def send_limits(policy: Policy, email: str) -> list[RateLimit]:
+    """What limits the codes for the canonical ``email``."""
+    return otps.mailbox_limits(
+        email, resend_after=policy.resend_after, sends_per_hour=policy.sends_per_hour, sends_per_day=policy.sends_per_day
+    )
 
 
 @put(

@@ -1,22 +1,22 @@
 """Where a link's ``url`` leads: a page for its customer, in the customer's language; as JSON where that is asked for by name."""
 
 from datetime import datetime, timedelta
-from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from litestar import Response, get, post
-from litestar.datastructures import CacheControlHeader, Cookie
+from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.api.clients import client_of
-from service.api.context import Context, PublicRequest, context_of, header_values
+from service.api.context import PublicRequest, context_of, header_values
 from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
+from service.api.otp_form import COOKIE, SentCode, look_at_code, otp_page, path_of, read_cookie
 from service.api.parameters import PAGE
 from service.api.problems import responses
 from service.api.responses import JsonResponse
@@ -31,20 +31,7 @@ from service.store import profiles
 
 ASSETS = "/pay/assets"
 FILES = {name: OWN / name for name in ("base.css", "pay.css", "pay.js")}
-LONGEST_NUMBER = 12
 GONE = ResponseSpec(None, description="The page of a link that has ended: as JSON its answer is 200.", generate_examples=False)
-
-
-class Sent(msgspec.Struct, frozen=True):
-    """What a page knows of the code it asks for, times in seconds since 1970.
-
-    The page itself counts and carries this, for the API does not tell a wrong code from a used one.
-    """
-
-    until: int
-    again: int
-    """When another can be sent."""
-    failed: int = 0
 
 
 class View(msgspec.Struct, frozen=True):
@@ -73,30 +60,42 @@ async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
     """
     if not wants_page(request):
         return JsonResponse(await get_link.fn(request, link_id))
-    return _page(await _visit(request, link_id))  # type: ignore[return-value]
+    return await _page(request, await _visit(request, link_id))  # type: ignore[return-value]
 
 
 @post("/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
 async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
-    """Sends the link's recipient a code, and asks for it."""
+    """Sends the link's recipient a code, and leads to where it is asked for, with a cookie by which that is known again."""
     _refuse_foreign_forms(request)
     visit = await _visit(request, link_id)
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
-    now, email, client, language = visit.now.timestamp(), canonical(visit.link.email), client_of(request), visit.language
+    email, client, language = canonical(visit.link.email), client_of(request), visit.language
     try:
-        sent = await ask_for_code(visit.context, email, client, locale=language.tag, org_id=visit.link.org_id)
+        nonce = await ask_for_code(visit.context, email, client, locale=language.tag, org_id=visit.link.org_id)
     except LimitReached as error:
         said = language.texts.gettext("Another code can be sent in %(span)s.") % {"span": language.wait(error.retry_after)}
-        before = msgspec.structs.replace(_sent(await _form(request)), again=ceil(now + error.retry_after.total_seconds()))
-        return _code_page(visit, before, said, too_soon=True)
-    return _code_page(visit, Sent(ceil(now + sent.expires_in), ceil(now + sent.resend_after)))
+        sent = read_cookie(request) or SentCode.of_none()
+        form = msgspec.structs.replace(await look_at_code(visit, sent), send_wait=error.retry_after)
+        page = otp_page(visit, form, said, is_too_soon=True)
+        page.set_cookie(sent.cookie(visit))
+        return page
+    return Redirect(f"{path_of(visit)}/code", status_code=303, cookies=[SentCode.of(visit, nonce).cookie(visit)])
 
 
-@get(["/pay/{link_id:str}/code", "/pay/{link_id:str}/token"], include_in_schema=False)
+@get("/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
+async def check_cookie(request: PublicRequest, link_id: PathId) -> Response[Any]:
+    """Leads to the link's page, where the code is asked for, if the browser has kept the cookie; else says that it is needed."""
+    visit = await _visit(request, link_id)
+    if visit.has_proved or not visit.is_open or read_cookie(request):
+        return _to_page(visit)
+    return _cookies_page(visit)
+
+
+@get("/pay/{link_id:str}/token", include_in_schema=False)
 async def go_back(request: PublicRequest, link_id: PathId) -> Redirect:
-    """Leads a browser that opens a form's address anew, as with a restored tab, to the link's page."""
-    return Redirect(_path(context_of(request), link_id), status_code=303)
+    """Leads a browser that opens the form's address anew, as with a restored tab, to the link's page."""
+    return Redirect(f"{context_of(request).root}/pay/{link_id}", status_code=303)
 
 
 @post("/pay/{link_id:str}/token", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
@@ -106,18 +105,19 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     visit = await _visit(request, link_id)
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
-    form, texts, language = await _form(request), visit.language.texts, visit.language
-    otp, sent = read_code(form.get("otp", "")), _sent(form)
+    sent, otp = read_cookie(request), read_code((await _form(request)).get("otp", ""))
+    if sent is None:
+        return _cookies_page(visit)
     if otp is None:
-        return _code_page(visit, sent, texts.gettext("Enter the six digits of the code."))
+        said = visit.language.texts.gettext("Enter the six digits of the code.")
+        return otp_page(visit, await look_at_code(visit, sent), said)
     try:
         token = await redeem_code(visit.context, canonical(visit.link.email), otp, client_of(request))
     except LimitReached as error:
-        said = texts.gettext("Too many wrong codes. You can try again in %(span)s.") % {"span": language.wait(error.retry_after)}
-        return _code_page(visit, sent, said)
+        form = msgspec.structs.replace(await look_at_code(visit, sent), try_wait=error.retry_after)
+        return otp_page(visit, form)
     except OtpInvalid:
-        failed = msgspec.structs.replace(sent, failed=sent.failed + 1)
-        return _code_page(visit, failed, _what_is_wrong(visit, failed))
+        return otp_page(visit, await look_at_code(visit, sent), is_wrong=True)
     return _to_page(visit, token)
 
 
@@ -152,10 +152,12 @@ async def _visit(request: PublicRequest, link_id: str) -> Visit:
     return Visit(request, link, profile)
 
 
-def _page(visit: Visit) -> Response[str]:
+async def _page(request: PublicRequest, visit: Visit) -> Response[str]:
     link = visit.link
     if not visit.is_open:
         return _closed_page(visit)
+    if not visit.has_proved and (sent := read_cookie(request)):
+        return otp_page(visit, await look_at_code(visit, sent))
     if not visit.has_proved:
         return visit.page("ask", email=mask(link.email))
     checkout, has_image = visit.context.checkout_url, visit.profile.logo_file is not None and not link.otp_required
@@ -189,43 +191,35 @@ def _closed_page(visit: Visit) -> Response[str]:
     return visit.page("ended", status=410, **said, until=visit.link.expires_at, reply_to=reply_to, again=False)
 
 
-def _code_page(visit: Visit, sent: Sent, error: str = "", *, too_soon: bool = False) -> Response[str]:
-    """Asks for the code; ``error`` says what is wrong with it, or that it is ``too_soon`` for another."""
-    left, wait = (timedelta(seconds=max(0, moment - int(visit.now.timestamp()))) for moment in (sent.until, sent.again))
-    return visit.page("code", sent=sent, left=left, wait=wait, email=mask(visit.link.email), error=error, too_soon=too_soon)
-
-
-def _what_is_wrong(visit: Visit, sent: Sent) -> str:
-    texts = visit.language.texts
-    tries = visit.context.otp_policy.max_tries - sent.failed
-    if not sent.until:
-        return texts.gettext("That is not the code, or it has expired.")
-    if sent.until <= visit.now.timestamp():
-        return texts.gettext("This code has expired. Ask for another.")
-    if tries <= 0:
-        return texts.gettext("This code was tried too often. Ask for another.")
-    text = texts.ngettext(
-        "That is not the code. You have %(number)s try left.", "That is not the code. You have %(number)s tries left.", tries
+def _cookies_page(visit: Visit) -> Response[str]:
+    """Says that nothing can be done without cookies."""
+    gettext = visit.language.texts.gettext
+    return visit.page(
+        "ended",
+        headline=gettext("Cookies are needed"),
+        explanation=gettext("Your browser did not keep the cookie by which this page recognizes you. No code was used up."),
+        advice=gettext("Allow cookies for this site, then try again."),
+        until=None,
+        reply_to=None,
+        again=True,
     )
-    return text % {"number": visit.language.number(tries)}
 
 
 def _to_page(visit: Visit, token: str | None = None) -> Redirect:
-    url = urlsplit(visit.context.public_url)
-    cookie = Cookie(
-        key=cookie_of(visit.link),
-        value=token,
-        path=f"{visit.context.root}/pay",
-        max_age=int(CUSTOMER_LIFE.total_seconds()),
-        secure=url.scheme == "https",
-        httponly=True,
-        samesite="lax",  # or whoever comes from the e-mail again would be asked again
-    )
-    return Redirect(_path(visit.context, visit.link.id), status_code=303, cookies=[cookie] if token else None)
-
-
-def _path(context: Context, link_id: str) -> str:
-    return f"{context.root}/pay/{link_id}"
+    """Leads to the link's page; the cookie of a code that gave ``token`` has done its work."""
+    page = Redirect(path_of(visit), status_code=303)
+    if token is not None:
+        page.set_cookie(
+            key=cookie_of(visit.link),
+            value=token,
+            path=f"{visit.context.root}/pay",
+            max_age=int(CUSTOMER_LIFE.total_seconds()),
+            secure=urlsplit(visit.context.public_url).scheme == "https",
+            httponly=True,
+            samesite="lax",  # or whoever comes from the e-mail again would be asked again
+        )
+        page.delete_cookie(COOKIE, path_of(visit))
+    return page
 
 
 async def _form(request: PublicRequest) -> dict[str, str]:
@@ -236,14 +230,4 @@ async def _form(request: PublicRequest) -> dict[str, str]:
         return {}
 
 
-def _sent(form: dict[str, str]) -> Sent:
-    return Sent(_number(form, "until"), _number(form, "again"), _number(form, "failed"))
-
-
-def _number(form: dict[str, str], name: str) -> int:
-    """What a page counted; whoever alters it misleads nobody else."""
-    text = form.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER else 0
-
-
-HANDLERS: list[Any] = [pay, send_code, submit_code, go_back, logo, serve_files(ASSETS, FILES)]
+HANDLERS: list[Any] = [pay, send_code, submit_code, check_cookie, go_back, logo, serve_files(ASSETS, FILES)]

@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
 from service.api.accept import prefers_json
+from service.api.clients import client_of, site_of
 from service.api.context import Context, PublicRequest, context_of, cookie_value, header_values
 from service.api.problems import problem_of
 from service.domain.email import canonical
@@ -33,6 +34,7 @@ class Visit:
         self.now = self.context.clock()
         self.link = link
         self.language = speak(choose_locale(link.locale, _accepted(request), profile.locale))
+        self.site = site_of(client_of(request))
         self._token = cookie_value(request, cookie_of(link))
         self.profile = profile if self.has_proved else NOBODY
         self.org = (profile.display_name or link.org_id) if self.has_proved else ""

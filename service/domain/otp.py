@@ -49,6 +49,11 @@ def derive_code(key: bytes, nonce: bytes, email: str) -> str:
     return hotp(mac(key, nonce + email.encode()), 0)
 
 
+def derive_reference(key: bytes, nonce: bytes) -> str:
+    """What names the code of ``nonce`` to the browser that asked for it: nobody can guess it, nor learn the code from it."""
+    return mac(key, b"reference " + nonce).hex()[:32]
+
+
 def read_code(text: str) -> str | None:
     """The code that somebody typed or pasted, in ASCII digits: ``text`` may hold the decimal digits of any script, spaces, dashes,
     and format characters, which are invisible. None if it holds anything else, or not six digits.

@@ -57,6 +57,11 @@ class Language:
         """As wide as ``moment`` is in any zone, by whatever name a browser calls that: ``GMT+12`` for most."""
         return f"{self._date_and_time(moment.astimezone(zone))} {self._locale.zone_formats['gmt'] % '+12'}"
 
+    def time(self, moment: datetime, zone: tzinfo = UTC) -> str:
+        """``11:58 WAT``: the time of day of a moment in ``zone``, to the minute."""
+        local = moment.astimezone(zone)
+        return f"{format_time(local, 'short', locale=self._locale)} {_zone_name(local)}"
+
     def span(self, span: timedelta) -> str:
         """``3 days``, ``5 hours``, ``10 minutes``: in its largest whole unit."""
         unit = next((unit for unit, one in UNITS.items() if span >= one), "minute")

@@ -24,6 +24,14 @@ class Otp(msgspec.Struct, frozen=True):
     locale: str | None = None
 
 
+class Outstanding(msgspec.Struct, frozen=True):
+    """A code that can still be entered, and how often that was tried."""
+
+    nonce: bytes
+    expires_at: datetime
+    tries: int
+
+
 class TriesUsedUp(msgspec.Struct, frozen=True):
     """No code of the e-mail may be tried for another ``retry_after``."""
 
@@ -36,6 +44,14 @@ def mailbox_limits(email: str, *, resend_after: timedelta, sends_per_hour: int, 
         RateLimit("resend", keys.otp_limit(email, "resend"), 1, resend_after),
         RateLimit("sends_hour", keys.otp_limit(email, "sends_hour"), sends_per_hour, HOUR),
         RateLimit("sends_day", keys.otp_limit(email, "sends_day"), sends_per_day, DAY),
+    ]
+
+
+def try_limits(email: str, network: str, failures_per_day: int) -> list[RateLimit]:
+    """What limits wrong codes for the canonical ``email``, and those of a client of ``network`` among them."""
+    return [
+        RateLimit("failures_day", keys.otp_limit(email, "failures_day"), failures_per_day, DAY),
+        RateLimit("failures_day", keys.otp_failures(email, network), _share(failures_per_day), DAY),
     ]
 
 
@@ -81,6 +97,18 @@ def create(
     )
 
 
+def outstanding(email: str, *, now: datetime) -> Call[Outstanding | None]:
+    """The code of the canonical ``email``, if there is one that is neither used nor expired."""
+
+    def decode(reply: list[str | None]) -> Outstanding | None:
+        nonce, expires_at, tries = reply
+        if nonce is None or expires_at is None or from_ms(expires_at) <= now:
+            return None
+        return Outstanding(bytes.fromhex(nonce), from_ms(expires_at), int(tries or 0))
+
+    return call(decode, "HMGET", keys.otp(email), "nonce", "expires_at", "tries")
+
+
 def start_try(
     email: str, network: str, *, now: datetime, max_tries: int, failures_per_day: int
 ) -> Call[bytes | TriesUsedUp | None]:
@@ -96,7 +124,7 @@ def start_try(
         to_ms(now),
         max_tries,
         failures_per_day,
-        max(1, failures_per_day // 2),
+        _share(failures_per_day),
     )
 
 
@@ -143,6 +171,11 @@ def settle(email: str, *, deadline: datetime, retry_at: datetime | None, attempt
         "" if retry_at is None else to_ms(retry_at),
         attempts,
     )
+
+
+def _share(failures_per_day: int) -> int:
+    """How many of an e-mail's tries one client network can use up."""
+    return max(1, failures_per_day // 2)
 
 
 def _keys_of_try(email: str, network: str) -> list[str]:

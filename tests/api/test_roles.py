@@ -98,7 +98,7 @@ class Endpoint(NamedTuple):
 
 
 OK = Answer(200)
-ASSETS = {"pay": "pay.js", "schema": "reference.js", "console": "console.js"}
+ASSETS = {"assets": "home.css", "pay": "pay.js", "schema": "reference.js", "console": "console.js"}
 READERS, NEW, LINK = for_readers_of_a_gated_link(OK), {"email": JANE, "org_id": "acme"}, {"link_id": "{link_id}"}
 ENDPOINTS = {
     "create": Endpoint("POST", "/payment-links", for_admins(Answer(201)), NEW),
@@ -129,6 +129,11 @@ ENDPOINTS = {
     "outbox": Endpoint("GET", "/outbox", for_admins(OK, own_org=FORBIDDEN)),
     "console": Endpoint("GET", "/console", for_all(OK)),
     "console asset": Endpoint("GET", "/console/assets/{name}", for_all(OK)),
+    "home": Endpoint("GET", "/", for_all(OK)),
+    "home asset": Endpoint("GET", "/assets/{name}", for_all(OK)),
+    "icon": Endpoint("GET", "/favicon.svg", for_all(OK)),
+    "icon of no page": Endpoint("GET", "/favicon.ico", for_all(OK)),
+    "robots": Endpoint("GET", "/robots.txt", for_all(OK)),
     "healthz": Endpoint("GET", "/healthz", for_all(OK)),
     "readyz": Endpoint("GET", "/readyz", for_all(OK)),
     "schema": Endpoint("GET", "/schema", for_all(OK)),

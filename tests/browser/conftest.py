@@ -193,3 +193,25 @@ def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
     for visitor in visitors:
         visitor.context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def blocks_cookies(browser: Browser, service: Service, axe: str, tmp_path: Path) -> Iterator[Any]:
+    """Makes a visitor whose browser keeps no cookie: ``blocks_cookies(script=…)``."""
+    preferences = tmp_path / "Default" / "Preferences"
+    preferences.parent.mkdir()
+    preferences.write_text('{"profile": {"default_content_setting_values": {"cookies": 2}}}')
+    visitors: list[Visitor] = []
+
+    def make(*, script: bool) -> Visitor:
+        context = browser.browser_type.launch_persistent_context(
+            tmp_path, executable_path=program("chromium"), args=FLAGS, locale="en-NG", java_script_enabled=script
+        )
+        visitors.append(Visitor(context, service.url, axe))
+        return visitors[-1]
+
+    yield make
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
+    for visitor in visitors:
+        visitor.context.close()
+    assert complaints == []

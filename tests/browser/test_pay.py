@@ -96,9 +96,12 @@ def wrong(code: str) -> str:
 
 
 def let_code_expire(page: Page, store: Client, email: str) -> None:
-    """Ten minutes pass, for the store and for what ``page`` knows of the code."""
+    """Ten minutes pass, for the store and for what the browser of ``page`` knows of the code."""
     delete(store, keys.otp(email))
-    page.locator("[name=until]").first.evaluate("field => { field.value = 1 }")
+    [cookie] = page.context.cookies()
+    sent_at, _, reference = cookie["value"].partition(".")
+    earlier = {key: cookie[key] for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")}
+    page.context.add_cookies([{**earlier, "value": f"{int(sent_at) - 600_000}.{reference}"}])
 
 
 def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:
@@ -279,13 +282,104 @@ def test_tries_run_out_and_another_code_helps(visit: Visit, admin: httpx.Client,
     said = []
     for left in (4, 3, 2, 1, 0):
         page.get_by_label("Code").press_sequentially(wrong(code))
-        expect(page.locator("input[name=failed]").first).to_have_value(str(5 - left))
+        expect(page.get_by_role("alert")).to_have_text(re.compile(f"You have {left} tr|too often"))
         said.append(page.get_by_role("alert").inner_text())
     assert said[3:] == ["That is not the code. You have 1 try left.", "This code was tried too often. Ask for another."]
+    expect(page.get_by_label("Code")).to_be_disabled()
+    expect(page.get_by_role("button", name="Open the link")).to_be_disabled()
+    expect(page.get_by_role("heading", name="Enter your code")).to_be_focused()
     page.get_by_role("button", name="Send another code").click()
-    expect(page.get_by_role("main").get_by_text("They are good for 10 minutes.")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("It is good for 10 minutes")).to_be_visible()
     page.get_by_label("Code").press_sequentially(code_for(email, mails, 2))
     expect(page.locator(".amount")).to_be_visible()
+
+
+def test_who_leaves_to_read_the_code_comes_back_to_its_field(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    email, visitor = "leaves@example.com", visit()
+    link = make(admin, email, otp_required=True)
+    page = visitor.open(path_of(link))
+    ask(page)
+    sent = re.compile(
+        r"^We sent a code to l\*\*\*@example\.com at \d+:\d\d.*\. It is good for \d+ minutes, and only the newest works\.$"
+    )
+    expect(page.locator("[data-say]")).to_have_text(sent)
+    assert page.url.endswith(path_of(link))
+    page.close()
+    visitor.page = visitor.context.new_page()
+    page = visitor.open(path_of(link))
+    expect(page.locator("[data-say]")).to_have_text(sent)
+    expect(page.get_by_label("Code")).to_be_focused()
+    visitor.check("pay back with the code, phone, light")
+    page.get_by_label("Code").press_sequentially(wrong(code_for(email, mails)))
+    expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
+    page.reload()
+    expect(page.get_by_text("You have 4 tries left.")).to_be_visible()
+    expect(page.get_by_label("Code")).to_have_accessible_description("You have 4 tries left.")
+    visitor.check("pay back with tries left, phone, light")
+    page.goto("about:blank")
+    page.go_back()
+    page.get_by_label("Code").press_sequentially(code_for(email, mails))
+    expect(page.locator(".amount")).to_be_visible()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
+def test_two_tabs_and_another_device_know_the_same_code(
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
+) -> None:
+    email, visitor, other = f"tabs-{script}@example.com".lower(), visit(script=script), visit(script=script)
+    path = path_of(make(admin, email, otp_required=True))
+
+    def send(page: Page, button: str, number: int) -> str:
+        delete(store, keys.otp_limit(email, "resend"))
+        page.get_by_role("button", name=button).click()
+        return code_for(email, mails, number)
+
+    def enter(page: Page, code: str) -> None:
+        page.get_by_label("Code").fill(code)
+        if not script:
+            page.get_by_role("button", name="Open the link").click()
+
+    page, device = visitor.open(path), other.open(path)
+    send(page, "Send me a code", 1)
+    tab = visitor.context.new_page()
+    tab.goto(page.url)
+    tab.wait_for_timeout(1000)  # until the button is enabled
+    send(tab, "Send another code", 2)
+    page.reload()
+    expect(page.get_by_label("Code")).to_be_focused()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    newest = send(device, "Send me a code", 3)
+    page.reload()
+    expect_alert(page, "This code is no longer good: it was used, or a newer one was sent.")
+    visitor.check(f"pay newer code, {'script' if script else 'no script'}")
+    enter(page, wrong(newest))
+    expect_alert(page, "That is not the code, or it has expired.")
+    enter(page, newest)
+    expect(page.locator(".amount")).to_be_visible()
+    device.reload()
+    expect_alert(device, "This code is no longer good: it was used, or a newer one was sent.")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
+def test_who_blocks_cookies_is_told_so(blocks_cookies: Visit, admin: httpx.Client, *, script: bool) -> None:
+    visitor = blocks_cookies(script=script)
+    page = visitor.open(path_of(make(admin, f"blocks-{script}@example.com".lower(), otp_required=True)))
+    page.get_by_role("button", name="Send me a code").click()
+    expect(page.get_by_role("heading", name="Cookies are needed")).to_be_visible()
+    visitor.check(f"pay without cookies, {'script' if script else 'no script'}")
+    page.get_by_role("link", name="Try again").click()
+    expect(page.get_by_role("button", name="Send me a code")).to_be_visible()
+
+
+def test_no_code_is_used_up_where_cookies_went_away(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    email, visitor = "went@example.com", visit()
+    page = visitor.open(path_of(make(admin, email, otp_required=True)))
+    ask(page)
+    code = code_for(email, mails)
+    visitor.context.clear_cookies()
+    page.keyboard.type(code)
+    expect(page.get_by_role("heading", name="Cookies are needed")).to_be_focused()
+    assert httpx.put(f"{visitor.url}/payment-links/otp", json={"email": email, "otp": code}).status_code == 200
 
 
 def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
@@ -311,7 +405,7 @@ def test_another_code_helps_where_one_has_expired(visit: Visit, admin: httpx.Cli
     page.get_by_label("Code").press_sequentially(code)
     expect_alert(page, "This code has expired. Ask for another.")
     page.get_by_role("button", name="Send another code").click()
-    expect(page.get_by_role("main").get_by_text("They are good for 10 minutes.")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("It is good for 10 minutes")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
     page.get_by_label("Code").press_sequentially(code_for(email, mails, 2))
     expect(page.locator(".amount")).to_be_visible()
@@ -343,10 +437,17 @@ def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
     page = visit().open(path_of(make(admin, email, otp_required=True)))
     ask(page)
     code = code_for(email, mails)
-    reach(store, email, "failures_day", timedelta(days=1))
+    reach(store, email, "failures_day", timedelta(seconds=3))
     page.get_by_label("Code").press_sequentially(code)
-    expect_alert(page, "Too many wrong codes. You can try again in 1 day.")
-    delete(store, keys.otp_limit(email, "failures_day"))
+    expect(page.get_by_role("alert")).to_have_text(re.compile(r"^Too many wrong codes. You can try again in \d seconds?\.$"))
+    button = page.get_by_role("button", name="Open the link")
+    for control in (page.get_by_label("Code"), button):
+        expect(control).to_be_disabled()
+    expect(button).to_have_accessible_description(re.compile("^Too many wrong codes"))
+    page.reload()
+    expect(page.get_by_label("Code")).to_be_disabled()
+    expect(page.get_by_label("Code")).to_be_enabled()
+    expect(page.get_by_role("alert")).to_have_text("You can try again now.")
     page.get_by_label("Code").press_sequentially(code)
     expect(page.locator(".amount")).to_be_visible()
 
@@ -545,12 +646,16 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
     page.locator("#otp").press_sequentially("000000")
     expect_alert(page, spoken.texts.gettext("This code has expired. Ask for another."))
     visitor.check(f"pay expired code, {language}")
+    page.locator("button").last.click()
+    expect(page.get_by_role("alert")).to_have_count(0)
     reach(store, email, "failures_day", day)
     page.locator("#otp").press_sequentially("000000")
     said = spoken.texts.gettext("Too many wrong codes. You can try again in %(span)s.")
-    expect_alert(page, said % {"span": spoken.wait(day)})
+    expect(page.get_by_role("alert")).to_have_text(said % {"span": spoken.wait(day)})
     visitor.check(f"pay too many wrong codes, {language}")
     reach(store, email, "sends_day", day)
+    delete(store, keys.otp_limit(email, "failures_day"))
+    visitor.context.clear_cookies()
     visitor.open(gated)
     page.locator("main button").click()
     expect_alert(page, spoken.texts.gettext("Another code can be sent in %(span)s.") % {"span": spoken.wait(day)})

@@ -132,14 +132,14 @@ async function turn(element) {
   count(next);
 }
 
-/** Keeps the button for another code back until the server would send one, and says then that it would. */
+/** Keeps the button, and the field beside it, back until the server would do what it says, and says then that it would. */
 function wait(button) {
   const until = Date.now() + Number(button.dataset.wait) * 1000;
   const note = document.getElementById(button.getAttribute("aria-describedby"));
   const number = note.querySelector("bdi");
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    button.disabled = left > 0;
+    for (const control of button.form.elements) control.disabled = left > 0;
     if (number) number.textContent = clock(left * 1000).replace(/^00:/, "");
     if (left > 0 && button.isConnected) return;
     clearInterval(timer);
@@ -162,9 +162,11 @@ function local(element) {
   const moment = new Date(element.dateTime);
   const date = write({ dateStyle: known ? "long" : "short" }).format(moment);
   const time = write({ hour: "numeric", minute: "2-digit", timeZoneName: "short" }).format(moment);
+  const text = element.querySelector("bdi");
+  if (element.dataset.local === "time") return (text.textContent = time);
   const parts = write({ dateStyle: "medium", timeStyle: "short" }).formatToParts(moment);
   const comma = parts[parts.findIndex(({ type }) => type === "hour") - 1].value; // between them, as the server writes it
-  element.querySelector("bdi").textContent = `${date}${comma}${time}`;
+  text.textContent = `${date}${comma}${time}`;
 }
 
 function begin() {

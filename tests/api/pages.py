@@ -1,0 +1,61 @@
+"""A browser before the pages of a link, without a script."""
+
+import re
+from http.cookies import SimpleCookie
+from typing import Any
+
+import httpx
+
+from tests.api.helpers import Api
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+class Browser:
+    """Looks at one link, follows where it is led to, and keeps cookies, unless it blocks them."""
+
+    def __init__(self, api: Api, link: dict[str, Any], *, blocks_cookies: bool = False) -> None:
+        self.api = api
+        self.path = f"/pay/{link['id']}"
+        self.blocks_cookies = blocks_cookies
+        self.cookies: dict[str, tuple[str, str]] = {}
+        """Values and paths, by name."""
+
+    def open(self, path: str = "", **headers: str) -> httpx.Response:
+        return self._send("GET", self.path + path, headers)
+
+    def ask(self, **headers: str) -> httpx.Response:
+        """The button for a code."""
+        return self._send("POST", f"{self.path}/code", headers)
+
+    def enter(self, otp: str) -> httpx.Response:
+        """The form for a code."""
+        return self._send("POST", f"{self.path}/token", {}, {"otp": otp})
+
+    def _send(self, method: str, path: str, headers: dict[str, str], data: dict[str, str] | None = None) -> httpx.Response:
+        sent = {name: value for name, (value, where) in self.cookies.items() if path == where or path.startswith(f"{where}/")}
+        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())} if sent else {}
+        client = self.api.client
+        answer = client.request(method, path, data=data, headers=BROWSER | headers | cookie, follow_redirects=False)
+        client.cookies.clear()
+        if not self.blocks_cookies:
+            self._keep(answer)
+        return self._send("GET", answer.headers["location"], headers) if answer.status_code == 303 else answer
+
+    def _keep(self, answer: httpx.Response) -> None:
+        for header in answer.headers.get_list("set-cookie"):
+            for name, cookie in SimpleCookie(header).items():
+                self.cookies[name] = (cookie.value, cookie["path"])
+                if cookie["max-age"] == "0":
+                    del self.cookies[name]
+
+
+def error_of(page: httpx.Response) -> str:
+    """What the page's form says is wrong."""
+    [said] = re.findall(r'class="error" role="alert">([^<]+)<', page.text)
+    return str(said)
+
+
+def text_of(page: httpx.Response) -> str:
+    """The page's words."""
+    return re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page.text))
