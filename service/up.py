@@ -70,11 +70,8 @@ def up(environ: Mapping[str, str]) -> int:
             stopping = threading.Event()
             threading.Thread(target=_stop_with, args=(store, stopping), daemon=True).start()
             stack.callback(stopping.set)
-        with (
-            closing(Client(partial(connect, settings.redis_url))) as client,
-            suppress(Unavailable),
-        ):  # then each process waits for it
-            claim_data(client)
+        with suppress(Unavailable):  # each process looks at the data too, once the store answers
+            _claim_data(settings.redis_url)
         threading.Thread(target=_welcome, args=(settings,), daemon=True).start()
         if settings.smtp is None:
             threading.Thread(target=_show_mails, args=(data_dir / "outbox",), daemon=True).start()
@@ -83,6 +80,11 @@ def up(environ: Mapping[str, str]) -> int:
             click.echo(embedded.last_words(store, data_dir), err=True)
             return STORE_ENDED
         return code
+
+
+def _claim_data(redis_url: str) -> None:
+    with closing(Client(partial(connect, redis_url))) as client:
+        claim_data(client)
 
 
 def _run_procfile(environ: Mapping[str, str]) -> int:

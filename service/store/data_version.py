@@ -1,5 +1,6 @@
 """The version of the format that data is stored in. A release reads one, and refuses to work on any other."""
 
+from service.domain.errors import Unreadable
 from service.store import keys
 from service.store.call import Call, call
 from service.store.client import Client
@@ -8,6 +9,9 @@ VERSION = "2"
 """This release's. It is raised with each change of a key's format that the release before could not read, or we of its."""
 OLDEST = "1"
 """That of data without a version: 0.1.0 wrote none."""
+
+UNKNOWN = "unknown"
+"""That of data where the key of the version holds something else."""
 
 
 class WrongDataVersionError(Exception):
@@ -38,7 +42,11 @@ def find(client: Client) -> str | None:
     Raises:
         Unavailable: the store does not answer.
     """
-    if (version := client.run(read())) is not None:
+    try:
+        version = client.run(read())
+    except Unreadable:
+        return UNKNOWN
+    if version is not None:
         return version
     found = client.run_all([has_links(partition) for partition in keys.PARTITIONS])
     if not any(found):

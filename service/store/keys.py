@@ -163,7 +163,9 @@ def for_log(keys: Sequence[object]) -> list[str]:
 
 
 def _for_log(key: str) -> str:
+    if key.count(":") < 3:
+        return key
     prefix, partition, kind, *rest = key.split(":", 3)
-    if not rest or kind in {"org", "active", "revoked", "profile"}:
+    if kind in {"org", "active", "revoked", "profile"}:
         return key
     return ":".join([prefix, partition, kind, f"{rest[0][:6]}…" if kind == "link" else "…"])

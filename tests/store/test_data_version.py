@@ -44,6 +44,12 @@ def test_data_of_another_version_is_refused_and_stays_as_it_is(client: Client, v
     assert client.run(data_version.read()) == version
 
 
+def test_what_is_no_version_is_refused_too(client: Client) -> None:
+    client.run(call(bool, "SADD", keys.DATA_VERSION, "2"))
+    with pytest.raises(WrongDataVersionError, match="data of version unknown,"):
+        claim(client)
+
+
 def test_links_without_a_version_are_of_the_oldest(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(WrongDataVersionError, match="data of version 1,"):
