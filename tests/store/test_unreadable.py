@@ -1,0 +1,38 @@
+"""Keys that hold something else: what is written is written whole, or not at all."""
+
+import pytest
+
+from service.domain.errors import Unreadable
+from service.store import keys, links, orgs
+from service.store.call import call
+from service.store.client import Client
+from tests.store.samples import RETENTION, all_keys, make_link, read
+from tests.support.clock import Clock
+
+
+@pytest.mark.parametrize("kind", ["org", "active", "revoked", "email", "outbox", "scheduled"])
+def test_a_link_that_an_index_does_not_take_is_not_there(client: Client, clock: Clock, kind: str) -> None:
+    link = make_link(clock.now, scheduled_at=clock.now if kind == "scheduled" else None)
+    partition = keys.partition_of_link(link.id)
+    key = {
+        "org": keys.org("acme"),
+        "active": keys.active("acme"),
+        "revoked": keys.revoked("acme"),
+        "email": keys.email(partition, link.recipient),
+        "outbox": keys.outbox(partition),
+        "scheduled": keys.scheduled(partition),
+    }[kind]
+    client.run(call(int, "RPUSH", key, "boom"))
+    with pytest.raises(Unreadable):
+        client.run(links.create(link, now=clock.now, retention=RETENTION))
+    assert all_keys(client) <= {key, keys.orgs(partition)}
+
+
+def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) -> None:
+    link = make_link(clock.now)
+    key = keys.orgs(keys.partition_of_link(link.id))
+    client.run(call(int, "RPUSH", key, "boom"))
+    assert client.run(links.create(link, now=clock.now, retention=RETENTION))
+    assert read(client, link.id) == link
+    with pytest.raises(Unreadable):
+        client.run(orgs.ids(keys.partition_of_link(link.id), now=clock.now, retention=RETENTION))
