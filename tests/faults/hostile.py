@@ -63,8 +63,8 @@ VALUES = {
 PROBLEMS = {
     # The request line.
     "raw bytes in a path": request(b"GET /pay/\xff\xfe HTTP/1.1"),
-    "no UTF-8 in a path": request("GET /pay/%ff%fe HTTP/1.1"),
-    "no percent-encoding in a path": request("GET /pay/%zz% HTTP/1.1"),
+    "no UTF-8 in a path": request("GET /pay/%ff%fe HTTP/1.1", "Accept: application/json"),
+    "no percent-encoding in a path": request("GET /pay/%zz% HTTP/1.1", "Accept: application/json"),
     "NUL in a path": request(f"GET /payment-links/{LINK}%00 HTTP/1.1"),
     "LF in a path": request(f"GET /payment-links/{LINK}%0a HTTP/1.1"),
     "slash in a path": request("GET /payment-links/%2e%2e%2fhealthz HTTP/1.1"),

@@ -15,7 +15,7 @@ HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
 CODE_TTL, CODE_TRIES = timedelta(minutes=10), 5
 VERIFIED_FOR = TOKEN_LIFE = REPEATABLE_FOR = DAY
 FAILURES_PER_DAY = 10
-CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR, UNVERIFIED_PER_HOUR = 12, 20, 2
+CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR, UNVERIFIED_PER_HOUR = 12, 8, 2
 """Lower than the service's defaults, so that they are reached."""
 SENDS_PER_MINUTE = 600
 SEND_LIMITS = {"resend": (1, timedelta(seconds=60)), "sends_hour": (5, HOUR), "sends_day": (10, DAY)}
