@@ -8,10 +8,11 @@ from service.api.context import PublicRequest, context_of
 from service.api.files import OWN, serve_files
 from service.domain.link import ORG_ID_PATTERN
 from service.domain.locale import LANGUAGES
+from service.domain.money import currencies
 from service.i18n.language import speak, templates
 
 ASSETS = "/console/assets"
-MODULES = ("console", "api", "browse", "create", "detail", "dom", "mail")
+MODULES = ("console", "api", "browse", "check", "create", "detail", "dialogs", "dom", "mail", "orgs", "revoke", "route")
 FILES = {name: OWN / "console" / name for name in ("console.css", *(f"{module}.js" for module in MODULES))}
 FILES["base.css"] = OWN / "base.css"
 CONTENT_SECURITY_POLICY = (
@@ -27,7 +28,12 @@ PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
 async def console(request: PublicRequest) -> Response[str]:
     """The page. It holds nothing of anybody's: its script asks for that."""
     languages = {tag: speak(tag).name() for tag in LANGUAGES}
-    values = {"root": context_of(request).root, "languages": languages, "org_id_pattern": PATTERN}
+    values = {
+        "root": context_of(request).root,
+        "languages": languages,
+        "org_id_pattern": PATTERN,
+        "currencies": " ".join(f"{code}{decimals}" for code, decimals in sorted(currencies().items())),
+    }
     return Response(
         templates("service", LANGUAGES[0]).get_template("console.html").render(values),
         media_type="text/html",

@@ -20,14 +20,14 @@ def parse_currency(text: str) -> str:
         Invalid: it is none that money is counted in.
     """
     code = text.upper()
-    if code not in _minor_units():
+    if code not in currencies():
         raise Invalid("currency", "must be an ISO 4217 code, such as NGN or USD")
     return code
 
 
 def minor_units(currency: str | None) -> int:
     """How many decimals amounts have: 2 for USD, 0 for JPY, 3 for KWD; 2 without a currency, or with one that ISO 4217 dropped."""
-    return _minor_units().get(currency or "", DECIMALS_WITHOUT_CURRENCY)
+    return currencies().get(currency or "", DECIMALS_WITHOUT_CURRENCY)
 
 
 def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
@@ -56,6 +56,6 @@ def check_range(amount: Decimal) -> Decimal:
 
 
 @cache
-def _minor_units() -> dict[str, int]:
-    """Currencies with a minor unit; gold, bonds and testing codes have none."""
+def currencies() -> dict[str, int]:
+    """The decimals of each currency that has a minor unit; gold, bonds and testing codes have none."""
     return {currency.code: currency.exponent for currency in Currency if currency.exponent is not None}

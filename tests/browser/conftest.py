@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.domain.tokens import Role
-from tests.support.admins import admin_token
+from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
 from tests.support.programs import program
 from tests.support.servers import MailServer, Store, free_port
@@ -22,6 +22,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 SCREENSHOTS = Path(__file__).parents[2] / ".screenshots"
 STILL = 0.001
 """A sum of layout shifts that nobody sees; 0.1 is held to be good."""
+REASON = "550 5.1.1 <b>No such user</b> here"
 PHONE, DESKTOP, NARROW = (390, 844), (1280, 800), (320, 640)
 MOVING = """() => {
   const parts = [null, "::before", "::after", "::backdrop"];
@@ -131,7 +132,9 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def mails() -> Iterator[MailServer]:
+    """A mail server that knows nobody whose name begins with nobody."""
     with MailServer() as server:
+        server.mailbox.reply = lambda envelope: REASON if envelope.rcpt_tos[0].startswith("nobody") else None
         yield server
 
 
@@ -149,6 +152,20 @@ def admin(service: Service) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, 'acme')}"}
     with httpx.Client(base_url=service.url, headers=headers) as client:
         yield client
+
+
+@pytest.fixture
+def make(service: Service) -> Any:
+    """Makes links, as another program of the organization would."""
+
+    def create(org_id: str, email: str = "jane@example.com", **fields: Any) -> dict[str, Any]:
+        body = {"email": email, "org_id": org_id, "notify": False, **fields}
+        answer = httpx.post(f"{service.url}/payment-links", json=body, headers=as_admin())
+        assert answer.status_code == 201, answer.text
+        link: dict[str, Any] = answer.json()
+        return link
+
+    return create
 
 
 @pytest.fixture(scope="module")

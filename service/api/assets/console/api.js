@@ -10,6 +10,11 @@ export class Problem extends Error {
     super(body.detail ?? "the service does not answer");
     Object.assign(this, { status, code: body.code, errors: body.errors ?? [], retryAfter });
   }
+
+  /** Whether what was asked for is known not to have been done. */
+  get isRefusal() {
+    return this.status >= 400 && this.status < 500;
+  }
 }
 
 export const token = () => sessionStorage.getItem(KEY);

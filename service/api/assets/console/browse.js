@@ -1,23 +1,31 @@
 // An organization's links: how many of each status, a page at a time.
 
-import { ask, Problem } from "./api.js";
-import { address, amount, badge, copy, delivery, failure, h, icon, moment, number, pause, plural, say, state } from "./dom.js";
-import { openDetail } from "./detail.js";
-import { openCreate } from "./create.js";
+import { ask, Problem, read, token } from "./api.js";
+import { amount, badge, copy, delivery, email, failure, h, icon, moment, number, pause, plural, say, state } from "./dom.js";
+import { isSet, similar } from "./orgs.js";
+import { address, close, here, isOpened, open, replace } from "./route.js";
 
 const LIMIT = 25;
 const STATUSES = { "": "All", active: "Active", expired: "Expired", revoked: "Revoked" };
 const COLUMNS = ["Recipient", "Amount", "Status", "E-mail", "Created", "Expires", "Copy"];
 let view = null;
 
-/** Shows the organization's links; those of one `status` where it is given. */
-export function browse(main, org, status) {
-  if (view?.org !== org || !view.heading.isConnected) {
+/** Shows the page of an organization's links that `route` names: `fresh`, or as it is where it is shown already. */
+export function browse(main, route, fresh) {
+  if (view?.org !== route.org || !view.heading.isConnected) {
     view?.leave();
-    view = new Browser(main, org);
+    view = new Browser(main, route.org);
   }
-  view.filter(status);
+  view.turnTo(route, fresh);
 }
+
+/** Loads what is on the page again. */
+export function reload() {
+  view?.load();
+}
+
+/** The link as it is on the page; undefined where it is not there. */
+export const listed = (id) => view?.page?.links.find((link) => link.id === id);
 
 export function leave() {
   view?.leave();
@@ -41,11 +49,11 @@ class Browser {
       this.region,
     );
     document.title = `${org} · Payment links console`;
-    this.present();
+    this.presented = this.present();
   }
 
   tab(status, name) {
-    return h("a", { href: `#/${this.org}${status && `/${status}`}`, "data-status": status }, h("span", { class: "tab-name" }, name), this.counts[status]);
+    return h("a", { href: address({ org: this.org, status }), "data-status": status }, h("span", { class: "tab-name" }, name), this.counts[status]);
   }
 
   leave() {
@@ -53,7 +61,7 @@ class Browser {
     this.asked += 1;
   }
 
-  /** How the organization presents itself to its customers, where it has said. */
+  /** Shows how the organization presents itself to its customers, and gives its profile, if it could be had. */
   async present() {
     try {
       const profile = await ask(`/orgs/${this.org}/profile`);
@@ -63,30 +71,34 @@ class Browser {
         this.avatar.textContent = [...profile.display_name][0].toUpperCase();
       }
       if (profile.logo) this.avatar.replaceChildren(h("img", { src: profile.logo, alt: "" }));
+      return profile;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem; // the list says what the service does not do
     }
   }
 
-  filter(status) {
-    this.status = status;
-    this.cursors = [""];
-    for (const tab of this.tabs.children) tab.toggleAttribute("aria-current", tab.dataset.status === status);
-    for (const tab of this.tabs.querySelectorAll("[aria-current]")) tab.setAttribute("aria-current", "page");
-    this.region.replaceChildren(skeleton());
-    this.load();
+  turnTo({ status, cursor, page }, fresh) {
+    if (status === this.status && cursor === this.cursor && !fresh) return;
+    const turned = status === this.status && !fresh;
+    Object.assign(this, { status, cursor, number: page });
+    for (const tab of this.tabs.children) {
+      if (tab.dataset.status === status) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    if (!turned) this.region.replaceChildren(skeleton());
+    this.load({ focus: turned });
   }
 
   async load({ quiet = false, tries = 0, focus = false } = {}) {
-    if (this !== view) return; // a dialog outlives the view that opened it
     clearTimeout(this.timer);
     const asked = ++this.asked;
     const query = new URLSearchParams({ limit: LIMIT });
     if (this.status) query.set("status", this.status);
-    if (this.cursors.at(-1)) query.set("cursor", this.cursors.at(-1));
+    if (this.cursor) query.set("cursor", this.cursor);
     if (!quiet) this.region.setAttribute("aria-busy", "true");
     try {
       const page = await ask(`/orgs/${this.org}/payment-links?${query}`);
+      if (!page.total) this.others = await this.mistaken();
       if (asked === this.asked) this.show(page, { quiet, tries, focus });
     } catch (problem) {
       if (asked !== this.asked || problem.status === 401) return;
@@ -113,7 +125,7 @@ class Browser {
     const rows = [...this.region.querySelectorAll("tbody tr")];
     if (rows.length !== page.links.length || rows.some((row, at) => row.dataset.id !== page.links[at].id)) return false;
     rows.forEach((row, at) => {
-      row.querySelector(".delivery").replaceChildren(...delivery(page.links[at]).filter(Boolean));
+      row.querySelector(".delivery").replaceChildren(...delivery(page.links[at]));
       row.querySelector(".status").replaceChildren(badge(page.links[at].status));
     });
     return true;
@@ -127,6 +139,7 @@ class Browser {
   }
 
   fail(problem, tries) {
+    if (problem.status === 422 && this.cursor) return replace({ ...here(), cursor: "" }); // an address that was cut short
     const again = () => this.load({ tries: tries + 1 });
     const seconds = pause(problem, tries);
     if (seconds) this.timer = setTimeout(again, seconds * 1000);
@@ -145,7 +158,7 @@ class Browser {
   }
 
   row(link) {
-    const open = () => openDetail(link, () => this.load());
+    const show = () => open({ ...here(), over: "link", link: link.id });
     const cell = (name, label, ...content) => h("td", { role: "cell", class: name, "data-label": label }, ...content);
     return h(
       "tr",
@@ -153,54 +166,58 @@ class Browser {
       cell(
         "recipient",
         null,
-        h("button", { type: "button", class: "open", onclick: open, "aria-haspopup": "dialog" }, address(link.email)),
+        h("button", { type: "button", class: "open", onclick: show, "aria-haspopup": "dialog" }, email(link.email)),
         link.transaction_id && h("span", { class: "reference" }, link.transaction_id),
       ),
       cell("amount", null, amount(link.payment_amount, link.currency) || h("span", { class: "soft" }, "no amount")),
       cell("status", null, badge(link.status)),
       cell("delivery", "E-mail", ...delivery(link)),
-      cell("created", "Created", moment(link.created_at), link.scheduled_at && h("span", { class: "reference" }, "sends ", moment(link.scheduled_at))),
+      cell("created", "Created", moment(link.created_at)),
       cell("expires", link.revoked_at ? "Revoked" : "Expires", link.revoked_at ? h("span", {}, h("span", { class: "word" }, "revoked "), moment(link.revoked_at)) : moment(link.expires_at)),
       cell("actions", null, h("button", { type: "button", class: "icon", "aria-label": `Copy the link of ${link.email}`, onclick: () => copy(link.url) }, icon("copy"))),
     );
   }
 
-  get before() {
-    return (this.cursors.length - 1) * LIMIT;
-  }
-
   position(page) {
+    const before = (this.number - 1) * LIMIT;
     const of = this.status ? page.counts[this.status] : page.total;
-    return `${number(this.before + 1)}–${number(this.before + page.links.length)} of ${plural(of, "link", "links")}`;
+    return `${number(before + 1)}–${number(before + page.links.length)} of ${plural(of, "link", "links")}`;
   }
 
+  /** Whoever was led straight to a page by an address, knows no page before it but the first. */
   pager(page) {
-    const go = (change) => () => {
-      change();
-      this.load({ focus: true });
-    };
-    const previous = go(() => this.cursors.pop());
-    const next = go(() => this.cursors.push(page.next_cursor));
+    const next = () => open({ ...here(), cursor: page.next_cursor, page: this.number + 1 });
     return h(
       "div",
       { class: "pager" },
       h("p", { tabindex: "-1" }, this.position(page)),
-      h("button", { type: "button", onclick: previous, disabled: this.cursors.length === 1 }, "Previous"),
+      h("button", { type: "button", onclick: close, disabled: !this.cursor }, !this.cursor || isOpened() ? "Previous" : "First page"),
       h("button", { type: "button", onclick: next, disabled: !page.next_cursor }, "Next"),
     );
   }
 
   empty(page) {
     const create = h("button", { type: "button", class: "primary", onclick: () => this.create() }, icon("plus"), page.total ? "New link" : "Create the first link");
-    if (!page.total) return state("link", "No links yet", "Create one, and your customer gets an e-mail and a page to pay on.", create);
-    return state("link", `No ${STATUSES[this.status].toLowerCase()} links`, "Links of the other statuses are under the tabs above.", create);
+    if (this.cursor) {
+      const first = h("button", { type: "button", class: "primary", onclick: () => replace({ ...here(), cursor: "" }) }, "First page");
+      return state("link", "No links on this page any more", "What was here has ended, was revoked, or is gone.", first);
+    }
+    if (page.total) return state("link", `No ${STATUSES[this.status].toLowerCase()} links`, "Links of the other statuses are under the tabs above.", create);
+    if (!this.others) return state("link", "No links yet", "Create one, and your customer gets an e-mail and a page to pay on.", create);
+    const text = this.others.length ? "Is one of these meant?" : "Look whether its id is right: nothing that is much like it has links either.";
+    const near = this.others.map((org) => h("a", { class: "button", href: address({ org }) }, org));
+    create.classList.toggle("primary", !near.length);
+    return state("alert", `There is no organization ${this.org} with links`, text, ...near, create);
+  }
+
+  /** Ids that may have been meant, where nothing is known of this one; null where it is the organization's own admin who asks. */
+  async mistaken() {
+    if (read(token())?.role !== "internal-admin" || isSet(await this.presented)) return null;
+    return similar(this.org);
   }
 
   create() {
-    openCreate(this.org, () => {
-      this.cursors = [""];
-      this.load();
-    });
+    open({ ...here(), over: "new" });
   }
 }
 

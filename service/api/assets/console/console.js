@@ -1,9 +1,13 @@
-// The console: who is signed in, and what they look at. An address is #/{organization}/{status}; the token is never in one.
+// The console: who is signed in, and what they look at, which the address says (route.js).
 
 import { ask, keep, Problem, read, token } from "./api.js";
 import * as links from "./browse.js";
-import * as mail from "./mail.js";
+import { clear, showForm } from "./create.js";
+import { showLink } from "./detail.js";
 import { h, icon, say } from "./dom.js";
+import * as mail from "./mail.js";
+import * as route from "./route.js";
+import "./dialogs.js";
 
 const main = document.getElementById("main");
 const signIn = document.getElementById("sign-in");
@@ -13,35 +17,53 @@ const why = document.getElementById("sign-in-why");
 const leave = document.getElementById("sign-in-leave");
 const pick = document.getElementById("pick");
 const org = document.getElementById("org");
-const ROUTE = /^#\/([A-Za-z0-9._:-]{1,64})?(?:\/(active|expired|revoked))?$/;
-let who = null;
+let who = null, shown;
 
 function enter() {
   const before = who;
   who = read(token());
-  if (before && (before.org !== who.org || before.role !== who.role)) document.querySelectorAll("dialog:modal").forEach((dialog) => dialog.close());
+  if (before && (before.org !== who.org || before.role !== who.role)) clear();
   const internal = who.role === "internal-admin";
+  document.querySelector(".brand").href = route.address({ org: who.org });
   pick.hidden = !internal;
   document.getElementById("own-org").hidden = internal;
   document.getElementById("own-org").textContent = who.org ?? "";
   document.getElementById("who").textContent = `${who.subject} · ${who.role}`;
   document.body.classList.remove("signed-out");
+  refresh();
+}
+
+function refresh() {
+  shown = null;
   go();
 }
 
-/** Shows what the address says; an org-admin's own organization whatever it says. */
+/** Shows what the address says. */
 function go() {
-  if (!token()) return;
-  const [, named, status = ""] = ROUTE.exec(location.hash) ?? [];
-  const chosen = who.role === "internal-admin" ? named : who.org;
-  org.value = chosen ?? "";
-  if (chosen) {
-    mail.leave();
-    links.browse(main, chosen, status);
-  } else {
-    links.leave();
-    mail.overview(main);
+  if (!token() || !who) return;
+  const there = route.here();
+  if (who.org && there.org !== who.org) return goHome(there.org);
+  const beneath = there.org ?? "";
+  org.value = beneath;
+  const fresh = shown == null;
+  if (!there.over || !route.isOpened() || fresh) { // what a dialog was opened from stays as it is
+    shown = beneath;
+    if (there.org) {
+      mail.leave();
+      links.browse(main, there, fresh);
+    } else {
+      links.leave();
+      mail.overview(main);
+    }
   }
+  showForm(there);
+  showLink(there);
+}
+
+/** An org-admin has one organization, wherever an address leads. */
+function goHome(elsewhere) {
+  route.replace({ org: who.org });
+  if (elsewhere) say(`You are signed in for ${who.org}, not for ${elsewhere}`, { shown: true });
 }
 
 function signOut() {
@@ -49,11 +71,12 @@ function signOut() {
   who = null;
   links.leave();
   mail.leave();
+  clear();
+  route.clear();
+  showLink(route.here());
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   document.body.classList.add("signed-out");
-  document.getElementById("create").querySelector("form").reset();
-  for (const part of [...document.querySelectorAll(".result"), main, document.getElementById("who"), document.getElementById("own-org"), document.getElementById("orgs")]) part.replaceChildren();
-  history.replaceState(null, "", location.pathname);
+  for (const part of [document.querySelector("#detail .result"), main, document.getElementById("who"), document.getElementById("own-org"), document.getElementById("orgs")]) part.replaceChildren();
   document.title = "Payment links console";
   askWho(false);
 }
@@ -111,33 +134,18 @@ signIn.addEventListener("close", () => {
 });
 leave.addEventListener("click", signOut);
 document.getElementById("sign-out").addEventListener("click", signOut);
-addEventListener("hashchange", () => {
-  if (location.hash.startsWith("#/")) go();
-});
-addEventListener("online", go);
+addEventListener("online", () => who && refresh());
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
 
-document.addEventListener("click", (event) => {
-  if (event.target.closest("[data-close]")) event.target.closest("dialog").close();
-});
-/** Whoever closes a dialog goes on where they were, or at the top where that is gone. */
-addEventListener(
-  "close",
-  ({ target }) => {
-    const lost = document.activeElement === document.body || target.contains(document.activeElement); // which the browser gives up later
-    if (who && lost) main.querySelector("h1")?.focus();
-  },
-  true,
-);
 for (const button of document.querySelectorAll("button.icon[data-close]")) button.append(icon("close"));
 
 pick.addEventListener("submit", (event) => {
   event.preventDefault();
-  location.hash = `#/${org.value.trim()}`;
+  location.hash = route.address({ org: org.value.trim() });
 });
 org.addEventListener("change", () => org.value && pick.reportValidity() && pick.requestSubmit());
 org.addEventListener("input", () => {
@@ -151,6 +159,7 @@ async function suggest() {
   if (page) document.getElementById("orgs").replaceChildren(...page.orgs.map((name) => h("option", { value: name })));
 }
 
+route.follow(go);
 if (token() && read(token())) {
   signIn.close();
   enter();

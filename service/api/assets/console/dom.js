@@ -10,7 +10,8 @@ const ICONS = {
 };
 /** The page is in English, whatever the browser speaks: an English way to write numbers and times, the reader's if there is one. */
 const locale = navigator.languages.find((tag) => tag.startsWith("en")) ?? "en-GB";
-const moments = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: "medium" });
+const times = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 const numbers = new Intl.NumberFormat(locale);
 
 /** An element. Properties that begin with "on" are listeners, all others attributes; false and null leave one out. */
@@ -58,8 +59,10 @@ export function amount(text, currency) {
 export const number = (value) => numbers.format(value);
 export const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
 
+/** In the reader's own time zone, which it names; a line may break after the date, and nowhere else. */
 export function moment(text) {
-  return text ? h("time", { datetime: text }, moments.format(new Date(text))) : "";
+  const parts = text && [dates, times].map((format) => format.format(new Date(text)).replace(/\s/g, "\u00a0"));
+  return text ? h("time", { datetime: text }, parts.join(", ")) : "";
 }
 
 /** 4 s, 12 min, 3 h, 2 days. */
@@ -70,8 +73,8 @@ export function span(seconds) {
 }
 
 /** An e-mail that may be broken where it would be read as broken: after its @ and its dots. */
-export function address(email) {
-  return email.split(/(?<=[@.])/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+export function email(text) {
+  return text.split(/(?<=[@.])/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
 }
 
 export function badge(state) {
@@ -89,10 +92,10 @@ const WORDS = {
   failed: "Failed",
 };
 
-/** What became of a link's e-mail, with the reason for all to read. */
-export function delivery(link) {
-  const { state, error } = link.delivery;
-  return [badge(state), error && h("span", { class: "reason" }, error)];
+/** What became of a link's e-mail and when, with the reason for all to read where it failed. */
+export function delivery({ status, scheduled_at, delivery: { state, sent_at, error } }) {
+  const when = state === "sent" ? [moment(sent_at)] : state === "scheduled" && status === "active" ? ["will be sent ", moment(scheduled_at)] : null;
+  return [badge(state), when && h("span", { class: "reference" }, ...when), error && h("span", { class: "reason" }, error)].filter(Boolean);
 }
 
 /** Puts `text` on the clipboard, or selects it in `field` where the browser does not let us. */

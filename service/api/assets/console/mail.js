@@ -1,10 +1,17 @@
 // What an internal-admin sees first: the e-mail that is owed and what failed, of all organizations, and which those are.
 
 import { ask } from "./api.js";
-import { address, failure, h, moment, number, pause, plural, say, span, state } from "./dom.js";
-import { openDetail } from "./detail.js";
+import { email, failure, h, moment, number, pause, plural, say, span, state } from "./dom.js";
+import { address, open } from "./route.js";
 
 const EVERY = 10_000;
+const REASONS = {
+  worker_links_away: "No worker for links is alive: their e-mails wait.",
+  worker_otps_away: "No worker for one-time passwords is alive: they wait.",
+  scheduler_away: "No scheduler is alive: scheduled e-mails and retries wait.",
+  process_stalled: "One of several processes has not been alive for more than 20 s.",
+  clock_skew: "A machine’s clock is 2 s or more from that of Redis.",
+};
 let timer, asked = 0;
 
 export function overview(main) {
@@ -13,8 +20,9 @@ export function overview(main) {
   const figures = h("dl", { class: "figures", "aria-busy": "true" }, ["Unsent", "Oldest unsent", "Jobs waiting", "Scheduled", "Failed"].map((name) => figure(name, h("span", { class: "bone a" }))));
   const failures = h("section", { class: "card", "aria-labelledby": "failures" });
   const orgs = h("section", { class: "card", "aria-labelledby": "all-orgs" });
-  main.replaceChildren(h("div", { class: "head" }, h("div", { class: "grow" }, h("h1", { tabindex: "-1" }, "Overview"), h("p", { class: "soft" }, "Mail of all organizations"))), figures, failures, orgs);
-  look(figures, failures, orgs, 0);
+  const health = h("div", { role: "status" });
+  main.replaceChildren(h("div", { class: "head" }, h("div", { class: "grow" }, h("h1", { tabindex: "-1" }, "Overview"), h("p", { class: "soft" }, "Mail of all organizations"))), health, figures, failures, orgs);
+  look({ health, figures, failures, orgs }, 0);
 }
 
 export function leave() {
@@ -22,13 +30,15 @@ export function leave() {
   asked += 1;
 }
 
-async function look(figures, failures, orgs, tries) {
+async function look(parts, tries) {
+  const { health, figures, failures, orgs } = parts;
   clearTimeout(timer);
   const mine = ++asked;
   try {
-    const [mail, page] = await Promise.all([ask("/outbox"), orgs.childElementCount ? null : ask("/orgs?limit=50")]);
+    const [mail, page, readiness] = await Promise.all([ask("/outbox"), orgs.childElementCount ? null : ask("/orgs?limit=50"), ask("/readyz")]);
     if (mine !== asked) return;
     const changed = JSON.stringify(mail.failures);
+    warn(health, readiness.reasons);
     figures.removeAttribute("aria-busy");
     figures.replaceChildren(...measures(mail));
     if (look.last !== changed || !failures.childElementCount || tries) {
@@ -40,16 +50,25 @@ async function look(figures, failures, orgs, tries) {
   } catch (problem) {
     if (mine !== asked || problem.status === 401) return;
     if (!tries) say(`The overview cannot be shown: ${problem.message}`);
+    warn(health, []);
     figures.replaceChildren();
     orgs.replaceChildren();
-    const again = () => look(figures, failures, orgs, tries + 1);
+    const again = () => look(parts, tries + 1);
     const seconds = pause(problem, tries);
     if (seconds) timer = setTimeout(again, seconds * 1000);
     failures.replaceChildren(failure(problem, again, seconds));
     return;
   }
-  const again = () => (document.hidden ? (timer = setTimeout(again, EVERY)) : look(figures, failures, orgs, 0));
+  const again = () => (document.hidden ? (timer = setTimeout(again, EVERY)) : look(parts, 0));
   timer = setTimeout(again, EVERY);
+}
+
+/** Names what an operator has to see to; said once, and again where it is something else. */
+function warn(health, reasons) {
+  if (health.dataset.reasons === String(reasons)) return;
+  health.dataset.reasons = String(reasons);
+  const list = reasons.map((reason) => h("li", {}, REASONS[reason] ?? reason.replaceAll("_", " ")));
+  health.replaceChildren(...(list.length ? [h("div", { class: "notice" }, "The service needs an operator:", h("ul", {}, list))] : []));
 }
 
 function figure(name, value, note, bad) {
@@ -77,24 +96,16 @@ function failed(mail) {
     h(
       "li",
       {},
-      h("div", { class: "grow" }, h("button", { type: "button", class: "open", "aria-haspopup": "dialog", onclick: () => details(one) }, address(one.email)), h("span", { class: "reason" }, one.error)),
-      h("div", { class: "aside" }, h("a", { href: `#/${one.org_id}` }, one.org_id), h("span", { class: "soft" }, moment(one.failed_at))),
+      h("div", { class: "grow" }, h("button", { type: "button", class: "open", "aria-haspopup": "dialog", onclick: () => open({ org: one.org_id, over: "link", link: one.id }) }, email(one.email)), h("span", { class: "reason" }, one.error)),
+      h("div", { class: "aside" }, h("a", { href: address({ org: one.org_id }) }, one.org_id), h("span", { class: "soft" }, moment(one.failed_at))),
     );
   return [title, h("ul", { class: "rows" }, mail.failures.map(row))];
-}
-
-async function details(one) {
-  try {
-    openDetail(await ask(`/payment-links/${one.id}`), () => {});
-  } catch (problem) {
-    say(problem.message, { shown: true });
-  }
 }
 
 function organizations(page) {
   const title = h("h2", { id: "all-orgs" }, "Organizations");
   if (!page.total) return [title, state("link", "No organization has links yet", "Pick one above by its id, and create its first link.")];
   const more = page.total - page.orgs.length;
-  const list = h("ul", { class: "orgs" }, page.orgs.map((org) => h("li", {}, h("a", { href: `#/${org}` }, org))));
+  const list = h("ul", { class: "orgs" }, page.orgs.map((org) => h("li", {}, h("a", { href: address({ org }) }, org))));
   return [title, list, more > 0 && h("p", { class: "soft pad" }, `and ${plural(more, "other", "others")}: begin to type an id above`)].filter(Boolean);
 }

@@ -1,0 +1,29 @@
+// Which organizations there are, and which of them may have been meant.
+
+import { ask } from "./api.js";
+
+const MOST = 1000;
+const SHOWN = 5;
+
+/** Whether the organization is known: it has a profile of its own, or links. */
+export const isSet = (profile) => Object.values(profile ?? {}).some((value) => value != null && typeof value !== "object");
+
+/** Ids much like `id`, the nearest first. Of very many only those that begin alike are looked through. */
+export async function similar(id) {
+  let page = await ask(`/orgs?limit=${MOST}`);
+  if (page.total > page.orgs.length) page = await ask(`/orgs?${new URLSearchParams({ prefix: id.slice(0, 2), limit: MOST })}`);
+  const far = (other) => distance(id.toLowerCase(), other.toLowerCase());
+  const near = (other) => far(other) <= Math.max(1, Math.floor(id.length / 3)) || (id.length > 2 && other.toLowerCase().startsWith(id.toLowerCase()));
+  return page.orgs.filter((other) => other !== id && near(other)).sort((one, other) => far(one) - far(other)).slice(0, SHOWN);
+}
+
+/** How many letters have to be put in, left out or changed to make one of the other (Levenshtein). */
+function distance(one, other) {
+  let above = Array.from({ length: other.length + 1 }, (_, at) => at);
+  for (let row = 1; row <= one.length; row += 1) {
+    const line = [row];
+    for (let at = 1; at <= other.length; at += 1) line[at] = Math.min(line[at - 1] + 1, above[at] + 1, above[at - 1] + (one[row - 1] !== other[at - 1]));
+    above = line;
+  }
+  return above[other.length];
+}
