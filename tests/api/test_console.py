@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.api.console import ASSETS, FILES
+from service.api.schemas import Reason
 from tests.api.helpers import Api
 
 
@@ -69,6 +70,11 @@ def test_no_module_makes_html_of_text(name: str) -> None:
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|localStorage", FILES[name].read_text()
     )
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_the_overview_has_words_for_every_reason_to_be_degraded(reason: Reason) -> None:
+    assert f"  {reason.value}: " in FILES["mail.js"].read_text()
 
 
 def test_behind_a_path_the_page_finds_its_files(make_api: Callable[..., Api]) -> None:

@@ -11,6 +11,9 @@ const REASONS = {
   scheduler_away: "No scheduler is alive: scheduled e-mails and retries wait.",
   process_stalled: "One of several processes has not been alive for more than 20 s.",
   clock_skew: "A machine’s clock is 2 s or more from that of Redis.",
+  data_unreadable: "A key in Redis holds something that is not the service’s: the log names it.",
+  otp_sends_limited: "The limit of one-time passwords for all customers together is reached: none are sent until the minute is over.",
+  disk_almost_full: "The disk that holds the service’s data is almost full.",
 };
 let timer, asked = 0;
 
