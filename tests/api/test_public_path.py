@@ -42,11 +42,14 @@ def test_a_page_refers_to_addresses_under_the_path_only(api: Api, path: str) -> 
     assert {address for address in found if not address.removeprefix("https://shop.example.com").startswith("/pls")} == set()
 
 
-def test_a_customer_who_proved_who_they_are_is_led_on_under_the_path(api: Api) -> None:
+def test_a_customer_is_led_on_under_the_path_with_cookies_for_it(api: Api) -> None:
     link = api.create(otp_required=True)
-    api.client.post(f"/pay/{link['id']}/code")
-    answer = api.client.post(f"/pay/{link['id']}/token", data={"otp": api.code()}, follow_redirects=False)
-    assert answer.headers["location"] == f"/pls/pay/{link['id']}"
-    assert "Path=/pls/pay" in answer.headers["set-cookie"]
+    sent = api.client.post(f"/pay/{link['id']}/code", follow_redirects=False)
+    assert sent.headers["location"] == f"/pls/pay/{link['id']}/code"
+    assert f"Path=/pls/pay/{link['id']}" in sent.headers["set-cookie"]
+    cookie = {"Cookie": sent.headers["set-cookie"].partition(";")[0]}  # as a browser sends it, that knows the path
+    opened = api.client.post(f"/pay/{link['id']}/token", data={"otp": api.code()}, headers=cookie, follow_redirects=False)
+    assert opened.headers["location"] == f"/pls/pay/{link['id']}"
+    assert {part.strip() for header in opened.headers.get_list("set-cookie") for part in header.split(";")} >= {"Path=/pls/pay"}
     again = api.client.get(f"/pay/{link['id']}/token", follow_redirects=False)
     assert again.headers["location"] == f"/pls/pay/{link['id']}"
