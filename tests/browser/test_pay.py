@@ -330,7 +330,7 @@ def test_two_tabs_and_another_device_know_the_same_code(
     path = path_of(make(admin, email, otp_required=True))
 
     def send(page: Page, button: str, number: int) -> str:
-        delete(store, keys.otp_limit(email, "resend"))
+        store.run(call(bool, "DEL", keys.otp_limit(email, "resend")))
         page.get_by_role("button", name=button).click()
         return code_for(email, mails, number)
 
@@ -351,7 +351,8 @@ def test_two_tabs_and_another_device_know_the_same_code(
     newest = send(device, "Send me a code", 3)
     page.reload()
     expect_alert(page, "This code is no longer good: it was used, or a newer one was sent.")
-    visitor.check(f"pay newer code, {'script' if script else 'no script'}")
+    if script:  # which axe needs
+        visitor.check("pay newer code")
     enter(page, wrong(newest))
     expect_alert(page, "That is not the code, or it has expired.")
     enter(page, newest)
@@ -366,7 +367,8 @@ def test_who_blocks_cookies_is_told_so(blocks_cookies: Visit, admin: httpx.Clien
     page = visitor.open(path_of(make(admin, f"blocks-{script}@example.com".lower(), otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
     expect(page.get_by_role("heading", name="Cookies are needed")).to_be_visible()
-    visitor.check(f"pay without cookies, {'script' if script else 'no script'}")
+    if script:  # which axe needs
+        visitor.check("pay without cookies")
     page.get_by_role("link", name="Try again").click()
     expect(page.get_by_role("button", name="Send me a code")).to_be_visible()
 
