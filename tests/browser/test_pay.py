@@ -98,6 +98,7 @@ def wrong(code: str) -> str:
 def let_code_expire(page: Page, store: Client, email: str) -> None:
     """Ten minutes pass, for the store and for what the browser of ``page`` knows of the code."""
     delete(store, keys.otp(email))
+    store.run(call(bool, "DEL", keys.otp_limit(email, "resend")))
     [cookie] = page.context.cookies()
     sent_at, _, reference = cookie["value"].partition(".")
     earlier = {key: cookie[key] for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")}
