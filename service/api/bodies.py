@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Generator
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures.headers import Accept
+from litestar.datastructures.multi_dicts import MultiDict
 from litestar.dto import AbstractDTO, DTOFieldDefinition
 from litestar.enums import MediaType
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -33,6 +35,14 @@ class PatientRequest(Request[Any, Any, Any]):
     def accept(self) -> Accept:
         """What its beginning says: Litestar takes 0.4 ms for a thousand characters."""
         return Accept(self.headers.get("accept", "*/*")[:MAX_HEADER])
+
+    @property
+    def query_params(self) -> MultiDict[Any]:
+        """The query's parameters, read as Litestar reads them, whose own parser keeps 1,024 whole queries, whatever was sent."""
+        if self._parsed_query is Empty:
+            query = self.scope["query_string"].decode("latin-1")
+            self._parsed_query = tuple(parse_qsl(query, keep_blank_values=True))
+        return MultiDict(self._parsed_query)
 
     async def body(self) -> bytes:
         """The whole body.

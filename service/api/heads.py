@@ -8,6 +8,8 @@ from service.api.responses import JsonResponse
 
 MAX_TARGET_BYTES = 8 * 1024
 """Of path and query. RFC 9112, 3, recommends to take 8,000."""
+MAX_PATH_BYTES = 1024
+"""Longer paths lead nowhere: ours have 200 at most. Litestar keeps the last 1,024 that matched a route."""
 MAX_PARAMETERS = 100
 MAX_HEADERS_BYTES = 16 * 1024
 """Of all header lines together."""
@@ -18,19 +20,20 @@ HTTP_1_0 = {"1", "1.0"}
 CLOSE = {"Connection": "close"}
 BAD_HOST = problem(400, CODES[400], "a request names the host it is for, once: Host: pay.example.com", CLOSE)
 TARGET_TOO_LONG = problem(414, CODES[414], "the address is longer than 8 KiB, or has more than 100 parameters", CLOSE)
+NOWHERE = problem(404, CODES[404], "there is nothing here")
 HEADERS_TOO_LARGE = problem(431, CODES[431], "all headers together are larger than 16 KiB", CLOSE)
 
 
 def refusal(scope: Any) -> JsonResponse[Any] | None:
     """The answer to a request that is not served, whatever it asks for."""
-    if (
-        len(scope["raw_path"].partition(b"?")[0]) + len(scope["query_string"]) > MAX_TARGET_BYTES
-        or scope["query_string"].count(b"&") >= MAX_PARAMETERS
-    ):
+    path_bytes = len(scope["raw_path"].partition(b"?")[0])
+    if path_bytes + len(scope["query_string"]) > MAX_TARGET_BYTES or scope["query_string"].count(b"&") >= MAX_PARAMETERS:
         return TARGET_TOO_LONG
     if sum([len(name) + len(value) + len(b": \r\n") for name, value in scope["headers"]]) > MAX_HEADERS_BYTES:
         return HEADERS_TOO_LARGE
-    return None if _names_one_host(scope) else BAD_HOST
+    if not _names_one_host(scope):
+        return BAD_HOST
+    return NOWHERE if path_bytes > MAX_PATH_BYTES else None
 
 
 def _names_one_host(scope: Any) -> bool:

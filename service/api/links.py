@@ -15,7 +15,7 @@ from service.api.guards import require_access, require_admin, require_org
 from service.api.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.api.listed import Listed
 from service.api.otp import require_verified
-from service.api.parameters import PathOrgId
+from service.api.parameters import MAX_VALUE, PathOrgId
 from service.api.partitions import ask_partitions
 from service.api.problems import READS_ONLY, responses
 from service.api.request_bodies import CreateLink, RevokeLinks, RevokeRecipient, VerifyLink
@@ -191,7 +191,9 @@ async def list_links(
     request: AdminRequest,
     org_id: PathOrgId,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, QueryParameter(min_length=1, max_length=128, description="the next_cursor of a page")] = None,
+    cursor: Annotated[
+        str | None, QueryParameter(min_length=1, max_length=MAX_VALUE, description="the next_cursor of a page")
+    ] = None,
     status: FromQuery[Status | None] = None,
 ) -> Response[LinkPage]:
     """The organization's links, newest first. Of one ``status``, those that end or ended last are on the first page.
