@@ -246,8 +246,8 @@ def _secret(text: str) -> bytes:
 
 
 def _redis_url(text: str) -> str:
-    read_redis_url(text)
-    return text
+    scheme = read_redis_url(text).scheme
+    return scheme + text[len(scheme) :]  # in lower case, as redis-py knows it
 
 
 def _host(text: str) -> str:
@@ -261,9 +261,10 @@ def _host(text: str) -> str:
 
 
 def _queue_redis_url(text: str) -> str:
-    if read_redis_url(text).scheme == "redis+cluster":
+    url = _redis_url(text)
+    if url.startswith("redis+cluster:"):
         raise ValueError("RQ cannot use a cluster")
-    return text
+    return url
 
 
 def _web_url(text: str) -> str:
@@ -299,8 +300,6 @@ def _smtp(text: str) -> SmtpSettings:
         raise ValueError("must be smtp://user:password@host:587 or smtps://…")
     if parts.query or parts.path not in {"", "/"}:
         raise ValueError(f"must have no path and no options; {PERCENT_ENCODE}")
-    if not all(parts.hostname.strip("[]").split(".")):
-        raise ValueError("names no host")
     if bool(parts.username) != bool(parts.password):
         raise ValueError("must have a user and a password, or neither")
     implicit_tls = parts.scheme == "smtps"

@@ -24,6 +24,7 @@ VALUES = {
     "ssl": r"true|false",
     "ssl_check_hostname": r"true|false",
     "ssl_cert_reqs": r"none|optional|required",
+    "client_name": r"[!-~]+",
 }
 """What an option may be, where not everything goes."""
 EXPECTED = {
@@ -31,10 +32,9 @@ EXPECTED = {
     "ssl": "must be true or false",
     "ssl_check_hostname": "must be true or false",
     "ssl_cert_reqs": "must be none, optional or required",
+    "client_name": "must have no spaces or special characters",
 }
-PERCENT_ENCODE = (
-    "percent-encode what the user and password have of these: / as %2F, ? as %3F, # as %23, @ as %40, : as %3A, [ as %5B"
-)
+PERCENT_ENCODE = "percent-encode these in the user and the password: / as %2F, ? as %3F, # as %23, @ as %40, : as %3A, [ as %5B"
 
 
 def split_url(text: str) -> SplitResult:
@@ -43,9 +43,18 @@ def split_url(text: str) -> SplitResult:
         raise ValueError("must have no spaces or control characters")
     with suppress(ValueError):
         parts = urlsplit(text)
-        if parts.scheme == "redis+sentinel" or parts.port != 0:
+        if parts.scheme == "redis+sentinel" or (parts.port != 0 and _is_host(parts.hostname or "")):
             return parts
     raise ValueError(f"has no host or port that can be read; {PERCENT_ENCODE}")
+
+
+def _is_host(name: str) -> bool:
+    """Whether no label of it is empty or longer than 63 bytes."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def split_login_url(text: str) -> SplitResult:
@@ -89,8 +98,8 @@ def read_redis_url(text: str) -> SplitResult:
 
 def _require_sentinels(parts: SplitResult) -> None:
     hosts = parts.netloc.rpartition("@")[2].split(",")
-    matches = [re.fullmatch(r"[^:\[\]]+(?::([0-9]{1,5}))?", host) for host in hosts]
-    if not all(match and 0 < int(match[1] or 26379) < 65536 for match in matches):
+    matches = [re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", host) for host in hosts]
+    if not all(match and _is_host(match[1]) and 0 < int(match[2] or 26379) < 65536 for match in matches):
         raise ValueError("must list Sentinels as host:port,host:port")
     if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
         raise ValueError("must name a service, and may number a database: redis+sentinel://host:26379/service/0")

@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.settings import SettingsError, load
+from service.store.client import connect_queue
 from tests.support.tls import self_signed
 
 REQUIRED = {"SECRET_KEY": "s" * 32, "REDIS_URL": "redis://localhost"}
@@ -58,6 +59,10 @@ def test_an_option_that_redis_knows_is_taken(url: str) -> None:
         ("REDIS_URL", "rediss://h?ssl_certfile=/nowhere", "ssl_certfile and ssl_keyfile: No such file or directory"),
         ("REDIS_URL", "rediss://h?ssl_keyfile=/nowhere", "ssl_keyfile needs ssl_certfile"),
         ("REDIS_URL", "redis://h?db=one", "db must be the number of a database"),
+        ("REDIS_URL", "redis://h?client_name=pay%20links", "client_name must have no spaces or special characters"),
+        ("REDIS_URL", "redis://redis..example", "has no host or port that can be read; "),
+        ("REDIS_URL", f"redis+cluster://{'a' * 64}.example", "has no host or port that can be read; "),
+        ("REDIS_URL", "redis+sentinel://a,b..example/main", "must list Sentinels as host:port,host:port"),
         ("REDIS_URL", "redis://h?db=1&db=2", "has an option twice"),
         ("REDIS_URL", "redis://h#x", "has an @ or # where there can be none; percent-encode "),
         ("REDIS_URL", "unix://run/valkey.sock", "must be unix:///path/of/socket; percent-encode "),
@@ -74,6 +79,8 @@ def test_an_option_that_redis_knows_is_taken(url: str) -> None:
         ("SMTP_URL", "smtp://mail.example:0", "has no host or port that can be read; percent-encode "),
         ("SMTP_URL", "smtp://user:22998/ret@host", "has an @ or # where there can be none; percent-encode "),
         ("PUBLIC_URL", "https://pay.example?tls=true", "must have no query or fragment"),
+        ("SMTP_URL", f"smtp://{'a' * 64}.example", "has no host or port that can be read; "),
+        ("ADMIN_JWKS_URL", "https://id..example/keys", "has no host or port that can be read; "),
         ("PUBLIC_URL", "https://ann:secret@pay.example", "must have no user and no password"),
         ("CHECKOUT_URL", "https://ann:secret@pay.example/{link_id}", "must have no user and no password"),
         ("ADMIN_JWKS_URL", "https://ann:secret@id.example/keys", "must have no user and no password"),
@@ -87,6 +94,12 @@ def test_any_other_stops_the_start_with_one_line(name: str, url: str, message: s
     assert refused is not None
     assert refused.startswith(f"{name}: {message}")
     assert "\n" not in refused
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "QUEUE_REDIS_URL"])
+def test_a_scheme_may_be_in_upper_case(name: str) -> None:
+    found = load({**REQUIRED, name: "REDIS://Ann:Secret@localhost/1"})
+    assert connect_queue(found.queue_redis_url).get_connection_kwargs()["username"] == "Ann"
 
 
 def test_certificates_that_options_name_are_read(tmp_path: Path) -> None:
