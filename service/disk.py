@@ -13,7 +13,7 @@ MIN_FREE_BYTES = 256 * 1024 * 1024
 def folder_in_use(settings: Settings) -> Path | None:
     """``DATA_DIR``, where the embedded store or mails as files are kept in it."""
     data_dir = settings.data_dir.absolute()
-    has_store = settings.redis_url == f"unix://{embedded.socket_path(data_dir)}"
+    has_store = settings.redis_url == embedded.url_of(embedded.socket_path(data_dir))
     return data_dir if has_store or settings.smtp is None else None
 
 

@@ -527,9 +527,15 @@ class TestCheckDisk:
         assert (verdict, str(tmp_path) in text) == ("warn", True)
 
     @pytest.mark.usefixtures("full")
-    def test_that_of_the_embedded_store_is_looked_at(self, tmp_path: Path, mail_server: MailServer) -> None:
-        embedded.keep_secret(tmp_path)
-        assert findings(look(SECRET_KEY="", SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example"))["disk"][0] == "warn"
+    @pytest.mark.parametrize("name", ["data", "my data %"])
+    def test_that_of_the_embedded_store_is_looked_at(self, tmp_path: Path, mail_server: MailServer, name: str) -> None:
+        data_dir = tmp_path / name
+        data_dir.mkdir()
+        embedded.keep_secret(data_dir)
+        assert (
+            findings(look(SECRET_KEY="", DATA_DIR=str(data_dir), SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example"))["disk"][0]
+            == "warn"
+        )
 
     def test_one_with_room_is_good(self, valkey: Store) -> None:
         assert findings(look(REDIS_URL=valkey.url))["disk"][0] == "ok"
