@@ -18,6 +18,7 @@ from service import logs
 from service.domain.errors import Unavailable
 from service.heartbeat import Heartbeat
 from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
+from service.store import data_version
 from service.store.client import TIMEOUT, Client, connect, connect_queue
 from service.store.clock import StoreClock
 from service.store.failure import describe_failure
@@ -75,6 +76,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         super().heartbeat()
         try:
             self._client.run(self._heartbeat.record())
+            self._client.run(data_version.write())  # again where the store was emptied meanwhile
         except Unavailable as error:
             log.warning("heartbeat_failed", error=describe_failure(error))
 

@@ -11,7 +11,7 @@ from redis import Redis
 
 from service.heartbeat import Heartbeat
 from service.jobs import SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, queue_of
-from service.store import heartbeats
+from service.store import data_version, heartbeats
 from service.store.client import Client, connect
 from service.store.clock import StoreClock
 from tasks.scheduler import PeriodicScheduler
@@ -150,3 +150,9 @@ class TestHeartbeat:
         away.heartbeat()
         away.enqueue_jobs()
         assert waiting(queue) == [SCAN_JOB_ID]
+
+
+def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(office: Office, scheduler: PeriodicScheduler) -> None:
+    scheduler.connection.flushall()
+    scheduler.heartbeat()
+    assert data_version.find(office.client) == data_version.VERSION
