@@ -9,12 +9,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
 from service.api.context import AnyRequest
-from service.domain.errors import Faults
+from service.domain.errors import MAX_NAME, Faults
 from service.domain.link import ORG_ID_PATTERN, ORG_ID_RULE
 
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
-MAX_NAME = 64
-"""Characters of an unknown parameter's name that an answer repeats."""
 MAX_VALUE = 128
 """Characters of the longest value that any parameter has, which is a cursor."""
 PAGE = {"page": True}

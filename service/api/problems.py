@@ -26,9 +26,6 @@ READS_ONLY = "reads_only"
 RETRY_AFTER_OUTAGE = 1
 """Seconds after which a request that found Redis away may be repeated."""
 
-MAX_FAULTS = 100
-"""Faults that an answer names: a body has room for thousands of fields that nobody knows."""
-
 STATUS: dict[type[Exception], int] = {
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
@@ -100,7 +97,7 @@ def problem(
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    faults = error.faults[:MAX_FAULTS] if isinstance(error, errors.Invalid) else []
+    faults = error.faults if isinstance(error, errors.Invalid) else []
     field_errors = [FieldError(fault.field, fault.message) for fault in faults]
     headers: dict[str, str] = {}
     detail = str(error)

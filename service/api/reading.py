@@ -1,24 +1,30 @@
 """Reads a JSON body into its Struct: straight with msgspec, and, where that fails, field by field, to name all faults."""
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import inspect
 
 from service.api.request_bodies import Request, decode_hook
-from service.domain.errors import Faults
+from service.domain.errors import MAX_NAME, Faults
+from service.domain.text import name_character
 from service.domain.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_NAME = 64
-"""Characters of an unknown field's name that an answer repeats."""
+MAX_UNKNOWN = 100
+"""Unknown fields that an answer names: a body has room for thousands."""
 MAX_INTEGER = 10**15
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 RULES: dict[type[inspect.Type], str] = {
@@ -34,7 +40,6 @@ RULES: dict[type[inspect.Type], str] = {
 class Field(NamedTuple):
     """How a field of a body is read by itself."""
 
-    name: str
     is_required: bool
     kind: inspect.Type
     decode: Callable[[bytes], Any]
@@ -68,9 +73,10 @@ def read_body(model: type[Request], body: bytes, now: datetime) -> Request:
         decoded: Request = _decoder(model).decode(body)
     except msgspec.ValidationError:
         return _read_fields(model, body, now)
-    if b"\\" in body or any([body.count(b'"%b"' % name) > 1 for name in _fields(model)]):  # noqa: C419 - is short
-        return _read_fields(model, body, now)
-    return decoded
+    except msgspec.DecodeError:
+        _refuse_surrogates(model, body)
+        raise
+    return _read_fields(model, body, now) if _may_repeat(model, body) else decoded
 
 
 def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
@@ -82,37 +88,58 @@ def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
         faults.add("", "must be a JSON object")
         faults.raise_if_any()
         raise
+    repeated = _repeated(body) if _may_repeat(model, body) else set()
     values: dict[str, Any] = {}
-    for name, text in sent.items():
-        field = fields.get(name.encode())
-        if field is None:
-            faults.add(name[:MAX_NAME], "is not a known field")
-        elif bytes(text) != b"null" or not field.is_required:
+    for name, field in fields.items():
+        text = bytes(sent.pop(name, b"null"))
+        if name in repeated:
+            faults.add(name, "must not be given twice")
+        elif text != b"null":
             try:
-                values[name] = field.read(bytes(text))
+                values[name] = field.read(text)
             except ValueError:
                 faults.add(name, RULES.get(type(field.kind), "has the wrong form"))
-    for name in _repeated(body):
-        faults.add(name[:MAX_NAME], "must not be given twice")
-    for field in fields.values():
-        if field.is_required and values.setdefault(field.name) is None and field.name not in faults:
-            faults.add(field.name, "is required")
+        elif field.is_required:
+            faults.add(name, "is required")
+        if field.is_required:
+            values.setdefault(name)
+    for name in islice(sent, MAX_UNKNOWN):
+        faults.add(name[:MAX_NAME], "is not a known field")
     decoded = model(**values)
     if faults.found:
         decoded.check(now, faults)
     return decoded
 
 
-def _repeated(body: bytes) -> list[str]:
+def _may_repeat(model: type[Request], body: bytes) -> bool:
+    """Whether a field may stand in ``body`` twice; certainly not where False."""
+    return b"\\" in body or any([body.count(name) > 1 for name in _quoted_names(model)])  # noqa: C419 - is short
+
+
+def _repeated(body: bytes) -> set[str]:
     """Names that stand in the object twice. RFC 8259 leaves open which of two values counts, so a caller may mean either."""
-    names: list[str] = []
+    return {name for name, count in Counter(name for name, _ in _members(body)).items() if count > 1}
 
-    def notice(members: list[tuple[str, Any]]) -> None:
-        counts = Counter(name for name, _ in members)
-        names[:] = [name for name, count in counts.items() if count > 1]  # the outermost object comes last
 
-    json.loads(body, object_pairs_hook=notice, parse_int=str, parse_float=str)
-    return names
+def _refuse_surrogates(model: type[Request], body: bytes) -> None:
+    """Names the fields that hold half a character: JSON can escape it, and text that is cut in JavaScript ends so.
+
+    Raises:
+        Invalid: there are such fields. msgspec takes them for malformed JSON.
+    """
+    faults = Faults()
+    if _ESCAPED_SURROGATE.search(body):
+        with suppress(ValueError):
+            for name, value in _members(body):
+                if name in _fields(model) and isinstance(value, str) and (found := _SURROGATE.search(value)):
+                    faults.add(name, f"must not contain {name_character(found[0])}")
+    faults.raise_if_any()
+
+
+def _members(body: bytes) -> Sequence[tuple[str, Any]]:
+    """Names and values of the object that ``body`` is, as they stand there: msgspec keeps one value of a name."""
+    outermost = json.loads(body, object_pairs_hook=tuple, parse_int=str, parse_float=str)
+    return outermost if isinstance(outermost, tuple) else ()
 
 
 def _whole(number: object) -> int:
@@ -144,13 +171,16 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _fields(model: type[Request]) -> dict[bytes, Field]:
+def _quoted_names(model: type[Request]) -> list[bytes]:
+    return [f'"{name}"'.encode() for name in _fields(model)]
+
+
+@cache
+def _fields(model: type[Request]) -> dict[str, Field]:
     """By the name that each has on the wire."""
     described = cast("inspect.StructType", inspect.type_info(model))
     types = {field.name: field.type for field in msgspec.structs.fields(model)}
     return {
-        field.encode_name.encode(): Field(
-            field.encode_name, field.required, _without_null(field.type), _decoder(types[field.name]).decode
-        )
+        field.encode_name: Field(field.required, _without_null(field.type), _decoder(types[field.name]).decode)
         for field in described.fields
     }

@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, ParamSpec, TypeVar
 
+MAX_NAME = 64
+"""Characters of an unknown field's or parameter's name that an answer repeats."""
 P = ParamSpec("P")
 T = TypeVar("T")
 

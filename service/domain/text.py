@@ -28,13 +28,13 @@ def parse_line(text: str, field: str, max_length: int) -> str:
     if len(text) > max_length:
         raise Invalid(field, f"must have at most {max_length} characters")
     if found := _BREAKS.search(text):
-        raise Invalid(field, f"must not contain {_name(found[0])}")
+        raise Invalid(field, f"must not contain {name_character(found[0])}")
     if not _VISIBLE.search(text):
         raise Invalid(field, "must not be blank")
     return text
 
 
-def _name(character: str) -> str:
+def name_character(character: str) -> str:
     """``U+202E RIGHT-TO-LEFT OVERRIDE``; Unicode has no names for control characters and surrogates."""
     kind = "SURROGATE" if unicodedata.category(character) == "Cs" else "CONTROL CHARACTER"
     return f"U+{ord(character):04X} {unicodedata.name(character, kind)}"
