@@ -29,8 +29,7 @@ def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
     if len(header_values(request, HEADER.lower().encode())) > 1:
         raise Invalid(HEADER, "must not be given twice")
     secret = context_of(request).idempotency_key
-    route = request.route_handler.handler_name
-    return Once(org_id, _digest(secret, [org_id, key]), _digest(secret, [route, meaning]))
+    return Once(org_id, _digest(secret, [org_id, key]), _digest(secret, [request.method, request.scope["path"], meaning]))
 
 
 def require_same(request: Once, earlier: Earlier) -> None:

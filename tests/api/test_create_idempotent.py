@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.links import create_link
 from service.store import keys
 from tests.api.helpers import JANE, JOHN, JSON, Api, all_at_once, assert_problem, stamp, wrong
 
@@ -88,6 +89,21 @@ def test_a_repeated_request_whose_end_depends_on_now_is_the_same(api: Api) -> No
     api.clock.advance(seconds=7)
     again = keyed(api)
     assert again.json() == first.json()
+
+
+def test_a_repeated_request_is_the_same_whatever_a_later_release_calls_its_handler(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = keyed(api)
+    monkeypatch.setattr(create_link.fn, "__name__", "make_link")
+    again = keyed(api)
+    assert (again.status_code, again.json()) == (201, first.json())
+
+
+def test_a_repeated_request_may_end_in_a_slash(api: Api) -> None:
+    first = keyed(api)
+    again = api.client.post("/payment-links/", json={"email": JANE, "org_id": "acme"}, headers=first.request.headers)
+    assert (again.status_code, again.json()) == (201, first.json())
 
 
 def test_a_code_is_part_of_what_is_asked_for(api: Api) -> None:
