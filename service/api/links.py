@@ -32,7 +32,6 @@ from service.api.schemas import (
     masked_link,
 )
 from service.domain import link as domain
-from service.domain.email import canonical, parse_email
 from service.domain.errors import (
     Forbidden,
     Invalid,
@@ -80,7 +79,7 @@ async def create_link(
     it is then, with ``Idempotency-Replayed: true``.
     """
     context = context_of(request)
-    requested = data.understood(context.clock())
+    requested = data.parse(context.clock())
     require_org(request.user, requested.org_id)
     key = idempotency_key
     repeatable = None if key is None else once(request, requested.org_id, key, requested.meaning)
@@ -148,7 +147,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
 async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[RevokeLinks | None] = None) -> Revocation:
     """Revokes the link, and, where a body names an ``email``, all active links that were sent to it."""
     context = context_of(request)
-    recipient = _recipient(data)
+    recipient = None if data is None else data.parse(context.clock())
     link = await find_link(context, link_id)
     require_org(request.user, link.org_id)
     newly = await context.lane.run(links.revoke(link, now=context.clock(), retention=context.retention))
@@ -174,7 +173,8 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient
     """Revokes all active links that were sent to ``email``: an org-admin's own organization's, or every one's."""
     if data is None:
         raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
-    revoked = await _revoke_recipient(context_of(request), request.user, canonical(parse_email(data.email)))
+    context = context_of(request)
+    revoked = await _revoke_recipient(context, request.user, data.parse(context.clock()))
     return Revocation(len(revoked), revoked)
 
 
@@ -249,10 +249,6 @@ async def _create_once(context: Context, requested: LinkRequest, request: Once |
             return link, True
         earlier = stored or None
     raise Unavailable("the link could not be stored")
-
-
-def _recipient(data: RevokeLinks | None) -> str | None:
-    return None if data is None or data.email is None else canonical(parse_email(data.email))
 
 
 async def _revoke_recipient(context: Context, admin: Admin, recipient: str) -> list[str]:

@@ -14,8 +14,7 @@ from service.api.context import Context, PublicRequest, context_of, header_value
 from service.api.problems import responses
 from service.api.request_bodies import SendOtp, SubmitOtp
 from service.api.schemas import CustomerToken, OtpSent
-from service.domain.email import canonical, parse_email
-from service.domain.errors import Faults, LimitReached, OtpInvalid, OtpNotVerified, Unavailable
+from service.domain.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable
 from service.domain.locale import choose_locale
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, Policy, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
@@ -51,7 +50,7 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
     locale = choose_locale(*header_values(request, b"accept-language"))
     context = context_of(request)
-    await ask_for_code(context, canonical(parse_email(data.email)), client_of(request), locale=locale)
+    await ask_for_code(context, data.parse(context.clock()), client_of(request), locale=locale)
     return OtpSent(int(context.otp_policy.ttl.total_seconds()), int(context.otp_policy.resend_after.total_seconds()))
 
 
@@ -93,8 +92,8 @@ def send_limits(policy: Policy, email: str) -> list[RateLimit]:
 async def submit_otp(request: PublicRequest, data: JSONBody[SubmitOtp]) -> CustomerToken:
     """Takes a one-time password and gives the token that opens this e-mail's gated links."""
     context = context_of(request)
-    data.check(context.clock(), Faults())
-    token = await redeem_code(context, canonical(data.email), data.otp, client_of(request))
+    email, otp = data.parse(context.clock())
+    token = await redeem_code(context, email, otp, client_of(request))
     return CustomerToken(token, "Bearer", int(CUSTOMER_LIFE.total_seconds()))
 
 

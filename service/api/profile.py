@@ -46,8 +46,9 @@ async def get_profile(request: AdminRequest, org_id: PathOrgId) -> ProfileBody:
 async def put_profile(request: AdminRequest, org_id: PathOrgId, data: JSONBody[PutProfile]) -> ProfileBody:
     """Replaces all of it: what is left out is null."""
     require_org(request.user, domain.parse_org_id(org_id))
-    profile = data.understood()
-    await context_of(request).lane.run(profiles.put(org_id, profile))
+    context = context_of(request)
+    profile = data.parse(context.clock())
+    await context.lane.run(profiles.put(org_id, profile))
     return _body(profile)
 
 

@@ -107,7 +107,7 @@ def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
         faults.add(name[:MAX_NAME], "is not a known field")
     decoded = model(**values)
     if faults.found:
-        decoded.check(now, faults)
+        decoded.parse(now, faults)
     return decoded
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from service.domain.email import parse_email
+from service.domain.email import canonical, parse_email
 from service.domain.errors import Faults
 from service.domain.link import ID_PATTERN, MAX_TRANSACTION_ID, ORG_ID_PATTERN, LinkRequest, parse_request
 from service.domain.locale import LOCALE_PATTERN
@@ -56,13 +56,14 @@ class Amount(Decimal):
 class Request(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A request body. msgspec checks the JSON types of its fields; their rules are the domain's, and are described here only."""
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        """Checks the domain's rules. A field that could not be read is among ``faults``, and None here if it is required.
+    def parse(self, now: datetime, faults: Faults | None = None) -> Any:
+        """What is asked for, in the domain's terms. A field that could not be read is among ``faults``, and None if required.
 
         Raises:
-            Invalid: there are faults.
+            Invalid: there are faults, or fields break their rules.
         """
-        faults.raise_if_any()
+        if faults is not None:
+            faults.raise_if_any()
 
 
 class CreateLink(Request, frozen=True, kw_only=True):
@@ -80,15 +81,7 @@ class CreateLink(Request, frozen=True, kw_only=True):
     notify: bool | None = True
     locale: Tag | None = None
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        self.understood(now, faults)
-
-    def understood(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
-        """The link that is asked for.
-
-        Raises:
-            Invalid: fields break their rules.
-        """
+    def parse(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
         return parse_request(
             now=now,
             org_id=self.org_id,
@@ -113,32 +106,36 @@ class VerifyLink(Request, frozen=True):
 class RevokeLinks(Request, frozen=True):
     email: Email | None = None
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        _check_recipient(self.email, faults)
+    def parse(self, now: datetime, faults: Faults | None = None) -> str | None:
+        if self.email is not None:
+            return _parse_recipient(self.email, faults)
+        super().parse(now, faults)
+        return None
 
 
 class RevokeRecipient(Request, frozen=True):
     email: Email
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        _check_recipient(self.email, faults)
+    def parse(self, now: datetime, faults: Faults | None = None) -> str:
+        return _parse_recipient(self.email, faults)
 
 
 class SendOtp(Request, frozen=True):
     email: Email
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        _check_recipient(self.email, faults)
+    def parse(self, now: datetime, faults: Faults | None = None) -> str:
+        return _parse_recipient(self.email, faults)
 
 
 class SubmitOtp(Request, frozen=True):
     email: Email
     otp: Code
 
-    def check(self, now: datetime, faults: Faults) -> None:
+    def parse(self, now: datetime, faults: Faults | None = None) -> tuple[str, str]:
+        faults = faults or Faults()
         if "otp" not in faults:
             faults.check(parse_code, self.otp)
-        _check_recipient(self.email, faults)
+        return _parse_recipient(self.email, faults), self.otp
 
 
 class PutProfile(Request, frozen=True, kw_only=True):
@@ -151,15 +148,7 @@ class PutProfile(Request, frozen=True, kw_only=True):
     locale: Tag | None = None
     time_zone: TimeZone | None = None
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        self.understood(faults)
-
-    def understood(self, faults: Faults | None = None) -> Profile:
-        """The profile as it is kept.
-
-        Raises:
-            Invalid: fields break their rules.
-        """
+    def parse(self, now: datetime, faults: Faults | None = None) -> Profile:
         profile = Profile(
             display_name=self.display_name,
             colour=self.colour,
@@ -177,16 +166,9 @@ class DispatchWindow(Request, frozen=True):
     scheduled_at: Time | None = None
     period: Hours | None = 24
 
-    def check(self, now: datetime, faults: Faults) -> None:
-        self.understood(now, faults)
-
-    def understood(self, now: datetime, faults: Faults | None = None) -> tuple[datetime, datetime]:
-        """The first moment of the window, and the first after it.
-
-        Raises:
-            Invalid: fields break their rules.
-        """
-        faults = Faults() if faults is None else faults
+    def parse(self, now: datetime, faults: Faults | None = None) -> tuple[datetime, datetime]:
+        """The first moment of the window, and the first after it."""
+        faults = faults or Faults()
         start, hours = in_utc(self.scheduled_at or now), 24 if self.period is None else self.period
         if not 2000 <= start.year < 9000:
             faults.add("scheduled_at", "is too far from today")
@@ -204,7 +186,10 @@ def decode_hook(kind: type[Any], value: Any) -> Any:
     raise ValueError("is no number")
 
 
-def _check_recipient(email: str | None, faults: Faults) -> None:
-    if email is not None:
+def _parse_recipient(email: str, faults: Faults | None) -> str:
+    """The canonical form of ``email``."""
+    faults = faults or Faults()
+    if "email" not in faults:
         faults.check(parse_email, email)
     faults.raise_if_any()
+    return canonical(email)

@@ -49,7 +49,7 @@ LONGEST_PAUSE = 0.05
 async def dispatch_window(request: AdminRequest, data: JSONBody[DispatchWindow | None] = None) -> Dispatch:
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
-    start, end = window.understood(context.clock())
+    start, end = window.parse(context.clock())
     counts = await ask_partitions(context.lane, partial(outbox.count_scheduled, start=start, end=end))
     owing = [partition for partition, count in counts.by_partition.items() if count]
     done = await _queue(context, owing, start, end)

@@ -152,7 +152,7 @@ def parse_request(
     Raises:
         Invalid: fields break their rules; where one does, those that break the rules of time are named as well.
     """
-    faults = Faults() if faults is None else faults
+    faults = faults or Faults()
     if org_id is not None:
         faults.check(parse_org_id, org_id)
     if email is not None:

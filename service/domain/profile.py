@@ -58,7 +58,7 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
     Raises:
         Invalid: fields break their rules.
     """
-    faults = Faults() if faults is None else faults
+    faults = faults or Faults()
     name, colour, locale = profile.display_name, profile.colour, profile.locale
     if name is not None:
         faults.check(_parse_name, name)
