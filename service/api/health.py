@@ -90,7 +90,7 @@ async def _look(context: Context, state: State) -> Readiness:
         reasons.append(Reason.DISK_ALMOST_FULL)
     if reasons != state.get("reasons", []):
         state["reasons"] = reasons
-        log.warning("readiness_changed", reasons=reasons, processes=[*_in_trouble(processes)])
+        log.warning("readiness_changed", reasons=[reason.value for reason in reasons], processes=[*_in_trouble(processes)])
     return Readiness(
         status="degraded" if reasons else "ok",
         redis="ok",
