@@ -40,8 +40,7 @@ def _bind(family: int, address: tuple[object, ...], *, shared: bool) -> None:
 
 
 def _reason(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"PORT: {host}:{port} is in use"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"HOST: {host} is no address of this machine"
-    return f"PORT: {host}:{port}: {error.strerror}"
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"PORT: {where} is in use" if error.errno == errno.EADDRINUSE else f"PORT: {where}: {error.strerror}"

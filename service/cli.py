@@ -82,7 +82,7 @@ def scheduler() -> None:
 def token(role: str, org: str | None, subject: str, life: str) -> None:
     """Print an admin token."""
     # Only the secret matters here, so nobody has to say where Redis is.
-    environ = {"REDIS_URL": "unix:///", **embedded.environment(os.environ)}
+    environ = {"REDIS_URL": "unix:///", **_environment()}
     try:
         settings = read_settings(environ)
         if settings.admin_jwt_public_key or settings.admin_jwks_url:
@@ -109,7 +109,7 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
 @click.option("--queue", type=click.Choice(["links", "otps"]), help="With --worker: the one queue that they work for.")
 def check(worker: bool, queue: str | None) -> None:
     """Say what is wrong with the configuration, Redis and the mail server. Exits with 1 if something is."""
-    environ = embedded.environment(os.environ)
+    environ = _environment()
     if queue and not worker:
         raise click.UsageError("--queue belongs to --worker")
     failed = False
@@ -117,6 +117,14 @@ def check(worker: bool, queue: str | None) -> None:
         click.echo(f"{verdict.value:5} {what}: {found}")
         failed |= verdict is Verdict.FAILURE
     sys.exit(1 if failed else 0)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and what ``up`` keeps in ``DATA_DIR``."""
+    try:
+        return embedded.environment(os.environ)
+    except embedded.EmbeddedError as error:
+        _refuse(error)
 
 
 def _check_all(environ: Mapping[str, str]) -> Iterator[Finding]:

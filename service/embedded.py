@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,13 +41,16 @@ class EmbeddedError(Exception):
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ``, and, where ``REDIS_URL`` is not set, what ``up`` keeps in ``DATA_DIR``."""
+    """``environ``, and, where ``REDIS_URL`` is not set, what ``up`` keeps in ``DATA_DIR``.
+
+    Raises:
+        EmbeddedError: that cannot be read.
+    """
     data_dir = data_dir_of(environ)
-    secret = data_dir / "secret_key"
     found = dict(environ)
-    if not environ.get("REDIS_URL") and secret.exists():
+    if not environ.get("REDIS_URL") and (secret := _read_secret(data_dir)):
         found["REDIS_URL"] = url_of(socket_path(data_dir))
-        found["SECRET_KEY"] = environ.get("SECRET_KEY") or secret.read_text().strip()
+        found["SECRET_KEY"] = environ.get("SECRET_KEY") or secret
     return found
 
 
@@ -56,16 +60,39 @@ def data_dir_of(environ: Mapping[str, str]) -> Path:
 
 
 def keep_secret(data_dir: Path) -> str:
-    """The secret of the embedded store: made once, by whoever holds ``data_dir``, whole, and readable by its owner only."""
-    path = data_dir / "secret_key"
-    if not path.exists() or not path.read_text().strip():
-        partial = data_dir / "secret_key.partial"
-        with open(partial, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-    return path.read_text().strip()
+    """The secret of the embedded store: made once, by whoever holds ``data_dir``, whole, and readable by its owner only.
+
+    Raises:
+        EmbeddedError: it cannot be read or written.
+    """
+    if secret := _read_secret(data_dir):
+        return secret
+    secret, partial = secrets.token_hex(32), data_dir / "secret_key.partial"
+    with _naming(data_dir), open(partial, "wb", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(secret.encode())
+        os.fsync(file.fileno())
+        partial.rename(data_dir / "secret_key")
+    return secret
+
+
+def _read_secret(data_dir: Path) -> str | None:
+    """The secret that ``data_dir`` holds; None, or nothing, where none was written to its end."""
+    with _naming(data_dir), suppress(FileNotFoundError, NotADirectoryError):
+        return (data_dir / "secret_key").read_text().strip()
+    return None
+
+
+@contextmanager
+def _naming(data_dir: Path) -> Iterator[None]:
+    """Tells in one line what the disk or the folder's rights refuse.
+
+    Raises:
+        EmbeddedError: they do.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedError(f"DATA_DIR: {data_dir}: {error.strerror}") from None
 
 
 def socket_path(data_dir: Path) -> Path:
@@ -91,34 +118,37 @@ def hold(data_dir: Path) -> Iterator[Path]:
     """Holds ``data_dir`` for this process alone; gives the lock's path.
 
     Raises:
-        EmbeddedError: another process holds it.
+        EmbeddedError: another process holds it, or it cannot be written to.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = data_dir / "up.lock"
-    with open(path, "a+") as file:
-        for _ in range(20):
-            try:
-                # A POSIX record lock: unlike flock's it does not pass to the children that honcho forks.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            file.seek(0)
-            raise EmbeddedError(f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {file.read().strip()})")
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield path
-        finally:
+    with ExitStack() as stack:
+        with _naming(data_dir):
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = stack.enter_context(open(path, "ab+", buffering=0))
+            _lock(file, data_dir)
             file.truncate(0)
+            stack.callback(file.truncate, 0)
+            file.write(b"%d\n" % os.getpid())
+        yield path
+
+
+def _lock(file: FileIO, data_dir: Path) -> None:
+    for _ in range(20):
+        with suppress(OSError):
+            # A POSIX record lock: unlike flock's it does not pass to the children that honcho forks.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.05)
+    file.seek(0)
+    holder = file.read().decode().strip()
+    raise EmbeddedError(f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder})")
 
 
 def names_holder(data_dir: Path) -> bool:
     """Whether a process holds ``data_dir``, or was killed while it did: whoever lets go of it takes its name from the lock."""
-    path = data_dir / "up.lock"
-    return path.exists() and bool(path.read_text().strip())
+    with _naming(data_dir), suppress(FileNotFoundError, NotADirectoryError):
+        return bool((data_dir / "up.lock").read_text().strip())
+    return False
 
 
 def wait_for_release(lock: Path) -> None:

@@ -44,6 +44,15 @@ def test_a_taken_port_is_named(taken: int, host: str, shared: bool) -> None:
         find_address(host, taken, shared=shared)
 
 
+def test_an_ipv6_address_is_told_from_its_port() -> None:
+    if not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(StartupError, match=rf"^PORT: \[::1\]:{port} is in use$"):
+            find_address("::1", port, shared=False)
+
+
 @pytest.mark.parametrize(
     ("host", "line"),
     [

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service import embedded
-from service.embedded import EmbeddedError, environment, hold, keep_secret, serve, socket_path, wait_for_release
+from service.embedded import EmbeddedError, environment, hold, keep_secret, names_holder, serve, socket_path, wait_for_release
 
 HOLD = """
 import sys, time
@@ -90,6 +90,32 @@ class TestSecret:
         """As where the machine went down between making the file and filling it."""
         (data_dir / "secret_key").touch(0o600)
         assert len(keep_secret(data_dir)) == 64
+
+
+class TestFolder:
+    """What the disk or the folder refuses is told in one line."""
+
+    def test_a_folder_that_is_a_file_is_named(self, data_dir: Path) -> None:
+        (data_dir / "file").touch()
+        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+/file: File exists$"), hold(data_dir / "file"):
+            pass
+
+    def test_a_lock_that_cannot_be_had_is_named(self, data_dir: Path) -> None:
+        (data_dir / "up.lock").mkdir()
+        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"), hold(data_dir):
+            pass
+        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"):
+            names_holder(data_dir)
+
+    def test_a_secret_that_cannot_be_written_is_named(self, data_dir: Path) -> None:
+        (data_dir / "secret_key.partial").symlink_to("/dev/full")
+        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: No space left on device$"):
+            keep_secret(data_dir)
+
+    def test_a_secret_that_cannot_be_read_is_named(self, data_dir: Path) -> None:
+        (data_dir / "secret_key").mkdir()
+        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"):
+            environment({"DATA_DIR": str(data_dir)})
 
 
 class TestEnvironment:

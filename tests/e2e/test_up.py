@@ -103,10 +103,7 @@ def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_pa
     up.log = tmp_path / "up.log"
     up.start()
     link = up.example()
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
+    filler = fill(small_disk)
     with suppress(subprocess.CalledProcessError, ValueError):  # the answer of the moment when it ends may be anything
         while up.process.poll() is None:
             up.example()
@@ -116,6 +113,22 @@ def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_pa
     up.start()
     assert up.get(f"/payment-links/{link['id']}").json()["id"] == link["id"]
     assert up.interrupt() == 0
+
+
+def test_a_full_disk_stops_the_start_with_one_line(small_disk: Path) -> None:
+    fill(small_disk)
+    environ = {"DATA_DIR": str(small_disk), "PORT": str(free_port()), "PATH": "/usr/bin"}
+    run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stderr) == (2, f"DATA_DIR: {small_disk}: No space left on device\n")
+
+
+def fill(disk: Path) -> Path:
+    """Leaves no room on it. Gives the file that takes it."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
 
 
 def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: Store) -> None:
