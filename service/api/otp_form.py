@@ -101,6 +101,18 @@ async def look_at_code(visit: Visit, sent: SentCode) -> OtpForm:
     )
 
 
+def is_outdated(visit: Visit, since: str) -> bool:
+    """Whether a form is so old that its code has expired, and by now its cookie may have, too. ``since``: its hidden field."""
+    if not re.fullmatch("[0-9]{1,13}", since):
+        return False
+    return datetime.fromtimestamp(int(since) / 1000, UTC) + visit.context.otp_policy.ttl <= visit.now
+
+
+def expired_page(visit: Visit) -> Response[str]:
+    """Asks for a code again where one came too late, and nothing else is known of it."""
+    return otp_page(visit, OtpForm(sent_at=None), visit.language.texts.gettext("This code has expired. Ask for another."))
+
+
 def otp_page(visit: Visit, form: OtpForm, error: str = "", *, is_wrong: bool = False, is_too_soon: bool = False) -> Response[str]:
     """Asks for the code. ``error`` says what stands in the way, if not what became of the code does.
 
@@ -115,6 +127,7 @@ def otp_page(visit: Visit, form: OtpForm, error: str = "", *, is_wrong: bool = F
     return visit.page(
         "code",
         form=form,
+        since=int((form.sent_at or visit.now).timestamp() * 1000),
         email=mask(visit.link.email),
         error=error,
         tries=_say_tries(visit, tries or 0) if has_failed and not error else "",

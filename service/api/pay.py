@@ -16,7 +16,7 @@ from service.api.context import PublicRequest, context_of, header_values
 from service.api.files import OWN, serve_files
 from service.api.links import PathId, find_link, get_link
 from service.api.otp import ask_for_code, redeem_code
-from service.api.otp_form import COOKIE, SentCode, look_at_code, otp_page, path_of, read_cookie
+from service.api.otp_form import COOKIE, SentCode, expired_page, is_outdated, look_at_code, otp_page, path_of, read_cookie
 from service.api.parameters import PAGE
 from service.api.problems import responses
 from service.api.responses import JsonResponse
@@ -105,17 +105,17 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     visit = await _visit(request, link_id)
     if visit.has_proved or not visit.is_open:
         return _to_page(visit)
-    sent, otp = read_cookie(request), read_code((await _form(request)).get("otp", ""))
+    form = await _form(request)
+    sent, otp = read_cookie(request), read_code(form.get("otp", ""))
     if sent is None:
-        return _cookies_page(visit)
+        return expired_page(visit) if is_outdated(visit, form.get("since", "")) else _cookies_page(visit)
     if otp is None:
         said = visit.language.texts.gettext("Enter the six digits of the code.")
         return otp_page(visit, await look_at_code(visit, sent), said)
     try:
         token = await redeem_code(visit.context, canonical(visit.link.email), otp, client_of(request))
     except LimitReached as error:
-        form = msgspec.structs.replace(await look_at_code(visit, sent), try_wait=error.retry_after)
-        return otp_page(visit, form)
+        return otp_page(visit, msgspec.structs.replace(await look_at_code(visit, sent), try_wait=error.retry_after))
     except OtpInvalid:
         return otp_page(visit, await look_at_code(visit, sent), is_wrong=True)
     return _to_page(visit, token)

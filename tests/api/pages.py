@@ -28,9 +28,13 @@ class Browser:
         """The button for a code."""
         return self._send("POST", f"{self.path}/code", headers)
 
-    def enter(self, otp: str) -> httpx.Response:
+    def enter(self, otp: str, **hidden: str) -> httpx.Response:
         """The form for a code."""
-        return self._send("POST", f"{self.path}/token", {}, {"otp": otp})
+        return self._send("POST", f"{self.path}/token", {}, {"otp": otp, **hidden})
+
+    def enter_on(self, page: httpx.Response, otp: str) -> httpx.Response:
+        """The form for a code as it stands on ``page``, with its hidden fields."""
+        return self.enter(otp, **dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)))
 
     def _send(self, method: str, path: str, headers: dict[str, str], data: dict[str, str] | None = None) -> httpx.Response:
         sent = {name: value for name, (value, where) in self.cookies.items() if path == where or path.startswith(f"{where}/")}

@@ -178,6 +178,33 @@ class TestWithoutCookies:
         assert api.redis.hget(keys.otp(JANE), "tries") in {"0", b"0"}
         assert api.submit_otp(code).status_code == 200
 
+    def test_who_comes_back_after_the_code_and_its_cookie_are_gone_is_told_that_it_expired(
+        self, api: Api, browser: Browser
+    ) -> None:
+        page, code = browser.ask(), api.code()
+        api.clock.advance(minutes=71)
+        browser.cookies.clear()
+        later = browser.enter_on(page, code)
+        assert error_of(later) == "This code has expired. Ask for another."
+        assert (COOKIES_NEEDED in later.text, "Send another code" in later.text) == (False, True)
+
+    def test_who_was_sent_no_code_comes_back_when_it_is_too_late_for_any(self, make_api: MakeApi) -> None:
+        api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
+        Browser(api, api.create(otp_required=True)).ask()
+        browser = Browser(api, api.create(otp_required=True, email=JOHN))
+        page = browser.ask()
+        api.clock.advance(minutes=71)
+        browser.cookies.clear()
+        later = browser.enter_on(page, "123456")
+        assert error_of(later) == "This code has expired. Ask for another."
+        assert "We sent" not in later.text
+
+    @pytest.mark.parametrize("since", ["", "x", "-1", "1" * 14, "9" * 13])
+    def test_a_form_that_says_nonsense_of_its_age_is_taken_for_a_new_one(self, api: Api, browser: Browser, since: str) -> None:
+        browser.ask()
+        browser.cookies.clear()
+        assert COOKIES_NEEDED in browser.enter(api.code(), since=since).text
+
     def test_who_allows_them_can_enter_the_code_that_was_sent(self, api: Api, blocking: Browser) -> None:
         blocking.ask()
         blocking.blocks_cookies = False
