@@ -254,12 +254,14 @@ def _parse_moment(field: str, moment: datetime) -> datetime:
 
 
 def _check_times(faults: Faults, scheduled_at: datetime | None, expires_at: datetime | None, now: datetime) -> None:
-    """The rules of time. Where ``scheduled_at`` has a fault, nobody can say whether ``expires_at`` fits it."""
+    """The rules of time. Where ``scheduled_at`` has a fault, ``expires_at`` has to fit some time at which it could be sent."""
     if scheduled_at is not None and not now - SCHEDULE_GRACE <= scheduled_at <= now + SCHEDULE_HORIZON:
         faults.add("scheduled_at", "must not lie in the past, nor more than a year ahead")
-    if expires_at is not None and "scheduled_at" not in faults:
-        send_at = _send_at(scheduled_at, now)
-        if not send_at + SHORTEST_LIFE <= expires_at <= send_at + LONGEST_LIFE:
+    if expires_at is not None:
+        first = last = _send_at(scheduled_at, now)
+        if "scheduled_at" in faults:
+            first, last = now, now + SCHEDULE_HORIZON
+        if not first + SHORTEST_LIFE <= expires_at <= last + LONGEST_LIFE:
             faults.add("expires_at", "must lie 5 minutes to 365 days after the link is sent")
 
 

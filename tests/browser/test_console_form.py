@@ -107,7 +107,8 @@ def test_all_mistakes_are_told_at_once_and_in_words(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "mistakes")
     visitor.expect_refusal("/payment-links")
-    form = new_link(page, email="jane", payment_amount="-1", currency="NG", scheduled_at="2020-01-01T10:00")
+    times = dict.fromkeys(("scheduled_at", "expires_at"), "2020-01-01T10:00")
+    form = new_link(page, email="jane", payment_amount="-1", currency="NG", **times)
     form.get_by_role("button", name="Create link").click()
     expect(page.locator(".error:not(:empty)")).to_have_text(
         [
@@ -115,10 +116,11 @@ def test_all_mistakes_are_told_at_once_and_in_words(visit: Visit) -> None:
             "Write it like 125000.50.",
             "Must be an ISO 4217 code, such as NGN or USD.",
             "Must not lie in the past, nor more than a year ahead.",
+            "Must lie 5 minutes to 365 days after the link is sent.",
         ]
     )
     expect(page.locator("#email")).to_be_focused()
-    visitor.check("console create, four mistakes, desktop, light")
+    visitor.check("console create, five mistakes, desktop, light")
 
 
 @pytest.mark.parametrize(

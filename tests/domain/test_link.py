@@ -210,6 +210,20 @@ class TestExpiry:
             make(**scheduled, expires_at=NOW + send_in + life)
         assert refusal.value.field == "expires_at"
 
+    @pytest.mark.parametrize(
+        ("expires_in", "fields"),
+        [
+            (timedelta(days=-1), ["scheduled_at", "expires_at"]),
+            (timedelta(days=1), ["scheduled_at"]),
+            (timedelta(days=800), ["scheduled_at", "expires_at"]),
+        ],
+        ids=["past", "possible", "too late for any"],
+    )
+    def test_an_expiry_that_fits_no_schedule_is_told_with_a_bad_one(self, expires_in: timedelta, fields: list[str]) -> None:
+        with pytest.raises(Invalid) as refusal:
+            make(scheduled_at=NOW - timedelta(days=9), expires_at=NOW + expires_in)
+        assert [fault.field for fault in refusal.value.faults] == fields
+
     def test_an_expiry_is_measured_from_now_where_the_schedule_lies_in_the_grace_period(self) -> None:
         with pytest.raises(Invalid):
             make(scheduled_at=NOW - timedelta(seconds=60), expires_at=NOW + timedelta(minutes=4, seconds=30))
