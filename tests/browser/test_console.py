@@ -55,7 +55,7 @@ def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: S
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        pytest.param("jane", "this is no token", id="no token"),
+        pytest.param("jane", "it is not a whole token", id="no token"),
         pytest.param(f"{admin_token(Role.ORG_ADMIN, 'acme')[:-4]}AAAA", "the token is not valid", id="forged"),
         pytest.param(admin_token(Role.ORG_ADMIN, "acme", timedelta(seconds=-5)), "the token has expired", id="expired"),
     ],
@@ -353,7 +353,7 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(visit: Visit,
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-@pytest.mark.parametrize("org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme"])
+@pytest.mark.parametrize("org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"])
 def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(visit: Visit, make: Any, org: str) -> None:
     make("typoinacme")
     visitor = visit(DESKTOP)
@@ -388,7 +388,11 @@ def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: Visit) ->
         route.fulfill(json={**found, "status": "degraded", "reasons": ["scheduler_away", "something_new"]})
 
     visitor.page.route("**/readyz", answer)
+    visitor.page.route(
+        "**/outbox", lambda route: route.fulfill(json=route.fetch().json() | {"unreadable_partitions": ["0a", "d4"]})
+    )
     page = enter(visitor)
     expect(page.get_by_text("No scheduler is alive")).to_be_visible()
+    expect(page.get_by_text("The figures below are incomplete: 2 partitions cannot be read.")).to_be_visible()
     expect(page.get_by_text("something new")).to_be_visible()
     visitor.check("console degraded, desktop, light")

@@ -204,7 +204,7 @@ class Browser {
     }
     if (page.total) return state("link", `No ${STATUSES[this.status].toLowerCase()} links`, "Links of the other statuses are under the tabs above.", create);
     if (!this.others) return state("link", "No links yet", "Create one, and your customer gets an e-mail and a page to pay on.", create);
-    const text = this.others.length ? "Is one of these meant?" : "Look whether its id is right: nothing that is much like it has links either.";
+    const text = this.others.length ? "Did you mean one of these?" : "Check its id: no organization with links has one like it.";
     const near = this.others.map((org) => h("a", { class: "button", href: address({ org }) }, org));
     create.classList.toggle("primary", !near.length);
     return state("alert", `There is no organization ${this.org} with links`, text, ...near, create);

@@ -96,7 +96,7 @@ function askWho(over, text = "") {
 /** The first request of whoever signs in: the server's word on the token. */
 function probe(text) {
   const claims = read(text);
-  if (!claims) throw new Problem(401, { detail: "this is no token: paste all three parts of it" });
+  if (!claims) throw new Problem(401, { detail: "it is not a whole token, whose three parts are joined by dots" });
   if (claims.role === "internal-admin") return ask("/orgs?limit=1", { as: text });
   if (!claims.org) throw new Problem(401, { detail: "the token names no organization" });
   return ask(`/orgs/${encodeURIComponent(claims.org)}/payment-links?limit=1`, { as: text });

@@ -41,7 +41,7 @@ async function look(parts, tries) {
     const [mail, page, readiness] = await Promise.all([ask("/outbox"), orgs.childElementCount ? null : ask("/orgs?limit=50"), ask("/readyz")]);
     if (mine !== asked) return;
     const changed = JSON.stringify(mail.failures);
-    warn(health, readiness.reasons);
+    warn(health, readiness.reasons, mail.unreadable_partitions.length);
     figures.removeAttribute("aria-busy");
     figures.replaceChildren(...measures(mail));
     if (look.last !== changed || !failures.childElementCount || tries) {
@@ -53,7 +53,7 @@ async function look(parts, tries) {
   } catch (problem) {
     if (mine !== asked || problem.status === 401) return;
     if (!tries) say(`The overview cannot be shown: ${problem.message}`);
-    warn(health, []);
+    warn(health, [], 0);
     figures.replaceChildren();
     orgs.replaceChildren();
     const again = () => look(parts, tries + 1);
@@ -67,10 +67,13 @@ async function look(parts, tries) {
 }
 
 /** Names what an operator has to see to; said once, and again where it is something else. */
-function warn(health, reasons) {
-  if (health.dataset.reasons === String(reasons)) return;
-  health.dataset.reasons = String(reasons);
-  const list = reasons.map((reason) => h("li", {}, REASONS[reason] ?? reason.replaceAll("_", " ")));
+function warn(health, reasons, unreadable) {
+  const known = String([...reasons, unreadable]);
+  if (health.dataset.known === known) return;
+  health.dataset.known = known;
+  const texts = reasons.map((reason) => REASONS[reason] ?? reason.replaceAll("_", " "));
+  if (unreadable) texts.push(`The figures below are incomplete: ${plural(unreadable, "partition", "partitions")} cannot be read.`);
+  const list = texts.map((text) => h("li", {}, text));
   health.replaceChildren(...(list.length ? [h("div", { class: "notice" }, "The service needs an operator:", h("ul", {}, list))] : []));
 }
 

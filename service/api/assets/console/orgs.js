@@ -17,13 +17,17 @@ export async function similar(id) {
   return page.orgs.filter((other) => other !== id && near(other)).sort((one, other) => far(one) - far(other)).slice(0, SHOWN);
 }
 
-/** How many letters have to be put in, left out or changed to make one of the other (Levenshtein). */
+/** How many letters have to be added, removed, changed or swapped with the next to turn one into the other (optimal string alignment). */
 function distance(one, other) {
-  let above = Array.from({ length: other.length + 1 }, (_, at) => at);
+  const lines = [Array.from({ length: other.length + 1 }, (_, at) => at)];
   for (let row = 1; row <= one.length; row += 1) {
-    const line = [row];
-    for (let at = 1; at <= other.length; at += 1) line[at] = Math.min(line[at - 1] + 1, above[at] + 1, above[at - 1] + (one[row - 1] !== other[at - 1]));
-    above = line;
+    const line = [row], above = lines[row - 1];
+    for (let at = 1; at <= other.length; at += 1) {
+      line[at] = Math.min(line[at - 1] + 1, above[at] + 1, above[at - 1] + (one[row - 1] !== other[at - 1]));
+      const isSwapped = row > 1 && at > 1 && one[row - 1] === other[at - 2] && one[row - 2] === other[at - 1];
+      if (isSwapped) line[at] = Math.min(line[at], lines[row - 2][at - 2] + 1);
+    }
+    lines.push(line);
   }
-  return above[other.length];
+  return lines[one.length][other.length];
 }
