@@ -30,6 +30,7 @@ class Language:
     def __init__(self, locale: str) -> None:
         self.tag = locale
         self._locale = Locale.parse(locale, sep="-")
+        self._times = Locale.parse("en-GB" if locale == "en" else locale, sep="-")  # the English of no country is not American
         self.direction = self._locale.text_direction
         self.texts = _texts(language_of(locale))
 
@@ -60,7 +61,7 @@ class Language:
     def time(self, moment: datetime, zone: tzinfo = UTC) -> str:
         """``11:58 WAT``: the time of day of a moment in ``zone``, to the minute."""
         local = moment.astimezone(zone)
-        return f"{format_time(local, 'short', locale=self._locale)} {_zone_name(local)}"
+        return f"{format_time(local, 'short', locale=self._times)} {_zone_name(local)}"
 
     def span(self, span: timedelta) -> str:
         """``3 days``, ``5 hours``, ``10 minutes``: in its largest whole unit."""
@@ -85,8 +86,8 @@ class Language:
         return str(self._locale.get_display_name())
 
     def _date_and_time(self, local: datetime) -> str:
-        date, time = format_date(local, "long", self._locale), format_time(local.replace(tzinfo=None), "short", locale=self._locale)
-        pattern = str(get_datetime_format("medium", self._locale)).replace("'", "")
+        date, time = format_date(local, "long", self._times), format_time(local.replace(tzinfo=None), "short", locale=self._times)
+        pattern = str(get_datetime_format("medium", self._times)).replace("'", "")
         return pattern.replace("{0}", time).replace("{1}", date)
 
 

@@ -52,7 +52,8 @@ def test_no_amount_is_nothing() -> None:
 @pytest.mark.parametrize(
     ("locale", "written"),
     [
-        ("en", "November 26, 2026, 10:30 AM UTC"),
+        ("en", "26 November 2026, 10:30 UTC"),
+        ("en-US", "November 26, 2026, 10:30 AM UTC"),
         ("en-GB", "26 November 2026, 10:30 UTC"),
         ("fr", "26 novembre 2026, 10:30 UTC"),
         ("ar", "26 نوفمبر 2026، 10:30 ص UTC"),

@@ -146,7 +146,7 @@ class TestLinkMail:
             "$12.50",
             "Reference: Invoice 17",
             "https://pay.example/pay/pl_",
-            "The link is good until March 4, 2026, 12:00 PM UTC.",
+            "The link is good until 4 March 2026, 12:00 UTC.",
             "It opens with a code that is sent to this e-mail address.",
             "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
         ],
@@ -171,7 +171,7 @@ class TestLinkMail:
 
     def test_its_expiry_is_that_of_a_scheduled_link_too(self) -> None:
         message = mail(scheduled_at=NOW + timedelta(days=10))
-        assert "good until March 14, 2026, 12:00 PM UTC" in text_of(message)
+        assert "good until 14 March 2026, 12:00 UTC" in text_of(message)
 
     def test_a_plain_one_says_all_of_this(self) -> None:
         link = make_link(payment_amount=Decimal(1000), currency="JPY")
@@ -181,7 +181,7 @@ class TestLinkMail:
             "Pay here:",
             f"https://pay.example/pay/{link.id}",
             "",
-            "The link is good until March 4, 2026, 12:00 PM UTC.",
+            "The link is good until 4 March 2026, 12:00 UTC.",
             "",
             "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
         ]

@@ -156,7 +156,8 @@ function wait(button) {
 /** Writes a time in the zone of whoever reads it, with its name, unless it stands in that zone already. */
 function local(element) {
   if (element.dataset.zone === Intl.DateTimeFormat().resolvedOptions().timeZone) return;
-  const language = document.documentElement.lang;
+  const { lang } = document.documentElement;
+  const language = lang === "en" ? "en-GB" : lang; // as the server has it: the English of no country is not American
   const known = Intl.DateTimeFormat.supportedLocalesOf(language).length > 0; // or it would be written in the browser's language
   const write = (style) => new Intl.DateTimeFormat(known ? language : "en-GB", { numberingSystem: "latn", calendar: "gregory", ...style });
   const moment = new Date(element.dateTime);
