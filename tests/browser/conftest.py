@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.domain.tokens import Role
+from service.store.client import Client, connect
+from tests.browser.pay import BRAND, path_of
+from tests.browser.pay import make as make_for
+from tests.store.samples import NOBODYS, make_link, put
 from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
 from tests.support.programs import program
@@ -152,6 +157,34 @@ def admin(service: Service) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, 'acme')}"}
     with httpx.Client(base_url=service.url, headers=headers) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def store(own_store: Store) -> Iterator[Client]:
+    """Looks into the service's store, where time can be made to pass."""
+    client = Client(connect(own_store.url))
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def ended(service: Service, store: Client) -> dict[str, tuple[str, int]]:
+    """Links that are not to be paid: their pages' paths, and with what those are answered."""
+    with httpx.Client(base_url=service.url, headers=as_admin()) as admin:
+        revoked = make_for(admin)
+        admin.delete(f"/payment-links/{revoked['id']}").raise_for_status()
+    expired = put(store, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
+    return {
+        "revoked": (path_of(revoked), 410),
+        "expired": (f"/pay/{expired.id}", 410),
+        "unknown": (f"/pay/{NOBODYS}", 404),
+    }
+
+
+@pytest.fixture
+def branded(admin: httpx.Client) -> None:
+    """Links of acme present it."""
+    assert admin.put("/orgs/acme/profile", json=BRAND).status_code == 200
 
 
 @pytest.fixture
