@@ -157,6 +157,14 @@ class TestTry:
         assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
         assert try_code(client, clock.now, network="198.51.100.9", failures_per_day=10) == OTHER
 
+    def test_a_network_that_used_up_its_half_does_not_learn_whether_there_is_a_code(self, client: Client, clock: Clock) -> None:
+        create(client, clock.now)
+        for _ in range(5):
+            try_code(client, clock.now, failures_per_day=10)
+        for prepare in (delete, lambda *_: create(client, clock.now, OTHER)):
+            prepare(client, keys.otp(EMAIL))
+            assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
+
     def test_who_failed_too_often_may_try_again_within_a_day(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         try_code(client, clock.now)

@@ -290,10 +290,10 @@ class Model:
         if wait := self.reached(tries[0], FAILURES_PER_DAY):
             return wait
         code, wait = self.codes.get(email), self.reached(tries[1], FAILURES_PER_DAY // 2)
+        if wait:
+            return False if code is not None and code.tries >= CODE_TRIES else wait
         if code is None:
             return False
-        if wait:
-            return False if code.tries >= CODE_TRIES else wait
         for name in tries:
             self._count(name, DAY)
         code.tries += 1

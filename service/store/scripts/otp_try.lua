@@ -7,21 +7,25 @@ local now, max_tries, max_failures, max_of_network = tonumber(ARGV[1]), tonumber
 local function is_reached(key, maximum)
   return tonumber(redis.call('GET', key) or '0') >= maximum
 end
-if is_reached(failures, max_failures) then return {'limit', redis.call('PTTL', failures)} end
-local is_network_limited = is_reached(of_network, max_of_network)
-local nonce, expires_at, tries = unpack(redis.call('HMGET', otp, 'nonce', 'expires_at', 'tries'))
-if not nonce or tonumber(expires_at) <= now then
-  -- As much is written as otherwise, and waits for the disk as long: time must not tell whether there is a code.
+-- As much is written as where a try is counted, and waits for the disk as long: time must not tell whether there is a code.
+local function pretend()
   count(decoy, 1000)
   count(decoy, 1000)
   redis.call('DEL', decoy)
   return {'none', ''}
 end
-if not is_network_limited then
-  count(failures, 86400000)
-  count(of_network, 86400000)
+if is_reached(failures, max_failures) then return {'limit', redis.call('PTTL', failures)} end
+local nonce, expires_at, tries = unpack(redis.call('HMGET', otp, 'nonce', 'expires_at', 'tries'))
+local is_outstanding = nonce and tonumber(expires_at) > now
+local is_used_up = is_outstanding and tonumber(tries) >= max_tries
+if is_reached(of_network, max_of_network) then
+  -- A network hears of the code that it used up what it would hear of none, and after that of the limit, code or none.
+  if is_used_up then return pretend() end
+  return {'limit', redis.call('PTTL', of_network)}
 end
-if tonumber(tries) >= max_tries then return {'none', ''} end
-if is_network_limited then return {'limit', redis.call('PTTL', of_network)} end
+if not is_outstanding then return pretend() end
+count(failures, 86400000)
+count(of_network, 86400000)
+if is_used_up then return {'none', ''} end
 redis.call('HINCRBY', otp, 'tries', 1)
 return {'try', nonce}
