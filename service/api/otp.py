@@ -14,7 +14,7 @@ from service.api.context import Context, PublicRequest, context_of, header_value
 from service.api.problems import responses
 from service.api.request_bodies import SendOtp, SubmitOtp
 from service.api.schemas import CustomerToken, OtpSent
-from service.domain.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable
+from service.domain.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable, Unreadable
 from service.domain.locale import choose_locale
 from service.domain.otp import NONCE_BYTES, VERIFIED_FOR, Policy, derive_code, matches
 from service.domain.tokens import CUSTOMER_LIFE
@@ -61,12 +61,15 @@ async def ask_for_code(context: Context, email: str, client: str, *, locale: str
         LimitReached: for this e-mail, for ``client`` or a network around it, or for all together.
     """
     policy = context.otp_policy
-    await _count(
-        context,
-        otps.client_limits(networks_around(client), SENDS, policy.client_sends_per_hour),
-        send_limits(policy, email),
-        otps.ceiling(policy.sends_per_minute),
-    )
+    own = otps.client_limits(networks_around(client), SENDS, policy.client_sends_per_hour), send_limits(policy, email)
+    await _count(context, *own)
+    try:
+        await _count(context, otps.ceiling(policy.sends_per_minute))
+    except LimitReached:
+        await _uncount(context, *own)
+        raise
+    except Unreadable:
+        pass  # the log and /readyz report it: one broken counter must not keep everybody from their codes
     nonce = context.entropy.take(NONCE_BYTES)
     await context.lane.run(otps.create(email, nonce, now=context.clock(), ttl=policy.ttl, org_id=org_id, locale=locale))
     context.doorbell.ring(Bell.OTPS, [keys.otp_partition(email)])

@@ -168,3 +168,11 @@ def test_a_new_code_takes_the_place_of_one_that_cannot_be_read(api: Api) -> None
     api.redis.set(keys.otp("jane@example.com"), "boom")
     assert_problem(api.submit_otp("123456"), 500, "record_unreadable")
     assert api.submit_otp(api.new_code()).status_code == 200
+
+
+def test_codes_are_sent_where_the_counter_of_all_codes_together_is_broken(api: Api) -> None:
+    spoil(api, keys.OTP_SENDS)
+    with structlog.testing.capture_logs() as logs:
+        assert api.send_otp().status_code == 202
+    assert keys.OTP_SENDS in told(logs)
+    assert "data_unreadable" in get(api, "/readyz")["reasons"]
