@@ -14,6 +14,7 @@ from service.app import create_app
 from service.store.client import Client, connect
 from service.store.data_version import claim
 from tests.api.helpers import PUBLIC_URL, Api, FromPeer
+from tests.api.pages import CHECKOUT
 from tests.conftest import SECRET
 from tests.support.clock import Clock
 from tests.support.servers import Store
@@ -50,6 +51,12 @@ def api(application: tuple[TestClient[Any], "ClockOfTheTest"], redis_db: redis.R
     client, clock_of_the_test = application
     clock_of_the_test.clock = clock
     return Api(client, clock, redis_db)
+
+
+@pytest.fixture
+def shop(make_api: MakeApi) -> Api:
+    """An application whose links lead to a checkout."""
+    return make_api(CHECKOUT_URL=CHECKOUT)
 
 
 class ClockOfTheTest:

@@ -1,14 +1,20 @@
 """A browser before the pages of a link, without a script."""
 
+import base64
+import hashlib
 import re
 from http.cookies import SimpleCookie
 from typing import Any
 
 import httpx
 
-from tests.api.helpers import Api
+from service.domain.profile import SIGNATURES
+from tests.api.helpers import JANE, Api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+CHECKOUT = "https://shop.example/checkout?link={link_id}"
+LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'] + b'0' * 100).decode()}"
 
 
 class Browser:
@@ -52,6 +58,27 @@ class Browser:
                 self.cookies[name] = (cookie.value, cookie["path"])
                 if cookie["max-age"] == "0":
                     del self.cookies[name]
+
+
+def look(api: Api, link_id: str, **headers: str) -> httpx.Response:
+    """The page, as a browser asks for it."""
+    return api.client.get(f"/pay/{link_id}", headers=BROWSER | headers, follow_redirects=False)
+
+
+def read(api: Api, link_id: str, **headers: str) -> httpx.Response:
+    """The link, as a program asks for it."""
+    return api.client.get(f"/pay/{link_id}", headers={"Accept": "application/json"} | headers)
+
+
+def ask(api: Api, link: dict[str, Any], **headers: str) -> httpx.Response:
+    """The button for a code."""
+    return api.client.post(f"/pay/{link['id']}/code", headers=BROWSER | headers, follow_redirects=False)
+
+
+def proof(api: Api, email: str = JANE) -> dict[str, str]:
+    """A header that says that the mailbox is the visitor's."""
+    token = api.customer(email)["Authorization"].partition(" ")[2]
+    return {"Cookie": f"payment_link_token_{hashlib.sha256(email.encode()).hexdigest()[:16]}={token}"}
 
 
 def error_of(page: httpx.Response) -> str:
