@@ -1,27 +1,29 @@
 """Who is calling, and whether they may. Routes ask before the body is read."""
 
-from litestar.handlers import BaseRouteHandler
-
-from service.api.context import Connection, context_of, header_values
+from service.api.context import AnyRequest, Connection, context_of, header_values
+from service.api.parameters import check_query
 from service.domain.email import canonical
 from service.domain.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
 from service.domain.link import Link
 from service.domain.tokens import Admin, Role, is_customer_token, verify_admin
 
 
-async def require_admin(connection: Connection, _: BaseRouteHandler) -> None:
-    """Lets admins pass, and leaves who it is in ``request.user``."""
-    token = bearer_token(connection)
-    if token is None:
-        raise TokenRequired
-    connection.scope["user"] = await _admin_of(connection, token)
+async def require_admin(request: AnyRequest) -> None:
+    """Lets admins pass, and leaves who it is in ``request.user``.
+
+    This is a route's ``before_request``, and so takes the place of the application's. For ``guards``, Litestar copies the handler
+    at each request, which is a tenth of what a create costs.
+    """
+    await _identify(request)
+    await check_query(request)
 
 
-async def require_internal_admin(connection: Connection, handler: BaseRouteHandler) -> None:
+async def require_internal_admin(request: AnyRequest) -> None:
     """Lets internal admins pass, and no others."""
-    await require_admin(connection, handler)
-    if connection.user.role is not Role.INTERNAL_ADMIN:
+    await _identify(request)
+    if request.user.role is not Role.INTERNAL_ADMIN:
         raise Forbidden("only an internal-admin may do this")
+    await check_query(request)
 
 
 def require_org(admin: Admin, org_id: str) -> None:
@@ -81,6 +83,13 @@ def bearer_token(connection: Connection) -> str | None:
     if len(headers) > 1 or scheme.lower() != "bearer" or not token.strip(" "):
         raise TokenInvalid("Authorization must be, and once: Bearer <token>")
     return token.strip(" ")
+
+
+async def _identify(request: AnyRequest) -> None:
+    token = bearer_token(request)
+    if token is None:
+        raise TokenRequired
+    request.scope["user"] = await _admin_of(request, token)
 
 
 async def _admin_of(connection: Connection, token: str) -> Admin:

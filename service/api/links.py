@@ -59,7 +59,7 @@ MAX_ATTEMPTS = 3
 
 @post(
     "/payment-links",
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[CreateLink],
     return_dto=None,
     responses=responses(400, 401, 403, 408, 409, 413, 415, 422, 429),
@@ -135,7 +135,7 @@ async def verify_link(request: PublicRequest, data: JSONBody[VerifyLink]) -> Ver
 @delete(
     "/payment-links/{link_id:str}",
     status_code=200,
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[RevokeLinks],
     return_dto=None,
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
@@ -160,7 +160,7 @@ async def revoke_link(request: AdminRequest, link_id: PathId, data: JSONBody[Rev
 @delete(
     "/payment-links",
     status_code=200,
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[RevokeRecipient],
     return_dto=None,
     responses=responses(400, 401, 408, 413, 415, 422),
@@ -180,7 +180,7 @@ async def revoke_recipient(request: AdminRequest, data: JSONBody[RevokeRecipient
 
 @get(
     "/orgs/{org_id:str}/payment-links",
-    guards=[require_admin],
+    before_request=require_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Payment links"],

@@ -16,7 +16,7 @@ from service.store import orgs
 
 @get(
     "/orgs",
-    guards=[require_internal_admin],
+    before_request=require_internal_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Organizations"],

@@ -23,7 +23,7 @@ from service.store.outbox import Failure
 
 @get(
     "/outbox",
-    guards=[require_internal_admin],
+    before_request=require_internal_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Operations"],

@@ -19,7 +19,7 @@ from service.store import profiles
 
 @get(
     "/orgs/{org_id:str}/profile",
-    guards=[require_admin],
+    before_request=require_admin,
     responses=responses(400, 401, 403, 422),
     security=[{"admin": []}],
     tags=["Organizations"],
@@ -34,7 +34,7 @@ async def get_profile(request: AdminRequest, org_id: PathOrgId) -> ProfileBody:
 
 @put(
     "/orgs/{org_id:str}/profile",
-    guards=[require_admin],
+    before_request=require_admin,
     dto=StrictJson[PutProfile],
     return_dto=None,
     responses=responses(400, 401, 403, 408, 413, 415, 422),

@@ -37,7 +37,7 @@ LONGEST_PAUSE = 0.05
 @post(
     "/payment-links/scheduled",
     status_code=200,
-    guards=[require_internal_admin],
+    before_request=require_internal_admin,
     dto=StrictJson[DispatchWindow],
     return_dto=None,
     responses=responses(400, 401, 403, 408, 413, 415, 422),
