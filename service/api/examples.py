@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from service.api import request_bodies, schemas
-from service.api.problems import CODES, RequestTimeout, UnsupportedMediaType
+from service.api.problems import CODES, RequestTimeout, UnsupportedMediaType, problem
 from service.domain import errors
 from service.domain.email import mask
 from service.domain.link import DeliveryState, Status
@@ -146,14 +146,8 @@ def problem_example(operation_id: str, status: int) -> dict[str, Any]:
     """What ``operation_id`` may answer with ``status``."""
     error = _ERRORS_OF.get((operation_id, status), _ERRORS.get(status))
     code, detail = (error.code, str(error)) if error else _HTTP_ERRORS[status]
-    problem = schemas.Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        code=code,
-        errors=[schemas.FieldError(error.field, detail)] if isinstance(error, errors.Invalid) else msgspec.UNSET,
-    )
-    return _on_the_wire(problem)
+    faults = [schemas.FieldError(*fault) for fault in error.faults] if isinstance(error, errors.Invalid) else None
+    return _on_the_wire(problem(status, code, detail, field_errors=faults).content)
 
 
 def _on_the_wire(body: msgspec.Struct) -> dict[str, Any]:

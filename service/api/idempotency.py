@@ -42,6 +42,6 @@ def require_same(request: Once, earlier: Earlier) -> None:
         raise IdempotencyConflict
 
 
-def _digest(secret: bytes, said: object) -> str:
-    """Tells nobody what was said, not even a code, of which there are only a million."""
-    return mac(secret, msgspec.json.encode(said)).hex()[:32]
+def _digest(secret: bytes, value: object) -> str:
+    """Reveals nothing of ``value``, not even a code, of which there are only a million."""
+    return mac(secret, msgspec.json.encode(value)).hex()[:32]

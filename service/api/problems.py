@@ -97,8 +97,7 @@ def problem(
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that ``error`` is over HTTP."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    faults = error.faults if isinstance(error, errors.Invalid) else []
-    field_errors = [FieldError(fault.field, fault.message) for fault in faults]
+    field_errors = [FieldError(*fault) for fault in error.faults] if isinstance(error, errors.Invalid) else None
     headers: dict[str, str] = {}
     detail = str(error)
     if isinstance(error, errors.Unauthenticated):
