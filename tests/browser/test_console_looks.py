@@ -131,6 +131,15 @@ def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, make: Any, motio
     assert any('class="bone' in element for element in found) == bool(found) == moves
 
 
+def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: Visit) -> None:
+    page = enter(visit(NARROW), "beside")
+    name, button = (page.locator(at).bounding_box() for at in (".brand", "#sign-out"))
+    assert name is not None
+    assert button is not None
+    assert button["y"] == pytest.approx(name["y"], abs=4)
+    assert button["x"] > name["x"] + name["width"]
+
+
 def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: Visit, make: Any) -> None:
     make("targets", transaction_id="order-7")
     page = enter(visit(NARROW), "targets")
