@@ -39,7 +39,7 @@ class KeySet:
         self._keys: dict[str | None, VerificationKey] = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._failed = True
-        """Whether the set could not be had when it was last tried, or nobody waited for it."""
+        """Whether the last attempt brought no key set, or none was made yet."""
         self._refreshing: asyncio.Task[None] | None = None
         self._fetching = asyncio.Lock()
 
