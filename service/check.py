@@ -12,6 +12,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, SettingsError, load
+from service import jobs
 from service.api.jwks import KeySet, KeySetError
 from service.disk import describe_shortage, folder_in_use
 from service.domain.errors import Unavailable
@@ -40,6 +41,7 @@ def check(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _redis("redis", settings.redis_url)
     if settings.queue_redis_url != settings.redis_url:
         yield from _redis("queue redis", settings.queue_redis_url, durable=False)
+    yield from _queue_commands(settings.queue_redis_url)
     yield from _mail(settings)
     yield from _disk(settings)
 
@@ -66,13 +68,14 @@ def _admin_keys(settings: Settings) -> Iterator[Finding]:
 
 def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
     try:
-        client = connect(url) if durable else connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+        client = connect(url) if durable else _connect_queue(url)
         client.ping()
     except (*AWAY, Unavailable, ValueError) as error:
         yield Finding(Verdict.FAILURE, what, f"does not answer: {describe_failure(error)}")
         return
     yield Finding(Verdict.OK, what, "answers")
-    yield _commands(what, client, durable=durable)
+    if durable:
+        yield _commands(what, client)
     info = _info(client)
     yield _version(what, info)
     if durable:
@@ -83,16 +86,34 @@ def _redis(what: str, url: str, *, durable: bool = True) -> Iterator[Finding]:
     client.close()
 
 
-def _commands(what: str, client: Any, *, durable: bool) -> Finding:
+def _connect_queue(url: str) -> redis.Redis:
+    return connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+
+
+def _commands(what: str, client: Any) -> Finding:
     """Whether the user may do what the service does: scripts above all."""
     what = f"{what} commands"
     try:
-        refused = Client(client).run(find_refused()) if durable else [] if client.eval("return 1", 0) else ["eval"]
+        client.script_load("return 1")  # the server may know the service's own already
+        refused = Client(client).run(find_refused())
     except (*AWAY, Unavailable, ResponseError) as error:
         return Finding(Verdict.FAILURE, what, f"scripts cannot be run: {describe_failure(error)}")
     if refused:
         return Finding(Verdict.FAILURE, what, f"NOPERM: the user may not run {', '.join(refused)}")
     return Finding(Verdict.OK, what, "allowed")
+
+
+def _queue_commands(url: str) -> Iterator[Finding]:
+    """Whether the user may do what RQ does. Of a server that is away, another line tells."""
+    try:
+        with _connect_queue(url) as client:
+            refused = jobs.find_refused(client)
+    except AWAY:
+        return
+    if refused:
+        yield Finding(Verdict.FAILURE, "queue commands", f"NOPERM: the user may not use {', '.join(refused)}")
+    else:
+        yield Finding(Verdict.OK, "queue commands", "allowed")
 
 
 def _clock(what: str, client: Any) -> Finding:

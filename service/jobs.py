@@ -7,12 +7,12 @@ from typing import Any
 
 import structlog
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from service.store.failure import describe_failure
+from service.store.failure import COMMAND, describe_failure
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +82,45 @@ class JsonQueue(Queue):
 def queue_name(bell: Bell) -> str:
     """What RQ calls the queue behind ``bell``."""
     return f"{NAMESPACE}-{bell.value}"
+
+
+PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")
+"""Keys that nobody uses, named as ours and RQ's are."""
+
+
+def find_refused(connection: Redis) -> list[str]:
+    """What the user may not do of all that RQ, rq-scheduler and ``ring`` do: commands, and keys.
+
+    Raises:
+        RedisError: RQ's Redis does not answer.
+    """
+    refused = []
+    for key in PROBE_KEYS:
+        for command, *arguments in _probe_commands(key):
+            try:
+                connection.execute_command(str(command), *arguments)  # type: ignore[no-untyped-call]
+            except NoPermissionError as error:
+                refused.append(str(command) if COMMAND.search(str(error)) else f"keys that begin with {key.removesuffix('probe')}")
+            except ResponseError:
+                pass  # as EXEC does where MULTI was refused: the user may run it
+    return [*dict.fromkeys(refused)]
+
+
+def _probe_commands(key: str) -> list[tuple[str | int | float, ...]]:
+    """They leave nothing behind."""
+    return [
+        ("EVAL", "return 1", 0),
+        *[("WATCH", key), ("UNWATCH",), ("MULTI",), ("EXEC",), ("CLIENT SETNAME", ""), ("DEL", key)],
+        *[("SET", key, "1"), ("EXISTS", key), ("TYPE", key), ("EXPIRE", key, 1), ("PERSIST", key), ("TTL", key), ("DEL", key)],
+        *[("HSET", key, "a", "1"), ("HGET", key, "a"), ("HGETALL", key), ("HINCRBY", key, "a", 1)],
+        *[("HINCRBYFLOAT", key, "a", 1), ("HDEL", key, "a")],
+        *[("SADD", key, "a"), ("SMEMBERS", key), ("SCARD", key), ("SREM", key, "a")],
+        *[("RPUSH", key, "a"), ("LRANGE", key, 0, 0), ("LLEN", key), ("LPOS", key, "a"), ("LREM", key, 0, "a")],
+        *[("BLMOVE", key, key, "LEFT", "RIGHT", 0.001), ("DEL", key)],
+        *[("ZADD", key, 1, "a"), ("ZCARD", key), ("ZSCORE", key, "a"), ("ZRANGE", key, 0, 0), ("ZRANGEBYSCORE", key, 0, 1)],
+        *[("ZREMRANGEBYSCORE", key, 2, 3), ("ZREM", key, "a")],
+        *[("XADD", key, "*", "a", "1"), ("DEL", key)],
+    ]
 
 
 def queue_of(bell: Bell, connection: Redis) -> JsonQueue:

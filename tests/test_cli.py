@@ -1,6 +1,7 @@
 """The command: tokens that open the API, refusals in one line, and a check that says what is wrong."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,9 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     for name in (*VARIABLES.split(), *ADMIN_VARIABLES.split(), embedded.LOCK_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+
+README = Path(__file__).parent.parent / "README.md"
 
 
 def run(*args: str, **environ: str) -> Result:
@@ -389,7 +393,7 @@ class TestCheckRedis:
         ("rules", "told"),
         [
             ("~* +@all -eval -evalsha", "scripts cannot be run: NOPERM: the user may not run 'evalsha'"),
-            ("~other:* +@all", "scripts cannot be run: NOPERM: the user may not use keys that begin with pl:"),
+            ("~other:* +@all", "scripts cannot be run: NOPERM: the user may not use these keys"),
             ("~* +@all -zadd -time", "NOPERM: the user may not run ZADD, TIME"),
         ],
         ids=["no scripts", "no keys", "no command"],
@@ -408,9 +412,35 @@ class TestCheckRedis:
             assert found[f"redis {what}"][0] == "warn"
             assert "not allowed" in found[f"redis {what}"][1]
 
-    def test_a_queue_whose_user_may_run_no_scripts_is_named(self, valkey: Store, url_of: Callable[[str], str]) -> None:
-        found = findings(look(REDIS_URL=valkey.url, QUEUE_REDIS_URL=url_of("~* +@all -eval")))
-        assert found["queue redis commands"] == ("FAIL", "scripts cannot be run: NOPERM: the user may not run 'eval'")
+    @pytest.mark.parametrize("of_its_own", [True, False], ids=["Redis of its own", "the same Redis"])
+    @pytest.mark.parametrize(
+        ("rules", "refused"),
+        [
+            ("~* +@all -eval", "EVAL"),
+            ("~* +@all -blmove -multi", "MULTI, BLMOVE"),
+            ("~pl:* ~payment-links:* +@all", "keys that begin with rq:"),
+        ],
+        ids=["no scripts", "no commands", "no keys"],
+    )
+    def test_a_queue_whose_user_may_not_do_all_is_named(
+        self, valkey: Store, url_of: Callable[[str], str], rules: str, refused: str, *, of_its_own: bool
+    ) -> None:
+        url = url_of(rules)
+        found = findings(look(REDIS_URL=valkey.url if of_its_own else url, QUEUE_REDIS_URL=url))
+        assert found["redis commands"] == ("ok", "allowed")
+        assert found["queue commands"] == ("FAIL", f"NOPERM: the user may not use {refused}")
+
+    def test_a_user_as_readme_describes_it_may_do_all(self, url_of: Callable[[str], str]) -> None:
+        rules = re.search(r"`(~pl:\*[^`]*)`", README.read_text())
+        assert rules is not None
+        found = findings(look(REDIS_URL=url_of(rules[1])))
+        assert (found["redis commands"], found["queue commands"]) == (("ok", "allowed"), ("ok", "allowed"))
+        assert found["redis persistence"] == ("ok", "append-only file, appendfsync always")
+
+    def test_a_user_who_may_load_no_scripts_is_named(self, url_of: Callable[[str], str]) -> None:
+        look(REDIS_URL=url_of("~* +@all"))
+        found = findings(look(REDIS_URL=url_of("~* +@all -script|load")))
+        assert found["redis commands"] == ("FAIL", "scripts cannot be run: NOPERM: the user may not run 'script|load'")
 
     def test_a_certificate_that_is_not_trusted_is_named(self, redis_binary: str, tmp_path: Path) -> None:
         port, _ = free_port(), self_signed(tmp_path)

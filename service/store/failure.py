@@ -50,7 +50,7 @@ def _describe_permission(message: str) -> str:
     command = COMMAND.search(message)
     if command is not None:
         return f"NOPERM: the user may not run '{command[1]}'"
-    return "NOPERM: the user may not use keys that begin with pl:" if "key" in message else "NOPERM: the user may not do this"
+    return "NOPERM: the user may not use these keys" if "key" in message else "NOPERM: the user may not do this"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -70,7 +70,7 @@ def failures(url: str, call: Call[object]) -> set[str]:
         ("~* +@all -eval -evalsha", DUE, "NOPERM: the user may not run 'evalsha'"),
         ("~* +@all -script|load", DUE, "NOPERM: the user may not run 'script|load'"),
         ("~* +@all -get", profiles.get("acme"), "NOPERM: the user may not run 'get'"),
-        ("~other:* +@all", profiles.get("acme"), "NOPERM: the user may not use keys that begin with pl:"),
+        ("~other:* +@all", profiles.get("acme"), "NOPERM: the user may not use these keys"),
     ],
     ids=["no scripts", "none loaded", "no command", "no keys"],
 )
