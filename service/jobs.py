@@ -96,7 +96,7 @@ def find_refused(connection: Redis) -> list[str]:
     """
     refused = []
     for key in PROBE_KEYS:
-        for command, *arguments in _probe_commands(key):
+        for command, *arguments in probe_commands(key):
             try:
                 connection.execute_command(str(command), *arguments)  # type: ignore[no-untyped-call]
             except NoPermissionError as error:
@@ -106,11 +106,11 @@ def find_refused(connection: Redis) -> list[str]:
     return [*dict.fromkeys(refused)]
 
 
-def _probe_commands(key: str) -> list[tuple[str | int | float, ...]]:
-    """They leave nothing behind."""
+def probe_commands(key: str) -> list[tuple[str | int | float, ...]]:
+    """All that RQ, rq-scheduler and ``ring`` cannot do without, tried on ``key``. Nothing is left behind."""
     return [
         ("EVAL", "return 1", 0),
-        *[("WATCH", key), ("UNWATCH",), ("MULTI",), ("EXEC",), ("CLIENT SETNAME", ""), ("DEL", key)],
+        *[("WATCH", key), ("UNWATCH",), ("MULTI",), ("EXEC",)],
         *[("SET", key, "1"), ("EXISTS", key), ("TYPE", key), ("EXPIRE", key, 1), ("PERSIST", key), ("TTL", key), ("DEL", key)],
         *[("HSET", key, "a", "1"), ("HGET", key, "a"), ("HGETALL", key), ("HINCRBY", key, "a", 1)],
         *[("HINCRBYFLOAT", key, "a", 1), ("HDEL", key, "a")],

@@ -3,6 +3,7 @@
 import multiprocessing
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
@@ -10,14 +11,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from redis import Redis
 
-from service.domain.link import partition_of
-from service.jobs import Bell, ring
+from service.domain.link import DeliveryState, partition_of
+from service.heartbeat import Heartbeat
+from service.jobs import Bell, probe_commands, queue_of, ring
 from service.store import heartbeats
 from service.store.client import Client, connect
+from service.store.clock import StoreClock
 from tasks import worker
 from tasks.runtime import Runtime
+from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
+from tests.support.servers import Store
 from tests.tasks.doubles import ScriptedMailer
 from tests.tasks.office import PARTITION, Office
 
@@ -99,3 +105,29 @@ def test_where_a_process_cannot_be_started_the_others_are_stopped(monkeypatch: p
     with pytest.raises(BlockingIOError):
         worker.supervise([Bell.LINKS, Bell.OTPS])
     assert not started[0].is_alive()
+
+
+def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(office: Office, runtime: Runtime, valkey: Store) -> None:
+    """A command that RQ or rq-scheduler comes to use has to be tried too."""
+    tried = {str(command) for command, *_ in probe_commands("rq:probe")}
+    others = ["client", "info", "lmove"]  # RQ does without the first two, and uses the third where it stops when nothing waits
+    rules = ["~rq:*", "~payment-links:*", "-@all", *(f"+{command}" for command in [*tried, *others])]
+    runtime.queue.execute_command("ACL", "SETUSER", "queue", "reset", "on", "nopass", *rules)
+    runtime.queue.execute_command("ACL", "LOG", "RESET")
+    with Redis.from_url(valkey.url, username="queue", password="any") as queue:
+        runtime.queue, log = queue, runtime.queue
+        scheduler = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
+        scheduler.register_birth()
+        assert scheduler.acquire_lock()
+        scheduler.enqueue_jobs()
+        scheduler.heartbeat()
+        link = office.add_link()
+        ring(Bell.LINKS, [PARTITION], queue)
+        for bell in Bell:
+            DoorbellWorker(bell, runtime).work(burst=True, logging_level="CRITICAL")
+            assert queue_of(bell, queue).count == 0
+        scheduler.remove_lock()
+        scheduler.register_death()
+    assert office.state(link) is DeliveryState.SENT
+    assert [refused["object"] for refused in log.acl_log()] == []
+    log.execute_command("ACL", "DELUSER", "queue")
