@@ -40,7 +40,8 @@ def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
     allowed = minor_units(currency)
     whole, _, decimals = f"{amount:f}".partition(".")
     if decimals[allowed:].strip("0"):
-        raise Invalid("payment_amount", f"must have no more than {allowed} decimals" + (f" in {currency}" if currency else ""))
+        few = f"no more than {allowed}" if allowed else "no"
+        raise Invalid("payment_amount", f"must have {few} decimals" + (f" in {currency}" if currency else ""))
     return Decimal(f"{whole}.{decimals[:allowed]}" if decimals[:allowed] else whole)
 
 

@@ -105,6 +105,15 @@ class TestAmount:
         assert refusal.value.field == "payment_amount"
 
     @pytest.mark.parametrize(
+        ("currency", "words"),
+        [("JPY", "no decimals in JPY"), ("KWD", "no more than 3 decimals in KWD"), (None, "no more than 2 decimals")],
+    )
+    def test_a_refusal_says_how_many_decimals_there_may_be(self, currency: str | None, words: str) -> None:
+        with pytest.raises(Invalid) as refusal:
+            parse_amount(Decimal("1.2345"), currency)
+        assert str(refusal.value) == f"must have {words}"
+
+    @pytest.mark.parametrize(
         "amount",
         [
             "0",

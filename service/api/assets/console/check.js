@@ -29,6 +29,6 @@ const RULES = {
     if (!(amount > 0 && amount < LARGEST)) return `must be above 0 and below ${LARGEST}`;
     const code = form.elements.currency.value.trim().toUpperCase();
     const allowed = code ? CURRENCIES.get(code) : 2;
-    if ((amount.split(".")[1] ?? "").replace(/0+$/, "").length > allowed) return `must have no more than ${allowed} decimals${code && ` in ${code}`}`;
+    if ((amount.split(".")[1] ?? "").replace(/0+$/, "").length > allowed) return `must have ${allowed ? `no more than ${allowed}` : "no"} decimals${code && ` in ${code}`}`;
   },
 };
