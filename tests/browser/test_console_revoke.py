@@ -7,7 +7,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import DESKTOP
-from tests.browser.console import Visit, enter, rows
+from tests.browser.console import Visit, enter, go, rows
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 
@@ -65,6 +65,16 @@ def test_where_nothing_is_active_there_is_nothing_to_revoke(visit: Visit, make: 
     expect(dialog.get_by_role("button", name="Revoke")).to_have_count(0)
 
 
+def test_an_internal_admin_learns_how_many_links_of_many_organizations_there_are(visit: Visit, make: Any) -> None:
+    for number in range(25):
+        make(f"many-{number}", "everywhere@example.com")
+    page = enter(visit(DESKTOP))
+    go(page, "#/many-0")
+    dialog = ask_to_revoke_all(page)
+    expect(dialog.get_by_text("25 active links of every organization to everywhere@example.com will be revoked:")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Revoke 25 links")).to_be_enabled()
+
+
 def test_links_that_are_too_many_to_look_through_are_counted_as_far_as_it_goes(visit: Visit, make: Any) -> None:
     make("endless", "all@example.com")
     page = enter(visit(DESKTOP), "endless")
@@ -82,7 +92,7 @@ def test_links_that_are_too_many_to_look_through_are_counted_as_far_as_it_goes(v
     )
     dialog = ask_to_revoke_all(page)
     expect(dialog.get_by_text("At least 1 active link of endless to all@example.com will be revoked.")).to_be_visible()
-    assert len(asked) == 20
+    assert len(asked) == 21
     dialog.get_by_role("button", name="Revoke all of them").click()
     expect(dialog.locator(".notice.good")).to_have_text("1 link was revoked.")
 

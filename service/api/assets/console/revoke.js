@@ -6,7 +6,8 @@ import { amount, email, h, moment, plural } from "./dom.js";
 import { close } from "./route.js";
 
 const STEP = 1000;
-const MOST_STEPS = 20;
+const MAX_ORGS = 200;
+const MAX_MORE_PAGES = 20;
 const NAMED = 5;
 
 /** Asks whether to revoke `link`, or, as the `step` "revoke-all", all of its recipient. Calls `done` with the answer. */
@@ -71,21 +72,21 @@ async function organizations(first) {
   return { ids: [...new Set([first, ...page.orgs])], whole: page.total <= page.orgs.length };
 }
 
-/** The active links to `email`: what at most 20 pages tell, `whole` where those are all; no more are asked for where `isWanted` says no. */
+/** The active links to `email`, in the first page of each organization and at most 20 more; `whole` where those are all. Stops where `isWanted` says no. */
 async function activeLinks(email, { ids, whole }, isWanted) {
   const links = [], wanted = canonical(email);
-  let steps = 0;
-  for (const org of ids) {
+  let more = 0;
+  for (const org of ids.slice(0, MAX_ORGS)) {
     let cursor = "";
     do {
-      if (steps++ === MOST_STEPS) return { links, whole: false };
+      if (cursor && more++ === MAX_MORE_PAGES) return { links, whole: false };
       const page = await ask(`/orgs/${org}/payment-links?${new URLSearchParams({ status: "active", limit: STEP, ...(cursor && { cursor }) })}`);
       if (!isWanted()) return { links, whole: false };
       links.push(...page.links.filter((link) => canonical(link.email) === wanted));
       cursor = page.next_cursor;
     } while (cursor);
   }
-  return { links, whole };
+  return { links, whole: whole && ids.length <= MAX_ORGS };
 }
 
 /** As the service compares e-mails: in lower case, the domain as DNS knows it. */
