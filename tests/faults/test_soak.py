@@ -85,7 +85,7 @@ def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
         for client in silent:
             with client:
                 assert client.recv(1) == b""
-        assert [key for key in found.scan_iter(match="pl:*", count=1000) if found.ttl(key) == -1] == []
+        assert [key for key in found.scan_iter(match="pl:{*", count=1000) if found.ttl(key) == -1] == []
         if seconds > ENDS_WITHIN:
             wait_until(lambda: lasting_keys(found) <= lasting, "links to end", within=ENDS_WITHIN)
             assert gauge.read()["store used"] < gauge.rows[0]["store used"] + 1

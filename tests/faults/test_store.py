@@ -195,7 +195,7 @@ def fill(data_dir: Path) -> None:
 
 def torn_links(found: "redis.Redis") -> list[str]:
     """Records without their entries, entries without their record, and what ends never, too early or too late."""
-    ends = dict(zip(names := sorted(found.scan_iter(match="pl:*", count=1000)), each(found, "PEXPIRETIME", names), strict=True))
+    ends = dict(zip(names := sorted(found.scan_iter(match="pl:{*", count=1000)), each(found, "PEXPIRETIME", names), strict=True))
     records = [key for key in names if ":link:" in key]
     stored = [link for link in map(decode, map(id_in, records), each(found, "GET", records)) if link is not None]
     kinds = ("org", "active", "revoked", "email", "claimed", "outbox", "scheduled")

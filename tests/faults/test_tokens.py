@@ -82,7 +82,9 @@ class Door(NamedTuple):
         return with_json(line, self.body, *headers, lasting=True) if self.body else request(line, *headers, lasting=True)
 
     def refuses(self, answer: Answer) -> bool:
-        """``verify`` masks what it does not show; all others say that the token is not valid."""
+        """``verify`` masks what it does not show; all others say that the token is not valid, or that headers are too large."""
+        if answer.status == 431:
+            return True
         if self.path == "/payment-links/verify":
             return answer.status == 200 and answer.json()["link"].keys() == {"id", "status", "expires_at", "otp_required", "email"}
         return answer.status == 401 and answer.json()["code"] == "token_invalid"

@@ -25,12 +25,17 @@ class Answer(NamedTuple):
 
 
 class Wire:
-    """A connection that is kept alive."""
+    """A connection that is kept alive, and made anew where the server has closed it after an answer."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._port = port
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
+        self._is_closing = False
 
     def __enter__(self) -> Self:
         return self
@@ -43,6 +48,9 @@ class Wire:
         return self.receive()
 
     def send(self, piece: bytes) -> None:
+        if self._is_closing:
+            self._socket.close()
+            self._connect()
         self._socket.sendall(piece)
 
     def receive(self) -> Answer:
@@ -54,6 +62,7 @@ class Wire:
             self._received += piece
         answer, self._received = found
         assert "content-length" in answer.headers, answer
+        self._is_closing = answer.headers.get("connection") == "close"
         return answer
 
 
