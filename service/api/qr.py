@@ -18,7 +18,6 @@ from service.api.problems import responses
 from service.api.schemas import QrFormat
 from service.domain.errors import Invalid
 
-PARAMETERS = {"format", "size"}
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 QUIET_ZONE = 4
 """Modules of white that scanners want around a code (9.1)."""

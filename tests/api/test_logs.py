@@ -80,6 +80,7 @@ def test_a_fault_is_logged_with_what_went_wrong(api: Api, entries: Entries, capl
 def test_an_outage_is_logged(make_api: Callable[..., Api], tmp_path: Path, entries: Entries) -> None:
     make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}").list()
     assert "unavailable" in [entry["event"] for entry in entries]
+    assert "No such file or directory" in [entry["error"] for entry in entries if entry["event"] == "store_away"]
 
 
 def test_a_link_is_logged_by_the_beginning_of_its_id(api: Api, entries: Entries) -> None:

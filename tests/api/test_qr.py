@@ -1,9 +1,12 @@
 """QR codes, read as a scanner would."""
 
+import asyncio
 import re
 
 import pytest
 
+from service.api import qr
+from service.api.qr import draw
 from tests.api.helpers import UNKNOWN_ID, Api, assert_invalid, assert_problem
 from tests.support.qr_codes import pixels_of_png, read
 
@@ -49,6 +52,23 @@ def test_a_picture_without_a_size_has_one(api: Api) -> None:
     link = api.create()
     pixels, width = pixels_of_png(api.client.get(f"/payment-links/{link['id']}/qr?format=png").content)
     assert (width, read(pixels, width)) == (256, [link["url"]])
+
+
+@pytest.mark.parametrize("query", ["", "?format=png&size=1024"])
+def test_a_picture_is_drawn_once_and_off_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    drawn: list[str] = []
+
+    def draw_apart(url: str, size: int | None) -> bytes:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        drawn.append(url)
+        return draw(url, size)
+
+    monkeypatch.setattr(qr, "draw", draw_apart)
+    link = api.create()
+    for _ in range(3):
+        assert api.client.get(f"/payment-links/{link['id']}/qr{query}").status_code == 200
+    assert drawn == [link["url"]]
 
 
 def test_pictures_of_links_and_sizes_are_kept_apart(api: Api) -> None:

@@ -26,9 +26,11 @@ from tests.browser.console import (
 )
 from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
-from tests.support.servers import Store
+from tests.support.servers import Store, wait_until
 
 HTML = "<img/src=x/onerror=alert(1)><b>"
+SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
+"""A mail's cell, once it is out."""
 
 
 # Signing in and out.
@@ -179,14 +181,20 @@ def test_a_failed_mail_shows_its_reason_as_text(visit: Visit, service: Service, 
 
 def test_a_mail_on_its_way_arrives_on_the_page(visit: Visit, make: Any) -> None:
     make("arrives", notify=True)
-    mail = rows(enter(visit(), "arrives")).locator(".delivery")
-    expect(mail).to_have_text(re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$"))
+    expect(rows(enter(visit(), "arrives")).locator(".delivery")).to_have_text(SENT)
+
+
+def test_a_scheduled_mail_that_was_sent_says_when_it_was(visit: Visit, make: Any, service: Service) -> None:
+    url = f"{service.url}/payment-links/{make('came', notify=True, scheduled_at=datetime.now(UTC).isoformat())['id']}"
+    wait_until(lambda: httpx.get(url).json()["delivery"]["state"] == "sent", "the mail to be sent")
+    expect(rows(enter(visit(), "came")).locator(".delivery")).to_have_text(SENT)
 
 
 def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: Visit, make: Any) -> None:
-    make("later", notify=True, scheduled_at="2027-01-05T10:30:00Z")
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(hour=10, minute=30)
+    make("later", notify=True, scheduled_at=tomorrow.isoformat())
     page = enter(visit(DESKTOP), "later")
-    expect(rows(page).locator(".delivery")).to_have_text("Scheduledwill be sent 5 Jan 2027, 11:30 WAT")
+    expect(rows(page).locator(".delivery")).to_have_text(f"Scheduledwill be sent {tomorrow.day} {tomorrow:%b %Y}, 11:30 WAT")
     rows(page).locator(".open").click()
     page.get_by_role("button", name="Revoke this link").click()
     page.get_by_role("button", name="Revoke this link").click()

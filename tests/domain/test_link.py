@@ -26,7 +26,6 @@ from tests.support.links import create
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 TTL = timedelta(hours=72)
 MILLISECOND = timedelta(milliseconds=1)
-MICROSECOND = timedelta(microseconds=1)
 
 
 def make(**fields: Any) -> Link:

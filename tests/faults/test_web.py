@@ -40,6 +40,17 @@ def setsockopt(self, level, name, *value):
 socket.socket.setsockopt = setsockopt
 """
 """Python's ``sitecustomize`` on a kernel that restricts them, as some do."""
+FAULTY_SHUTDOWN = """
+from service.heartbeat import Heartbeat
+from service.jobs import Doorbell
+
+def fail(self):
+    raise RuntimeError("out of order")
+
+Heartbeat.remove = fail
+Doorbell.close = fail
+"""
+"""Makes whatever a process says good-bye to fail."""
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +80,18 @@ def test_stopped_without_privileges_no_request_fails(own_store: Store, tmp_path:
         balancer(haproxy, tmp_path, ports) as port,
     ):
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
+    assert load.failures == []
+
+
+def test_what_fails_while_stopping_keeps_no_process_from_stopping(own_store: Store, tmp_path: Path, haproxy: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(FAULTY_SHUTDOWN)
+    ports = free_port(), free_port()
+    with (
+        webs(tmp_path, own_store.url, *ports, PYTHONPATH=str(tmp_path)) as services,
+        balancer(haproxy, tmp_path, ports) as port,
+    ):
+        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", 2))
+        assert all("out of order" in service.web.output() for service in services)
     assert load.failures == []
 
 
