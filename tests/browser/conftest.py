@@ -86,6 +86,16 @@ class Visitor:
         """``path`` will be answered with an error."""
         self._refusals.add(f"{self.url}{path}")
 
+    def go_offline(self) -> None:
+        """Loses the network, perhaps before the browser has fetched the page's icon, which it does when it likes."""
+        self.expect_refusal("/favicon.svg")
+        self.context.set_offline(True)
+
+    def leave(self) -> None:
+        """Ends the visit. A request that a test is answering just now is nobody's business any more."""
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.context.close()
+
     def check(self, name: str | None = None) -> None:
         """What is on the screen is accessible (WCAG 2.2 AA) and fits; it is kept as a picture called ``name``."""
         self.page.evaluate(self._axe)
@@ -128,7 +138,7 @@ class Visitor:
 
     def _hear(self, text: str, url: str) -> None:
         if not (text.startswith("Failed to load resource") and url in self._refusals):
-            self.complaints.append(text)
+            self.complaints.append(f"{text} ({url})")
 
     def _see(self, url: str) -> None:
         if urlsplit(url).scheme not in {"data", "about", "blob"} and urlsplit(url).netloc != urlsplit(self.url).netloc:
@@ -241,7 +251,7 @@ def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
     yield make
     complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
     for visitor in visitors:
-        visitor.context.close()
+        visitor.leave()
     assert complaints == []
 
 
@@ -263,5 +273,5 @@ def blocks_cookies(browser: Browser, service: Service, axe: str, tmp_path: Path)
     yield make
     complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
     for visitor in visitors:
-        visitor.context.close()
+        visitor.leave()
     assert complaints == []

@@ -68,7 +68,7 @@ def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(visit: Visit, 
     page = visitor.open(path_of(link))
     assert admin.delete(f"/payment-links/{link['id']}").status_code == 200
     visitor.expect_refusal(path_of(link))
-    visitor.context.set_offline(True)
+    visitor.go_offline()
     page.clock.fast_forward("01:00:05")
     expect(page.get_by_role("timer")).to_have_text("00:00:00")
     page.clock.run_for(20_000)
