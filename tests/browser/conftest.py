@@ -1,7 +1,7 @@
 """A real browser before the real service. Whatever a page's console complains of fails the test, and so does a foreign request."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +145,14 @@ class Visitor:
             self.complaints.append(f"foreign request: {url}")
 
 
+def leave_without_complaint(visitors: Sequence[Visitor]) -> None:
+    """Ends all visits; no browser has found anything wrong with the pages."""
+    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
+    for visitor in visitors:
+        visitor.leave()
+    assert complaints == []
+
+
 @pytest.fixture(scope="module")
 def mails() -> Iterator[MailServer]:
     """A mail server that knows nobody whose name begins with nobody."""
@@ -249,10 +257,7 @@ def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
         return visitors[-1]
 
     yield make
-    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
-    for visitor in visitors:
-        visitor.leave()
-    assert complaints == []
+    leave_without_complaint(visitors)
 
 
 @pytest.fixture
@@ -271,7 +276,4 @@ def blocks_cookies(browser: Browser, service: Service, axe: str, tmp_path: Path)
         return visitors[-1]
 
     yield make
-    complaints = [complaint for visitor in visitors for complaint in visitor.complaints]
-    for visitor in visitors:
-        visitor.leave()
-    assert complaints == []
+    leave_without_complaint(visitors)

@@ -61,17 +61,18 @@ def test_what_is_wrong_is_said_at_its_field(visit: Visit) -> None:
     expect(form.locator(".sum")).to_have_text("JPY 12,345")
 
 
+def lose_answer(route: Any) -> None:
+    """The service carries the request out, and its answer gets lost."""
+    route.fetch()
+    route.abort()
+
+
 def test_a_click_that_is_repeated_makes_one_link(visit: Visit) -> None:
     """The answer to the first got lost."""
     visitor = visit(DESKTOP)
     page = enter(visitor, "repeated")
     form = new_link(page, email="jane@example.com")
-
-    def lose(route: Any) -> None:
-        route.fetch()
-        route.abort()
-
-    page.route("**/payment-links", lose, times=1)
+    page.route("**/payment-links", lose_answer, times=1)
     visitor.expect_refusal("/payment-links")
     form.get_by_role("button", name="Create link").click()
     expect(form.get_by_text("The service cannot be reached")).to_be_visible()
@@ -85,12 +86,7 @@ def test_a_form_that_was_changed_after_a_try_says_so(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "changed")
     form = new_link(page, email="jane@example.com")
-
-    def lose(route: Any) -> None:
-        route.fetch()
-        route.abort()
-
-    page.route("**/payment-links", lose, times=1)
+    page.route("**/payment-links", lose_answer, times=1)
     visitor.expect_refusal("/payment-links")
     form.get_by_role("button", name="Create link").click()
     expect(form.get_by_text("The service cannot be reached")).to_be_visible()
