@@ -143,7 +143,9 @@ def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     redis_url = read.required("REDIS_URL", _redis_url)
     queue_redis_url = read("QUEUE_REDIS_URL", _queue_redis_url, redis_url)
     if urlsplit(queue_redis_url).scheme == "redis+cluster":
-        raise SettingsError("QUEUE_REDIS_URL: required where REDIS_URL is a cluster, which RQ cannot use")
+        raise SettingsError(
+            "QUEUE_REDIS_URL: required where REDIS_URL is a cluster, which RQ cannot use"
+        )
     host, port = here("HOST", _host, "127.0.0.1"), here("PORT", _number(1, 65535), 8000)
     smtp = read("SMTP_URL", _smtp, None)
     if read("ADMIN_JWT_PUBLIC_KEY", str, None) and read("ADMIN_JWKS_URL", str, None):
@@ -167,9 +169,15 @@ def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
             sends_per_day=read("OTP_SENDS_PER_DAY", _number(1), otp.sends_per_day),
             failures_per_day=read("OTP_FAILURES_PER_DAY", _number(1), otp.failures_per_day),
             sends_per_minute=read("OTP_SENDS_PER_MINUTE", _number(1), otp.sends_per_minute),
-            unverified_per_hour=read("OTP_UNVERIFIED_PER_HOUR", _number(1), otp.unverified_per_hour),
-            client_sends_per_hour=read("OTP_CLIENT_SENDS_PER_HOUR", _number(1), otp.client_sends_per_hour),
-            client_failures_per_hour=read("OTP_CLIENT_FAILURES_PER_HOUR", _number(1), otp.client_failures_per_hour),
+            unverified_per_hour=read(
+                "OTP_UNVERIFIED_PER_HOUR", _number(1), otp.unverified_per_hour
+            ),
+            client_sends_per_hour=read(
+                "OTP_CLIENT_SENDS_PER_HOUR", _number(1), otp.client_sends_per_hour
+            ),
+            client_failures_per_hour=read(
+                "OTP_CLIENT_FAILURES_PER_HOUR", _number(1), otp.client_failures_per_hour
+            ),
         ),
         admin_jwt_public_key=read("ADMIN_JWT_PUBLIC_KEY", _pem, None),
         admin_jwks_url=read("ADMIN_JWKS_URL", _jwks_url, None),
@@ -233,7 +241,11 @@ class _LenientReader(_Reader):
 
 def _require_all(environ: Mapping[str, str]) -> None:
     """Names everything that is missing at once."""
-    required = ["REDIS_URL", "SECRET_KEY", *(["MAIL_FROM"] if environ.get("SMTP_URL", "").strip() else [])]
+    required = [
+        "REDIS_URL",
+        "SECRET_KEY",
+        *(["MAIL_FROM"] if environ.get("SMTP_URL", "").strip() else []),
+    ]
     if missing := [name for name in required if not environ.get(name, "").strip()]:
         raise MissingSettingsError(missing)
 
@@ -255,8 +267,12 @@ def _host(text: str) -> str:
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", text) or re.fullmatch(r"[0-9.]+", text):
-            raise ValueError("must be an address, such as 127.0.0.1, 0.0.0.0 or ::, or a name that resolves to one") from None
+        if not re.fullmatch(
+            r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?", text
+        ) or re.fullmatch(r"[0-9.]+", text):
+            raise ValueError(
+                "must be an address, such as 127.0.0.1, 0.0.0.0 or ::, or a name that resolves to one"
+            ) from None
         return text
 
 
@@ -321,7 +337,9 @@ def _mailbox(text: str) -> str:
         raise ValueError("must not contain =?, which mail programs take for an encoded word")
     name, address = mailboxes[0]
     try:
-        validate_email(address, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False)
+        validate_email(
+            address, check_deliverability=False, allow_smtputf8=False, globally_deliverable=False
+        )
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     username, _, domain = address.rpartition("@")

@@ -81,7 +81,9 @@ def read_redis_url(text: str) -> SplitResult:
     """A URL of one of the schemes that ``OPTIONS`` names, with options that it takes."""
     parts = split_login_url(text)
     if parts.scheme not in OPTIONS:
-        raise ValueError("must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+        raise ValueError(
+            "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        )
     if parts.scheme == "redis+sentinel":
         _require_sentinels(parts)
     elif parts.scheme == "redis+cluster":
@@ -99,10 +101,14 @@ def read_redis_url(text: str) -> SplitResult:
 def _require_sentinels(parts: SplitResult) -> None:
     hosts = parts.netloc.rpartition("@")[2].split(",")
     matches = [re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", host) for host in hosts]
-    if not all(match and _is_host(match[1]) and 0 < int(match[2] or 26379) < 65536 for match in matches):
+    if not all(
+        match and _is_host(match[1]) and 0 < int(match[2] or 26379) < 65536 for match in matches
+    ):
         raise ValueError("must list Sentinels as host:port,host:port")
     if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
-        raise ValueError("must name a service, and may number a database: redis+sentinel://host:26379/service/0")
+        raise ValueError(
+            "must name a service, and may number a database: redis+sentinel://host:26379/service/0"
+        )
 
 
 def _require_known_options(parts: SplitResult) -> None:
@@ -115,7 +121,11 @@ def _require_known_options(parts: SplitResult) -> None:
             raise ValueError(f"{name} {EXPECTED.get(name, 'must have a value')}")
     if len(options) < len(given):
         raise ValueError("has an option twice")
-    if scheme != "rediss" and options.get("ssl") != "true" and (without := [name for name in TLS_OPTIONS if name in options]):
+    if (
+        scheme != "rediss"
+        and options.get("ssl") != "true"
+        and (without := [name for name in TLS_OPTIONS if name in options])
+    ):
         raise ValueError(f"{without[0]} needs ssl=true")
     _require_certificates(options)
 
@@ -130,7 +140,9 @@ def _unknown(name: str, scheme: str) -> str:
 def _require_certificates(options: Mapping[str, str]) -> None:
     """Files that options name, and that hold what they are named for."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authorities, certificate, key = (options.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"))
+    authorities, certificate, key = (
+        options.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    )
     if key and not certificate:
         raise ValueError("ssl_keyfile needs ssl_certfile")
     try:
@@ -146,4 +158,8 @@ def _require_certificates(options: Mapping[str, str]) -> None:
 
 
 def _reason(error: OSError) -> str:
-    return "not a certificate, or not its key" if isinstance(error, ssl.SSLError) else error.strerror or "cannot be read"
+    return (
+        "not a certificate, or not its key"
+        if isinstance(error, ssl.SSLError)
+        else error.strerror or "cannot be read"
+    )

@@ -19,32 +19,48 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
-from service import embedded, listening, logs
-from service.api import console, health, home, links, orgs, otp, outbox, pay, profile, qr, schedule
-from service.api.bodies import PatientRequest
-from service.api.context import Context
-from service.api.entropy import Entropy
-from service.api.heads import refusal
-from service.api.jwks import KeySet
-from service.api.listed import Lister
-from service.api.observe import observe
-from service.api.options import options
-from service.api.parameters import check_query
-from service.api.pictures import Pictures
-from service.api.problems import EXCEPTION_HANDLERS
-from service.api.reference import reference
-from service.api.responses import JsonResponse
-from service.disk import describe_shortage, folder_in_use
-from service.domain.errors import PaymentLinkError
-from service.domain.otp import Policy
-from service.domain.tokens import CustomerTokens, VerificationKey, derive_key, load_public_key, own_admin_key
-from service.drain import Drain
-from service.heartbeat import Heartbeat
-from service.jobs import Doorbell
-from service.startup import StartupError, follow_parent, wait_for_data
-from service.store.client import TIMEOUT, connect_async, connect_queue
-from service.store.clock import StoreClock
-from service.store.lane import Lane
+from service.auth.jwks import KeySet
+from service.auth.tokens import (
+    CustomerTokens,
+    VerificationKey,
+    derive_key,
+    load_public_key,
+    own_admin_key,
+)
+from service.console import controller as console
+from service.context import Context
+from service.errors import PaymentLinkError
+from service.health import controller as health
+from service.health import outbox_controller as outbox
+from service.health.heartbeat import Heartbeat
+from service.http.access_log import observe
+from service.http.body import TimedRequest
+from service.http.docs_page import reference
+from service.http.head_limits import refusal
+from service.http.options import options
+from service.http.parameters import check_query
+from service.http.problems import EXCEPTION_HANDLERS
+from service.http.responses import JsonResponse
+from service.links import controller as links
+from service.links import dispatch as schedule
+from service.links import qr
+from service.links.listed import Lister
+from service.orgs import controller as orgs
+from service.orgs import profile_controller as profile
+from service.otps import controller as otp
+from service.otps.model import Policy
+from service.outbox.doorbell import Doorbell
+from service.pages import controller as pay
+from service.pages import home
+from service.process import embedded, listening, logs
+from service.process.disk import describe_shortage, folder_in_use
+from service.process.drain import Drain
+from service.process.startup import StartupError, exit_with_parent, wait_for_data
+from service.storage.client import TIMEOUT, connect_async, connect_queue
+from service.storage.clock import StoreClock
+from service.storage.pipeline import AutoPipeline
+from service.values.entropy import Entropy
+from service.values.pictures import Pictures
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
@@ -61,12 +77,14 @@ class PaymentLinks(Litestar):
         if scope["type"] == ScopeType.HTTP:
             refused = refusal(scope)
             app = super().__call__ if refused is None else refused.to_asgi_response()
-            await observe(app, scope, receive, send, self.state.drain.has_begun)
+            await observe(app, scope, receive, send, self.state.drain.is_draining)
         else:
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, drain: Drain | None = None) -> Litestar:
+def create_app(
+    settings: Settings, clock: Callable[[], datetime] | None = None, drain: Drain | None = None
+) -> Litestar:
     """The application that ``settings`` describe, on the store's time unless it is given a ``clock``.
 
     It connects when it starts, not before.
@@ -74,14 +92,18 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        doorbell = Doorbell(connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2))
-        async with Lane(connect_async(settings.redis_url)) as lane:
+        doorbell = Doorbell(
+            connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2)
+        )
+        async with AutoPipeline(connect_async(settings.redis_url)) as pipeline:
             store_clock = StoreClock()
-            app.state.context = _context(settings, lane, doorbell, clock or store_clock)
+            app.state.context = _context(settings, pipeline, doorbell, clock or store_clock)
             try:
                 async with (
-                    _data_claimed(settings.redis_url, lane),
-                    _beating(Heartbeat("web", store_clock), lane) if clock is None else nullcontext(),
+                    _data_claimed(settings.redis_url, pipeline),
+                    _beating(Heartbeat("web", store_clock), pipeline)
+                    if clock is None
+                    else nullcontext(),
                 ):
                     yield
             finally:
@@ -101,12 +123,16 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
         *schedule.HANDLERS,
     ]
     return PaymentLinks(
-        route_handlers=[*options(handlers), *handlers, *reference(handlers, version("payment-links"), settings.public_url)],
+        route_handlers=[
+            *options(handlers),
+            *handlers,
+            *reference(handlers, version("payment-links"), settings.public_url),
+        ],
         lifespan=[lifespan],
         before_request=check_query,
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),
-        request_class=PatientRequest,
+        request_class=TimedRequest,
         response_class=JsonResponse,
         cors_config=_cors(settings),
         openapi_config=None,
@@ -116,10 +142,12 @@ def create_app(settings: Settings, clock: Callable[[], datetime] | None = None, 
 
 def from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
-    follow_parent()
+    exit_with_parent()
     settings = load(os.environ)
     lines = logs.configure(settings.log_format)
-    drain = Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()  # beside an `up` there is nowhere else to go
+    drain = (
+        Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()
+    )  # beside an `up` there is nowhere else to go
     app = create_app(settings, drain=drain)
     app.on_startup += [drain.watch, listening.give_up_who_does_not_read, _spare_collector]
     app.on_shutdown.append(lines.write_out)
@@ -127,16 +155,16 @@ def from_environment() -> Litestar:
 
 
 @asynccontextmanager
-async def _data_claimed(redis_url: str, lane: Lane) -> AsyncIterator[None]:
-    """Keeps the lane shut until the store's data is known to be of this release's version."""
+async def _data_claimed(redis_url: str, pipeline: AutoPipeline) -> AsyncIterator[None]:
+    """Keeps the pipeline shut until the store's data is known to be of this release's version."""
     stopping = threading.Event()
 
     async def claim() -> None:
         with suppress(StartupError):  # the main process meets it too, says so, and ends us
             await asyncio.to_thread(wait_for_data, redis_url, stopping)
-            lane.resume()
+            pipeline.resume()
 
-    lane.pause()
+    pipeline.pause()
     claiming = asyncio.create_task(claim())
     await asyncio.wait([claiming], timeout=TIMEOUT)
     try:
@@ -147,16 +175,18 @@ async def _data_claimed(redis_url: str, lane: Lane) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
+async def _beating(heartbeat: Heartbeat, pipeline: AutoPipeline) -> AsyncIterator[None]:
     """Says that the process is alive, and keeps its clock right, while the context lasts."""
 
     async def record() -> None:
         with suppress(PaymentLinkError):
-            await lane.run(heartbeat.record())
+            await pipeline.run(heartbeat.record())
 
     async def keep_recording() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_INTERVAL if heartbeat.clock.is_set else CLOCK_RETRY_INTERVAL)
+            await asyncio.sleep(
+                HEARTBEAT_INTERVAL if heartbeat.clock.is_set else CLOCK_RETRY_INTERVAL
+            )
             await record()
 
     await record()
@@ -167,7 +197,7 @@ async def _beating(heartbeat: Heartbeat, lane: Lane) -> AsyncIterator[None]:
         recording.cancel()
         await asyncio.wait([recording])
         with suppress(PaymentLinkError):
-            await lane.run(heartbeat.remove())
+            await pipeline.run(heartbeat.remove())
 
 
 def _spare_collector() -> None:
@@ -177,9 +207,11 @@ def _spare_collector() -> None:
     gc.set_threshold(COLLECT_EVERY)
 
 
-def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable[[], datetime]) -> Context:
+def _context(
+    settings: Settings, pipeline: AutoPipeline, doorbell: Doorbell, clock: Callable[[], datetime]
+) -> Context:
     return Context(
-        lane=lane,
+        pipeline=pipeline,
         doorbell=doorbell,
         clock=clock,
         entropy=Entropy(),
@@ -195,7 +227,9 @@ def _context(settings: Settings, lane: Lane, doorbell: Doorbell, clock: Callable
         lister=Lister(settings.public_url),
         pictures=Pictures(),
         checkout_url=settings.checkout_url,
-        describe_disk_shortage=partial(describe_shortage, folder) if (folder := folder_in_use(settings)) else lambda: None,
+        describe_disk_shortage=partial(describe_shortage, folder)
+        if (folder := folder_in_use(settings))
+        else lambda: None,
         trusted_proxies=settings.trusted_proxies,
     )
 
@@ -218,6 +252,15 @@ def _cors(settings: Settings) -> CORSConfig | None:
         return None
     return CORSConfig(
         allow_origins=list(settings.cors_origins),
-        allow_headers=["*"],  # an origin that may call may send what its libraries add: trace ids, versions
-        expose_headers=["Allow", "Idempotency-Replayed", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+        allow_headers=[
+            "*"
+        ],  # an origin that may call may send what its libraries add: trace ids, versions
+        expose_headers=[
+            "Allow",
+            "Idempotency-Replayed",
+            "Location",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Request-ID",
+        ],
     )

@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from service.domain.errors import Unreadable
-from service.heartbeat import Heartbeat
-from service.store.call import Call
-from service.store.client import Client
-from tasks.letter import Drop, Kind, Letter, Opened
-from tasks.mailer import Deferred, Mailer, NoSession, Refused
+from service.errors import Unreadable
+from service.health.heartbeat import Heartbeat
+from service.storage.client import Client
+from service.storage.command import Command
+from tasks.mail.mailer import Deferred, Mailer, NoSession, Refused
+from tasks.message import Drop, Kind, Payload, QueuedMessage
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +38,12 @@ LONGEST_REASON = 500
 T = TypeVar("T")
 
 
-class Delivery(Generic[Opened]):
+class Delivery(Generic[Payload]):
     """Sends what partitions owe of one kind."""
 
     def __init__(
         self,
-        kind: Kind[Opened],
+        kind: Kind[Payload],
         client: Client,
         open_mailer: Callable[[], Mailer],
         clock: Callable[[], datetime],
@@ -56,11 +56,13 @@ class Delivery(Generic[Opened]):
         self._clock = clock
         self._should_stop = should_stop
         self._heartbeat = heartbeat
-        self._unmarked: list[Call[bool]] = []
-        self._unlogged: list[Letter[Opened]] = []
+        self._unmarked: list[Command[bool]] = []
+        self._unlogged: list[QueuedMessage[Payload]] = []
         self._sessions_missed = 0
 
-    def drain(self, partitions: Sequence[str], newly_waiting: Callable[[], Sequence[str]] = lambda: ()) -> list[str]:
+    def drain(
+        self, partitions: Sequence[str], newly_waiting: Callable[[], Sequence[str]] = lambda: ()
+    ) -> list[str]:
         """Sends what the partitions owe, a batch of each in turn; those of ``newly_waiting`` come next. Gives what may owe more.
 
         Raises:
@@ -70,7 +72,9 @@ class Delivery(Generic[Opened]):
         self._ask(self._heartbeat.record())  # sets the clock before anything is judged by it
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < shift_ends and not self._should_stop():
-                begun, left = self._send_batches([waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer)
+                begun, left = self._send_batches(
+                    [waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer
+                )
                 waiting.extendleft(reversed(left))
                 waiting.extend(begun)
                 self._mark_sent()
@@ -78,7 +82,9 @@ class Delivery(Generic[Opened]):
                 waiting.extendleft(new for new in newly_waiting() if new not in waiting)
         return list(waiting)
 
-    def _send_batches(self, partitions: Sequence[str], mailer: Mailer) -> tuple[list[str], list[str]]:
+    def _send_batches(
+        self, partitions: Sequence[str], mailer: Mailer
+    ) -> tuple[list[str], list[str]]:
         """Those that may owe more: of which some was sent, and of which nothing was begun."""
         slice_ends = self._clock() + SLICE
         letters = self._claim(partitions)
@@ -87,7 +93,9 @@ class Delivery(Generic[Opened]):
             if self._should_stop() or self._clock() > slice_ends:
                 self._give_back(letters[position:])
                 begun = {letter.partition for letter in letters[:position]}
-                return [one for one in owing if one in begun], [one for one in owing if one not in begun]
+                return [one for one in owing if one in begun], [
+                    one for one in owing if one not in begun
+                ]
             try:
                 self._connect(mailer)
                 self._send(letter, mailer, following)
@@ -96,22 +104,33 @@ class Delivery(Generic[Opened]):
                 return [], []
         return owing, []
 
-    def _claim(self, partitions: Sequence[str]) -> list[Letter[Opened]]:
+    def _claim(self, partitions: Sequence[str]) -> list[QueuedMessage[Payload]]:
         now = self._clock()
         deadline = now + LEASE
-        claims = [self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH) for partition in partitions]
+        claims = [
+            self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH)
+            for partition in partitions
+        ]
         _, *found = self._ask_all([self._heartbeat.record(), *claims])
         claimed = [
-            (partition, members) for partition, members in zip(partitions, found, strict=True) if members
+            (partition, members)
+            for partition, members in zip(partitions, found, strict=True)
+            if members
         ]  # None: unreadable
-        opened = self._ask_all([self._kind.open(partition, members) for partition, members in claimed])
+        opened = self._ask_all(
+            [self._kind.open(partition, members) for partition, members in claimed]
+        )
         letters = []
         for (partition, members), records in zip(claimed, opened, strict=True):
             for member, record in zip(members, records or [None] * len(members), strict=True):
-                if isinstance(record, ValueError):  # left under its lease: it stays owed, and is looked at again
+                if isinstance(
+                    record, ValueError
+                ):  # left under its lease: it stays owed, and is looked at again
                     log.error("record_unreadable", exc_info=record, **self._kind.describe(member))
                 elif record is not None:
-                    letters.append(Letter(self._kind, self._clock, partition, member, record, deadline))
+                    letters.append(
+                        QueuedMessage(self._kind, self._clock, partition, member, record, deadline)
+                    )
         return letters
 
     def _connect(self, mailer: Mailer) -> None:
@@ -120,7 +139,12 @@ class Delivery(Generic[Opened]):
             mailer.connect()
         self._sessions_missed = 0
 
-    def _send(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> None:
+    def _send(
+        self,
+        letter: QueuedMessage[Payload],
+        mailer: Mailer,
+        following: QueuedMessage[Payload] | None,
+    ) -> None:
         try:
             if self._hand_over(letter, mailer, following):
                 self._unmarked.append(letter.sent())
@@ -138,36 +162,60 @@ class Delivery(Generic[Opened]):
             error = str(delay)[:LONGEST_REASON]
             at = self._clock() + backoff(letter.attempts(), LONGEST_WAIT_FOR_RECIPIENT)
             self._ask(letter.retry(error, attempts=1, at=at))
-            log.info("mail_deferred", reason=loggable(error), until=at.isoformat(timespec="seconds"), **letter.about)
+            log.info(
+                "mail_deferred",
+                reason=loggable(error),
+                until=at.isoformat(timespec="seconds"),
+                **letter.about,
+            )
 
-    def _hand_over(self, letter: Letter[Opened], mailer: Mailer, following: Letter[Opened] | None) -> bool:
+    def _hand_over(
+        self,
+        letter: QueuedMessage[Payload],
+        mailer: Mailer,
+        following: QueuedMessage[Payload] | None,
+    ) -> bool:
         """Whether the server took it. Its lease is looked at while the server thinks, and the next mail is made then."""
 
         def owed() -> Callable[[], bool]:
             answer = self._start([self._renewal([letter], self._clock() + LEASE)])
             return lambda: bool(answer()[0])
 
-        return mailer.send(letter.mail(), within=letter.left(), owed=owed, meanwhile=partial(self._meanwhile, following))
+        return mailer.send(
+            letter.mail(),
+            within=letter.left(),
+            owed=owed,
+            meanwhile=partial(self._meanwhile, following),
+        )
 
-    def _meanwhile(self, following: Letter[Opened] | None) -> None:
+    def _meanwhile(self, following: QueuedMessage[Payload] | None) -> None:
         """What is done while the server thinks about a mail's content."""
         self._log_sent()
         if following is not None:
             following.make()
 
-    def _give_back(self, letters: Sequence[Letter[Opened]]) -> None:
+    def _give_back(self, letters: Sequence[QueuedMessage[Payload]]) -> None:
         """Whoever is next may have them."""
         now = self._clock()
-        self._ask_all([self._renewal(list(theirs), now) for _, theirs in groupby(letters, lambda letter: letter.partition)])
+        self._ask_all(
+            [
+                self._renewal(list(theirs), now)
+                for _, theirs in groupby(letters, lambda letter: letter.partition)
+            ]
+        )
 
-    def _renewal(self, letters: Sequence[Letter[Opened]], until: datetime) -> Call[list[str]]:
+    def _renewal(
+        self, letters: Sequence[QueuedMessage[Payload]], until: datetime
+    ) -> Command[list[str]]:
         """Gives those of one partition that are still ours, and now are until ``until``: none that was revoked or lost."""
         partition, deadline = letters[0].partition, letters[0].deadline
         for letter in letters:
             letter.deadline = until
-        return self._kind.renew(partition, [letter.member for letter in letters], deadline=deadline, until=until)
+        return self._kind.renew(
+            partition, [letter.member for letter in letters], deadline=deadline, until=until
+        )
 
-    def _put_off(self, letters: Sequence[Letter[Opened]], error: str) -> None:
+    def _put_off(self, letters: Sequence[QueuedMessage[Payload]], error: str) -> None:
         """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""
         at = self._clock() + backoff(self._sessions_missed, LONGEST_WAIT_FOR_SESSION)
         error = loggable(error)
@@ -184,15 +232,15 @@ class Delivery(Generic[Opened]):
             log.info("mail_sent", **letter.about)
         self._unlogged.clear()
 
-    def _ask(self, call: Call[T]) -> T:
+    def _ask(self, call: Command[T]) -> T:
         reply: T = self._ask_all([call])[0]
         return reply
 
-    def _ask_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def _ask_all(self, calls: Sequence[Command[Any]]) -> list[Any]:
         """The replies to ``calls``, None to one whose keys hold something else: others are not to suffer."""
         return self._start(calls)()
 
-    def _start(self, calls: Sequence[Call[Any]]) -> Callable[[], list[Any]]:
+    def _start(self, calls: Sequence[Command[Any]]) -> Callable[[], list[Any]]:
         """Sends ``calls``, and before them, on the same way, what marks as sent whatever was handed over.
 
         What cannot be marked now is marked with whatever is asked next.
@@ -203,7 +251,9 @@ class Delivery(Generic[Opened]):
         def replies() -> list[Any]:
             told: list[Any] = answer()
             del self._unmarked[: len(marks)]
-            return [None if isinstance(reply, Unreadable) else reply for reply in told[len(marks) :]]
+            return [
+                None if isinstance(reply, Unreadable) else reply for reply in told[len(marks) :]
+            ]
 
         return replies
 

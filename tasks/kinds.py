@@ -3,35 +3,44 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from service.domain.email import mask
-from service.domain.link import DeliveryState, Link, Status
-from service.domain.otp import derive_code
-from service.logs import short
-from service.store import otps, outbox
-from service.store.call import Call
-from service.store.otps import Otp
-from tasks.letter import Drop
-from tasks.mime import Mail
+from service.links.model import DeliveryState, Link, Status
+from service.otps import store as otps
+from service.otps.model import derive_code
+from service.otps.store import Otp
+from service.outbox import store as outbox
+from service.storage.command import Command
+from service.values.email import mask
+from service.values.ids import truncate_id
+from tasks.mail.mime import Mail
+from tasks.mail.render import link_message, otp_message
+from tasks.message import Drop
 from tasks.profiles import Profiles
-from tasks.render import link_message, otp_message
 
 
-class LinkMail:
+class LinkMails:
     """Links, each mailed once to its recipient."""
 
-    def __init__(self, public_url: str, sender: str, profiles: Profiles, retention: timedelta) -> None:
+    def __init__(
+        self, public_url: str, sender: str, profiles: Profiles, retention: timedelta
+    ) -> None:
         self._profiles = profiles
         self._retention = retention
         self._public_url = public_url
         self._sender = sender
 
-    def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+    def claim(
+        self, partition: str, *, now: datetime, deadline: datetime, limit: int
+    ) -> Command[list[str]]:
         return outbox.claim_links(partition, now=now, deadline=deadline, limit=limit)
 
-    def open(self, partition: str, members: Sequence[str]) -> Call[list[Link | ValueError | None]]:
-        return outbox.open_links(partition, members)
+    def open(
+        self, partition: str, members: Sequence[str]
+    ) -> Command[list[Link | ValueError | None]]:
+        return outbox.load_claimed_links(partition, members)
 
-    def renew(self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+    def renew(
+        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
+    ) -> Command[list[str]]:
         return outbox.renew_links(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Link, now: datetime) -> Mail:
@@ -46,20 +55,26 @@ class LinkMail:
         return opened.delivery.attempts
 
     def describe(self, member: str) -> dict[str, str]:
-        return {"kind": "link", "link": short(member)}
+        return {"kind": "link", "link": truncate_id(member)}
 
-    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
+    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
         return outbox.mark_sent(member, now=now)
 
-    def failed(self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime) -> Call[bool]:
+    def failed(
+        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+    ) -> Command[bool]:
         retention = self._retention
-        return outbox.mark_failed(member, error=error, attempts=attempts, now=now, retention=retention, deadline=deadline)
+        return outbox.mark_failed(
+            member, error=error, attempts=attempts, now=now, retention=retention, deadline=deadline
+        )
 
-    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:
+    def retry(
+        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+    ) -> Command[bool]:
         return outbox.retry_later(member, error=error, attempts=attempts, at=at, deadline=deadline)
 
 
-class OtpMail:
+class OtpMails:
     """One-time passwords. The code is made here, a moment before it is sent, and kept nowhere."""
 
     def __init__(self, key: bytes, sender: str, profiles: Profiles) -> None:
@@ -67,20 +82,28 @@ class OtpMail:
         self._key = key
         self._sender = sender
 
-    def claim(self, partition: str, *, now: datetime, deadline: datetime, limit: int) -> Call[list[str]]:
+    def claim(
+        self, partition: str, *, now: datetime, deadline: datetime, limit: int
+    ) -> Command[list[str]]:
         return outbox.claim_codes(partition, now=now, deadline=deadline, limit=limit)
 
-    def open(self, partition: str, members: Sequence[str]) -> Call[list[Otp | ValueError | None]]:
-        return otps.open_codes(partition, members)
+    def open(
+        self, partition: str, members: Sequence[str]
+    ) -> Command[list[Otp | ValueError | None]]:
+        return otps.load_claimed_codes(partition, members)
 
-    def renew(self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime) -> Call[list[str]]:
+    def renew(
+        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
+    ) -> Command[list[str]]:
         return outbox.renew_codes(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Otp, now: datetime) -> Mail:
         if now >= opened.expires_at:
             raise Drop("the code expired before it could be sent")
         code = derive_code(self._key, opened.nonce, opened.email)
-        return otp_message(opened, code, profile=self._profiles.of(opened.org_id), sender=self._sender, now=now)
+        return otp_message(
+            opened, code, profile=self._profiles.of(opened.org_id), sender=self._sender, now=now
+        )
 
     def attempts(self, opened: Otp) -> int:
         return opened.attempts
@@ -88,11 +111,15 @@ class OtpMail:
     def describe(self, member: str) -> dict[str, str]:
         return {"kind": "otp", "email": mask(member)}
 
-    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Call[bool]:
+    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
-    def failed(self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime) -> Call[bool]:
+    def failed(
+        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+    ) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
-    def retry(self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime) -> Call[bool]:
+    def retry(
+        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+    ) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=at, attempts=attempts)

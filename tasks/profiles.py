@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from service.domain.errors import Unreadable
-from service.domain.profile import Profile
-from service.store import profiles
-from service.store.client import Client
+from service.errors import Unreadable
+from service.orgs import profile_store as profiles
+from service.orgs.model import Profile
+from service.storage.client import Client
 
 FRESH_FOR = timedelta(seconds=10)
 MOST = 1000

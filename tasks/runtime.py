@@ -11,16 +11,16 @@ import msgspec
 from redis import Redis
 
 from config.settings import Settings
-from service.domain.link import Link
-from service.domain.tokens import derive_key
-from service.heartbeat import Heartbeat
-from service.jobs import Bell
-from service.store.client import Client, connect, connect_queue
-from service.store.clock import StoreClock
-from service.store.otps import Otp
+from service.auth.tokens import derive_key
+from service.health.heartbeat import Heartbeat
+from service.links.model import Link
+from service.otps.store import Otp
+from service.outbox.doorbell import QueueName
+from service.storage.client import Client, connect, connect_queue
+from service.storage.clock import StoreClock
 from tasks.delivery import Delivery
-from tasks.kinds import LinkMail, OtpMail
-from tasks.mailer import FileMailer, Mailer, SmtpMailer
+from tasks.kinds import LinkMails, OtpMails
+from tasks.mail.mailer import FileMailer, Mailer, SmtpMailer
 from tasks.profiles import Profiles
 
 
@@ -32,7 +32,7 @@ class Runtime(msgspec.Struct):
     links: Delivery[Link]
     otps: Delivery[Otp]
     clock: Callable[[], datetime]
-    heartbeats: Mapping[Bell, Heartbeat]
+    heartbeats: Mapping[QueueName, Heartbeat]
     stopping: Event
 
 
@@ -41,33 +41,43 @@ CURRENT: ContextVar[Runtime] = ContextVar("runtime")
 
 def create_runtime(settings: Settings, clock: Callable[[], datetime] | None = None) -> Runtime:
     """A runtime as ``settings`` describe it, on the store's time. It connects when it is used."""
-    client, stopping, store_clock = Client(partial(connect, settings.redis_url)), Event(), StoreClock()
+    client, stopping, store_clock = (
+        Client(partial(connect, settings.redis_url)),
+        Event(),
+        StoreClock(),
+    )
     clock, heartbeats = clock or store_clock, create_heartbeats(store_clock)
     open_mailer = _mailer(settings)
     profiles = Profiles(client, clock)
-    link_mail = LinkMail(settings.public_url, settings.mail_from, profiles, settings.retention)
-    otp_mail = OtpMail(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
+    link_mail = LinkMails(settings.public_url, settings.mail_from, profiles, settings.retention)
+    otp_mail = OtpMails(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
     return Runtime(
         client=client,
         queue=connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2),
-        links=Delivery(link_mail, client, open_mailer, clock, stopping.is_set, heartbeats[Bell.LINKS]),
-        otps=Delivery(otp_mail, client, open_mailer, clock, stopping.is_set, heartbeats[Bell.OTPS]),
+        links=Delivery(
+            link_mail, client, open_mailer, clock, stopping.is_set, heartbeats[QueueName.LINKS]
+        ),
+        otps=Delivery(
+            otp_mail, client, open_mailer, clock, stopping.is_set, heartbeats[QueueName.OTPS]
+        ),
         clock=clock,
         heartbeats=heartbeats,
         stopping=stopping,
     )
 
 
-def create_heartbeats(clock: StoreClock) -> dict[Bell, Heartbeat]:
+def create_heartbeats(clock: StoreClock) -> dict[QueueName, Heartbeat]:
     """A heartbeat for whichever worker this is. One that is started again after it died is the same to who looks at it."""
     supervisor = multiprocessing.parent_process()
     pid = None if supervisor is None else supervisor.pid
-    return {bell: Heartbeat(f"worker-{bell.value}", clock, pid=pid) for bell in Bell}
+    return {bell: Heartbeat(f"worker-{bell.value}", clock, pid=pid) for bell in QueueName}
 
 
 def _mailer(settings: Settings) -> Callable[[], Mailer]:
     smtp = settings.smtp
     if smtp is None:
         return lambda: FileMailer(settings.data_dir / "outbox")
-    mailer = SmtpMailer(**msgspec.structs.asdict(smtp))  # once: reading trusted certificates takes 25 ms
+    mailer = SmtpMailer(
+        **msgspec.structs.asdict(smtp)
+    )  # once: reading trusted certificates takes 25 ms
     return lambda: mailer

@@ -14,14 +14,23 @@ from rq_scheduler import Scheduler
 from rq_scheduler.utils import to_unix
 
 from config.settings import load
-from service import logs
-from service.domain.errors import Unavailable
-from service.heartbeat import Heartbeat
-from service.jobs import NAMESPACE, SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, JsonQueue, queue_name
-from service.store import data_version
-from service.store.client import TIMEOUT, Client, connect, connect_queue
-from service.store.clock import StoreClock
-from service.store.failure import describe_failure
+from service.errors import Unavailable
+from service.health.heartbeat import Heartbeat
+from service.outbox.doorbell import (
+    NAMESPACE,
+    SCAN_BELL,
+    SCAN_INTERVAL,
+    SCAN_JOB,
+    SCAN_JOB_ID,
+    JsonJob,
+    JsonQueue,
+    queue_name,
+)
+from service.process import logs
+from service.storage import data_version
+from service.storage.client import TIMEOUT, Client, connect, connect_queue
+from service.storage.clock import StoreClock
+from service.storage.failure import describe_failure
 
 log = structlog.get_logger(__name__)
 
@@ -42,22 +51,30 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     scheduler_lock_key = f"{NAMESPACE}:scheduler_lock"
     scheduled_jobs_key = f"{NAMESPACE}:scheduled_jobs"
 
-    def __init__(self, client: Client, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any) -> None:
+    def __init__(
+        self, client: Client, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any
+    ) -> None:
         super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
         self._client = client
         self._heartbeat = heartbeat
         self._stopping = stopping
 
     def acquire_lock(self) -> bool:
-        if self._stopping.is_set():  # Python drops what a signal handler raises while an object is finalized
+        if (
+            self._stopping.is_set()
+        ):  # Python drops what a signal handler raises while an object is finalized
             raise SystemExit
-        self._lock_acquired = bool(self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_LIFE, nx=True))
+        self._lock_acquired = bool(
+            self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_LIFE, nx=True)
+        )
         return self._lock_acquired
 
     def enqueue_jobs(self) -> Any:
         now = self._heartbeat.clock()
         next_run = self.connection.zscore(self.scheduled_jobs_key, SCAN_JOB_ID)
-        if next_run is None or next_run > now.timestamp() + 2 * SCAN_INTERVAL:  # as rq-scheduler writes it where a clock is ahead
+        if (
+            next_run is None or next_run > now.timestamp() + 2 * SCAN_INTERVAL
+        ):  # as rq-scheduler writes it where a clock is ahead
             self.schedule(
                 now,
                 SCAN_JOB,
@@ -97,14 +114,20 @@ def run(environ: Mapping[str, str]) -> None:
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
     heartbeat = Heartbeat("scheduler", StoreClock())
-    connection = connect_queue(settings.queue_redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+    connection = connect_queue(
+        settings.queue_redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+    )
     log.info("scheduling", every=SCAN_INTERVAL)
-    _run_until_stopped(partial(PeriodicScheduler, client, heartbeat, stopping, connection=connection), stopping)
+    _run_until_stopped(
+        partial(PeriodicScheduler, client, heartbeat, stopping, connection=connection), stopping
+    )
     with suppress(Unavailable):
         client.run(heartbeat.remove())
 
 
-def _run_until_stopped(create_scheduler: Callable[[], PeriodicScheduler], stopping: threading.Event) -> None:
+def _run_until_stopped(
+    create_scheduler: Callable[[], PeriodicScheduler], stopping: threading.Event
+) -> None:
     while not stopping.is_set():
         try:
             create_scheduler().run()

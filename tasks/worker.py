@@ -18,11 +18,11 @@ from rq import SimpleWorker
 from rq.exceptions import StopRequested
 
 from config.settings import load
-from service import logs
-from service.domain.errors import Unavailable
-from service.jobs import Bell, JsonJob, JsonQueue, queue_of
-from service.startup import OWNER_ONLY, follow_parent
-from service.store.failure import describe_failure
+from service.errors import Unavailable
+from service.outbox.doorbell import JsonJob, JsonQueue, QueueName, queue_of
+from service.process import logs
+from service.process.startup import OWNER_ONLY, exit_with_parent
+from service.storage.failure import describe_failure
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
 log = structlog.get_logger(__name__)
@@ -36,11 +36,13 @@ GRACE = 15.0
 class DoorbellWorker(SimpleWorker):
     """Works in its own process, one job at a time: jobs hold no state worth a fork, and a session is kept for all mails of one."""
 
-    connection_timeout = 2  # more than a poll, and as little as lets a worker be back in 5 s when a reply was lost
+    connection_timeout = (
+        2  # more than a poll, and as little as lets a worker be back in 5 s when a reply was lost
+    )
     max_connection_wait_time = 1.0
     log_result_lifespan = False
 
-    def __init__(self, bell: Bell, runtime: Runtime) -> None:
+    def __init__(self, bell: QueueName, runtime: Runtime) -> None:
         self._bell = bell
         self._runtime = runtime
         super().__init__(
@@ -72,7 +74,7 @@ class DoorbellWorker(SimpleWorker):
         pass
 
 
-def record_heartbeat(bell: Bell, runtime: Runtime) -> None:
+def record_heartbeat(bell: QueueName, runtime: Runtime) -> None:
     """Says that the worker is alive; a store that is away will see it later."""
     try:
         runtime.client.run(runtime.heartbeats[bell].record())
@@ -80,7 +82,7 @@ def record_heartbeat(bell: Bell, runtime: Runtime) -> None:
         log.warning("heartbeat_failed", worker=bell.value, error=describe_failure(error))
 
 
-def work(bell: Bell, environ: Mapping[str, str]) -> None:
+def work(bell: QueueName, environ: Mapping[str, str]) -> None:
     """Works for ``bell`` until it is asked to stop, through every outage of Redis."""
     os.umask(OWNER_ONLY)
     settings = load(environ, listens=False)
@@ -93,7 +95,7 @@ def work(bell: Bell, environ: Mapping[str, str]) -> None:
         runtime.client.run(runtime.heartbeats[bell].remove())
 
 
-def _work_until_stopped(bell: Bell, runtime: Runtime) -> None:
+def _work_until_stopped(bell: QueueName, runtime: Runtime) -> None:
     while not runtime.stopping.is_set():
         _stop_between_workers(runtime)
         try:
@@ -105,7 +107,7 @@ def _work_until_stopped(bell: Bell, runtime: Runtime) -> None:
         runtime.stopping.wait(1.0)
 
 
-def supervise(bells: list[Bell]) -> None:
+def supervise(bells: list[QueueName]) -> None:
     """Keeps a worker process for each of ``bells`` until asked to stop, then lets each finish the mail it is sending."""
     stopping = threading.Event()
 
@@ -114,26 +116,30 @@ def supervise(bells: list[Bell]) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    processes: dict[Bell, SpawnProcess] = {}
+    processes: dict[QueueName, SpawnProcess] = {}
     try:
         while not stopping.wait(0.5 if processes else 0):
             for bell in bells:
                 if bell not in processes or not processes[bell].is_alive():
                     if bell in processes:
-                        log.error("worker_died", worker=bell.value, exitcode=processes[bell].exitcode)
+                        log.error(
+                            "worker_died", worker=bell.value, exitcode=processes[bell].exitcode
+                        )
                     processes[bell] = _start(bell)
     finally:  # where none can be started, too: Python would wait for the others for ever
         _stop_all(list(processes.values()))
 
 
-def _start(bell: Bell) -> SpawnProcess:
-    process = multiprocessing.get_context("spawn").Process(target=_child, args=(bell,), name=f"worker-{bell.value}")
+def _start(bell: QueueName) -> SpawnProcess:
+    process = multiprocessing.get_context("spawn").Process(
+        target=_child, args=(bell,), name=f"worker-{bell.value}"
+    )
     process.start()
     return process
 
 
-def _child(bell: Bell) -> None:
-    follow_parent()
+def _child(bell: QueueName) -> None:
+    exit_with_parent()
     try:
         work(bell, os.environ)
     except Exception as error:  # noqa: BLE001 - which multiprocessing would print, and not log

@@ -7,8 +7,8 @@ from contextlib import closing
 import fakeredis
 import pytest
 
-from service.store.client import Client, connect
-from service.store.data_version import claim
+from service.storage.client import Client, connect
+from service.storage.data_version import claim
 from tests.support.clock import Clock
 from tests.support.servers import MailServer, Store, redis_server, store, valkey_server
 
@@ -57,7 +57,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     if request.param == "fakeredis":
         yield Client(fakeredis.FakeRedis(version=(7,), decode_responses=True))
         return
-    server: Store = request.getfixturevalue("valkey" if request.param == "valkey" else "debian_redis")
+    server: Store = request.getfixturevalue(
+        "valkey" if request.param == "valkey" else "debian_redis"
+    )
     connection = connect(server.url)
     connection.flushall()
     client = Client(connection)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.address import find_address
-from service.startup import StartupError
+from service.process.listen_address import find_address
+from service.process.startup import StartupError
 from tests.support.servers import free_port
 
 
@@ -21,7 +21,13 @@ def taken() -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("localhost", "127.0.0.1"), ("::1", "::1"), ("::", "::")],  # noqa: S104
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("localhost", "127.0.0.1"),
+        ("::1", "::1"),
+        ("::", "::"),
+    ],  # noqa: S104
 )
 def test_addresses_and_names_are_found(host: str, address: str) -> None:
     if ":" in host and not has_ipv6():

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from service.api.clients import client_address, client_of, networks_around, site_of
+from service.http.client_ip import client_address, client_of, networks_around, site_of
 
-TRUSTED = tuple(ipaddress.ip_network(network) for network in ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8"))
+TRUSTED = tuple(
+    ipaddress.ip_network(network) for network in ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8")
+)
 
 
 def connection(peer: str | None, *forwarded: str) -> Any:
@@ -16,7 +18,9 @@ def connection(peer: str | None, *forwarded: str) -> Any:
     return SimpleNamespace(
         client=None if peer is None else SimpleNamespace(host=peer),
         scope={"headers": [(b"x-forwarded-for", line.encode()) for line in forwarded]},
-        app=SimpleNamespace(state=SimpleNamespace(context=SimpleNamespace(trusted_proxies=TRUSTED))),
+        app=SimpleNamespace(
+            state=SimpleNamespace(context=SimpleNamespace(trusted_proxies=TRUSTED))
+        ),
     )
 
 
@@ -81,7 +85,9 @@ def connection(peer: str | None, *forwarded: str) -> Any:
         "no peer",
     ],
 )
-def test_the_client_is_the_last_hop_that_is_no_trusted_proxy(peer: str, forwarded: list[str], address: str) -> None:
+def test_the_client_is_the_last_hop_that_is_no_trusted_proxy(
+    peer: str, forwarded: list[str], address: str
+) -> None:
     assert client_address(peer, forwarded, TRUSTED) == address
 
 
@@ -103,9 +109,22 @@ def test_without_trusted_proxies_nothing_forwarded_is_believed() -> None:
         ("unix:", "unknown"),
         (None, "unknown"),
     ],
-    ids=["IPv4", "IPv6", "IPv6 network", "mapped", "mapped in hex", "loopback", "scoped", "empty", "no address", "no peer"],
+    ids=[
+        "IPv4",
+        "IPv6",
+        "IPv6 network",
+        "mapped",
+        "mapped in hex",
+        "loopback",
+        "scoped",
+        "empty",
+        "no address",
+        "no peer",
+    ],
 )
-def test_a_client_is_counted_by_its_ipv4_address_or_its_ipv6_64(peer: str | None, counted: str) -> None:
+def test_a_client_is_counted_by_its_ipv4_address_or_its_ipv6_64(
+    peer: str | None, counted: str
+) -> None:
     assert client_of(connection(peer)) == counted
 
 
@@ -139,7 +158,9 @@ def test_a_header_cannot_make_clients_of_its_own() -> None:
     ],
     ids=["IPv4", "IPv6", "unknown"],
 )
-def test_networks_around_a_client_are_counted_too(client: str, networks: dict[str, int], site: str) -> None:
+def test_networks_around_a_client_are_counted_too(
+    client: str, networks: dict[str, int], site: str
+) -> None:
     assert networks_around(client) == networks
     assert [*networks_around(client)] == [*networks]
     assert site_of(client) == site

@@ -18,13 +18,22 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service import embedded
-from service.embedded import EmbeddedError, environment, hold, keep_secret, names_holder, serve, socket_path, wait_for_release
+from service.process import embedded
+from service.process.embedded import (
+    EmbeddedError,
+    environment,
+    hold,
+    load_or_create_secret,
+    names_holder,
+    serve,
+    socket_path,
+    wait_for_release,
+)
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from service.embedded import hold
+from service.process.embedded import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -32,7 +41,7 @@ with hold(Path(sys.argv[1])):
 SERVE = """
 import sys, time
 from pathlib import Path
-from service.embedded import serve
+from service.process.embedded import serve
 with serve(Path(sys.argv[1])) as store:
     print(store.pid, flush=True)
     time.sleep(600)
@@ -49,7 +58,9 @@ def data_dir() -> Iterator[Path]:
 @contextmanager
 def another_process(code: str, data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A process that does ``code``, and the first line that it printed. It is killed in the end."""
-    process = subprocess.Popen([sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     try:
         yield process, process.stdout.readline().strip()
@@ -61,35 +72,37 @@ def another_process(code: str, data_dir: Path) -> Iterator[tuple["subprocess.Pop
 
 def client_of(data_dir: Path) -> redis.Redis:
     once = Retry(NoBackoff(), 1)
-    return redis.Redis(unix_socket_path=str(socket_path(data_dir)), decode_responses=True, retry=once)
+    return redis.Redis(
+        unix_socket_path=str(socket_path(data_dir)), decode_responses=True, retry=once
+    )
 
 
 class TestSecret:
     def test_it_is_made_once(self, data_dir: Path) -> None:
-        assert keep_secret(data_dir) == keep_secret(data_dir)
+        assert load_or_create_secret(data_dir) == load_or_create_secret(data_dir)
 
     def test_it_is_32_random_bytes_in_hex(self, data_dir: Path) -> None:
-        assert len(bytes.fromhex(keep_secret(data_dir))) == 32
+        assert len(bytes.fromhex(load_or_create_secret(data_dir))) == 32
 
     def test_every_data_dir_has_another(self, data_dir: Path, tmp_path: Path) -> None:
-        assert keep_secret(data_dir) != keep_secret(tmp_path)
+        assert load_or_create_secret(data_dir) != load_or_create_secret(tmp_path)
 
     def test_only_its_owner_reads_it(self, data_dir: Path) -> None:
         before = os.umask(0)
         try:
-            keep_secret(data_dir)
+            load_or_create_secret(data_dir)
         finally:
             os.umask(before)
         assert stat.S_IMODE((data_dir / "secret_key").stat().st_mode) == 0o600
 
     def test_one_that_was_put_there_is_kept(self, data_dir: Path) -> None:
         (data_dir / "secret_key").write_text("s" * 40 + "\n")
-        assert keep_secret(data_dir) == "s" * 40
+        assert load_or_create_secret(data_dir) == "s" * 40
 
     def test_one_that_was_not_written_to_its_end_is_made_again(self, data_dir: Path) -> None:
         """As where the machine went down between making the file and filling it."""
         (data_dir / "secret_key").touch(0o600)
-        assert len(keep_secret(data_dir)) == 64
+        assert len(load_or_create_secret(data_dir)) == 64
 
 
 class TestFolder:
@@ -97,7 +110,10 @@ class TestFolder:
 
     def test_a_folder_that_is_a_file_is_named(self, data_dir: Path) -> None:
         (data_dir / "file").touch()
-        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+/file: File exists$"), hold(data_dir / "file"):
+        with (
+            pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+/file: File exists$"),
+            hold(data_dir / "file"),
+        ):
             pass
 
     def test_a_lock_that_cannot_be_had_is_named(self, data_dir: Path) -> None:
@@ -110,7 +126,7 @@ class TestFolder:
     def test_a_secret_that_cannot_be_written_is_named(self, data_dir: Path) -> None:
         (data_dir / "secret_key.partial").symlink_to("/dev/full")
         with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: No space left on device$"):
-            keep_secret(data_dir)
+            load_or_create_secret(data_dir)
 
     def test_a_secret_that_cannot_be_read_is_named(self, data_dir: Path) -> None:
         (data_dir / "secret_key").mkdir()
@@ -123,7 +139,7 @@ class TestEnvironment:
         assert environment({"DATA_DIR": str(data_dir)}) == {"DATA_DIR": str(data_dir)}
 
     def test_the_store_and_the_secret_of_up_are_added(self, data_dir: Path) -> None:
-        secret = keep_secret(data_dir)
+        secret = load_or_create_secret(data_dir)
         found = environment({"DATA_DIR": str(data_dir), "PORT": "9000"})
         assert found == {
             "DATA_DIR": str(data_dir),
@@ -133,15 +149,19 @@ class TestEnvironment:
         }
 
     def test_a_secret_that_is_set_stays(self, data_dir: Path) -> None:
-        keep_secret(data_dir)
-        assert environment({"DATA_DIR": str(data_dir), "SECRET_KEY": "mine"})["SECRET_KEY"] == "mine"
+        load_or_create_secret(data_dir)
+        assert (
+            environment({"DATA_DIR": str(data_dir), "SECRET_KEY": "mine"})["SECRET_KEY"] == "mine"
+        )
 
     def test_a_redis_that_is_set_is_the_only_one(self, data_dir: Path) -> None:
-        keep_secret(data_dir)
+        load_or_create_secret(data_dir)
         environ = {"DATA_DIR": str(data_dir), "REDIS_URL": "redis://localhost"}
         assert environment(environ) == environ
 
-    def test_data_are_in_var_where_nobody_says(self, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_data_are_in_var_where_nobody_says(
+        self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(data_dir)
         assert embedded.data_dir_of({}) == Path.cwd() / "var"
 
@@ -152,7 +172,10 @@ class TestHold:
             assert said == "held"
             with pytest.raises(EmbeddedError) as refusal, hold(data_dir):
                 pass
-        assert str(refusal.value) == f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder.pid})"
+        assert (
+            str(refusal.value)
+            == f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder.pid})"
+        )
 
     def test_it_is_free_again_after_its_holder_left(self, data_dir: Path) -> None:
         for _ in range(2):
@@ -169,7 +192,9 @@ class TestHold:
         with hold(data_dir / "a" / "b"):
             assert stat.S_IMODE((data_dir / "a" / "b").stat().st_mode) == 0o700
 
-    def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(self, data_dir: Path) -> None:
+    def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(
+        self, data_dir: Path
+    ) -> None:
         with another_process(HOLD, data_dir):
             waiting = threading.Thread(target=wait_for_release, args=(data_dir / "up.lock",))
             waiting.start()
@@ -188,21 +213,27 @@ class TestSocket:
     def test_it_is_in_the_data_dir(self, data_dir: Path) -> None:
         assert socket_path(data_dir) == data_dir / "valkey.sock"
 
-    def test_a_data_dir_too_deep_gets_a_short_one_in_a_folder_of_our_own(self, temporary: Path) -> None:
+    def test_a_data_dir_too_deep_gets_a_short_one_in_a_folder_of_our_own(
+        self, temporary: Path
+    ) -> None:
         path = socket_path(temporary / ("d" * 100))
-        assert len(os.fsencode(path)) <= embedded.LONGEST_SOCKET_PATH
+        assert len(os.fsencode(path)) <= embedded.MAX_SOCKET_PATH_BYTES
         assert path.parent.parent == temporary
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
     def test_length_is_counted_in_bytes(self, temporary: Path) -> None:
         assert socket_path(temporary / ("é" * 50)).parent.parent == temporary
 
-    def test_a_short_one_is_the_same_every_time_and_another_for_another(self, temporary: Path) -> None:
+    def test_a_short_one_is_the_same_every_time_and_another_for_another(
+        self, temporary: Path
+    ) -> None:
         deep = temporary / ("d" * 100)
         assert socket_path(deep) == socket_path(deep)
         assert socket_path(deep) != socket_path(temporary / ("e" * 100))
 
-    def test_a_folder_of_somebody_else_is_refused(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_of_somebody_else_is_refused(
+        self, temporary: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         somebody = os.getuid() + 1
         monkeypatch.setattr(os, "getuid", lambda: somebody)
         with pytest.raises(EmbeddedError, match="belongs to somebody else"):
@@ -219,7 +250,11 @@ class TestSocket:
 @pytest.fixture(scope="module")
 def served() -> Iterator[redis.Redis]:
     """A store that runs for all tests that only look at it."""
-    with tempfile.TemporaryDirectory(prefix="pl-") as directory, serve(Path(directory)), client_of(Path(directory)) as client:
+    with (
+        tempfile.TemporaryDirectory(prefix="pl-") as directory,
+        serve(Path(directory)),
+        client_of(Path(directory)) as client,
+    ):
         yield client
 
 
@@ -239,13 +274,17 @@ class TestServe:
         with serve(data_dir), client_of(data_dir) as client:
             assert client.dbsize() == 100
 
-    def test_a_file_that_was_being_rewritten_when_the_store_was_killed_takes_no_space(self, data_dir: Path) -> None:
+    def test_a_file_that_was_being_rewritten_when_the_store_was_killed_takes_no_space(
+        self, data_dir: Path
+    ) -> None:
         unfinished = data_dir / "temp-rewriteaof-bg-4226.aof"
         unfinished.write_bytes(b"REDIS")
         with embedded.serve(data_dir):
             assert not unfinished.exists()
 
-    def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(self, data_dir: Path) -> None:
+    def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(
+        self, data_dir: Path
+    ) -> None:
         with another_process(SERVE, data_dir) as (_, left_over), client_of(data_dir) as client:
             client.set("kept", "yes")
         with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
@@ -266,12 +305,23 @@ class TestServe:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("appendonly", "yes"), ("appendfsync", "always"), ("maxmemory-policy", "noeviction"), ("port", "0"), ("save", "")],
+        [
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("maxmemory-policy", "noeviction"),
+            ("port", "0"),
+            ("save", ""),
+        ],
     )
-    def test_it_loses_nothing_and_listens_to_nobody_else(self, name: str, value: str, served: redis.Redis) -> None:
+    def test_it_loses_nothing_and_listens_to_nobody_else(
+        self, name: str, value: str, served: redis.Redis
+    ) -> None:
         assert served.config_get(name) == {name: value}
 
-    @pytest.mark.parametrize(("own", "used"), [(None, embedded.MALLOC["GLIBC_TUNABLES"]), ("glibc.malloc.perturb=0",) * 2])
+    @pytest.mark.parametrize(
+        ("own", "used"),
+        [(None, embedded.MALLOC["GLIBC_TUNABLES"]), ("glibc.malloc.perturb=0",) * 2],
+    )
     def test_its_allocator_is_tuned_unless_the_operator_does_so(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, used: str
     ) -> None:
@@ -280,7 +330,9 @@ class TestServe:
             monkeypatch.setenv("GLIBC_TUNABLES", own)
         with serve(data_dir) as process:
             environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-        assert [entry.decode() for entry in environment if entry.startswith(b"GLIBC")] == [f"GLIBC_TUNABLES={used}"]
+        assert [entry.decode() for entry in environment if entry.startswith(b"GLIBC")] == [
+            f"GLIBC_TUNABLES={used}"
+        ]
 
     @pytest.mark.parametrize(
         ("library", "tuned"),
@@ -309,9 +361,11 @@ class TestServe:
             pass
 
 
-def test_a_store_that_does_not_end_is_killed(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_end_is_killed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As on a disk that hangs: what it has answered is on disk."""
-    monkeypatch.setattr(embedded, "STOP_WITHIN", 0.2)
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_SECONDS", 0.2)
     with serve(data_dir) as store:
         store.send_signal(signal.SIGSTOP)
     assert store.returncode == -signal.SIGKILL

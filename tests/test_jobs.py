@@ -14,8 +14,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
-from service import jobs
-from service.jobs import JOBS, NAMESPACE, SCAN_JOB, Bell, Doorbell, JsonJob, JsonQueue, answer, queue_of, ring
+from service.outbox import doorbell as jobs
+from service.outbox.doorbell import (
+    JOBS,
+    NAMESPACE,
+    SCAN_JOB,
+    Doorbell,
+    JsonJob,
+    JsonQueue,
+    QueueName,
+    answer,
+    queue_of,
+    ring,
+)
 from tests.support.servers import Store, store, valkey_server
 
 
@@ -27,7 +38,7 @@ def redis(valkey: Store) -> Iterator[Redis]:
         yield connection
 
 
-def waiting_jobs(bell: Bell, redis: Redis) -> list[Any]:
+def waiting_jobs(bell: QueueName, redis: Redis) -> list[Any]:
     return queue_of(bell, redis).get_jobs()
 
 
@@ -38,7 +49,11 @@ def contents(redis: Redis) -> list[bytes]:
         found.append(key)
         kind = redis.type(key)
         if kind == b"hash":
-            found += [part for field, value in redis.hgetall(key).items() for part in (field, unpacked(value))]
+            found += [
+                part
+                for field, value in redis.hgetall(key).items()
+                for part in (field, unpacked(value))
+            ]
         elif kind == b"set":
             found += redis.smembers(key)
         elif kind == b"list":
@@ -58,105 +73,111 @@ def unpacked(value: bytes) -> bytes:
 
 
 class TestRinging:
-    @pytest.mark.parametrize("bell", list(Bell), ids=str)
-    def test_a_ring_makes_the_worker_s_job(self, bell: Bell, redis: Redis) -> None:
+    @pytest.mark.parametrize("bell", list(QueueName), ids=str)
+    def test_a_ring_makes_the_worker_s_job(self, bell: QueueName, redis: Redis) -> None:
         ring(bell, ["3f"], redis)
         assert [job.func_name for job in waiting_jobs(bell, redis)] == [JOBS[bell]]
 
     def test_many_rings_make_one_job(self, redis: Redis) -> None:
         for number in range(100):
-            ring(Bell.LINKS, [f"{number:02x}"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == 1
-        assert answer(Bell.LINKS, redis) == [f"{number:02x}" for number in range(100)]
+            ring(QueueName.LINKS, [f"{number:02x}"], redis)
+        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
+        assert answer(QueueName.LINKS, redis) == [f"{number:02x}" for number in range(100)]
 
     def test_each_bell_rings_for_itself(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01"], redis)
-        ring(Bell.OTPS, ["02"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == len(waiting_jobs(Bell.OTPS, redis)) == 1
-        assert (answer(Bell.LINKS, redis), answer(Bell.OTPS, redis)) == (["01"], ["02"])
+        ring(QueueName.LINKS, ["01"], redis)
+        ring(QueueName.OTPS, ["02"], redis)
+        assert (
+            len(waiting_jobs(QueueName.LINKS, redis))
+            == len(waiting_jobs(QueueName.OTPS, redis))
+            == 1
+        )
+        assert (answer(QueueName.LINKS, redis), answer(QueueName.OTPS, redis)) == (["01"], ["02"])
 
     def test_it_rings_again_once_the_worker_took_what_waited(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01"], redis)
-        redis.delete(queue_of(Bell.LINKS, redis).key)
-        answer(Bell.LINKS, redis)
-        ring(Bell.LINKS, ["02"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == 1
-        assert answer(Bell.LINKS, redis) == ["02"]
+        ring(QueueName.LINKS, ["01"], redis)
+        redis.delete(queue_of(QueueName.LINKS, redis).key)
+        answer(QueueName.LINKS, redis)
+        ring(QueueName.LINKS, ["02"], redis)
+        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
+        assert answer(QueueName.LINKS, redis) == ["02"]
 
     def test_it_rings_for_what_comes_while_the_worker_is_at_work(self, redis: Redis) -> None:
         """The worker answers first and works then, so a bell that rings meanwhile needs a job of its own."""
-        ring(Bell.LINKS, ["01"], redis)
-        answer(Bell.LINKS, redis)
-        ring(Bell.LINKS, ["02"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == 2
+        ring(QueueName.LINKS, ["01"], redis)
+        answer(QueueName.LINKS, redis)
+        ring(QueueName.LINKS, ["02"], redis)
+        assert len(waiting_jobs(QueueName.LINKS, redis)) == 2
 
     def test_it_rings_again_where_the_job_was_lost(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01"], redis)
-        redis.delete(queue_of(Bell.LINKS, redis).key)
-        ring(Bell.LINKS, ["02"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == 1
-        assert answer(Bell.LINKS, redis) == ["01", "02"]
+        ring(QueueName.LINKS, ["01"], redis)
+        redis.delete(queue_of(QueueName.LINKS, redis).key)
+        ring(QueueName.LINKS, ["02"], redis)
+        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
+        assert answer(QueueName.LINKS, redis) == ["01", "02"]
 
     def test_it_rings_again_where_all_data_of_the_queue_were_lost(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01"], redis)
+        ring(QueueName.LINKS, ["01"], redis)
         redis.flushall()
-        ring(Bell.LINKS, ["02"], redis)
-        assert len(waiting_jobs(Bell.LINKS, redis)) == 1
+        ring(QueueName.LINKS, ["02"], redis)
+        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
 
     def test_a_partition_waits_once_however_often_it_is_rung_for(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01", "01"], redis)
-        ring(Bell.LINKS, ["01"], redis)
-        assert answer(Bell.LINKS, redis) == ["01"]
+        ring(QueueName.LINKS, ["01", "01"], redis)
+        ring(QueueName.LINKS, ["01"], redis)
+        assert answer(QueueName.LINKS, redis) == ["01"]
 
     def test_all_partitions_can_be_rung_for_at_once(self, redis: Redis) -> None:
         partitions = [f"{number:02x}" for number in range(256)]
-        ring(Bell.LINKS, partitions, redis)
-        assert answer(Bell.LINKS, redis) == partitions
+        ring(QueueName.LINKS, partitions, redis)
+        assert answer(QueueName.LINKS, redis) == partitions
 
 
 class TestAnswering:
     def test_an_answer_takes_all_that_waits(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["02", "01"], redis)
-        assert answer(Bell.LINKS, redis) == ["01", "02"]
-        assert answer(Bell.LINKS, redis) == []
+        ring(QueueName.LINKS, ["02", "01"], redis)
+        assert answer(QueueName.LINKS, redis) == ["01", "02"]
+        assert answer(QueueName.LINKS, redis) == []
 
     def test_a_key_that_holds_something_else_keeps_no_bell_from_ringing(self, redis: Redis) -> None:
         redis.set(f"{NAMESPACE}:waiting:links", "boom")
-        ring(Bell.LINKS, ["01"], redis)
-        assert answer(Bell.LINKS, redis) == ["01"]
+        ring(QueueName.LINKS, ["01"], redis)
+        assert answer(QueueName.LINKS, redis) == ["01"]
 
     def test_nothing_waits_where_nobody_rang(self, redis: Redis) -> None:
-        assert answer(Bell.OTPS, redis) == []
+        assert answer(QueueName.OTPS, redis) == []
 
-    def test_an_answer_is_text_whatever_the_connection_gives(self, valkey: Store, redis: Redis) -> None:
-        ring(Bell.LINKS, ["01"], redis)
+    def test_an_answer_is_text_whatever_the_connection_gives(
+        self, valkey: Store, redis: Redis
+    ) -> None:
+        ring(QueueName.LINKS, ["01"], redis)
         with Redis.from_url(valkey.url, decode_responses=True) as decoding:
-            assert answer(Bell.LINKS, decoding) == ["01"]
+            assert answer(QueueName.LINKS, decoding) == ["01"]
 
 
 class TestJobs:
-    @pytest.mark.parametrize("bell", list(Bell), ids=str)
-    def test_a_job_is_json_without_arguments(self, bell: Bell, redis: Redis) -> None:
+    @pytest.mark.parametrize("bell", list(QueueName), ids=str)
+    def test_a_job_is_json_without_arguments(self, bell: QueueName, redis: Redis) -> None:
         ring(bell, ["3f"], redis)
         [job] = waiting_jobs(bell, redis)
         data = unpacked(redis.hget(job.key, "data") or b"")
         assert json.loads(data) == [JOBS[bell], None, [], {}]
 
     def test_nothing_in_the_queue_is_pickled(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["3f"], redis)
+        ring(QueueName.LINKS, ["3f"], redis)
         assert not [value for value in contents(redis) if value.startswith(b"\x80")]
 
     def test_the_queue_knows_partitions_but_no_link_and_no_person(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["3f"], redis)
-        ring(Bell.OTPS, ["7c"], redis)
+        ring(QueueName.LINKS, ["3f"], redis)
+        ring(QueueName.OTPS, ["7c"], redis)
         text = b"\n".join(contents(redis))
         assert b"3f" in text
         assert not re.search(rb"\b(pl_..)?[0-9A-Za-z]{22}\b", text)
         assert b"@" not in text
 
     def test_a_finished_job_leaves_no_result(self, redis: Redis) -> None:
-        ring(Bell.LINKS, ["3f"], redis)
-        [job] = waiting_jobs(Bell.LINKS, redis)
+        ring(QueueName.LINKS, ["3f"], redis)
+        [job] = waiting_jobs(QueueName.LINKS, redis)
         assert job.result_ttl == 0
 
     def test_a_job_is_json_wherever_it_is_made(self, redis: Redis) -> None:
@@ -164,14 +185,14 @@ class TestJobs:
         assert JsonQueue("links", connection=redis).serializer is JSONSerializer
 
     def test_a_job_that_waits_is_not_enqueued_a_second_time(self, redis: Redis) -> None:
-        queue = queue_of(Bell.LINKS, redis)
+        queue = queue_of(QueueName.LINKS, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         queue.enqueue_job(job)
         assert queue.get_job_ids() == ["scan"]
 
     def test_a_job_that_was_taken_can_be_enqueued_again(self, redis: Redis) -> None:
-        queue = queue_of(Bell.LINKS, redis)
+        queue = queue_of(QueueName.LINKS, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         redis.lpop(queue.key)
@@ -184,26 +205,28 @@ class TestDoorbell:
         async def many_requests() -> None:
             doorbell = Doorbell(redis)
             for number in range(200):
-                doorbell.ring(Bell.LINKS, [f"{number:02x}"])
+                doorbell.ring(QueueName.LINKS, [f"{number:02x}"])
             await doorbell.close()
 
         redis.config_resetstat()
         asyncio.run(many_requests())
         assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 1
-        assert len(answer(Bell.LINKS, redis)) == 200
+        assert len(answer(QueueName.LINKS, redis)) == 200
 
-    def test_what_comes_while_it_rings_is_rung_after(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_comes_while_it_rings_is_rung_after(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rung: list[set[str]] = []
 
-        def ring_slowly(_bell: Bell, partitions: set[str], _connection: Redis) -> None:
+        def ring_slowly(_bell: QueueName, partitions: set[str], _connection: Redis) -> None:
             rung.append(partitions)
             if len(rung) == 1:
-                loop.call_soon_threadsafe(doorbell.ring, Bell.LINKS, ["02"])
-                loop.call_soon_threadsafe(doorbell.ring, Bell.LINKS, ["03"])
+                loop.call_soon_threadsafe(doorbell.ring, QueueName.LINKS, ["02"])
+                loop.call_soon_threadsafe(doorbell.ring, QueueName.LINKS, ["03"])
                 asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
 
         async def requests() -> None:
-            doorbell.ring(Bell.LINKS, ["01"])
+            doorbell.ring(QueueName.LINKS, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", ring_slowly)
@@ -215,18 +238,18 @@ class TestDoorbell:
     def test_both_bells_are_rung(self, redis: Redis) -> None:
         async def requests() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(Bell.LINKS, ["01"])
-            doorbell.ring(Bell.OTPS, ["02"])
+            doorbell.ring(QueueName.LINKS, ["01"])
+            doorbell.ring(QueueName.OTPS, ["02"])
             await doorbell.close()
 
         asyncio.run(requests())
-        assert (answer(Bell.LINKS, redis), answer(Bell.OTPS, redis)) == (["01"], ["02"])
+        assert (answer(QueueName.LINKS, redis), answer(QueueName.OTPS, redis)) == (["01"], ["02"])
 
     def test_ringing_waits_for_nothing(self, redis: Redis) -> None:
         async def request() -> list[str]:
             doorbell = Doorbell(redis)
-            doorbell.ring(Bell.LINKS, ["01"])
-            before = answer(Bell.LINKS, redis)
+            doorbell.ring(QueueName.LINKS, ["01"])
+            before = answer(QueueName.LINKS, redis)
             await doorbell.close()
             return before
 
@@ -242,12 +265,14 @@ class TestDoorbell:
     def test_a_dead_redis_harms_no_request(self, tmp_path: Path) -> None:
         async def request() -> None:
             doorbell = Doorbell(impatient(tmp_path / "nobody"))
-            doorbell.ring(Bell.LINKS, ["01"])
+            doorbell.ring(QueueName.LINKS, ["01"])
             await doorbell.close()
 
         asyncio.run(request())
 
-    def test_it_closes_whatever_goes_wrong_in_it(self, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_closes_whatever_goes_wrong_in_it(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A process that is asked to stop must not hang on it, nor skip what is to be closed after it."""
 
         def fail(*_: object) -> None:
@@ -255,7 +280,7 @@ class TestDoorbell:
 
         async def request() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(Bell.LINKS, ["01"])
+            doorbell.ring(QueueName.LINKS, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", fail)
@@ -264,13 +289,13 @@ class TestDoorbell:
     def test_a_redis_that_comes_back_is_rung_again(self) -> None:
         async def requests() -> list[str]:
             doorbell = Doorbell(impatient(server.socket))
-            doorbell.ring(Bell.LINKS, ["01"])
+            doorbell.ring(QueueName.LINKS, ["01"])
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
             server.start()
-            doorbell.ring(Bell.LINKS, ["02"])
+            doorbell.ring(QueueName.LINKS, ["02"])
             await doorbell.close()
             with Redis(unix_socket_path=str(server.socket)) as connection:
-                return answer(Bell.LINKS, connection)
+                return answer(QueueName.LINKS, connection)
 
         with store(valkey_server()) as server:
             server.kill()

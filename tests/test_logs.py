@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from service.logs import LARGEST_WRITE, Lines, Output
+from service.process.logs import LARGEST_WRITE, Lines, Output
 
 PRINTING = """
 import sys, structlog
-from service import logs
+from service.process import logs
 
 logs.configure(sys.argv[1])
 log = structlog.get_logger("printer")
@@ -64,7 +64,9 @@ def test_lines_of_an_event_loop_are_written_together_and_soon(lines: Lines, file
     assert asyncio.run(talk()) == [b"", b"", b"one\ntwo\n", b"one\ntwo\nthree\n"]
 
 
-def test_the_last_lines_of_an_event_loop_are_written_when_it_is_asked_to_stop(lines: Lines, file: Path) -> None:
+def test_the_last_lines_of_an_event_loop_are_written_when_it_is_asked_to_stop(
+    lines: Lines, file: Path
+) -> None:
     async def talk() -> None:
         say(lines, b"one\n")
         lines.write_out()
@@ -92,13 +94,20 @@ def test_nothing_fails_for_lines_that_cannot_be_written() -> None:
 
 
 def said(log_format: str) -> str:
-    return subprocess.run([sys.executable, "-c", PRINTING, log_format], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", PRINTING, log_format], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_in_json_a_line_is_an_object_and_tells_of_its_exception() -> None:
     printed, jammed = map(json.loads, said("json").splitlines())
     assert printed.keys() == {"event", "level", "logger", "timestamp", "page"}
-    assert (printed["event"], printed["level"], printed["logger"], printed["page"]) == ("printed", "info", "printer", 3)
+    assert (printed["event"], printed["level"], printed["logger"], printed["page"]) == (
+        "printed",
+        "info",
+        "printer",
+        3,
+    )
     assert jammed.keys() == {*printed, "exception"}
     assert jammed["level"] == "error"
     assert jammed["exception"].startswith("Traceback")
@@ -117,7 +126,7 @@ def test_on_a_console_an_exception_follows_its_line() -> None:
 
 FAILING = """
 import sys, threading, warnings
-from service import logs
+from service.process import logs
 
 class Fragile:
     def __del__(self):
@@ -137,11 +146,15 @@ raise ValueError("in the main thread")
 
 
 def test_in_json_warnings_and_what_nobody_catches_are_objects_too() -> None:
-    process = subprocess.run([sys.executable, "-c", FAILING], check=False, capture_output=True, text=True)
+    process = subprocess.run(
+        [sys.executable, "-c", FAILING], check=False, capture_output=True, text=True
+    )
     assert (process.returncode, process.stderr) == (1, "")
     warned, *uncaught = map(json.loads, process.stdout.splitlines())
     assert "somebody is\nwarned" in warned["event"]
-    assert [(line["event"], line["level"], line["exception"].splitlines()[-1]) for line in uncaught] == [
+    assert [
+        (line["event"], line["level"], line["exception"].splitlines()[-1]) for line in uncaught
+    ] == [
         ("uncaught", "error", "ValueError: in a thread"),
         ("uncaught", "error", "ValueError: in a finalizer"),
         ("uncaught", "error", "ValueError: in the main thread"),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.api.pictures import Pictures
-from service.domain.errors import Invalid
+from service.errors import Invalid
+from service.values.pictures import Pictures
 
 
 class Draftsman:

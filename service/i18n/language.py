@@ -17,8 +17,8 @@ from babel.support import NullTranslations, Translations
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
-from service.domain.locale import LANGUAGES, language_of
-from service.domain.money import minor_units
+from service.values.locale import LANGUAGES, language_of
+from service.values.money import minor_units
 
 CATALOGUES = files("service.i18n") / "catalogues"
 LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
@@ -30,7 +30,9 @@ class Language:
     def __init__(self, locale: str) -> None:
         self.tag = locale
         self._locale = Locale.parse(locale, sep="-")
-        self._times = Locale.parse("en-GB" if locale == "en" else locale, sep="-")  # the English of no country is not American
+        self._times = Locale.parse(
+            "en-GB" if locale == "en" else locale, sep="-"
+        )  # the English of no country is not American
         self.direction = self._locale.text_direction
         self.texts = _texts(language_of(locale))
 
@@ -86,22 +88,34 @@ class Language:
         return str(self._locale.get_display_name())
 
     def _date_and_time(self, local: datetime) -> str:
-        date, time = format_date(local, "long", self._times), format_time(local.replace(tzinfo=None), "short", locale=self._times)
+        date, time = (
+            format_date(local, "long", self._times),
+            format_time(local.replace(tzinfo=None), "short", locale=self._times),
+        )
         pattern = str(get_datetime_format("medium", self._times)).replace("'", "")
         return pattern.replace("{0}", time).replace("{1}", date)
 
 
-UNITS = {"day": timedelta(days=1), "hour": timedelta(hours=1), "minute": timedelta(minutes=1), "second": timedelta(seconds=1)}
+UNITS = {
+    "day": timedelta(days=1),
+    "hour": timedelta(hours=1),
+    "minute": timedelta(minutes=1),
+    "second": timedelta(seconds=1),
+}
 
 
 def _zone_name(local: datetime) -> str:
     """``WAT``, in every language alike; ``UTC+4`` where the time zone database has but a number."""
     name = local.tzname() or ""
-    return f"UTC{name[0]}{name[1:3].lstrip('0')}{name[3:] and f':{name[3:]}'}" if name.startswith(("+", "-")) else name
+    return (
+        f"UTC{name[0]}{name[1:3].lstrip('0')}{name[3:] and f':{name[3:]}'}"
+        if name.startswith(("+", "-"))
+        else name
+    )
 
 
 @cache
-def speak(locale: str) -> Language:
+def get_language(locale: str) -> Language:
     """The language of ``locale``, made once."""
     return Language(locale)
 
@@ -136,7 +150,7 @@ def templates(package: str, locale: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
         bytecode_cache=COMPILED,
     )
-    language = speak(locale)
+    language = get_language(locale)
     install: Any = environment.install_gettext_translations  # type: ignore[attr-defined] # the extension's
     install(language.texts, newstyle=True)
     environment.globals["language"] = language

@@ -11,8 +11,8 @@ from litestar.testing import TestClient
 
 from config.settings import Settings, load
 from service.app import create_app
-from service.store.client import Client, connect
-from service.store.data_version import claim
+from service.storage.client import Client, connect
+from service.storage.data_version import claim
 from tests.api.helpers import PUBLIC_URL, Api, FromPeer
 from tests.api.pages import CHECKOUT
 from tests.conftest import SECRET
@@ -46,7 +46,9 @@ def make_api(valkey: Store, redis_db: redis.Redis, clock: Clock) -> Iterator[Mak
 
 
 @pytest.fixture
-def api(application: tuple[TestClient[Any], "ClockOfTheTest"], redis_db: redis.Redis, clock: Clock) -> Api:
+def api(
+    application: tuple[TestClient[Any], "ClockOfTheTest"], redis_db: redis.Redis, clock: Clock
+) -> Api:
     """The application with settings as they come."""
     client, clock_of_the_test = application
     clock_of_the_test.clock = clock

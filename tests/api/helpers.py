@@ -13,12 +13,13 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from litestar.types import Receive, Scope, Send
 
-from service.domain.email import canonical
-from service.domain.otp import derive_code
-from service.domain.time import format_time
-from service.domain.tokens import Admin, CustomerTokens, Role, derive_key, issue_admin_token
-from service.store import keys, otps
-from service.store.client import Client
+from service.auth.tokens import Admin, CustomerTokens, Role, derive_key, issue_admin_token
+from service.otps import store as otps
+from service.otps.model import derive_code
+from service.storage import keys
+from service.storage.client import Client
+from service.values.email import canonical
+from service.values.time import format_time
 from tests.conftest import SECRET
 from tests.support.clock import Clock
 
@@ -69,7 +70,9 @@ class Api:
         return bearer(issue_admin_token(SECRET.encode(), admin, now=self.now, life=life))
 
     def customer(self, email: str = JANE) -> Headers:
-        return bearer(CustomerTokens(SECRET.encode()).issue(canonical(email), now=self.now, jti="a jti"))
+        return bearer(
+            CustomerTokens(SECRET.encode()).issue(canonical(email), now=self.now, jti="a jti")
+        )
 
     def post_link(self, headers: Headers | None = None, **fields: Any) -> httpx.Response:
         body = {"email": JANE, "org_id": "acme"} | fields
@@ -88,28 +91,46 @@ class Api:
     def verify(self, link_id: str, headers: Headers | None = None) -> httpx.Response:
         return self.client.post("/payment-links/verify", json={"link_id": link_id}, headers=headers)
 
-    def revoke(self, link_id: str | None = None, headers: Headers | None = None, **body: Any) -> httpx.Response:
+    def revoke(
+        self, link_id: str | None = None, headers: Headers | None = None, **body: Any
+    ) -> httpx.Response:
         path = "/payment-links" if link_id is None else f"/payment-links/{link_id}"
-        return self.client.request("DELETE", path, json=body or None, headers=headers or self.internal())
+        return self.client.request(
+            "DELETE", path, json=body or None, headers=headers or self.internal()
+        )
 
-    def list(self, headers: Headers | None = None, org_id: str = "acme", **params: Any) -> httpx.Response:
-        return self.client.get(f"/orgs/{org_id}/payment-links", params=params, headers=headers or self.internal())
+    def list(
+        self, headers: Headers | None = None, org_id: str = "acme", **params: Any
+    ) -> httpx.Response:
+        return self.client.get(
+            f"/orgs/{org_id}/payment-links", params=params, headers=headers or self.internal()
+        )
 
     def get_profile(self, headers: Headers | None = None, org_id: str = "acme") -> httpx.Response:
-        return self.client.get(f"/orgs/{org_id}/profile", headers=self.org(org_id) if headers is None else headers)
+        return self.client.get(
+            f"/orgs/{org_id}/profile", headers=self.org(org_id) if headers is None else headers
+        )
 
-    def put_profile(self, headers: Headers | None = None, org_id: str = "acme", **body: Any) -> httpx.Response:
+    def put_profile(
+        self, headers: Headers | None = None, org_id: str = "acme", **body: Any
+    ) -> httpx.Response:
         headers = self.org(org_id) if headers is None else headers
         return self.client.put(f"/orgs/{org_id}/profile", json=body, headers=headers)
 
     def dispatch(self, headers: Headers | None = None, **body: Any) -> httpx.Response:
-        return self.client.post("/payment-links/scheduled", json=body, headers=headers or self.internal())
+        return self.client.post(
+            "/payment-links/scheduled", json=body, headers=headers or self.internal()
+        )
 
     def send_otp(self, email: str = JANE, headers: Headers | None = None) -> httpx.Response:
         return self.client.post("/payment-links/otp", json={"email": email}, headers=headers)
 
-    def submit_otp(self, otp: str, email: str = JANE, headers: Headers | None = None) -> httpx.Response:
-        return self.client.put("/payment-links/otp", json={"email": email, "otp": otp}, headers=headers)
+    def submit_otp(
+        self, otp: str, email: str = JANE, headers: Headers | None = None
+    ) -> httpx.Response:
+        return self.client.put(
+            "/payment-links/otp", json={"email": email, "otp": otp}, headers=headers
+        )
 
     def new_code(self, email: str = JANE) -> str:
         """A code that was just asked for, whether or not another was a moment before."""
@@ -120,7 +141,9 @@ class Api:
 
     def nonce(self, email: str = JANE) -> bytes:
         address = canonical(email)
-        otp = Client(self.redis).run(otps.open_codes(keys.otp_partition(address), [address]))[0]
+        otp = Client(self.redis).run(
+            otps.load_claimed_codes(keys.otp_partition(address), [address])
+        )[0]
         assert otp is not None
         return otp.nonce
 
@@ -162,7 +185,9 @@ def amount_text(response: httpx.Response) -> str:
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """The answer is the problem ``code`` and has the shape that all have. Gives its body."""
-    assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), response.text
+    assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), (
+        response.text
+    )
     body: dict[str, Any] = response.json()
     assert body["code"] == code, body
     assert body["status"] == status

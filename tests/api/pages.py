@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from service.domain.profile import SIGNATURES
+from service.orgs.model import SIGNATURES
 from tests.api.helpers import JANE, Api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -40,17 +40,34 @@ class Browser:
 
     def enter_on(self, page: httpx.Response, otp: str) -> httpx.Response:
         """The form for a code as it stands on ``page``, with its hidden fields."""
-        return self.enter(otp, **dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)))
+        return self.enter(
+            otp,
+            **dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text)),
+        )
 
-    def _send(self, method: str, path: str, headers: dict[str, str], data: dict[str, str] | None = None) -> httpx.Response:
-        sent = {name: value for name, (value, where) in self.cookies.items() if path == where or path.startswith(f"{where}/")}
-        cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())} if sent else {}
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], data: dict[str, str] | None = None
+    ) -> httpx.Response:
+        sent = {
+            name: value
+            for name, (value, where) in self.cookies.items()
+            if path == where or path.startswith(f"{where}/")
+        }
+        cookie = (
+            {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())} if sent else {}
+        )
         client = self.api.client
-        answer = client.request(method, path, data=data, headers=BROWSER | headers | cookie, follow_redirects=False)
+        answer = client.request(
+            method, path, data=data, headers=BROWSER | headers | cookie, follow_redirects=False
+        )
         client.cookies.clear()
         if not self.blocks_cookies:
             self._keep(answer)
-        return self._send("GET", answer.headers["location"], headers) if answer.status_code == 303 else answer
+        return (
+            self._send("GET", answer.headers["location"], headers)
+            if answer.status_code == 303
+            else answer
+        )
 
     def _keep(self, answer: httpx.Response) -> None:
         for header in answer.headers.get_list("set-cookie"):
@@ -72,13 +89,17 @@ def read(api: Api, link_id: str, **headers: str) -> httpx.Response:
 
 def ask(api: Api, link: dict[str, Any], **headers: str) -> httpx.Response:
     """The button for a code."""
-    return api.client.post(f"/pay/{link['id']}/code", headers=BROWSER | headers, follow_redirects=False)
+    return api.client.post(
+        f"/pay/{link['id']}/code", headers=BROWSER | headers, follow_redirects=False
+    )
 
 
 def proof(api: Api, email: str = JANE) -> dict[str, str]:
     """A header that says that the mailbox is the visitor's."""
     token = api.customer(email)["Authorization"].partition(" ")[2]
-    return {"Cookie": f"payment_link_token_{hashlib.sha256(email.encode()).hexdigest()[:16]}={token}"}
+    return {
+        "Cookie": f"payment_link_token_{hashlib.sha256(email.encode()).hexdigest()[:16]}={token}"
+    }
 
 
 def error_of(page: httpx.Response) -> str:

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service.domain.tokens import derive_key
+from service.auth.tokens import derive_key
 from tests.api.helpers import JANE, Api, assert_problem, bearer
 from tests.conftest import SECRET
 
@@ -26,7 +26,11 @@ def private_key(algorithm: str) -> Any:
     """The identity provider's key, made once a session."""
     if algorithm == "RS256":
         return rsa.generate_private_key(65537, 2048)
-    return ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate()
+    return (
+        ec.generate_private_key(ec.SECP256R1())
+        if algorithm == "ES256"
+        else ed25519.Ed25519PrivateKey.generate()
+    )
 
 
 def pem(algorithm: str) -> str:
@@ -37,18 +41,31 @@ def pem(algorithm: str) -> str:
 def claims(api: Api, **changed: Any) -> dict[str, Any]:
     """An internal admin's claims, good for an hour, with some changed or ``GONE``."""
     now = int(api.now.timestamp())
-    found = {"sub": "root", "role": "internal-admin", "aud": "payment-links", "iat": now, "exp": now + 3600} | changed
+    found = {
+        "sub": "root",
+        "role": "internal-admin",
+        "aud": "payment-links",
+        "iat": now,
+        "exp": now + 3600,
+    } | changed
     return {name: value for name, value in found.items() if value is not GONE}
 
 
-def signed(payload: dict[str, Any], key: Any = OWN_KEY, algorithm: str | None = "HS256", **header: Any) -> str:
+def signed(
+    payload: dict[str, Any], key: Any = OWN_KEY, algorithm: str | None = "HS256", **header: Any
+) -> str:
     return jwt.encode(payload, key, algorithm, headers=header or None)
 
 
 def by_hand(header: dict[str, Any], payload: dict[str, Any], key: bytes) -> str:
     """A token signed with HMAC-SHA-256 under any bytes, which PyJWT refuses to do with a PEM."""
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, payload)]
-    signature = base64.urlsafe_b64encode(hmac.digest(key, b".".join(parts), hashlib.sha256)).rstrip(b"=")
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in (header, payload)
+    ]
+    signature = base64.urlsafe_b64encode(hmac.digest(key, b".".join(parts), hashlib.sha256)).rstrip(
+        b"="
+    )
     return b".".join([*parts, signature]).decode()
 
 
@@ -65,5 +82,12 @@ def assert_not_believed(api: Api, token: str) -> None:
 
 def customer_claims(api: Api, **changed: Any) -> dict[str, Any]:
     now = int(api.now.timestamp())
-    found = {"type": "payment_link", "sub": JANE, "aud": "payment-links/customer", "iat": now, "exp": now + 3600, "jti": "x"}
+    found = {
+        "type": "payment_link",
+        "sub": JANE,
+        "aud": "payment-links/customer",
+        "iat": now,
+        "exp": now + 3600,
+        "jti": "x",
+    }
     return {name: value for name, value in (found | changed).items() if value is not GONE}

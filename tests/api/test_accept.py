@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.api.accept import prefers_json
+from service.http.accept import prefers_json
 
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
@@ -59,7 +59,9 @@ def test_everybody_else_gets_a_page(accept: str) -> None:
     assert not prefers_json(accept)
 
 
-@pytest.mark.parametrize("accept", ["," * 400_000, "a/b;q=0.1," * 40_000, ";" * 400_000, "q=" * 200_000])
+@pytest.mark.parametrize(
+    "accept", ["," * 400_000, "a/b;q=0.1," * 40_000, ";" * 400_000, "q=" * 200_000]
+)
 def test_a_long_header_costs_no_more_than_a_short_one(accept: str) -> None:
     started = time.process_time()
     prefers_json(accept)

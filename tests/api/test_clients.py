@@ -20,7 +20,9 @@ def send(api: Api, email: str, sent: list[tuple[str, str]]) -> int:
 
 
 def submit(api: Api, email: str, sent: list[tuple[str, str]]) -> int:
-    return api.client.put("/payment-links/otp", json={"email": email, "otp": "123456"}, headers=sent).status_code
+    return api.client.put(
+        "/payment-links/otp", json={"email": email, "otp": "123456"}, headers=sent
+    ).status_code
 
 
 def test_the_31st_code_in_an_hour_for_one_address_is_refused(api: Api) -> None:
@@ -36,7 +38,9 @@ def test_the_101st_failed_try_in_an_hour_of_one_address_is_refused(api: Api) -> 
 def test_an_address_is_told_how_long_to_wait(make_api: MakeApi) -> None:
     api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
     send(api, JANE, headers(HERE))
-    response = api.client.post("/payment-links/otp", json={"email": "john@example.com"}, headers=headers(HERE))
+    response = api.client.post(
+        "/payment-links/otp", json={"email": "john@example.com"}, headers=headers(HERE)
+    )
     assert_problem(response, 429, "limit_reached")
     assert 0 < int(response.headers["retry-after"]) <= 3600
 
@@ -58,26 +62,62 @@ SAME_CLIENT = [
     pytest.param("", (HERE, THERE), (HERE, PROXY), id="forged without a proxy"),
     pytest.param(PROXY, (HERE, "192.0.2.1"), (HERE, "192.0.2.2"), id="forged past the proxy"),
     pytest.param(PROXY, (PROXY, HERE), (PROXY, HERE), id="the same address behind the proxy"),
-    pytest.param(PROXY, (PROXY, f"192.0.2.1, {HERE}"), (PROXY, f"192.0.2.2, {HERE}"), id="forged through the proxy"),
-    pytest.param(PROXY, (PROXY, "192.0.2.1", HERE), (PROXY, "192.0.2.2", HERE), id="forged in a line of its own"),
-    pytest.param(PROXY, (PROXY, f"{PROXY}, {HERE}"), (PROXY, f"{THERE}, {HERE}"), id="forged as if from the proxy"),
-    pytest.param("10.0.0.0/8", (PROXY, f"{HERE}, 10.9.9.9"), ("10.0.0.2", HERE), id="one proxy or two"),
+    pytest.param(
+        PROXY,
+        (PROXY, f"192.0.2.1, {HERE}"),
+        (PROXY, f"192.0.2.2, {HERE}"),
+        id="forged through the proxy",
+    ),
+    pytest.param(
+        PROXY,
+        (PROXY, "192.0.2.1", HERE),
+        (PROXY, "192.0.2.2", HERE),
+        id="forged in a line of its own",
+    ),
+    pytest.param(
+        PROXY,
+        (PROXY, f"{PROXY}, {HERE}"),
+        (PROXY, f"{THERE}, {HERE}"),
+        id="forged as if from the proxy",
+    ),
+    pytest.param(
+        "10.0.0.0/8", (PROXY, f"{HERE}, 10.9.9.9"), ("10.0.0.2", HERE), id="one proxy or two"
+    ),
     pytest.param(PROXY, (PROXY, "what"), (PROXY, "ever"), id="forwarded for nobody"),
-    pytest.param(PROXY, (PROXY, f"192.0.2.1, what, {HERE}"), (PROXY, HERE), id="nonsense before the address"),
+    pytest.param(
+        PROXY, (PROXY, f"192.0.2.1, what, {HERE}"), (PROXY, HERE), id="nonsense before the address"
+    ),
     pytest.param(PROXY, (PROXY, HERE), (HERE,), id="through the proxy or not"),
     pytest.param("", ("2001:db8:1:2::1",), ("2001:db8:1:2:ffff::9",), id="one IPv6 network"),
     pytest.param("", (f"::ffff:{HERE}",), (HERE,), id="IPv4 in IPv6"),
     pytest.param(PROXY, (PROXY, "[2001:db8::1]"), (PROXY, "2001:db8::2"), id="in brackets or not"),
-    pytest.param(PROXY, (PROXY, "[2001:db8::1]:5678"), (PROXY, "2001:db8::2"), id="with a port or not"),
+    pytest.param(
+        PROXY, (PROXY, "[2001:db8::1]:5678"), (PROXY, "2001:db8::2"), id="with a port or not"
+    ),
     pytest.param(PROXY, (f"::ffff:{PROXY}", HERE), (PROXY, HERE), id="the proxy as IPv4 in IPv6"),
 ]
 OTHER_CLIENT = [
     pytest.param("", (HERE,), (THERE,), id="another address"),
     pytest.param(PROXY, (PROXY, HERE), (PROXY, THERE), id="another address behind the proxy"),
-    pytest.param("10.0.0.0/8, 2001:db8::/32", ("2001:db8::1", HERE), (PROXY, THERE), id="another behind another proxy"),
-    pytest.param("10.0.0.0/8", (PROXY, f"{HERE}, 10.9.9.9"), (PROXY, f"{THERE}, 10.9.9.9"), id="another behind two proxies"),
+    pytest.param(
+        "10.0.0.0/8, 2001:db8::/32",
+        ("2001:db8::1", HERE),
+        (PROXY, THERE),
+        id="another behind another proxy",
+    ),
+    pytest.param(
+        "10.0.0.0/8",
+        (PROXY, f"{HERE}, 10.9.9.9"),
+        (PROXY, f"{THERE}, 10.9.9.9"),
+        id="another behind two proxies",
+    ),
     pytest.param("", ("2001:db8:1:2::1",), ("2001:db8:1:3::1",), id="another IPv6 network"),
-    pytest.param(PROXY, (PROXY, "[2001:db8:1:2::1]"), (PROXY, "[2001:db8:1:3::1]"), id="another IPv6 network in brackets"),
+    pytest.param(
+        PROXY,
+        (PROXY, "[2001:db8:1:2::1]"),
+        (PROXY, "[2001:db8:1:3::1]"),
+        id="another IPv6 network in brackets",
+    ),
 ]
 
 
@@ -100,7 +140,9 @@ def test_one_client_has_one_limit_of_failures(
 
 
 @pytest.mark.parametrize(("proxies", "first", "second"), OTHER_CLIENT)
-def test_another_client_has_its_own_limit(make_api: MakeApi, proxies: str, first: tuple[str, ...], second: tuple[str, ...]) -> None:
+def test_another_client_has_its_own_limit(
+    make_api: MakeApi, proxies: str, first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
     api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1", TRUSTED_PROXIES=proxies)
     assert send(api, "jane@example.com", headers(*first)) == 202
     assert send(api, "john@example.com", headers(*second)) == 202
@@ -114,16 +156,26 @@ NETWORKS = [
 
 
 @pytest.mark.parametrize(("address", "clients"), NETWORKS)
-def test_a_network_has_the_codes_of_a_few_clients(make_api: MakeApi, address: Callable[[int], str], clients: int) -> None:
+def test_a_network_has_the_codes_of_a_few_clients(
+    make_api: MakeApi, address: Callable[[int], str], clients: int
+) -> None:
     api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
-    statuses = [send(api, f"jane{number}@example.com", headers(address(number))) for number in range(clients + 2)]
+    statuses = [
+        send(api, f"jane{number}@example.com", headers(address(number)))
+        for number in range(clients + 2)
+    ]
     assert statuses == [202] * clients + [429] * 2
 
 
 @pytest.mark.parametrize(("address", "clients"), NETWORKS)
-def test_a_network_has_the_failures_of_a_few_clients(make_api: MakeApi, address: Callable[[int], str], clients: int) -> None:
+def test_a_network_has_the_failures_of_a_few_clients(
+    make_api: MakeApi, address: Callable[[int], str], clients: int
+) -> None:
     api = make_api(OTP_CLIENT_FAILURES_PER_HOUR="1")
-    statuses = [submit(api, f"jane{number}@example.com", headers(address(number))) for number in range(clients + 2)]
+    statuses = [
+        submit(api, f"jane{number}@example.com", headers(address(number)))
+        for number in range(clients + 2)
+    ]
     assert statuses == [401] * clients + [429] * 2
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.api.console import ASSETS, FILES
-from service.api.schemas import Reason
+from service.console.controller import ASSETS, FILES
+from service.http.schemas import Reason
 from tests.api.helpers import Api
 
 
@@ -17,9 +17,15 @@ def policy_of(api: Api) -> dict[str, str]:
 
 def test_the_page_is_html_in_english_and_kept_by_nobody(api: Api) -> None:
     answer = api.client.get("/console")
-    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, "text/html")
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (
+        200,
+        "text/html",
+    )
     assert '<html lang="en">' in answer.text
-    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == (
+        "no-store",
+        "no-referrer",
+    )
 
 
 def test_the_page_holds_nothing_of_anybodys(api: Api) -> None:
@@ -30,7 +36,13 @@ def test_the_page_holds_nothing_of_anybodys(api: Api) -> None:
 
 def test_only_the_services_own_files_may_be_used_and_no_text_becomes_html(api: Api) -> None:
     policy = policy_of(api)
-    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
+    assert (
+        policy["default-src"]
+        == policy["base-uri"]
+        == policy["form-action"]
+        == policy["frame-ancestors"]
+        == "'none'"
+    )
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
     assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "'none'")
 
@@ -45,12 +57,16 @@ def test_all_that_the_page_and_its_modules_refer_to_is_served(api: Api) -> None:
     paths = set(re.findall(r'(?:src|href)="(/console/assets/[^"]+)"', page))
     assert {path.rpartition("/")[2] for path in paths} == {"base.css", "console.css", "console.js"}
     modules = [api.client.get(f"{ASSETS}/{name}").text for name in FILES if name.endswith(".js")]
-    paths |= {f"{ASSETS}/{name}" for text in modules for name in re.findall(r'from "\./([^"]+)"', text)}
+    paths |= {
+        f"{ASSETS}/{name}" for text in modules for name in re.findall(r'from "\./([^"]+)"', text)
+    }
     assert {path.rpartition("/")[2] for path in paths} == set(FILES)
     assert {api.client.get(path).status_code for path in paths} == {200}
 
 
-@pytest.mark.parametrize(("name", "media_type"), [("console.css", "text/css"), ("console.js", "javascript")])
+@pytest.mark.parametrize(
+    ("name", "media_type"), [("console.css", "text/css"), ("console.js", "javascript")]
+)
 def test_a_file_is_served_as_what_it_is(api: Api, name: str, media_type: str) -> None:
     assert media_type in api.client.get(f"{ASSETS}/{name}").headers["content-type"]
 
@@ -68,7 +84,8 @@ def test_all_of_it_weighs_less_than_90_kilobytes(api: Api) -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
 def test_no_module_makes_html_of_text(name: str) -> None:
     assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|localStorage", FILES[name].read_text()
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|localStorage",
+        FILES[name].read_text(),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.link import partition_of
+from service.values.ids import partition_of
 from tests.api.helpers import (
     JANE,
     PUBLIC_URL,
@@ -86,7 +86,10 @@ def test_two_links_have_two_ids(api: Api) -> None:
 def test_location_leads_to_the_link(api: Api) -> None:
     response = api.post_link()
     assert response.headers["location"] == f"/payment-links/{response.json()['id']}"
-    assert api.client.get(response.headers["location"], headers=api.internal()).json() == response.json()
+    assert (
+        api.client.get(response.headers["location"], headers=api.internal()).json()
+        == response.json()
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,17 @@ def test_location_leads_to_the_link(api: Api) -> None:
         "jane@shop.test",
         "jane@intranet",
     ],
-    ids=["capitals", "tag", "quote", "idn", "punycode", "longest mailbox", "local", "test", "single private domain"],
+    ids=[
+        "capitals",
+        "tag",
+        "quote",
+        "idn",
+        "punycode",
+        "longest mailbox",
+        "local",
+        "test",
+        "single private domain",
+    ],
 )
 def test_an_email_is_kept_as_sent(api: Api, email: str) -> None:
     assert api.create(email=email)["email"] == email
@@ -159,7 +172,11 @@ def test_what_is_no_email_is_refused(api: Api, email: Any) -> None:
     assert_invalid(api.post_link(email=email), "email")
 
 
-@pytest.mark.parametrize("org_id", ["a", "a" * 64, "A.b_c:9-Z", "...", "0"], ids=["1", "64", "all kinds", "dots", "digit"])
+@pytest.mark.parametrize(
+    "org_id",
+    ["a", "a" * 64, "A.b_c:9-Z", "...", "0"],
+    ids=["1", "64", "all kinds", "dots", "digit"],
+)
 def test_an_org_id_is_1_to_64_of_its_characters(api: Api, org_id: str) -> None:
     assert api.create(org_id=org_id)["org_id"] == org_id
 
@@ -167,7 +184,20 @@ def test_an_org_id_is_1_to_64_of_its_characters(api: Api, org_id: str) -> None:
 @pytest.mark.parametrize(
     "org_id",
     ["", ".", "..", "a" * 65, "a b", "a/b", "a{b}", "a\n", "é", "a\u0000", 7, None],
-    ids=["empty", "dot", "two dots", "65", "space", "slash", "braces", "newline", "outside ascii", "nul", "number", "null"],
+    ids=[
+        "empty",
+        "dot",
+        "two dots",
+        "65",
+        "space",
+        "slash",
+        "braces",
+        "newline",
+        "outside ascii",
+        "nul",
+        "number",
+        "null",
+    ],
 )
 def test_another_org_id_is_refused(api: Api, org_id: Any) -> None:
     assert_invalid(api.post_link(org_id=org_id), "org_id")
@@ -176,7 +206,16 @@ def test_another_org_id_is_refused(api: Api, org_id: Any) -> None:
 @pytest.mark.parametrize(
     "transaction_id",
     ["x", "x" * 128, "order 42/é☕", "ශ්‍රී ලංකා", "می‌خواهم", "👩‍🍳", "n°\u00a012", "田中\u3000太郎"],
-    ids=["1", "128", "outside ascii", "joiner", "non-joiner", "emoji sequence", "no-break space", "wide space"],
+    ids=[
+        "1",
+        "128",
+        "outside ascii",
+        "joiner",
+        "non-joiner",
+        "emoji sequence",
+        "no-break space",
+        "wide space",
+    ],
 )
 def test_a_transaction_id_is_1_to_128_characters_of_one_line(api: Api, transaction_id: str) -> None:
     assert api.create(transaction_id=transaction_id)["transaction_id"] == transaction_id
@@ -185,7 +224,19 @@ def test_a_transaction_id_is_1_to_128_characters_of_one_line(api: Api, transacti
 @pytest.mark.parametrize(
     "transaction_id",
     ["", " ", "x" * 129, "a\nb", "a\tb", "a\u0000b", "a\u007fb", "a\u202eb", "\u200b", 42, ["x"]],
-    ids=["empty", "blank", "129", "newline", "tab", "nul", "delete", "right-to-left override", "zero width", "number", "array"],
+    ids=[
+        "empty",
+        "blank",
+        "129",
+        "newline",
+        "tab",
+        "nul",
+        "delete",
+        "right-to-left override",
+        "zero width",
+        "number",
+        "array",
+    ],
 )
 def test_another_transaction_id_is_refused(api: Api, transaction_id: Any) -> None:
     assert_invalid(api.post_link(transaction_id=transaction_id), "transaction_id")
@@ -193,15 +244,25 @@ def test_another_transaction_id_is_refused(api: Api, transaction_id: Any) -> Non
 
 def test_a_refusal_names_the_character_at_fault(api: Api) -> None:
     problem = assert_problem(api.post_link(transaction_id="a\u202eb"), 422, "validation_failed")
-    assert problem["errors"] == [{"field": "transaction_id", "message": "must not contain U+202E RIGHT-TO-LEFT OVERRIDE"}]
+    assert problem["errors"] == [
+        {"field": "transaction_id", "message": "must not contain U+202E RIGHT-TO-LEFT OVERRIDE"}
+    ]
 
 
 @pytest.mark.parametrize(
     "offset",
-    [timedelta(seconds=-60), timedelta(seconds=-59), timedelta(0), timedelta(days=1), timedelta(days=365)],
+    [
+        timedelta(seconds=-60),
+        timedelta(seconds=-59),
+        timedelta(0),
+        timedelta(days=1),
+        timedelta(days=365),
+    ],
     ids=["60 s ago", "59 s ago", "now", "tomorrow", "in a year"],
 )
-def test_a_link_may_be_scheduled_from_a_minute_ago_to_a_year_ahead(api: Api, offset: timedelta) -> None:
+def test_a_link_may_be_scheduled_from_a_minute_ago_to_a_year_ahead(
+    api: Api, offset: timedelta
+) -> None:
     link = api.create(scheduled_at=stamp(api.now + offset))
     assert link["scheduled_at"] == stamp(api.now + offset)
     assert link["delivery"]["state"] == "scheduled"
@@ -209,10 +270,17 @@ def test_a_link_may_be_scheduled_from_a_minute_ago_to_a_year_ahead(api: Api, off
 
 @pytest.mark.parametrize(
     "offset",
-    [timedelta(seconds=-61), timedelta(days=-1), timedelta(days=365, seconds=1), timedelta(days=3650)],
+    [
+        timedelta(seconds=-61),
+        timedelta(days=-1),
+        timedelta(days=365, seconds=1),
+        timedelta(days=3650),
+    ],
     ids=["61 s ago", "yesterday", "a second over a year", "in ten years"],
 )
-def test_a_link_is_not_scheduled_in_the_past_nor_over_a_year_ahead(api: Api, offset: timedelta) -> None:
+def test_a_link_is_not_scheduled_in_the_past_nor_over_a_year_ahead(
+    api: Api, offset: timedelta
+) -> None:
     assert_invalid(api.post_link(scheduled_at=stamp(api.now + offset)), "scheduled_at")
 
 
@@ -227,7 +295,12 @@ def test_a_link_may_end_5_minutes_to_365_days_after_it_is_sent(api: Api, life: t
 
 @pytest.mark.parametrize(
     "life",
-    [timedelta(minutes=5, seconds=-1), timedelta(0), timedelta(days=-1), timedelta(days=365, seconds=1)],
+    [
+        timedelta(minutes=5, seconds=-1),
+        timedelta(0),
+        timedelta(days=-1),
+        timedelta(days=365, seconds=1),
+    ],
     ids=["a second short of 5 minutes", "at once", "yesterday", "a second over 365 days"],
 )
 def test_a_link_does_not_end_sooner_nor_later(api: Api, life: timedelta) -> None:
@@ -243,7 +316,9 @@ def test_a_link_does_not_end_sooner_nor_later(api: Api, life: timedelta) -> None
         pytest.param(timedelta(days=365, seconds=1), 422, id="a second over"),
     ],
 )
-def test_the_end_of_a_scheduled_link_is_measured_from_its_schedule(api: Api, life: timedelta, status: int) -> None:
+def test_the_end_of_a_scheduled_link_is_measured_from_its_schedule(
+    api: Api, life: timedelta, status: int
+) -> None:
     at = api.now + timedelta(days=30)
     assert api.post_link(scheduled_at=stamp(at), expires_at=stamp(at + life)).status_code == status
 
@@ -274,7 +349,9 @@ def test_a_time_with_an_offset_comes_back_in_utc(api: Api, field: str) -> None:
 def test_a_time_is_kept_to_the_millisecond(api: Api) -> None:
     moment = api.now + timedelta(days=1, microseconds=123_456)
     link = api.create(scheduled_at=moment.isoformat())
-    assert datetime.fromisoformat(link["scheduled_at"]) == api.now + timedelta(days=1, microseconds=123_000)
+    assert datetime.fromisoformat(link["scheduled_at"]) == api.now + timedelta(
+        days=1, microseconds=123_000
+    )
 
 
 @pytest.mark.parametrize("field", ["scheduled_at", "expires_at"])
@@ -326,7 +403,17 @@ def test_a_required_field_is_missed(api: Api, field: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["transaction_id", "payment_amount", "currency", "scheduled_at", "otp", "expires_at", "otp_required", "notify", "locale"],
+    [
+        "transaction_id",
+        "payment_amount",
+        "currency",
+        "scheduled_at",
+        "otp",
+        "expires_at",
+        "otp_required",
+        "notify",
+        "locale",
+    ],
 )
 def test_null_is_the_same_as_leaving_an_optional_field_out(api: Api, field: str) -> None:
     link = api.create(**{field: None})

@@ -32,7 +32,9 @@ def post_raw(api: Api, members: str) -> httpx.Response:
         pytest.param("1.5E1", "JPY", "15", id="exponent with decimals"),
     ],
 )
-def test_an_amount_is_kept_exactly(api: Api, written: str, currency: str | None, emitted: str) -> None:
+def test_an_amount_is_kept_exactly(
+    api: Api, written: str, currency: str | None, emitted: str
+) -> None:
     members = f'"payment_amount":{written}' + (f',"currency":"{currency}"' if currency else "")
     created = post_raw(api, members)
     assert created.status_code == 201, created.text
@@ -54,7 +56,9 @@ def test_an_amount_is_kept_exactly(api: Api, written: str, currency: str | None,
         pytest.param("10.505", "USD", id="three decimals in USD"),
         pytest.param("0.5", "JPY", id="a decimal in JPY"),
         pytest.param("1.2345", "KWD", id="four decimals in KWD"),
-        pytest.param("1.000000000000000000000000000000000001", None, id="decimals beyond a float's"),
+        pytest.param(
+            "1.000000000000000000000000000000000001", None, id="decimals beyond a float's"
+        ),
         pytest.param("1000000000000", "USD", id="a million million"),
         pytest.param("12345678901234567890123", None, id="23 digits"),
         pytest.param("12345678901234567890123.5", None, id="23 digits and a decimal"),
@@ -75,7 +79,9 @@ def test_an_amount_out_of_bounds_is_refused(api: Api, written: str, currency: st
     assert_invalid(post_raw(api, members), "payment_amount")
 
 
-@pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "0x10", "01", "1.", ".5", "+1", "1_000"])
+@pytest.mark.parametrize(
+    "written", ["NaN", "Infinity", "-Infinity", "0x10", "01", "1.", ".5", "+1", "1_000"]
+)
 def test_an_amount_that_is_no_json_number_is_malformed(api: Api, written: str) -> None:
     assert_problem(post_raw(api, f'"payment_amount":{written}'), 400, "malformed_request")
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.links import create_link
-from service.store import keys
+from service.links.controller import create_link
+from service.storage import keys
 from tests.api.helpers import JANE, JOHN, JSON, Api, all_at_once, assert_problem, stamp, wrong
 
 
@@ -33,7 +33,11 @@ def test_a_repeated_request_makes_no_second_link(api: Api) -> None:
 def test_a_repeated_request_may_be_written_in_another_order(api: Api) -> None:
     first = keyed(api, transaction_id="x")
     body = f'{{ "transaction_id": "x", "org_id": "acme", "email": "{JANE}" }}'
-    again = api.client.post("/payment-links", content=body, headers=api.internal() | JSON | {"Idempotency-Key": "order-42"})
+    again = api.client.post(
+        "/payment-links",
+        content=body,
+        headers=api.internal() | JSON | {"Idempotency-Key": "order-42"},
+    )
     assert again.json() == first.json()
 
 
@@ -41,11 +45,18 @@ def test_a_repeated_request_may_be_written_in_another_order(api: Api) -> None:
 def test_a_repeated_request_may_write_a_time_in_another_way(api: Api, name: str) -> None:
     moment = api.clock.now.replace(microsecond=0) + timedelta(hours=3)
     east = moment.astimezone(timezone(timedelta(hours=2)))
-    written = [moment.isoformat(), stamp(moment), moment.replace(tzinfo=None).isoformat(), east.isoformat()]
+    written = [
+        moment.isoformat(),
+        stamp(moment),
+        moment.replace(tzinfo=None).isoformat(),
+        east.isoformat(),
+    ]
     first, *again = [keyed(api, **{name: each}) for each in written]
     assert first.status_code == 201
     assert [response.json() for response in again] == [first.json()] * 3
-    assert_problem(keyed(api, **{name: stamp(moment + timedelta(milliseconds=1))}), 409, "idempotency_conflict")
+    assert_problem(
+        keyed(api, **{name: stamp(moment + timedelta(milliseconds=1))}), 409, "idempotency_conflict"
+    )
 
 
 def test_a_repeated_request_sees_what_became_of_the_link(api: Api) -> None:
@@ -77,7 +88,11 @@ def test_the_same_request_in_other_words_is_the_same(api: Api, one: str, other: 
 
     def send(fields: str) -> httpx.Response:
         email = "" if "email" in fields else f'"email":"{JANE}",'
-        return api.client.post("/payment-links", content=f'{{{email}"org_id":"acme",{fields}}}'.encode(), headers=headers)
+        return api.client.post(
+            "/payment-links",
+            content=f'{{{email}"org_id":"acme",{fields}}}'.encode(),
+            headers=headers,
+        )
 
     first, again, back = send(one), send(other), send(one)
     assert [response.status_code for response in (first, again, back)] == [201, 201, 201]
@@ -102,7 +117,9 @@ def test_a_repeated_request_is_the_same_whatever_a_later_release_calls_its_handl
 
 def test_a_repeated_request_may_end_in_a_slash(api: Api) -> None:
     first = keyed(api)
-    again = api.client.post("/payment-links/", json={"email": JANE, "org_id": "acme"}, headers=first.request.headers)
+    again = api.client.post(
+        "/payment-links/", json={"email": JANE, "org_id": "acme"}, headers=first.request.headers
+    )
     assert (again.status_code, again.json()) == (201, first.json())
 
 
@@ -135,7 +152,10 @@ def test_a_key_whose_link_is_gone_makes_a_new_one(make_api: Callable[..., Api]) 
     assert second.json()["id"] != first
     assert "idempotency-replayed" not in second.headers
     again = keyed(api)
-    assert (again.json()["id"], again.headers["idempotency-replayed"]) == (second.json()["id"], "true")
+    assert (again.json()["id"], again.headers["idempotency-replayed"]) == (
+        second.json()["id"],
+        "true",
+    )
 
 
 def test_the_store_knows_neither_key_nor_code(api: Api) -> None:
@@ -178,11 +198,17 @@ def test_a_key_whose_request_was_refused_is_free(api: Api) -> None:
     assert keyed(api, payment_amount=1).status_code == 201
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "é".encode()], ids=["empty", "256", "space", "outside ascii"])
+@pytest.mark.parametrize(
+    "key",
+    ["", "x" * 256, "two words", "é".encode()],
+    ids=["empty", "256", "space", "outside ascii"],
+)
 def test_a_key_that_is_not_printable_is_refused(api: Api, key: str | bytes) -> None:
     headers = [(name.encode(), value.encode()) for name, value in (api.internal() | JSON).items()]
     headers.append((b"Idempotency-Key", key if isinstance(key, bytes) else key.encode()))
-    response = api.client.post("/payment-links", content=f'{{"email":"{JANE}","org_id":"acme"}}', headers=headers)
+    response = api.client.post(
+        "/payment-links", content=f'{{"email":"{JANE}","org_id":"acme"}}', headers=headers
+    )
     assert_problem(response, 422, "validation_failed")
 
 
@@ -190,17 +216,28 @@ def test_a_key_of_255_characters_is_taken(api: Api) -> None:
     assert keyed(api, "x" * 255).status_code == 201
 
 
-def test_a_hundred_requests_with_one_key_at_once_make_one_link_and_one_mail(make_api: Callable[..., Api]) -> None:
+def test_a_hundred_requests_with_one_key_at_once_make_one_link_and_one_mail(
+    make_api: Callable[..., Api],
+) -> None:
     processes = [make_api(), make_api()]
-    responses = all_at_once(*[lambda api=processes[number % 2]: keyed(api) for number in range(100)])
+    responses = all_at_once(
+        *[lambda api=processes[number % 2]: keyed(api) for number in range(100)]
+    )
     assert {response.status_code for response in responses} == {201}
     [link_id] = {response.json()["id"] for response in responses}
-    assert len([response for response in responses if "idempotency-replayed" not in response.headers]) == 1
+    assert (
+        len([response for response in responses if "idempotency-replayed" not in response.headers])
+        == 1
+    )
     assert processes[0].list().json()["total"] == 1
-    assert processes[0].redis.zrange(keys.outbox(keys.partition_of_link(link_id)), 0, -1) == [keys.local_id(link_id)]
+    assert processes[0].redis.zrange(keys.outbox(keys.partition_of_link(link_id)), 0, -1) == [
+        keys.local_id(link_id)
+    ]
 
 
-def test_two_requests_with_one_key_at_once_make_one_link_and_a_conflict(make_api: Callable[..., Api]) -> None:
+def test_two_requests_with_one_key_at_once_make_one_link_and_a_conflict(
+    make_api: Callable[..., Api],
+) -> None:
     processes = [make_api(), make_api()]
     responses = all_at_once(
         lambda: keyed(processes[0], payment_amount=1),
@@ -211,6 +248,12 @@ def test_two_requests_with_one_key_at_once_make_one_link_and_a_conflict(make_api
 
 def test_two_keys_are_refused(api: Api) -> None:
     """Either of them may be the one that is repeated."""
-    headers = [*api.internal().items(), ("Idempotency-Key", "order-42"), ("Idempotency-Key", "order-43")]
-    response = api.client.post("/payment-links", json={"email": JANE, "org_id": "acme"}, headers=headers)
+    headers = [
+        *api.internal().items(),
+        ("Idempotency-Key", "order-42"),
+        ("Idempotency-Key", "order-43"),
+    ]
+    response = api.client.post(
+        "/payment-links", json={"email": JANE, "org_id": "acme"}, headers=headers
+    )
     assert_problem(response, 422, "validation_failed")

@@ -107,13 +107,20 @@ def test_the_limit_is_of_one_organization_and_one_mailbox(make_api: Callable[...
 
 def test_of_sixty_wrong_codes_at_once_20_are_compared(make_api: Callable[..., Api]) -> None:
     processes = [make_api(), make_api()]
-    calls = [lambda number=number: processes[number % 2].post_link(otp=f"{number:06}") for number in range(60)]
+    calls = [
+        lambda number=number: processes[number % 2].post_link(otp=f"{number:06}")
+        for number in range(60)
+    ]
     assert Counter(response.status_code for response in all_at_once(*calls)) == {422: 20, 429: 40}
 
 
-def test_twenty_five_links_at_once_with_the_right_code_are_made(make_api: Callable[..., Api]) -> None:
+def test_twenty_five_links_at_once_with_the_right_code_are_made(
+    make_api: Callable[..., Api],
+) -> None:
     processes = [make_api(), make_api()]
     code = processes[0].new_code()
     processes[0].submit_otp(code)
-    calls = [lambda number=number: processes[number % 2].post_link(otp=code) for number in range(25)]
+    calls = [
+        lambda number=number: processes[number % 2].post_link(otp=code) for number in range(25)
+    ]
     assert Counter(response.status_code for response in all_at_once(*calls)) == {201: 25}

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.domain.tokens import Admin, Role
-from service.store import outbox
-from service.store.client import Client
+from service.auth.tokens import Admin, Role
+from service.outbox import store as outbox
+from service.storage.client import Client
 from tests.api.helpers import JANE, JOHN, Api, Headers, bearer
 from tests.store.samples import RETENTION
 
@@ -19,21 +19,27 @@ OTHERS: dict[str, Callable[[Api], Headers]] = {
     "customer": Api.customer,
     "other customer": lambda api: api.customer(JOHN),
     "other org-admin": lambda api: api.org("globex"),
-    "expired admin": lambda api: api.admin_headers(Admin("root", Role.INTERNAL_ADMIN), life=-RETENTION),
+    "expired admin": lambda api: api.admin_headers(
+        Admin("root", Role.INTERNAL_ADMIN), life=-RETENTION
+    ),
     "garbage": lambda _: bearer("not.a.token"),
     "other scheme": lambda _: {"Authorization": "Basic YWRhOnB3"},
 }
 VIEWS: dict[str, Callable[[Api, str, Headers], dict[str, Any]]] = {
     "read": lambda api, link_id, headers: api.get(link_id, headers).json(),
     "verify": lambda api, link_id, headers: api.verify(link_id, headers).json()["link"],
-    "pay": lambda api, link_id, headers: api.client.get(f"/pay/{link_id}", headers=headers | {"Accept": "application/json"}).json(),
+    "pay": lambda api, link_id, headers: api.client.get(
+        f"/pay/{link_id}", headers=headers | {"Accept": "application/json"}
+    ).json(),
 }
 
 
 def failed(api: Api, **fields: Any) -> str:
     """The id of a link whose mail was refused."""
     link_id: str = api.create(**fields)["id"]
-    Client(api.redis).run(outbox.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION))
+    Client(api.redis).run(
+        outbox.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION)
+    )
     return link_id
 
 
@@ -54,7 +60,9 @@ def test_a_public_link_stays_open_to_others_without_it(api: Api, view: str, who:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_customer_of_a_gated_link_does_not_see_it(api: Api, view: str) -> None:
-    assert "error" not in VIEWS[view](api, failed(api, otp_required=True), api.customer())["delivery"]
+    assert (
+        "error" not in VIEWS[view](api, failed(api, otp_required=True), api.customer())["delivery"]
+    )
 
 
 def test_create_and_lists_show_it(api: Api) -> None:

@@ -9,7 +9,16 @@ import pytest
 
 from tests.api.helpers import Api
 
-REQUESTS = {"CreateLink", "VerifyLink", "RevokeLinks", "RevokeRecipient", "SendOtp", "SubmitOtp", "PutProfile", "DispatchWindow"}
+REQUESTS = {
+    "CreateLink",
+    "VerifyLink",
+    "RevokeLinks",
+    "RevokeRecipient",
+    "SendOtp",
+    "SubmitOtp",
+    "PutProfile",
+    "DispatchWindow",
+}
 HAS_NO_TEXT = {"image/png", "application/octet-stream"}
 """Media types of which JSON, and so a description, can hold no example."""
 
@@ -22,7 +31,9 @@ def description(application: tuple[Any, Any]) -> dict[str, Any]:
 
 def operations(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {
-        operation["operationId"]: operation for operations in description["paths"].values() for operation in operations.values()
+        operation["operationId"]: operation
+        for operations in description["paths"].values()
+        for operation in operations.values()
     }
 
 
@@ -78,7 +89,11 @@ def test_an_answer_is_described_in_words_of_its_own(description: dict[str, Any])
         for status, response in operation["responses"].items()
         if status.startswith("2")
     }
-    assert [operation_id for operation_id, text in said.items() if "URL follows" in text or "document follows" in text] == []
+    assert [
+        operation_id
+        for operation_id, text in said.items()
+        if "URL follows" in text or "document follows" in text
+    ] == []
 
 
 def test_every_body_and_answer_has_an_example(description: dict[str, Any]) -> None:
@@ -95,13 +110,17 @@ def test_every_example_is_what_its_schema_describes(description: dict[str, Any])
     for place, media_type, content in contents(description):
         for example in content.get("examples", {}).values():
             schema = content["schema"] | {"components": description["components"]}
-            errors = jsonschema_rs.validator_for(schema, validate_formats=True).iter_errors(example["value"])
+            errors = jsonschema_rs.validator_for(schema, validate_formats=True).iter_errors(
+                example["value"]
+            )
             assert [error.message for error in errors] == [], (place, media_type)
             found += 1
     assert found > 100
 
 
-def test_an_example_of_a_problem_has_the_status_it_is_answered_with(description: dict[str, Any]) -> None:
+def test_an_example_of_a_problem_has_the_status_it_is_answered_with(
+    description: dict[str, Any],
+) -> None:
     wrong = [
         (place, example["value"]["status"])
         for place, media_type, content in contents(description)
@@ -112,8 +131,14 @@ def test_an_example_of_a_problem_has_the_status_it_is_answered_with(description:
     assert wrong == []
 
 
-def test_every_operation_but_a_page_is_described_as_refusing_parameters_that_it_does_not_know(description: dict[str, Any]) -> None:
-    assert {name for name, operation in operations(description).items() if "422" not in operation["responses"]} == {"pay"}
+def test_every_operation_but_a_page_is_described_as_refusing_parameters_that_it_does_not_know(
+    description: dict[str, Any],
+) -> None:
+    assert {
+        name
+        for name, operation in operations(description).items()
+        if "422" not in operation["responses"]
+    } == {"pay"}
 
 
 @pytest.mark.parametrize(
@@ -134,12 +159,16 @@ def test_an_example_of_a_problem_is_what_is_answered(
     api: Api, description: dict[str, Any], operation_id: str, method: str, path: str, body: object
 ) -> None:
     answer = api.client.request(method, path, json=body, headers=api.internal()).json()
-    content = operations(description)[operation_id]["responses"]["422"]["content"]["application/problem+json"]
+    content = operations(description)[operation_id]["responses"]["422"]["content"][
+        "application/problem+json"
+    ]
     assert content["examples"]["Problem"]["value"] == answer
 
 
 def test_every_variant_of_an_answer_has_an_example(description: dict[str, Any]) -> None:
-    answer = operations(description)["verify_link"]["responses"]["200"]["content"]["application/json"]
+    answer = operations(description)["verify_link"]["responses"]["200"]["content"][
+        "application/json"
+    ]
     assert set(answer["examples"]) == {"Verification", "MaskedVerification"}
 
 
@@ -188,14 +217,22 @@ def test_every_schema_says_its_type(description: dict[str, Any]) -> None:
     vague = [
         schema
         for schema in schemas_in(description["components"]["schemas"])
-        if {"enum", "format", "pattern"} & set(schema) and isinstance(schema.get("format", ""), str) and "type" not in schema
+        if {"enum", "format", "pattern"} & set(schema)
+        and isinstance(schema.get("format", ""), str)
+        and "type" not in schema
     ]
     assert vague == []
 
 
 def test_only_what_may_be_null_has_alternatives(description: dict[str, Any]) -> None:
-    alternatives = [schema["anyOf"] for schema in schemas_in(description["components"]["schemas"]) if "anyOf" in schema]
-    assert [options for options in alternatives if len(options) != 2 or {"type": "null"} not in options] == []
+    alternatives = [
+        schema["anyOf"]
+        for schema in schemas_in(description["components"]["schemas"])
+        if "anyOf" in schema
+    ]
+    assert [
+        options for options in alternatives if len(options) != 2 or {"type": "null"} not in options
+    ] == []
 
 
 def test_a_time_is_described_as_one_wherever_it_is(description: dict[str, Any]) -> None:
@@ -206,12 +243,18 @@ def test_a_time_is_described_as_one_wherever_it_is(description: dict[str, Any]) 
         if re.search(r"_at$|^from$|^to$", field)
     ]
     assert len(described) >= 12
-    assert [(name, field) for name, field, schema in described if "'format': 'date-time'" not in schema] == []
+    assert [
+        (name, field) for name, field, schema in described if "'format': 'date-time'" not in schema
+    ] == []
 
 
 def test_an_operation_that_is_for_everybody_asks_for_nothing(description: dict[str, Any]) -> None:
     """Of one with alternatives, were it only ``{}``, openapi-python-client wants a token."""
-    public = {operation_id for operation_id, operation in operations(description).items() if not operation.get("security")}
+    public = {
+        operation_id
+        for operation_id, operation in operations(description).items()
+        if not operation.get("security")
+    }
     assert public == {"healthz", "readyz", "send_otp", "submit_otp", "get_qr"}
     assert "security" not in description
 
@@ -220,7 +263,10 @@ def test_a_picture_is_described_as_bytes(description: dict[str, Any]) -> None:
     """The last is for clients that know no pictures, as openapi-python-client does not."""
     content = operations(description)["get_qr"]["responses"]["200"]["content"]
     assert list(content) == ["image/svg+xml", "image/png", "application/octet-stream"]
-    assert all({"type": "string", "format": "binary"}.items() <= picture["schema"].items() for picture in content.values())
+    assert all(
+        {"type": "string", "format": "binary"}.items() <= picture["schema"].items()
+        for picture in content.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,7 +284,9 @@ def test_a_picture_comes_as_what_is_asked_for(api: Api, accept: str, kind: str) 
     assert answer.content.startswith(b"<svg")
 
 
-def test_a_repeated_creates_header_is_described_as_one_that_may_be_missing(description: dict[str, Any]) -> None:
+def test_a_repeated_creates_header_is_described_as_one_that_may_be_missing(
+    description: dict[str, Any],
+) -> None:
     headers = operations(description)["create_link"]["responses"]["201"]["headers"]
     assert {name: header["required"] for name, header in headers.items()} == {
         "Location": True,

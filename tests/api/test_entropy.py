@@ -1,6 +1,6 @@
 """Random bytes, drawn for many at once."""
 
-from service.api.entropy import DRAWN_AT_ONCE, Entropy
+from service.values.entropy import DRAWN_AT_ONCE, Entropy
 
 
 def test_nothing_is_given_twice() -> None:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import httpx
 import pytest
 
-from service.store import keys
+from service.storage import keys
 from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, Headers, assert_problem, bearer
 
 MakeApi = Callable[..., Api]
@@ -26,9 +26,16 @@ WITH_BODY = [
 ]
 
 
-def send(api: Api, method: str, path: str, content: Any, headers: Headers | None = None) -> httpx.Response:
+def send(
+    api: Api, method: str, path: str, content: Any, headers: Headers | None = None
+) -> httpx.Response:
     """Sends ``content`` as an internal admin, as JSON where ``headers`` do not say otherwise."""
-    return api.client.request(method, path, content=content, headers=api.internal() | (JSON if headers is None else headers))
+    return api.client.request(
+        method,
+        path,
+        content=content,
+        headers=api.internal() | (JSON if headers is None else headers),
+    )
 
 
 def unreadable(api: Api) -> httpx.Response:
@@ -39,7 +46,7 @@ def unreadable(api: Api) -> httpx.Response:
 
 def fault(api: Api) -> httpx.Response:
     """What nobody thought of."""
-    with patch("service.api.links.find_link", side_effect=RuntimeError("redis://")):
+    with patch("service.links.controller.find_link", side_effect=RuntimeError("redis://")):
         return api.get(UNKNOWN_ID)
 
 
@@ -57,7 +64,11 @@ PROBLEMS: list[tuple[int, str, Callable[[Api], httpx.Response]]] = [
     (404, "link_not_found", lambda api: api.get(UNKNOWN_ID)),
     (405, "method_not_allowed", lambda api: api.client.patch("/payment-links")),
     (413, "body_too_large", lambda api: send(api, *CREATE, b" " * (LIMIT + 1))),
-    (415, "unsupported_media_type", lambda api: send(api, *CREATE, "{}", {"Content-Type": "text/plain"})),
+    (
+        415,
+        "unsupported_media_type",
+        lambda api: send(api, *CREATE, "{}", {"Content-Type": "text/plain"}),
+    ),
     (422, "validation_failed", lambda api: api.post_link(payment_amount=-1)),
     (429, "limit_reached", second_code),
     (500, "internal_error", fault),
@@ -65,7 +76,9 @@ PROBLEMS: list[tuple[int, str, Callable[[Api], httpx.Response]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "provoke"), [pytest.param(*case, id=case[1]) for case in PROBLEMS])
+@pytest.mark.parametrize(
+    ("status", "code", "provoke"), [pytest.param(*case, id=case[1]) for case in PROBLEMS]
+)
 def test_a_problem_has_title_status_detail_and_a_code_of_its_own(
     api: Api, status: int, code: str, provoke: Callable[[Api], httpx.Response]
 ) -> None:
@@ -78,13 +91,21 @@ def test_a_problem_has_a_type(api: Api, provoke: Callable[[Api], httpx.Response]
     assert provoke(api).json().get("type")
 
 
-@pytest.mark.parametrize(("code", "provoke"), [pytest.param(*case[1:], id=case[1]) for case in PROBLEMS])
-def test_only_validation_names_fields(api: Api, code: str, provoke: Callable[[Api], httpx.Response]) -> None:
+@pytest.mark.parametrize(
+    ("code", "provoke"), [pytest.param(*case[1:], id=case[1]) for case in PROBLEMS]
+)
+def test_only_validation_names_fields(
+    api: Api, code: str, provoke: Callable[[Api], httpx.Response]
+) -> None:
     assert ("errors" in provoke(api).json()) == (code == "validation_failed")
 
 
-@pytest.mark.parametrize(("provoke", "code"), [(fault, "internal_error"), (unreadable, "record_unreadable")])
-def test_a_fault_tells_nothing_of_itself(api: Api, provoke: Callable[[Api], httpx.Response], code: str) -> None:
+@pytest.mark.parametrize(
+    ("provoke", "code"), [(fault, "internal_error"), (unreadable, "record_unreadable")]
+)
+def test_a_fault_tells_nothing_of_itself(
+    api: Api, provoke: Callable[[Api], httpx.Response], code: str
+) -> None:
     response = provoke(api)
     assert_problem(response, 500, code)
     words = ("WRONGTYPE", "RuntimeError", "Traceback", "redis", "service/", UNKNOWN_ID)
@@ -107,9 +128,20 @@ def test_a_fault_tells_nothing_of_itself(api: Api, provoke: Callable[[Api], http
         b"\xef\xbb\xbf{",
         b"\xef\xbb\xbf" * 2 + b"{}",
     ],
-    ids=["open", "single quotes", "form", "blank", "utf-16", "latin-1", "open after a mark", "two byte order marks"],
+    ids=[
+        "open",
+        "single quotes",
+        "form",
+        "blank",
+        "utf-16",
+        "latin-1",
+        "open after a mark",
+        "two byte order marks",
+    ],
 )
-def test_a_body_that_is_no_json_is_malformed(api: Api, method: str, path: str, content: bytes) -> None:
+def test_a_body_that_is_no_json_is_malformed(
+    api: Api, method: str, path: str, content: bytes
+) -> None:
     assert_problem(send(api, method, path, content), 400, "malformed_request")
 
 
@@ -124,7 +156,12 @@ def test_a_body_that_ends_wrongly_is_malformed(api: Api, tail: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [case for case in WITH_BODY if case.values[0] != "DELETE" and "scheduled" not in str(case.values[1])]
+    ("method", "path"),
+    [
+        case
+        for case in WITH_BODY
+        if case.values[0] != "DELETE" and "scheduled" not in str(case.values[1])
+    ],
 )
 def test_no_body_is_no_json(api: Api, method: str, path: str) -> None:
     assert_problem(send(api, method, path, b""), 400, "malformed_request")
@@ -147,19 +184,29 @@ def test_a_lone_surrogate_is_refused(api: Api, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ['{"email":"jane\\u0000@example.com","org_id":"acme"}', '{"email":"jane@example.com","org_id":"ac\\u0000me"}']
+    "content",
+    [
+        '{"email":"jane\\u0000@example.com","org_id":"acme"}',
+        '{"email":"jane@example.com","org_id":"ac\\u0000me"}',
+    ],
 )
 def test_a_nul_is_refused(api: Api, content: str) -> None:
     assert_problem(send(api, *CREATE, content), 422, "validation_failed")
 
 
 def test_a_nul_byte_is_malformed(api: Api) -> None:
-    assert_problem(send(api, *CREATE, b'{"email":"jane\x00@example.com","org_id":"acme"}'), 400, "malformed_request")
+    assert_problem(
+        send(api, *CREATE, b'{"email":"jane\x00@example.com","org_id":"acme"}'),
+        400,
+        "malformed_request",
+    )
 
 
 @pytest.mark.parametrize("bracket", ["[", '{"a":'], ids=["arrays", "objects"])
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
-def test_200_000_nested_brackets_are_too_large(api: Api, method: str, path: str, bracket: str) -> None:
+def test_200_000_nested_brackets_are_too_large(
+    api: Api, method: str, path: str, bracket: str
+) -> None:
     assert_problem(send(api, method, path, bracket * 200_000), 413, "body_too_large")
 
 
@@ -175,7 +222,16 @@ def test_200_000_nested_brackets_are_too_large(api: Api, method: str, path: str,
         "[" * 30_000 + "]" * 30_000,
         '{"payment_amount":' + "[" * 30_000 + "]" * 30_000 + "}",
     ],
-    ids=["arrays", "objects", "e-mail", "amount", "amount of objects", "unknown field", "closed", "closed amount"],
+    ids=[
+        "arrays",
+        "objects",
+        "e-mail",
+        "amount",
+        "amount of objects",
+        "unknown field",
+        "closed",
+        "closed amount",
+    ],
 )
 def test_deep_nesting_is_refused(api: Api, content: str) -> None:
     response = send(api, *CREATE, content)
@@ -183,7 +239,11 @@ def test_deep_nesting_is_refused(api: Api, content: str) -> None:
     assert_problem(response, response.status_code, response.json()["code"])
 
 
-@pytest.mark.parametrize("content", ["[]", "null", '"jane"', "42", "true"], ids=["array", "null", "string", "number", "bool"])
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "null", '"jane"', "42", "true"],
+    ids=["array", "null", "string", "number", "bool"],
+)
 def test_json_that_is_no_object_is_refused(api: Api, content: str) -> None:
     assert_problem(send(api, *CREATE, content), 422, "validation_failed")
 
@@ -192,7 +252,15 @@ def test_json_that_is_no_object_is_refused(api: Api, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/payment-links/a/b", "/orgs/acme", "/pay", "/schema/nothing", "/schema/assets/nothing.js"]
+    "path",
+    [
+        "/nowhere",
+        "/payment-links/a/b",
+        "/orgs/acme",
+        "/pay",
+        "/schema/nothing",
+        "/schema/assets/nothing.js",
+    ],
 )
 def test_a_path_that_leads_nowhere_is_not_found(api: Api, path: str) -> None:
     assert_problem(api.client.get(path), 404, "not_found")
@@ -219,10 +287,14 @@ def test_assets_lead_nowhere_else(api: Api, path: str) -> None:
         pytest.param("POST", "/schema", {"GET"}, id="schema"),
     ],
 )
-def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(api: Api, method: str, path: str, allowed: set[str]) -> None:
+def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(
+    api: Api, method: str, path: str, allowed: set[str]
+) -> None:
     response = api.client.request(method, path)
     assert_problem(response, 405, "method_not_allowed")
-    assert set(response.headers["allow"].replace(" ", "").split(",")) - {"OPTIONS", "HEAD"} == allowed
+    assert (
+        set(response.headers["allow"].replace(" ", "").split(",")) - {"OPTIONS", "HEAD"} == allowed
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,21 +351,39 @@ def test_a_body_must_be_said_to_be_json(api: Api, method: str, path: str, header
 
 @pytest.mark.parametrize(
     "media_type",
-    ["application/xml", "multipart/form-data; boundary=x", "application/jsonx", "application/json-seq", "json", "*/*", ""],
+    [
+        "application/xml",
+        "multipart/form-data; boundary=x",
+        "application/jsonx",
+        "application/json-seq",
+        "json",
+        "*/*",
+        "",
+    ],
 )
 def test_another_media_type_is_not_supported(api: Api, media_type: str) -> None:
-    assert_problem(send(api, *CREATE, padded(0), {"Content-Type": media_type}), 415, "unsupported_media_type")
+    assert_problem(
+        send(api, *CREATE, padded(0), {"Content-Type": media_type}), 415, "unsupported_media_type"
+    )
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON"]
+    "media_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "Application/JSON",
+    ],
 )
 def test_json_may_be_said_in_more_than_one_way(api: Api, media_type: str) -> None:
     assert send(api, *CREATE, padded(0), {"Content-Type": media_type}).status_code == 201
 
 
 @pytest.mark.parametrize(
-    "types", [("application/json", "text/plain"), ("text/plain", "application/json")], ids=["json first", "json last"]
+    "types",
+    [("application/json", "text/plain"), ("text/plain", "application/json")],
+    ids=["json first", "json last"],
 )
 def test_a_body_of_two_media_types_is_not_supported(api: Api, types: tuple[str, str]) -> None:
     headers = [*api.internal().items(), *(("Content-Type", media_type) for media_type in types)]
@@ -365,11 +455,15 @@ def test_without_its_store_the_process_still_lives(storeless: Api) -> None:
         pytest.param(lambda api: api.post_link(payment_amount=-1), 422, id="422"),
     ],
 )
-def test_what_needs_no_store_is_answered_without_it(storeless: Api, request_: Callable[[Api], httpx.Response], status: int) -> None:
+def test_what_needs_no_store_is_answered_without_it(
+    storeless: Api, request_: Callable[[Api], httpx.Response], status: int
+) -> None:
     assert request_(storeless).status_code == status
 
 
-def test_a_store_that_does_not_answer_is_waited_for_2_seconds(make_api: MakeApi, tmp_path: Path) -> None:
+def test_a_store_that_does_not_answer_is_waited_for_2_seconds(
+    make_api: MakeApi, tmp_path: Path
+) -> None:
     path = str(tmp_path / "silent")
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)
@@ -384,10 +478,14 @@ def test_a_queue_that_is_away_holds_no_link_back(make_api: MakeApi, tmp_path: Pa
     """The mail is owed in the store; the queue only says so sooner."""
     api = make_api(QUEUE_REDIS_URL=f"unix://{tmp_path / 'nobody'}")
     link = api.create()
-    assert api.redis.zrange(keys.outbox(keys.partition_of_link(link["id"])), 0, -1) == [keys.local_id(link["id"])]
+    assert api.redis.zrange(keys.outbox(keys.partition_of_link(link["id"])), 0, -1) == [
+        keys.local_id(link["id"])
+    ]
 
 
-def test_a_queue_that_does_not_answer_holds_no_answer_back(make_api: MakeApi, tmp_path: Path) -> None:
+def test_a_queue_that_does_not_answer_holds_no_answer_back(
+    make_api: MakeApi, tmp_path: Path
+) -> None:
     path = str(tmp_path / "silent")
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(path)

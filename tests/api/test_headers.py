@@ -36,9 +36,13 @@ def test_no_answer_is_kept_on_the_way(api: Api, method: str, path: str) -> None:
 
 def test_a_page_runs_and_loads_nothing_but_its_own(api: Api) -> None:
     policy = api.client.get("/schema").headers["content-security-policy"].split("; ")
-    assert {"default-src 'none'", "script-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(
-        policy
-    )
+    assert {
+        "default-src 'none'",
+        "script-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    } <= set(policy)
     assert "unsafe" not in " ".join(policy)
 
 
@@ -46,7 +50,9 @@ def test_assets_may_be_kept(api: Api) -> None:
     assert "max-age" in api.client.get("/schema/assets/swagger-ui.css").headers["cache-control"]
 
 
-@pytest.mark.parametrize("path", ["/schema/assets/swagger-ui.css", "/pay/assets/pay.css", "/console/assets/console.js"])
+@pytest.mark.parametrize(
+    "path", ["/schema/assets/swagger-ui.css", "/pay/assets/pay.css", "/console/assets/console.js"]
+)
 def test_an_asset_that_is_still_the_same_is_not_sent_again(api: Api, path: str) -> None:
     etag = api.client.get(path).headers["etag"]
     same = api.client.get(path, headers={"If-None-Match": f'"other", {etag}'})
@@ -64,9 +70,14 @@ def test_two_requests_have_two_ids(api: Api) -> None:
     assert len({api.client.get("/healthz").headers["x-request-id"] for _ in range(2)}) == 2
 
 
-@pytest.mark.parametrize("request_id", ["12345678", "a" * 64, "0b5f2c1e-2f6a-4d6c-9c3e-111111111111", "A.b_c-1234"])
+@pytest.mark.parametrize(
+    "request_id", ["12345678", "a" * 64, "0b5f2c1e-2f6a-4d6c-9c3e-111111111111", "A.b_c-1234"]
+)
 def test_a_callers_request_id_is_kept(api: Api, request_id: str) -> None:
-    assert api.client.get("/healthz", headers={"X-Request-ID": request_id}).headers["x-request-id"] == request_id
+    assert (
+        api.client.get("/healthz", headers={"X-Request-ID": request_id}).headers["x-request-id"]
+        == request_id
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +86,9 @@ def test_a_callers_request_id_is_kept(api: Api, request_id: str) -> None:
     ids=["empty", "7", "65", "space", "tab", "outside ascii", "braces"],
 )
 def test_a_request_id_that_is_unfit_for_a_log_is_replaced(api: Api, request_id: bytes) -> None:
-    answered = api.client.get("/healthz", headers=[(b"x-request-id", request_id)]).headers["x-request-id"]
+    answered = api.client.get("/healthz", headers=[(b"x-request-id", request_id)]).headers[
+        "x-request-id"
+    ]
     assert re.fullmatch("[0-9a-f]{16}", answered)
 
 
@@ -84,25 +97,42 @@ def test_no_origin_may_call_where_none_is_set(api: Api) -> None:
     assert not [name for name in response.headers if name.startswith("access-control-")]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/nowhere", "/payment-links/x", "/orgs/acme/payment-links"])
-def test_an_origin_that_is_set_may_read_answers_and_problems(make_api: Callable[..., Api], path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/nowhere", "/payment-links/x", "/orgs/acme/payment-links"]
+)
+def test_an_origin_that_is_set_may_read_answers_and_problems(
+    make_api: Callable[..., Api], path: str
+) -> None:
     api = make_api(CORS_ORIGINS=f"{ORIGIN}, https://other.example.com")
-    assert api.client.get(path, headers={"Origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
+    assert (
+        api.client.get(path, headers={"Origin": ORIGIN}).headers["access-control-allow-origin"]
+        == ORIGIN
+    )
 
 
 def test_another_origin_may_not(make_api: Callable[..., Api]) -> None:
     api = make_api(CORS_ORIGINS=ORIGIN)
     response = api.client.get("/healthz", headers={"Origin": "https://evil.example.com"})
-    assert response.headers.get("access-control-allow-origin") not in {"*", "https://evil.example.com"}
+    assert response.headers.get("access-control-allow-origin") not in {
+        "*",
+        "https://evil.example.com",
+    }
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "/payment-links"), ("PUT", "/payment-links/otp"), ("DELETE", "/payment-links")]
+    ("method", "path"),
+    [("POST", "/payment-links"), ("PUT", "/payment-links/otp"), ("DELETE", "/payment-links")],
 )
-def test_a_preflight_allows_what_the_api_takes(make_api: Callable[..., Api], method: str, path: str) -> None:
+def test_a_preflight_allows_what_the_api_takes(
+    make_api: Callable[..., Api], method: str, path: str
+) -> None:
     api = make_api(CORS_ORIGINS=ORIGIN)
     sent = ["authorization", "content-type", "idempotency-key"]
-    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": ", ".join(sent)}
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": ", ".join(sent),
+    }
     response = api.client.options(path, headers=asked)
     assert response.status_code == 204
     assert response.headers["access-control-allow-origin"] == ORIGIN
@@ -110,7 +140,9 @@ def test_a_preflight_allows_what_the_api_takes(make_api: Callable[..., Api], met
 
 
 def allowed_headers(response: httpx.Response) -> set[str]:
-    return {name.strip().lower() for name in response.headers["access-control-allow-headers"].split(",")}
+    return {
+        name.strip().lower() for name in response.headers["access-control-allow-headers"].split(",")
+    }
 
 
 def test_credentials_are_not_for_other_origins(make_api: Callable[..., Api]) -> None:
@@ -131,7 +163,11 @@ def test_an_origin_that_is_set_may_send_any_header(make_api: Callable[..., Api])
 
 def test_another_origin_may_send_none(make_api: Callable[..., Api]) -> None:
     api = make_api(CORS_ORIGINS=ORIGIN)
-    asked = {"Origin": "https://evil.example.com", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x"}
+    asked = {
+        "Origin": "https://evil.example.com",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "x",
+    }
     response = api.client.options("/payment-links", headers=asked)
     assert response.status_code == 400
     assert not [name for name in response.headers if name.startswith("access-control-")]
@@ -139,5 +175,15 @@ def test_another_origin_may_send_none(make_api: Callable[..., Api]) -> None:
 
 def test_a_script_may_read_what_it_needs(make_api: Callable[..., Api]) -> None:
     api = make_api(CORS_ORIGINS=ORIGIN)
-    exposed = api.client.get("/healthz", headers={"Origin": ORIGIN}).headers["access-control-expose-headers"].lower()
-    assert {"location", "retry-after", "x-request-id", "idempotency-replayed", "www-authenticate"} <= set(exposed.split(", "))
+    exposed = (
+        api.client.get("/healthz", headers={"Origin": ORIGIN})
+        .headers["access-control-expose-headers"]
+        .lower()
+    )
+    assert {
+        "location",
+        "retry-after",
+        "x-request-id",
+        "idempotency-replayed",
+        "www-authenticate",
+    } <= set(exposed.split(", "))

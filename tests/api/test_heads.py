@@ -9,7 +9,16 @@ ROUTES = ["/healthz", "/pay/x", "/nowhere"]
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize(
-    "name", ["Accept", "Accept-Language", "X-Forwarded-For", "Cookie", "If-None-Match", "Authorization", "X-Any"]
+    "name",
+    [
+        "Accept",
+        "Accept-Language",
+        "X-Forwarded-For",
+        "Cookie",
+        "If-None-Match",
+        "Authorization",
+        "X-Any",
+    ],
 )
 def test_a_header_of_16_kb_is_refused(api: Api, path: str, name: str) -> None:
     assert_problem(api.client.get(path, headers={name: "a" * 16 * 1024}), 431, "headers_too_large")
@@ -37,6 +46,8 @@ def test_an_address_that_is_too_long_is_refused(api: Api, target: str) -> None:
     assert_problem(api.client.get(target), 414, "address_too_long")
 
 
-@pytest.mark.parametrize("target", ["/pay/" + "x" * 8000, "/pay/x?" + "x" * 8000, "/pay/x?" + "a&" * 99])
+@pytest.mark.parametrize(
+    "target", ["/pay/" + "x" * 8000, "/pay/x?" + "x" * 8000, "/pay/x?" + "a&" * 99]
+)
 def test_an_address_of_8000_bytes_and_100_parameters_is_taken(api: Api, target: str) -> None:
     assert api.client.get(target).status_code == 404

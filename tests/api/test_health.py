@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 import structlog.testing
 
-from service.store import heartbeats, keys
-from service.store.client import Client
+from service.health import store as heartbeats
+from service.storage import keys
+from service.storage.client import Client
 from tests.api.helpers import Api, all_at_once, stamp
 
 PROCESSES = ["worker-links", "worker-otps", "scheduler"]
@@ -47,7 +48,13 @@ def test_everything_is_ready(api: Api) -> None:
     beat(api, *PROCESSES)
     body = api.client.get("/readyz").json()
     ages = body.pop("heartbeats")
-    assert body == {"status": "ok", "redis": "ok", "reasons": [], "unsent": 0, "oldest_unsent_seconds": None}
+    assert body == {
+        "status": "ok",
+        "redis": "ok",
+        "reasons": [],
+        "unsent": 0,
+        "oldest_unsent_seconds": None,
+    }
     assert list(ages) == ["web", *PROCESSES]
     assert all(0 <= age < 5 for kind in PROCESSES for age in ages[kind])
 
@@ -76,13 +83,17 @@ def test_one_of_two_that_has_stopped_is_seen(api: Api, kind: str) -> None:
 def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     beat(api, *PROCESSES)
     stop(api, "scheduler", "host:3", seconds=25)
-    monkeypatch.setattr("service.api.health.FRESH_FOR", -1.0)
+    monkeypatch.setattr("service.health.controller.FRESH_FOR", -1.0)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
             reasons(api)
         api.redis.hdel(keys.heartbeats("scheduler"), "host:3")
         reasons(api)
-    told = [(line["reasons"], line["processes"]) for line in logs if line["event"] == "readiness_changed"]
+    told = [
+        (line["reasons"], line["processes"])
+        for line in logs
+        if line["event"] == "readiness_changed"
+    ]
     assert told == [(["process_stalled"], ["scheduler host:3"]), ([], [])]
 
 
@@ -93,14 +104,20 @@ def test_one_that_stopped_long_ago_is_forgotten(api: Api) -> None:
     assert len(api.client.get("/readyz").json()["heartbeats"]["scheduler"]) == 1
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(1.9, False), (2, True), (-2, True), (288_000, True)])
-def test_a_process_whose_clock_is_wrong_degrades_the_service(api: Api, seconds: float, *, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(1.9, False), (2, True), (-2, True), (288_000, True)]
+)
+def test_a_process_whose_clock_is_wrong_degrades_the_service(
+    api: Api, seconds: float, *, told: bool
+) -> None:
     beat(api, *PROCESSES)
     beat(api, "worker-links", process="host:2", skew=timedelta(seconds=seconds))
     assert reasons(api) == ["clock_skew"] * told
 
 
-def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_over(make_api: Callable[..., Api]) -> None:
+def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_over(
+    make_api: Callable[..., Api],
+) -> None:
     api, later = (make_api(OTP_SENDS_PER_MINUTE="1") for _ in range(2))
     beat(api, *PROCESSES)
     api.send_otp()
@@ -109,17 +126,21 @@ def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_ove
     assert reasons(later) == []
 
 
-def test_a_disk_that_is_almost_full_degrades_the_service(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_almost_full_degrades_the_service(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Mails become files in it."""
     beat(api, *PROCESSES)
-    monkeypatch.setattr("service.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    monkeypatch.setattr("service.process.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
     assert reasons(api) == ["disk_almost_full"]
 
 
-def test_a_disk_that_nothing_is_written_to_does_not_matter(make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_nothing_is_written_to_does_not_matter(
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
     api = make_api(SMTP_URL="smtp://127.0.0.1", MAIL_FROM="pay@shop.example")
     beat(api, *PROCESSES)
-    monkeypatch.setattr("service.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    monkeypatch.setattr("service.process.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
     assert reasons(api) == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from service.domain.tokens import CustomerTokens
+from service.auth.tokens import CustomerTokens
 from tests.api.helpers import JANE, Api, all_at_once, assert_problem, bearer
 from tests.api.key_server import KeyServer, served
 from tests.api.signing import (
@@ -49,11 +49,17 @@ def test_our_own_admin_tokens_are_not_believed_beside_it(make_api: MakeApi, algo
 def test_the_public_key_is_no_shared_secret(make_api: MakeApi, algorithm: str) -> None:
     """HS256 under the PEM's own bytes (RFC 8725, 2.1)."""
     api = make_api(ADMIN_JWT_PUBLIC_KEY=pem(algorithm))
-    assert_not_believed(api, by_hand({"alg": "HS256", "typ": "JWT"}, claims(api), pem(algorithm).encode()))
+    assert_not_believed(
+        api, by_hand({"alg": "HS256", "typ": "JWT"}, claims(api), pem(algorithm).encode())
+    )
 
 
-@pytest.mark.parametrize(("algorithm", "other"), [("RS256", "RS512"), ("RS256", "PS256"), ("RS256", "RS384")])
-def test_the_key_is_used_with_its_algorithm_only(make_api: MakeApi, algorithm: str, other: str) -> None:
+@pytest.mark.parametrize(
+    ("algorithm", "other"), [("RS256", "RS512"), ("RS256", "PS256"), ("RS256", "RS384")]
+)
+def test_the_key_is_used_with_its_algorithm_only(
+    make_api: MakeApi, algorithm: str, other: str
+) -> None:
     api = make_api(ADMIN_JWT_PUBLIC_KEY=pem(algorithm))
     assert_not_believed(api, signed(claims(api), private_key(algorithm), other))
 
@@ -81,10 +87,17 @@ def test_a_pem_may_be_written_in_one_line(make_api: MakeApi) -> None:
 
 @pytest.mark.parametrize(
     ("issuer", "believed"),
-    [("https://id.example.com", True), ("https://evil.example.com", False), (GONE, False), (["https://id.example.com"], False)],
+    [
+        ("https://id.example.com", True),
+        ("https://evil.example.com", False),
+        (GONE, False),
+        (["https://id.example.com"], False),
+    ],
     ids=["ours", "another", "none", "list"],
 )
-def test_an_issuer_that_is_set_must_be_named(make_api: MakeApi, issuer: Any, *, believed: bool) -> None:
+def test_an_issuer_that_is_set_must_be_named(
+    make_api: MakeApi, issuer: Any, *, believed: bool
+) -> None:
     api = make_api(ADMIN_JWT_PUBLIC_KEY=pem("EdDSA"), ADMIN_JWT_ISSUER="https://id.example.com")
     token = by_hand_eddsa(claims(api, iss=issuer))
     (assert_believed if believed else assert_not_believed)(api, token)
@@ -92,7 +105,10 @@ def test_an_issuer_that_is_set_must_be_named(make_api: MakeApi, issuer: Any, *, 
 
 def by_hand_eddsa(payload: dict[str, Any]) -> str:
     """A token with claims that PyJWT refuses to write, such as an ``iss`` that is a list."""
-    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "EdDSA"}, payload)]
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "EdDSA"}, payload)
+    ]
     signature = base64.urlsafe_b64encode(private_key("EdDSA").sign(b".".join(parts))).rstrip(b"=")
     return b".".join([*parts, signature]).decode()
 
@@ -107,7 +123,9 @@ def test_customers_tokens_stay_ours(make_api: MakeApi) -> None:
 
 def test_the_identity_provider_makes_no_customers_tokens(make_api: MakeApi) -> None:
     api = make_api(ADMIN_JWT_PUBLIC_KEY=pem("ES256"))
-    link = api.post_link(bearer(signed(claims(api), private_key("ES256"), "ES256")), otp_required=True).json()
+    link = api.post_link(
+        bearer(signed(claims(api), private_key("ES256"), "ES256")), otp_required=True
+    ).json()
     token = signed(customer_claims(api), private_key("ES256"), "ES256", typ="payment-link+jwt")
     assert_problem(api.get(link["id"], bearer(token)), 401, "token_invalid")
 
@@ -125,12 +143,14 @@ def key_server() -> Iterator[KeyServer]:
 def seconds(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the key set takes for the time; ``now`` is turned by hand."""
     hand = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("service.api.jwks.time", SimpleNamespace(monotonic=lambda: hand.now))
+    monkeypatch.setattr("service.auth.jwks.time", SimpleNamespace(monotonic=lambda: hand.now))
     return hand
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-def test_a_key_of_the_set_is_believed(make_api: MakeApi, key_server: KeyServer, algorithm: str) -> None:
+def test_a_key_of_the_set_is_believed(
+    make_api: MakeApi, key_server: KeyServer, algorithm: str
+) -> None:
     for kid in ("RS256", "ES256", "EdDSA"):
         key_server.add(kid, kid)
     api = make_api(ADMIN_JWKS_URL=key_server.url)
@@ -141,11 +161,15 @@ def test_the_set_is_fetched_once_for_many_tokens(make_api: MakeApi, key_server: 
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     for number in range(10):
-        assert_believed(api, signed(claims(api, sub=f"ada {number}"), private_key("ES256"), "ES256", kid="one"))
+        assert_believed(
+            api, signed(claims(api, sub=f"ada {number}"), private_key("ES256"), "ES256", kid="one")
+        )
     assert key_server.fetches == 1
 
 
-def test_the_set_is_not_fetched_before_a_token_comes(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_the_set_is_not_fetched_before_a_token_comes(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     api.client.get("/healthz")
     assert_problem(api.client.get("/orgs/acme/payment-links"), 401, "token_required")
@@ -158,15 +182,21 @@ def test_an_unknown_key_is_not_believed(make_api: MakeApi, key_server: KeyServer
     assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="two"))
 
 
-def test_unknown_keys_do_not_have_the_set_fetched_each_time(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_unknown_keys_do_not_have_the_set_fetched_each_time(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     for number in range(30):
-        assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid=f"key {number}"))
+        assert_not_believed(
+            api, signed(claims(api), private_key("ES256"), "ES256", kid=f"key {number}")
+        )
     assert key_server.fetches == 1
 
 
-def test_a_new_key_is_found_after_a_while(make_api: MakeApi, key_server: KeyServer, seconds: SimpleNamespace) -> None:
+def test_a_new_key_is_found_after_a_while(
+    make_api: MakeApi, key_server: KeyServer, seconds: SimpleNamespace
+) -> None:
     key_server.add("RS256", "old")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     token = signed(claims(api), private_key("ES256"), "ES256", kid="new")
@@ -187,7 +217,9 @@ def test_a_key_that_left_the_set_is_not_believed_after_a_while(
     key_server.add("RS256", "two")
     seconds.now += 301
     assert_believed(api, token)  # which has the set fetched again, while nobody waits
-    wait_until(lambda: api.list(bearer(token)).status_code == 401, "the key not to be believed any more")
+    wait_until(
+        lambda: api.list(bearer(token)).status_code == 401, "the key not to be believed any more"
+    )
     assert_not_believed(api, token)
 
 
@@ -198,23 +230,36 @@ def test_a_key_is_not_taken_for_another(make_api: MakeApi, key_server: KeyServer
     assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="two"))
 
 
-def test_a_token_without_kid_is_believed_where_the_set_has_one_key(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_a_token_without_kid_is_believed_where_the_set_has_one_key(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_believed(api, signed(claims(api), private_key("ES256"), "ES256"))
 
 
-def test_a_token_without_kid_is_not_believed_where_the_set_has_two(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_a_token_without_kid_is_not_believed_where_the_set_has_two(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.add("ES256", "one")
     key_server.add("RS256", "two")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256"))
 
 
-def test_a_shared_secret_in_the_set_is_not_believed(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_a_shared_secret_in_the_set_is_not_believed(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     secret = b"x" * 32
     key_server.add("ES256", "one")
-    key_server.keys.append({"kty": "oct", "kid": "two", "alg": "HS256", "k": base64.urlsafe_b64encode(secret).decode().rstrip("=")})
+    key_server.keys.append(
+        {
+            "kty": "oct",
+            "kid": "two",
+            "alg": "HS256",
+            "k": base64.urlsafe_b64encode(secret).decode().rstrip("="),
+        }
+    )
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_not_believed(api, signed(claims(api), secret, "HS256", kid="two"))
 
@@ -227,23 +272,34 @@ def test_a_key_for_encryption_is_not_believed(make_api: MakeApi, key_server: Key
     assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="two"))
 
 
-def test_our_own_admin_tokens_are_not_believed_beside_the_set(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_our_own_admin_tokens_are_not_believed_beside_the_set(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_not_believed(api, signed(claims(api)))
 
 
 @pytest.mark.parametrize("header", ["jku", "x5u"])
-def test_an_address_that_the_token_names_is_not_fetched(make_api: MakeApi, key_server: KeyServer, header: str) -> None:
+def test_an_address_that_the_token_names_is_not_fetched(
+    make_api: MakeApi, key_server: KeyServer, header: str
+) -> None:
     key_server.add("RS256", "one")
     with served(KeyServer()) as elsewhere:
         elsewhere.add("ES256", "two")
         api = make_api(ADMIN_JWKS_URL=key_server.url)
-        assert_not_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="two", **{header: elsewhere.url}))
+        assert_not_believed(
+            api,
+            signed(
+                claims(api), private_key("ES256"), "ES256", kid="two", **{header: elsewhere.url}
+            ),
+        )
         assert elsewhere.fetches == 0
 
 
-def test_an_identity_provider_that_is_away_is_no_fault_of_the_token(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_an_identity_provider_that_is_away_is_no_fault_of_the_token(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.status = 500
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     response = api.list(bearer(signed(claims(api), private_key("ES256"), "ES256", kid="one")))
@@ -251,7 +307,9 @@ def test_an_identity_provider_that_is_away_is_no_fault_of_the_token(make_api: Ma
     assert int(response.headers["retry-after"]) >= 1
 
 
-def test_while_the_identity_provider_is_away_every_answer_says_so(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_while_the_identity_provider_is_away_every_answer_says_so(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     """The key set was never had, so nobody knows whether the token is good."""
     key_server.status = 500
     api = make_api(ADMIN_JWKS_URL=key_server.url)
@@ -259,7 +317,9 @@ def test_while_the_identity_provider_is_away_every_answer_says_so(make_api: Make
     assert [api.list(bearer(token)).status_code for _ in range(3)] == [503, 503, 503]
 
 
-def test_an_identity_provider_that_is_away_is_not_asked_each_time(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_an_identity_provider_that_is_away_is_not_asked_each_time(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.status = 500
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     for _ in range(10):
@@ -279,7 +339,9 @@ def test_known_keys_are_believed_while_the_identity_provider_is_away(
     assert_believed(api, token)
 
 
-def test_customers_do_not_need_the_identity_provider(make_api: MakeApi, api: Api, key_server: KeyServer) -> None:
+def test_customers_do_not_need_the_identity_provider(
+    make_api: MakeApi, api: Api, key_server: KeyServer
+) -> None:
     key_server.status = 500
     link = api.create(otp_required=True)
     behind = make_api(ADMIN_JWKS_URL=key_server.url)
@@ -292,7 +354,9 @@ DEEP = b"[" * 200_000
 
 
 @pytest.mark.parametrize("part", ["headers and all", "body"])
-def test_a_key_set_that_drips_is_given_up_within_five_seconds(make_api: MakeApi, key_server: KeyServer, part: str) -> None:
+def test_a_key_set_that_drips_is_given_up_within_five_seconds(
+    make_api: MakeApi, key_server: KeyServer, part: str
+) -> None:
     key_server.drip = 1 if part == "headers and all" else 0.001
     key_server.body = b" " * 100_000
     api = make_api(ADMIN_JWKS_URL=key_server.url)
@@ -325,12 +389,19 @@ def test_a_key_set_that_drips_is_given_up_within_five_seconds(make_api: MakeApi,
 )
 @pytest.mark.parametrize("cold", [True, False], ids=["cold", "warm"])
 def test_a_key_set_that_cannot_be_had_is_no_fault_of_the_token(
-    make_api: MakeApi, key_server: KeyServer, seconds: SimpleNamespace, answer: dict[str, Any], *, cold: bool
+    make_api: MakeApi,
+    key_server: KeyServer,
+    seconds: SimpleNamespace,
+    answer: dict[str, Any],
+    *,
+    cold: bool,
 ) -> None:
     """Where the last good one is known, it is believed for an hour."""
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
-    token = signed(claims(api, exp=int(api.now.timestamp()) + 9000), private_key("ES256"), "ES256", kid="one")
+    token = signed(
+        claims(api, exp=int(api.now.timestamp()) + 9000), private_key("ES256"), "ES256", kid="one"
+    )
     if not cold:
         assert_believed(api, token)
         seconds.now += 301
@@ -347,8 +418,16 @@ def test_a_key_set_that_cannot_be_had_is_no_fault_of_the_token(
     assert_problem(api.list(bearer(token)), 503, "unavailable")
 
 
-def test_members_that_are_no_keys_hide_none_that_is(make_api: MakeApi, key_server: KeyServer) -> None:
+def test_members_that_are_no_keys_hide_none_that_is(
+    make_api: MakeApi, key_server: KeyServer
+) -> None:
     key_server.add("ES256", "one")
-    key_server.keys[:0] = ["RSA", None, {}, {"kty": "RSA", "kid": "two"}, {"kty": "EC", "crv": ["P-256"], "kid": 3}]  # type: ignore[list-item]
+    key_server.keys[:0] = [
+        "RSA",
+        None,
+        {},
+        {"kty": "RSA", "kid": "two"},
+        {"kty": "EC", "crv": ["P-256"], "kid": 3},
+    ]  # type: ignore[list-item]
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="one"))

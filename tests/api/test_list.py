@@ -8,10 +8,12 @@ import httpx
 import msgspec
 import pytest
 
-from service.api.listed import KEPT, LONGEST, Listed, Lister
-from service.domain.link import Link
-from service.store import keys, outbox, record
-from service.store.client import Client
+from service.links import record
+from service.links.listed import KEPT, LONGEST, Listed, Lister
+from service.links.model import Link
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client
 from tests.api.helpers import JOHN, Api, assert_invalid, assert_problem, stamp
 from tests.store.samples import make_link
 from tests.support.clock import Clock
@@ -70,7 +72,12 @@ def test_an_organization_without_links_has_an_empty_list(api: Api) -> None:
 
 def test_links_are_listed_as_they_are_read(api: Api) -> None:
     link = api.create(payment_amount=10.5, transaction_id="x")
-    assert api.list().json() == {"total": 1, "counts": COUNTS | {"active": 1}, "links": [link], "next_cursor": None}
+    assert api.list().json() == {
+        "total": 1,
+        "counts": COUNTS | {"active": 1},
+        "links": [link],
+        "next_cursor": None,
+    }
 
 
 def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api) -> None:
@@ -84,7 +91,9 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     api.clock.advance(minutes=5)
     for _ in range(2):
         seen.append(api.list().json()["links"])
-        assert seen[-1] == [api.get(link_id, api.internal()).json() for link_id in (mailed, revoked, expiring)]
+        assert seen[-1] == [
+            api.get(link_id, api.internal()).json() for link_id in (mailed, revoked, expiring)
+        ]
     assert [[link["status"] for link in links] for links in seen] == [
         ["active", "active", "active"],
         ["active", "revoked", "active"],
@@ -106,13 +115,23 @@ def lister() -> Lister:
 
 def test_a_first_page_is_written_once(lister: Lister, clock: Clock) -> None:
     link = make_link(clock.now)
-    first, again = (lister.write_first(page_of(link), now=clock.now + timedelta(seconds=seconds)) for seconds in range(2))
+    first, again = (
+        lister.write_first(page_of(link), now=clock.now + timedelta(seconds=seconds))
+        for seconds in range(2)
+    )
     assert first is again
-    assert [one["url"] for one in msgspec.json.decode(first)] == [f"https://pay.example.com/pay/{link.id}"]
+    assert [one["url"] for one in msgspec.json.decode(first)] == [
+        f"https://pay.example.com/pay/{link.id}"
+    ]
 
 
-def test_a_first_page_is_written_again_when_one_of_its_links_has_ended(lister: Lister, clock: Clock) -> None:
-    links = [make_link(clock.now, expires_at=clock.now + timedelta(minutes=minutes)) for minutes in (10, 5)]
+def test_a_first_page_is_written_again_when_one_of_its_links_has_ended(
+    lister: Lister, clock: Clock
+) -> None:
+    links = [
+        make_link(clock.now, expires_at=clock.now + timedelta(minutes=minutes))
+        for minutes in (10, 5)
+    ]
     seen = []
     for minutes in (0, 4, 5, 9, 10, 11, 0):
         written = lister.write_first(page_of(*links), now=clock.now + timedelta(minutes=minutes))
@@ -130,13 +149,19 @@ def test_a_first_page_is_written_again_when_one_of_its_links_has_ended(lister: L
 
 def test_links_alike_are_told_apart(lister: Lister, clock: Clock) -> None:
     for link in (make_link(clock.now), make_link(clock.now)):
-        assert [one["id"] for one in msgspec.json.decode(lister.write_first(page_of(link), now=clock.now))] == [link.id]
+        assert [
+            one["id"]
+            for one in msgspec.json.decode(lister.write_first(page_of(link), now=clock.now))
+        ] == [link.id]
 
 
 def test_no_more_first_pages_are_kept_than_there_is_room_for(lister: Lister, clock: Clock) -> None:
     pages = [page_of(make_link(clock.now, org_id=f"org-{number}")) for number in range(KEPT + 1)]
     written = [lister.write_first(page, now=clock.now) for page in pages]
-    assert [lister.write_first(page, now=clock.now) is before for page, before in zip(pages[::-1], written[::-1], strict=True)] == [
+    assert [
+        lister.write_first(page, now=clock.now) is before
+        for page, before in zip(pages[::-1], written[::-1], strict=True)
+    ] == [
         *[True] * KEPT,
         False,
     ]
@@ -307,7 +332,7 @@ def test_an_ended_link_leaves_the_list_with_its_retention(api: Api) -> None:
 
 
 def test_all_links_are_streamed_one_a_line(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.links.BATCH", 3)
+    monkeypatch.setattr("service.links.controller.BATCH", 3)
     ids = create_many(api, 8)
     assert [link["id"] for link in lines(api.list(api.internal() | {"Accept": NDJSON}))] == ids
 
@@ -336,7 +361,9 @@ def test_links_of_one_status_are_streamed(api: Api) -> None:
     assert [link["id"] for link in found] == [by_status["revoked"]]
 
 
-@pytest.mark.parametrize("accept", ["application/json", "*/*", "text/html", f"{NDJSON};q=0.1, application/json"])
+@pytest.mark.parametrize(
+    "accept", ["application/json", "*/*", "text/html", f"{NDJSON};q=0.1, application/json"]
+)
 def test_whoever_does_not_prefer_ndjson_gets_json(api: Api, accept: str) -> None:
     response = api.list(api.internal() | {"Accept": accept})
     assert response.headers["content-type"] == "application/json"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.store import keys
+from service.storage import keys
 from tests.api.helpers import JANE, Api, bearer, wrong
 
 Entries = list[MutableMapping[str, Any]]
@@ -25,7 +25,11 @@ def entries() -> Iterator[Entries]:
 
 def text_of(entries: Entries, caplog: pytest.LogCaptureFixture) -> str:
     """All that a log would show: values, exceptions with their tracebacks, and what libraries log, but not the test's client."""
-    shown = [caplog.handler.format(record) for record in caplog.records if not record.name.startswith("http")]
+    shown = [
+        caplog.handler.format(record)
+        for record in caplog.records
+        if not record.name.startswith("http")
+    ]
     for entry in entries:
         shown += [f"{name}={value}" for name, value in entry.items()]
         if isinstance(entry.get("exc_info"), BaseException):
@@ -35,7 +39,9 @@ def text_of(entries: Entries, caplog: pytest.LogCaptureFixture) -> str:
 
 def leaks(text: str, *secrets: str) -> list[str]:
     """Those of ``secrets`` that ``text`` tells; six digits in a longer number are no code."""
-    return [secret for secret in secrets if re.search(rf"(?<![0-9]){re.escape(secret)}(?![0-9])", text)]
+    return [
+        secret for secret in secrets if re.search(rf"(?<![0-9]){re.escape(secret)}(?![0-9])", text)
+    ]
 
 
 def requests(entries: Entries) -> Entries:
@@ -54,8 +60,12 @@ def test_a_request_is_logged_with_its_outcome(api: Api, entries: Entries) -> Non
     assert entry.get("request_id", request_id) == request_id
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("PATCH", "/payment-links", 405)])
-def test_a_request_that_no_route_takes_is_logged(api: Api, entries: Entries, method: str, path: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nowhere", 404), ("PATCH", "/payment-links", 405)]
+)
+def test_a_request_that_no_route_takes_is_logged(
+    api: Api, entries: Entries, method: str, path: str, status: int
+) -> None:
     api.client.request(method, path)
     assert [entry["status"] for entry in requests(entries)] == [status]
 
@@ -66,21 +76,29 @@ def test_probes_that_succeed_are_not_logged(api: Api, entries: Entries, path: st
     assert requests(entries) == []
 
 
-def test_a_probe_that_fails_is_logged(make_api: Callable[..., Api], tmp_path: Path, entries: Entries) -> None:
+def test_a_probe_that_fails_is_logged(
+    make_api: Callable[..., Api], tmp_path: Path, entries: Entries
+) -> None:
     make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}").client.get("/readyz")
     assert [entry["status"] for entry in requests(entries)] == [503]
 
 
-def test_a_fault_is_logged_with_what_went_wrong(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_is_logged_with_what_went_wrong(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
+) -> None:
     api.redis.set(keys.otp(JANE), "no hash")
     assert api.submit_otp("123456").status_code == 500
     assert "WRONGTYPE" in text_of(entries, caplog)
 
 
-def test_an_outage_is_logged(make_api: Callable[..., Api], tmp_path: Path, entries: Entries) -> None:
+def test_an_outage_is_logged(
+    make_api: Callable[..., Api], tmp_path: Path, entries: Entries
+) -> None:
     make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}").list()
     assert "unavailable" in [entry["event"] for entry in entries]
-    assert "No such file or directory" in [entry["error"] for entry in entries if entry["event"] == "store_away"]
+    assert "No such file or directory" in [
+        entry["error"] for entry in entries if entry["event"] == "store_away"
+    ]
 
 
 def test_a_link_is_logged_by_the_beginning_of_its_id(api: Api, entries: Entries) -> None:
@@ -92,7 +110,9 @@ def test_a_link_is_logged_by_the_beginning_of_its_id(api: Api, entries: Entries)
     assert read == [("/payment-links/{link_id}", short), ("/pay/{link_id}", short)]
 
 
-def test_nothing_private_is_logged(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_private_is_logged(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
+) -> None:
     """Everything that callers do, in one go: created, proved, read, verified, refused, listed, revoked."""
     caplog.set_level(logging.DEBUG)
     email = "Jane.Doe@Example.com"
@@ -101,7 +121,10 @@ def test_nothing_private_is_logged(api: Api, entries: Entries, caplog: pytest.Lo
     api.submit_otp(refused, email)
     token = api.submit_otp(code, email).json()["token"]
     admin = api.internal()
-    links = [api.create(email=email, transaction_id="order-4711"), api.create(email=email, otp=code)]
+    links = [
+        api.create(email=email, transaction_id="order-4711"),
+        api.create(email=email, otp=code),
+    ]
     for link in links:
         for headers in ({}, bearer(token), admin, bearer("a.b.c")):
             api.get(link["id"], headers)
@@ -114,19 +137,37 @@ def test_nothing_private_is_logged(api: Api, entries: Entries, caplog: pytest.Lo
     api.revoke(links[0]["id"], email=email)
     api.dispatch()
     text = text_of(entries, caplog)
-    private = [code, refused, token, admin["Authorization"].split()[1], email, email.lower(), "order-4711"]
+    private = [
+        code,
+        refused,
+        token,
+        admin["Authorization"].split()[1],
+        email,
+        email.lower(),
+        "order-4711",
+    ]
     assert leaks(text, *private, *(link["id"] for link in links)) == []
 
 
-def test_nothing_private_is_logged_when_something_fails(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_private_is_logged_when_something_fails(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
+) -> None:
     """The store holds what it should not, so that scripts fail over the e-mail's and the link's own keys."""
     caplog.set_level(logging.DEBUG)
     link, code, admin = api.create(), api.new_code(), api.internal()
     api.redis.set(keys.otp(JANE), "no hash")
     api.redis.set(keys.link(link["id"]), "no hash")
-    answers = [api.submit_otp(code), api.get(link["id"], admin), api.verify(link["id"], admin), api.revoke(link["id"])]
+    answers = [
+        api.submit_otp(code),
+        api.get(link["id"], admin),
+        api.verify(link["id"], admin),
+        api.revoke(link["id"]),
+    ]
     assert [answer.status_code for answer in answers] == [500] * 4
-    assert leaks(text_of(entries, caplog), JANE, code, link["id"], admin["Authorization"].split()[1]) == []
+    assert (
+        leaks(text_of(entries, caplog), JANE, code, link["id"], admin["Authorization"].split()[1])
+        == []
+    )
 
 
 def test_nothing_private_is_logged_when_the_store_is_away(
@@ -135,18 +176,28 @@ def test_nothing_private_is_logged_when_the_store_is_away(
     caplog.set_level(logging.DEBUG)
     api = make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}")
     link_id = "pl_3f" + "UgF8kQ2mZpR7sT1vXyW4aB"
-    answers = [api.post_link(), api.send_otp(), api.submit_otp("918273"), api.get(link_id), api.verify(link_id)]
+    answers = [
+        api.post_link(),
+        api.send_otp(),
+        api.submit_otp("918273"),
+        api.get(link_id),
+        api.verify(link_id),
+    ]
     assert [answer.status_code for answer in answers] == [503] * 5
     assert leaks(text_of(entries, caplog), JANE, "918273", link_id) == []
 
 
-def test_a_query_is_not_logged(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_query_is_not_logged(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
+) -> None:
     api.list(token="s3cret", cursor="x")
     assert "s3cret" not in text_of(entries, caplog)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 4], ids=["one character", "two", "four"])
-def test_an_id_that_lost_its_end_is_shortened_too(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture, cut: int) -> None:
+def test_an_id_that_lost_its_end_is_shortened_too(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture, cut: int
+) -> None:
     """Mail programs break links; what is left of one must not be enough to guess the rest."""
     link = api.create()
     api.client.get(f"/pay/{link['id'][:-cut]}")
@@ -155,15 +206,23 @@ def test_an_id_that_lost_its_end_is_shortened_too(api: Api, entries: Entries, ca
 
 @pytest.mark.parametrize(
     "path",
-    ["/payment-links/jane.doe@example.com", "/orgs/jane.doe@example.com/payment-links", "/unsubscribe/jane.doe@example.com"],
+    [
+        "/payment-links/jane.doe@example.com",
+        "/orgs/jane.doe@example.com/payment-links",
+        "/unsubscribe/jane.doe@example.com",
+    ],
     ids=["for a link", "for an organization", "for nothing"],
 )
-def test_an_email_in_a_path_is_not_logged(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture, path: str) -> None:
+def test_an_email_in_a_path_is_not_logged(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
     api.client.get(path)
     assert "jane.doe@example.com" not in text_of(entries, caplog)
 
 
-def test_a_token_in_a_path_is_not_logged(api: Api, entries: Entries, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_in_a_path_is_not_logged(
+    api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
+) -> None:
     token = api.customer()["Authorization"].split()[1]
     api.client.get(f"/pay/{token}")
     assert token[:100] not in text_of(entries, caplog)

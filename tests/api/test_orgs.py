@@ -46,7 +46,8 @@ def test_an_organization_is_forgotten_with_its_links(made: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("limit", "0"), ("limit", "1001"), ("limit", "many"), ("prefix", "x" * 65), ("cursor", "x")]
+    ("field", "value"),
+    [("limit", "0"), ("limit", "1001"), ("limit", "many"), ("prefix", "x" * 65), ("cursor", "x")],
 )
 def test_a_parameter_that_breaks_its_rule_is_named(api: Api, field: str, value: str) -> None:
     assert_invalid(api.client.get("/orgs", params={field: value}, headers=api.internal()), field)

@@ -9,11 +9,27 @@ import httpx
 import jwt
 import pytest
 
-from service.domain import otp as domain
-from service.store import keys
-from tests.api.helpers import JANE, JOHN, PEER, Api, all_at_once, assert_invalid, assert_problem, bearer, wrong
+from service.otps import model as domain
+from service.storage import keys
+from tests.api.helpers import (
+    JANE,
+    JOHN,
+    PEER,
+    Api,
+    all_at_once,
+    assert_invalid,
+    assert_problem,
+    bearer,
+    wrong,
+)
 
-VARIANTS = ["jane@example.com", "Jane@example.com", "JANE@EXAMPLE.COM", "jane@Example.com", "jAnE@eXaMpLe.CoM"]
+VARIANTS = [
+    "jane@example.com",
+    "Jane@example.com",
+    "JANE@EXAMPLE.COM",
+    "jane@Example.com",
+    "jAnE@eXaMpLe.CoM",
+]
 
 
 def retry_after(response: httpx.Response) -> int:
@@ -28,7 +44,9 @@ def spend_tries(api: Api, number: int, email: str = JANE) -> None:
         if spent % 5 == 0:
             api.forget_limit("sends_hour", email)
             api.new_code(email)
-        assert_problem(api.submit_otp(wrong(api.code(email)), email, from_address(spent)), 401, "otp_invalid")
+        assert_problem(
+            api.submit_otp(wrong(api.code(email)), email, from_address(spent)), 401, "otp_invalid"
+        )
 
 
 def from_address(number: int) -> dict[str, str]:
@@ -50,8 +68,13 @@ def test_the_answer_is_the_same_whether_or_not_the_email_has_links(api: Api) -> 
     assert (with_links.status_code, with_links.json()) == (without.status_code, without.json())
 
 
-@pytest.mark.parametrize("email", ["=?utf-8?q?=20=0aBcc=3a_e=40x.co@" + "x" * 50 + ".com", "=?utf-8?q?jane?=@example.com"])
-def test_no_code_is_sent_to_what_a_mail_program_could_take_for_more_than_an_address(api: Api, email: str) -> None:
+@pytest.mark.parametrize(
+    "email",
+    ["=?utf-8?q?=20=0aBcc=3a_e=40x.co@" + "x" * 50 + ".com", "=?utf-8?q?jane?=@example.com"],
+)
+def test_no_code_is_sent_to_what_a_mail_program_could_take_for_more_than_an_address(
+    api: Api, email: str
+) -> None:
     assert_invalid(api.send_otp(email), "email")
     assert not list(api.redis.scan_iter("pl:{*}:otp_outbox"))
     assert_invalid(api.submit_otp("123456", email), "email")
@@ -64,7 +87,11 @@ def test_the_answer_says_what_is_set(make_api: Callable[..., Api]) -> None:
 
 def test_a_sent_code_is_owed_as_a_mail(api: Api) -> None:
     api.send_otp("Jane@Example.com")
-    owed = [email for key in api.redis.scan_iter("pl:{*}:otp_outbox") for email in api.redis.zrange(key, 0, -1)]
+    owed = [
+        email
+        for key in api.redis.scan_iter("pl:{*}:otp_outbox")
+        for email in api.redis.zrange(key, 0, -1)
+    ]
     assert owed == [JANE]
 
 
@@ -75,13 +102,18 @@ def test_the_store_never_holds_the_code(api: Api) -> None:
     assert code not in stored.values()
 
 
-@pytest.mark.parametrize("email", ["", "jane", "jane@127.0.0.1", "jane\u0000@example.com", "a" * 250 + "@b.example", 42, None])
+@pytest.mark.parametrize(
+    "email",
+    ["", "jane", "jane@127.0.0.1", "jane\u0000@example.com", "a" * 250 + "@b.example", 42, None],
+)
 def test_a_code_is_sent_to_an_email_only(api: Api, email: Any) -> None:
     assert_invalid(api.send_otp(email), "email")
 
 
 def test_an_unknown_field_is_refused(api: Api) -> None:
-    assert_invalid(api.client.post("/payment-links/otp", json={"email": JANE, "otp": "123456"}), "otp")
+    assert_invalid(
+        api.client.post("/payment-links/otp", json={"email": JANE, "otp": "123456"}), "otp"
+    )
 
 
 @pytest.mark.parametrize("again", VARIANTS)
@@ -96,7 +128,9 @@ def test_a_refused_code_leaves_the_one_before_good(api: Api) -> None:
     assert api.submit_otp(code).status_code == 200
 
 
-@pytest.mark.parametrize("again", ["jane@example.com", "jane+shop@example.com", "Jane+@example.com"])
+@pytest.mark.parametrize(
+    "again", ["jane@example.com", "jane+shop@example.com", "Jane+@example.com"]
+)
 def test_a_tag_makes_no_other_mailbox_when_codes_are_counted(api: Api, again: str) -> None:
     api.send_otp("jane+0@example.com")
     assert 0 < retry_after(api.send_otp(again)) <= 60
@@ -147,7 +181,10 @@ def test_limits_are_settable(make_api: Callable[..., Api]) -> None:
 
 def test_all_codes_together_have_a_ceiling(make_api: Callable[..., Api]) -> None:
     api = make_api(OTP_SENDS_PER_MINUTE="2")
-    assert [api.send_otp(f"payer{number}@example.com").status_code for number in range(2)] == [202, 202]
+    assert [api.send_otp(f"payer{number}@example.com").status_code for number in range(2)] == [
+        202,
+        202,
+    ]
     assert 0 < retry_after(api.send_otp()) <= 60
 
 
@@ -159,7 +196,9 @@ def test_a_code_refused_at_the_ceiling_counts_for_nobody(make_api: Callable[...,
     assert api.send_otp().status_code == 202
 
 
-def test_what_other_limits_refuse_does_not_count_towards_the_ceiling(make_api: Callable[..., Api]) -> None:
+def test_what_other_limits_refuse_does_not_count_towards_the_ceiling(
+    make_api: Callable[..., Api],
+) -> None:
     api = make_api(OTP_SENDS_PER_MINUTE="2")
     assert [api.send_otp().status_code for _ in range(3)] == [202, 429, 429]
     assert api.send_otp(JOHN).status_code == 202
@@ -167,7 +206,10 @@ def test_what_other_limits_refuse_does_not_count_towards_the_ceiling(make_api: C
 
 def test_of_twenty_requests_at_once_one_sends_a_code(make_api: Callable[..., Api]) -> None:
     processes = [make_api(), make_api()]
-    calls = [lambda number=number: processes[number % 2].send_otp(VARIANTS[number % 5]) for number in range(20)]
+    calls = [
+        lambda number=number: processes[number % 2].send_otp(VARIANTS[number % 5])
+        for number in range(20)
+    ]
     assert Counter(response.status_code for response in all_at_once(*calls)) == {202: 1, 429: 19}
 
 
@@ -206,7 +248,10 @@ def test_the_token_has_a_type_of_its_own(api: Api) -> None:
 
 def test_two_tokens_have_two_ids(api: Api) -> None:
     tokens = [api.submit_otp(api.new_code(email), email).json()["token"] for email in (JANE, JANE)]
-    assert len({jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens}) == 2
+    assert (
+        len({jwt.decode(token, options={"verify_signature": False})["jti"] for token in tokens})
+        == 2
+    )
 
 
 def test_the_token_opens_a_gated_link(api: Api) -> None:
@@ -291,7 +336,11 @@ def test_wrong_codes_that_nobody_asked_for_lock_nobody_out(api: Api) -> None:
     ("attacker", "customer"),
     [
         pytest.param(["203.0.113.7"], "203.0.113.8", id="an IPv4 address"),
-        pytest.param(["2001:db8:1::1", "2001:db8:1:2::1", "2001:db8:1:ff00::1"], "2001:db8:2::1", id="an IPv6 /48"),
+        pytest.param(
+            ["2001:db8:1::1", "2001:db8:1:2::1", "2001:db8:1:ff00::1"],
+            "2001:db8:2::1",
+            id="an IPv6 /48",
+        ),
     ],
 )
 def test_one_network_cannot_lock_somebody_out(api: Api, attacker: list[str], customer: str) -> None:
@@ -337,7 +386,17 @@ def test_others_may_try_when_one_email_may_not(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "otp",
-    ["", "12345", "1234567", "12345a", " 12345", "123456\n", "\uff11\uff12\uff13\uff14\uff15\uff16", 123456, None],
+    [
+        "",
+        "12345",
+        "1234567",
+        "12345a",
+        " 12345",
+        "123456\n",
+        "\uff11\uff12\uff13\uff14\uff15\uff16",
+        123456,
+        None,
+    ],
     ids=["empty", "5", "7", "letter", "space", "newline", "wide", "number", "null"],
 )
 def test_what_is_no_code_is_refused(api: Api, otp: Any) -> None:
@@ -366,7 +425,10 @@ def test_of_a_hundred_right_codes_at_once_one_gives_a_token(make_api: Callable[.
 def test_of_two_hundred_wrong_codes_at_once_five_are_compared(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes = [make_api(OTP_CLIENT_FAILURES_PER_HOUR="1000"), make_api(OTP_CLIENT_FAILURES_PER_HOUR="1000")]
+    processes = [
+        make_api(OTP_CLIENT_FAILURES_PER_HOUR="1000"),
+        make_api(OTP_CLIENT_FAILURES_PER_HOUR="1000"),
+    ]
     code, nonce = processes[0].new_code(), processes[0].nonce()
     compared: list[str] = []
 
@@ -375,8 +437,10 @@ def test_of_two_hundred_wrong_codes_at_once_five_are_compared(
             compared.append(email)
         return domain.derive_code(key, given, email)
 
-    monkeypatch.setattr("service.api.otp.derive_code", derive_code)
-    calls = [lambda number=number: processes[number % 2].submit_otp(wrong(code)) for number in range(200)]
+    monkeypatch.setattr("service.otps.controller.derive_code", derive_code)
+    calls = [
+        lambda number=number: processes[number % 2].submit_otp(wrong(code)) for number in range(200)
+    ]
     statuses = Counter(response.status_code for response in all_at_once(*calls))
     assert len(compared) == 5
     assert statuses == {401: 200}
@@ -385,11 +449,16 @@ def test_of_two_hundred_wrong_codes_at_once_five_are_compared(
 def test_wrong_and_right_codes_at_once_give_one_token_at_most(make_api: Callable[..., Api]) -> None:
     processes = [make_api(), make_api()]
     code = processes[0].new_code()
-    calls = [lambda number=number: processes[number % 2].submit_otp(code if number % 3 else wrong(code)) for number in range(60)]
+    calls = [
+        lambda number=number: processes[number % 2].submit_otp(code if number % 3 else wrong(code))
+        for number in range(60)
+    ]
     assert Counter(response.status_code for response in all_at_once(*calls))[200] <= 1
 
 
-def test_a_code_that_is_voided_while_it_is_compared_gives_no_token(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_code_that_is_voided_while_it_is_compared_gives_no_token(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A new code is made between the comparison and the redemption of the old one."""
     code = api.new_code()
 
@@ -397,7 +466,7 @@ def test_a_code_that_is_voided_while_it_is_compared_gives_no_token(api: Api, mon
         api.redis.hset(keys.otp(JANE), "nonce", "00" * 16)
         return domain.matches(given, expected)
 
-    monkeypatch.setattr("service.api.otp.matches", matches)
+    monkeypatch.setattr("service.otps.controller.matches", matches)
     assert_problem(api.submit_otp(code), 401, "otp_invalid")
 
 

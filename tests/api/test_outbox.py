@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.link import partition_of
-from service.jobs import Bell, ring
-from service.store import outbox
-from service.store.client import Client, connect_queue
+from service.outbox import store as outbox
+from service.outbox.doorbell import QueueName, ring
+from service.storage.client import Client, connect_queue
+from service.values.ids import partition_of
 from tests.api.helpers import Api, assert_invalid, stamp
 from tests.store.samples import RETENTION
 from tests.support.servers import Store, free_port
@@ -34,8 +34,12 @@ def look(api: Api, **params: Any) -> dict[str, Any]:
 def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") -> None:
     client = Client(api.redis)
     now, partition = api.now, partition_of(link["org_id"])
-    client.run(outbox.claim_links(partition, now=now, deadline=now + timedelta(seconds=20), limit=100))
-    assert client.run(outbox.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION))
+    client.run(
+        outbox.claim_links(partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
+    )
+    assert client.run(
+        outbox.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
+    )
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_what_is_owed_is_told(api: Api) -> None:
 
 def test_the_queues_depth_is_told(api: Api, valkey: Store) -> None:
     with connect_queue(f"{valkey.url}?db=2") as queue:
-        ring(Bell.OTPS, ["00"], queue)
+        ring(QueueName.OTPS, ["00"], queue)
         assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}
 
 
@@ -74,7 +78,10 @@ def test_a_queue_that_is_away_hides_nothing_else(make_api: Any) -> None:
 
 
 def test_the_latest_failures_are_told_with_their_reasons(api: Api) -> None:
-    first, second = api.create(), api.create(org_id="globex", email="john@example.com", transaction_id="order-7")
+    first, second = (
+        api.create(),
+        api.create(org_id="globex", email="john@example.com", transaction_id="order-7"),
+    )
     fail(api, first)
     api.clock.advance(seconds=5)
     fail(api, second, "554 policy")

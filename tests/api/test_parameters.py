@@ -35,23 +35,37 @@ def test_an_unknown_parameter_is_refused(api: Api, method: str, path: str, body:
 
 def test_no_route_of_the_api_is_left_out(api: Api) -> None:
     paths = api.client.get("/schema/openapi.json").json()["paths"]
-    described = {(method.upper(), path) for path, methods in paths.items() for method in methods} - {("GET", "/pay/{link_id}")}
+    described = {
+        (method.upper(), path) for path, methods in paths.items() for method in methods
+    } - {("GET", "/pay/{link_id}")}
     assert len(described) == len(API)
 
 
 @pytest.mark.parametrize("path", ["/payment-links", "/payment-links/{link_id}"])
 def test_an_email_in_the_query_revokes_nothing(api: Api, path: str) -> None:
     link = api.create()
-    response = api.client.delete(path.format(link_id=link["id"]), params={"email": JANE}, headers=api.internal())
+    response = api.client.delete(
+        path.format(link_id=link["id"]), params={"email": JANE}, headers=api.internal()
+    )
     assert_invalid(response, "email")
     assert api.get(link["id"]).json()["status"] == "active"
 
 
 @pytest.mark.parametrize(
-    "path", ["/pay/{link_id}", "/pay/{link_id}/code", "/pay/assets/pay.js", "/console", "/schema", "/schema/openapi.json"]
+    "path",
+    [
+        "/pay/{link_id}",
+        "/pay/{link_id}/code",
+        "/pay/assets/pay.js",
+        "/console",
+        "/schema",
+        "/schema/openapi.json",
+    ],
 )
 def test_pages_take_whatever_people_add(api: Api, path: str) -> None:
-    response = api.client.get(path.format(link_id=api.create()["id"]), params={"fbclid": "1"}, follow_redirects=False)
+    response = api.client.get(
+        path.format(link_id=api.create()["id"]), params={"fbclid": "1"}, follow_redirects=False
+    )
     assert response.status_code in {200, 303}
 
 
@@ -68,7 +82,9 @@ def test_pages_take_whatever_people_add(api: Api, path: str) -> None:
         ("Limit=1&%00=1&%ff=1&=1", {"Limit", "\0", "\ufffd", ""}),
     ],
 )
-def test_all_that_is_wrong_with_a_query_is_told_at_once(api: Api, query: str, fields: set[str]) -> None:
+def test_all_that_is_wrong_with_a_query_is_told_at_once(
+    api: Api, query: str, fields: set[str]
+) -> None:
     response = api.client.get(f"/orgs/acme/payment-links?{query}", headers=api.internal())
     errors = assert_problem(response, 422, "validation_failed")["errors"]
     assert {error["field"] for error in errors} == fields
@@ -78,7 +94,10 @@ def test_all_that_is_wrong_with_a_query_is_told_at_once(api: Api, query: str, fi
 @pytest.mark.parametrize("query", ["limit=0", "limit=0&page=2"])
 def test_a_wrong_path_is_told_beside_a_wrong_query(api: Api, query: str) -> None:
     response = api.client.get(f"/orgs/a%20b/payment-links?{query}", headers=api.internal())
-    errors = {error["field"]: error["message"] for error in assert_problem(response, 422, "validation_failed")["errors"]}
+    errors = {
+        error["field"]: error["message"]
+        for error in assert_problem(response, 422, "validation_failed")["errors"]
+    }
     assert errors.keys() == {"org_id", *(part.partition("=")[0] for part in query.split("&"))}
     assert errors["org_id"] == "must be 1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor .."
 

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from service.domain.profile import SIGNATURES, Profile
-from service.store import keys
-from service.store.record import decode, encode
+from service.links.record import decode, encode
+from service.orgs.model import SIGNATURES, Profile
+from service.storage import keys
 from tests.api.helpers import PUBLIC_URL, UNKNOWN_ID, Api, assert_problem, in_public, stamp
 from tests.api.pages import BROWSER, CHECKOUT, LOGO, Browser, look, proof, read
 
@@ -57,13 +57,18 @@ def test_only_who_asks_for_json_by_name_gets_it(api: Api, accept: str, kind: str
 
 def test_accept_may_come_in_several_headers(api: Api) -> None:
     headers = [("Accept", "text/html;q=0.5"), ("Accept", "application/json")]
-    assert api.client.get(f"/pay/{api.create()['id']}", headers=headers).headers["content-type"] == "application/json"
+    assert (
+        api.client.get(f"/pay/{api.create()['id']}", headers=headers).headers["content-type"]
+        == "application/json"
+    )
 
 
 def preview(api: Api, link: dict[str, Any], **headers: str) -> dict[str, str]:
     """What a chat shows of the link's address."""
     page = api.client.get(f"/pay/{link['id']}", headers=headers)
-    found = dict(re.findall(r'<meta (?:property|name)="(og:\w+|description)" content="([^"]*)">', page.text))
+    found = dict(
+        re.findall(r'<meta (?:property|name)="(og:\w+|description)" content="([^"]*)">', page.text)
+    )
     return found | {"title": re.findall("<title>(.*)</title>", page.text)[0]}
 
 
@@ -73,8 +78,17 @@ CALM = "If you did not expect this, you can ignore it: nothing is charged unless
 def test_a_chat_shows_who_asks_and_neither_how_much_nor_whom(shop: Api) -> None:
     shop.put_profile(display_name="Acme <Cleaning> Ltd", logo=LOGO)
     link = shop.create(payment_amount=125, currency="USD", transaction_id="INV-7")
-    title, image = "Payment request from Acme &lt;Cleaning&gt; Ltd", f"{PUBLIC_URL}/pay/{link['id']}/logo"
-    shown = {"title": title, "og:title": title, "description": CALM, "og:description": CALM, "og:image": image}
+    title, image = (
+        "Payment request from Acme &lt;Cleaning&gt; Ltd",
+        f"{PUBLIC_URL}/pay/{link['id']}/logo",
+    )
+    shown = {
+        "title": title,
+        "og:title": title,
+        "description": CALM,
+        "og:description": CALM,
+        "og:image": image,
+    }
     assert preview(shop, link) == shown
     assert shop.client.get(image).headers["content-type"] == "image/png"
     shop.put_profile(display_name="Acme <Cleaning> Ltd")
@@ -98,7 +112,10 @@ def test_no_page_is_to_be_found_by_search_engines(api: Api) -> None:
     api.revoke(revoked["id"])
     for link_id in (direct["id"], gated["id"], revoked["id"], UNKNOWN_ID):
         page = api.client.get(f"/pay/{link_id}")
-        assert (page.headers["x-robots-tag"], '<meta name="robots" content="noindex">' in page.text) == ("noindex", True)
+        assert (
+            page.headers["x-robots-tag"],
+            '<meta name="robots" content="noindex">' in page.text,
+        ) == ("noindex", True)
 
 
 def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> None:
@@ -118,14 +135,22 @@ def test_a_revoked_link_has_a_page_that_says_so(shop: Api) -> None:
     link = shop.create()
     shop.revoke(link["id"])
     page = look(shop, link["id"])
-    assert (page.status_code, "This link was withdrawn" in page.text, "shop.example" in page.text) == (410, True, False)
+    assert (
+        page.status_code,
+        "This link was withdrawn" in page.text,
+        "shop.example" in page.text,
+    ) == (410, True, False)
 
 
 def test_an_expired_link_has_a_page_that_says_so(shop: Api) -> None:
     link = shop.create()
     shop.clock.advance(hours=72)
     page = look(shop, link["id"])
-    assert (page.status_code, "This link has expired" in page.text, "shop.example" in page.text) == (410, True, False)
+    assert (
+        page.status_code,
+        "This link has expired" in page.text,
+        "shop.example" in page.text,
+    ) == (410, True, False)
     assert "ask acme for a new link" in page.text
 
 
@@ -155,7 +180,9 @@ def test_an_unknown_link_has_a_page_that_says_so(api: Api, link_id: str) -> None
 
 
 def test_the_organization_presents_itself(shop: Api) -> None:
-    shop.put_profile(display_name='Acme "&" Söhne', colour="#ffd400", logo=LOGO, reply_to="help@acme.example")
+    shop.put_profile(
+        display_name='Acme "&" Söhne', colour="#ffd400", logo=LOGO, reply_to="help@acme.example"
+    )
     link = shop.create()
     page = look(shop, link["id"])
     assert "Acme &#34;&amp;&#34; Söhne" in page.text
@@ -191,7 +218,10 @@ def test_the_page_is_in_the_links_language_or_the_browsers_or_the_organizations(
 def test_a_page_from_right_to_left_keeps_values_apart(api: Api) -> None:
     """Else ``j***@example.com`` is shown as ``example.com@***j`` (UAX #9)."""
     api.put_profile(display_name="(Acme) Ltd")
-    gated, direct = api.create(locale="ar", otp_required=True), api.create(locale="ar", payment_amount=1, currency="USD")
+    gated, direct = (
+        api.create(locale="ar", otp_required=True),
+        api.create(locale="ar", payment_amount=1, currency="USD"),
+    )
     for page in (look(api, gated["id"]), Browser(api, gated).ask()):
         assert "\u2068j***@example.com\u2069" in page.text
     assert "\u2068(Acme) Ltd\u2069" in look(api, direct["id"]).text
@@ -205,7 +235,11 @@ class TestAStoredLinkIsNotJudgedAgain:
 
     @pytest.mark.parametrize(
         ("fields", "shown"),
-        [({"currency": "ZZZ"}, "ZZZ\u00a05.00"), ({"locale": "tlh"}, "$5.00"), ({"email": "jane@münchen.local"}, "$5.00")],
+        [
+            ({"currency": "ZZZ"}, "ZZZ\u00a05.00"),
+            ({"locale": "tlh"}, "$5.00"),
+            ({"email": "jane@münchen.local"}, "$5.00"),
+        ],
         ids=["currency", "locale", "email"],
     )
     def test_of_a_link(self, api: Api, fields: dict[str, str], shown: str) -> None:
@@ -219,7 +253,12 @@ class TestAStoredLinkIsNotJudgedAgain:
 
     @pytest.mark.parametrize(
         "profile",
-        [Profile(colour="red;}"), Profile(logo="data:image/svg+xml;base64,PHN2Zz4="), Profile(locale="tlh"), Profile(reply_to="x")],
+        [
+            Profile(colour="red;}"),
+            Profile(logo="data:image/svg+xml;base64,PHN2Zz4="),
+            Profile(locale="tlh"),
+            Profile(reply_to="x"),
+        ],
         ids=str,
     )
     def test_of_a_profile(self, api: Api, profile: Profile) -> None:
@@ -239,7 +278,9 @@ class TestTimes:
 
     @pytest.mark.parametrize(("time_zone", "name"), [(None, "UTC"), ("Africa/Lagos", "WAT")])
     @pytest.mark.parametrize("state", ["active", "expired"])
-    def test_a_page_names_the_zone_of_its_times(self, api: Api, state: str, time_zone: str | None, name: str) -> None:
+    def test_a_page_names_the_zone_of_its_times(
+        self, api: Api, state: str, time_zone: str | None, name: str
+    ) -> None:
         api.put_profile(time_zone=time_zone)
         link, until = api.create(locale="en-GB"), api.now + timedelta(hours=72)
         if state == "expired":
@@ -279,7 +320,10 @@ def test_pages_let_nothing_in_from_elsewhere(api: Api) -> None:
     policy = page.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
-    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert (page.headers["referrer-policy"], page.headers["cache-control"]) == (
+        "no-referrer",
+        "no-store",
+    )
     [nonce] = re.findall(r"'nonce-([^']+)'", policy)
     assert f'<style nonce="{nonce}">' in page.text
     assert nonce not in look(api, api.create()["id"]).text
@@ -289,17 +333,25 @@ def test_pages_let_nothing_in_from_elsewhere(api: Api) -> None:
 def test_head_answers_as_get_without_the_content(api: Api) -> None:
     link = api.create()
     answer = api.client.head(f"/pay/{link['id']}")
-    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"", "text/html; charset=utf-8")
+    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
+        200,
+        b"",
+        "text/html; charset=utf-8",
+    )
 
 
-@pytest.mark.parametrize(("name", "status"), [("pay.css", 200), ("pay.js", 200), ("reference.js", 404), ("..%2fapp.py", 404)])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("pay.css", 200), ("pay.js", 200), ("reference.js", 404), ("..%2fapp.py", 404)],
+)
 def test_the_pages_files_are_served_and_no_others(api: Api, name: str, status: int) -> None:
     assert api.client.get(f"/pay/assets/{name}").status_code == status
 
 
 def test_a_page_weighs_less_than_30_kilobytes_with_everything(shop: Api) -> None:
     shop.put_profile(
-        display_name="Acme", logo=f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(8192, b'0')).decode()}"
+        display_name="Acme",
+        logo=f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(8192, b'0')).decode()}",
     )
     link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="x" * 128)
     page = look(shop, link["id"])

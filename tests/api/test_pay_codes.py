@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from service.domain.link import partition_of
-from service.i18n.language import speak
-from service.store import keys
+from service.i18n.language import get_language
+from service.storage import keys
+from service.values.ids import partition_of
 from tests.api.conftest import MakeApi
 from tests.api.helpers import JANE, JOHN, UNKNOWN_ID, Api, wrong
 from tests.api.pages import BROWSER, Browser, error_of, text_of
@@ -29,19 +29,23 @@ def is_open(page: httpx.Response) -> bool:
 
 def clock_of(api: Api) -> str:
     """The time, as a page in English writes it, spaces and all."""
-    return re.sub(r"\s+", " ", speak("en").time(api.now))
+    return re.sub(r"\s+", " ", get_language("en").time(api.now))
 
 
 def asks_for_a_code(page: httpx.Response) -> bool:
     return 'id="otp"' in page.text
 
 
-def test_a_code_opens_the_link_for_a_day_and_asks_for_nothing_again(api: Api, browser: Browser) -> None:
+def test_a_code_opens_the_link_for_a_day_and_asks_for_nothing_again(
+    api: Api, browser: Browser
+) -> None:
     page = browser.ask()
     said = f"We sent a code to j***@example.com at {clock_of(api)}. It is good for 10 minutes, and only the newest works."
     assert (page.status_code, said in text_of(page)) == (200, True)
     assert is_open(browser.enter(api.code()))
-    assert [*browser.cookies] == [name for name in browser.cookies if name.startswith("payment_link_token_")]
+    assert [*browser.cookies] == [
+        name for name in browser.cookies if name.startswith("payment_link_token_")
+    ]
     assert is_open(browser.open())
     assert is_open(browser.ask())
     api.clock.advance(hours=24)
@@ -57,7 +61,12 @@ def test_cookies_are_for_our_pages_alone_and_for_no_script(api: Api, path: str, 
     if path == "code":
         api.forget_limit("resend")
     form = {"otp": api.code()} if path == "token" else {}
-    answer = api.client.post(f"/pay/{link['id']}/{path}", data=form, headers=BROWSER | {"Cookie": cookie}, follow_redirects=False)
+    answer = api.client.post(
+        f"/pay/{link['id']}/{path}",
+        data=form,
+        headers=BROWSER | {"Cookie": cookie},
+        follow_redirects=False,
+    )
     sent = answer.headers.get_list("set-cookie")[0]
     where = f"/pay/{link['id']}" if path == "code" else "/pay"
     for part in ("HttpOnly", f"Path={where};", "SameSite=lax", "Secure", f"Max-Age={life};"):
@@ -83,7 +92,10 @@ class TestWhoComesBack:
         for _ in range(2):
             other_tab.enter(wrong(api.code()))
         assert "You have 3 tries left." in text_of(browser.open())
-        assert error_of(browser.enter(wrong(api.code()))) == "That is not the code. You have 2 tries left."
+        assert (
+            error_of(browser.enter(wrong(api.code())))
+            == "That is not the code. You have 2 tries left."
+        )
 
     def test_learns_that_the_code_has_expired(self, api: Api, browser: Browser) -> None:
         browser.ask()
@@ -91,7 +103,9 @@ class TestWhoComesBack:
         assert error_of(browser.open()) == "This code has expired. Ask for another."
         assert "Send another code" in browser.open().text
 
-    def test_learns_that_another_device_was_sent_a_newer_one(self, api: Api, browser: Browser) -> None:
+    def test_learns_that_another_device_was_sent_a_newer_one(
+        self, api: Api, browser: Browser
+    ) -> None:
         browser.ask()
         newer = api.new_code()
         page = browser.open()
@@ -103,7 +117,9 @@ class TestWhoComesBack:
         assert api.submit_otp(api.code()).status_code == 200
         assert error_of(browser.open()) == NO_LONGER
 
-    def test_learns_that_the_code_was_tried_too_often_and_cannot_try_it_again(self, make_api: MakeApi) -> None:
+    def test_learns_that_the_code_was_tried_too_often_and_cannot_try_it_again(
+        self, make_api: MakeApi
+    ) -> None:
         api = make_api(OTP_FAILURES_PER_DAY="20")
         browser = Browser(api, api.create(otp_required=True))
         browser.ask()
@@ -111,7 +127,10 @@ class TestWhoComesBack:
             browser.enter(wrong(api.code()))
         page = browser.open()
         assert error_of(page) == "This code was tried too often. Ask for another."
-        assert ("data-focus autofocus>" in page.text, " disabled>Open the link" in page.text) == (False, True)
+        assert ("data-focus autofocus>" in page.text, " disabled>Open the link" in page.text) == (
+            False,
+            True,
+        )
 
     def test_is_told_when_another_can_be_sent(self, api: Api, browser: Browser) -> None:
         browser.ask()
@@ -119,14 +138,18 @@ class TestWhoComesBack:
         assert 'data-wait="60"' in page.text or 'data-wait="59"' in page.text
         assert "Another code can be sent in 1 minute." in text_of(page)
 
-    def test_from_the_address_of_a_form_is_led_to_the_page(self, api: Api, browser: Browser) -> None:
+    def test_from_the_address_of_a_form_is_led_to_the_page(
+        self, api: Api, browser: Browser
+    ) -> None:
         browser.ask()
         for path in ("/code", "/token"):
             assert asks_for_a_code(browser.open(path))
 
 
 class TestAStranger:
-    def test_is_told_nothing_of_a_code_that_somebody_else_asked_for(self, api: Api, browser: Browser) -> None:
+    def test_is_told_nothing_of_a_code_that_somebody_else_asked_for(
+        self, api: Api, browser: Browser
+    ) -> None:
         stranger = Browser(api, {"id": browser.path.rpartition("/")[2]})
         before = stranger.open().text
         browser.ask()
@@ -134,7 +157,9 @@ class TestAStranger:
         assert self._without_nonce(stranger.open().text) == self._without_nonce(before)
 
     @pytest.mark.parametrize("value", ["x", "", "0.x", f"1.{'0' * 31}", f"{'9' * 14}.{'0' * 32}"])
-    def test_with_a_cookie_that_is_none_of_ours_is_asked_anew(self, api: Api, browser: Browser, value: str) -> None:
+    def test_with_a_cookie_that_is_none_of_ours_is_asked_anew(
+        self, api: Api, browser: Browser, value: str
+    ) -> None:
         browser.cookies = {"payment_link_code": (value, browser.path)}
         assert "Send me a code" in browser.open().text
 
@@ -149,7 +174,9 @@ class TestAStranger:
         browser.enter(wrong(api.code()))
         assert self._without_nonce(stranger.open().text) == before
 
-    def test_with_the_cookie_of_an_older_code_learns_nothing_of_the_newer_one(self, api: Api, browser: Browser) -> None:
+    def test_with_the_cookie_of_an_older_code_learns_nothing_of_the_newer_one(
+        self, api: Api, browser: Browser
+    ) -> None:
         browser.ask()
         api.new_code()
         before = self._without_nonce(browser.open().text)
@@ -188,7 +215,9 @@ class TestWithoutCookies:
         assert error_of(later) == "This code has expired. Ask for another."
         assert (COOKIES_NEEDED in later.text, "Send another code" in later.text) == (False, True)
 
-    def test_who_was_sent_no_code_comes_back_when_it_is_too_late_for_any(self, make_api: MakeApi) -> None:
+    def test_who_was_sent_no_code_comes_back_when_it_is_too_late_for_any(
+        self, make_api: MakeApi
+    ) -> None:
         api = make_api(OTP_CLIENT_SENDS_PER_HOUR="1")
         Browser(api, api.create(otp_required=True)).ask()
         browser = Browser(api, api.create(otp_required=True, email=JOHN))
@@ -200,17 +229,24 @@ class TestWithoutCookies:
         assert "We sent" not in later.text
 
     @pytest.mark.parametrize("since", ["", "x", "-1", "1" * 14, "9" * 13])
-    def test_a_form_that_says_nonsense_of_its_age_is_taken_for_a_new_one(self, api: Api, browser: Browser, since: str) -> None:
+    def test_a_form_that_says_nonsense_of_its_age_is_taken_for_a_new_one(
+        self, api: Api, browser: Browser, since: str
+    ) -> None:
         browser.ask()
         browser.cookies.clear()
         assert COOKIES_NEEDED in browser.enter(api.code(), since=since).text
 
-    def test_who_allows_them_can_enter_the_code_that_was_sent(self, api: Api, blocking: Browser) -> None:
+    def test_who_allows_them_can_enter_the_code_that_was_sent(
+        self, api: Api, blocking: Browser
+    ) -> None:
         blocking.ask()
         blocking.blocks_cookies = False
         page = blocking.ask()
         assert error_of(page) == "Another code can be sent in 1 minute."
-        assert "If we sent a code to j***@example.com, enter it here. Only the newest works." in text_of(page)
+        assert (
+            "If we sent a code to j***@example.com, enter it here. Only the newest works."
+            in text_of(page)
+        )
         assert "Payment request" in blocking.enter(api.code()).text
 
 
@@ -232,7 +268,9 @@ def test_the_page_counts_wrong_codes(make_api: MakeApi) -> None:
 def test_what_is_no_code_costs_no_try(api: Api, browser: Browser, way: str) -> None:
     browser.ask()
     for _ in range(6):
-        assert error_of(browser.enter(REFUSED[way](api.code()))) == "Enter the six digits of the code."
+        assert (
+            error_of(browser.enter(REFUSED[way](api.code()))) == "Enter the six digits of the code."
+        )
     assert is_open(browser.enter(api.code()))
 
 
@@ -242,7 +280,9 @@ def test_a_code_may_be_written_in_any_way(api: Api, browser: Browser, way: str) 
     assert is_open(browser.enter(TAKEN[way](api.code())))
 
 
-def test_a_code_that_expires_while_it_is_typed_is_said_to_have_expired(api: Api, browser: Browser) -> None:
+def test_a_code_that_expires_while_it_is_typed_is_said_to_have_expired(
+    api: Api, browser: Browser
+) -> None:
     browser.ask()
     code = api.code()
     api.clock.advance(minutes=10)
@@ -282,7 +322,10 @@ def test_no_code_is_said_to_be_sent_that_was_not(make_api: MakeApi) -> None:
 def test_the_button_for_another_code_says_how_long_it_has_to_wait(browser: Browser) -> None:
     page = browser.ask()
     assert 'aria-describedby="wait">Send another code' in page.text
-    assert '<p id="wait" class="note">Another code can be sent in <bdi>1 minute</bdi>.</p>' in page.text
+    assert (
+        '<p id="wait" class="note">Another code can be sent in <bdi>1 minute</bdi>.</p>'
+        in page.text
+    )
 
 
 def test_after_too_many_wrong_codes_none_can_be_entered(api: Api, browser: Browser) -> None:
@@ -296,7 +339,9 @@ def test_after_too_many_wrong_codes_none_can_be_entered(api: Api, browser: Brows
 
 
 def test_anothers_code_opens_nothing(api: Api, browser: Browser) -> None:
-    other = Browser(api, api.create(otp_required=True, email=JOHN, payment_amount=125, currency="USD"))
+    other = Browser(
+        api, api.create(otp_required=True, email=JOHN, payment_amount=125, currency="USD")
+    )
     browser.ask()
     assert is_open(browser.enter(api.code()))
     other.cookies = dict(browser.cookies)
@@ -306,7 +351,10 @@ def test_anothers_code_opens_nothing(api: Api, browser: Browser) -> None:
 def test_the_code_is_owed_in_the_language_and_the_name_of_the_link(api: Api) -> None:
     Browser(api, api.create(otp_required=True, locale="ar")).ask()
     stored = api.redis.hmget(keys.otp(JANE), "org_id", "locale")
-    assert [value.decode() if isinstance(value, bytes) else value for value in stored] == ["acme", "ar"]
+    assert [value.decode() if isinstance(value, bytes) else value for value in stored] == [
+        "acme",
+        "ar",
+    ]
     assert api.redis.zscore(keys.otp_outbox(partition_of(JANE)), JANE) is not None
 
 

@@ -4,22 +4,33 @@ from typing import Any
 
 import pytest
 
-from service.store import keys
+from service.storage import keys
 from tests.api.helpers import JANE, JOHN, PROBLEM, Api, assert_problem
 from tests.api.pages import LOGO, Browser, ask, look, proof
 
 
 def test_a_gated_link_shows_no_more_than_its_masked_address(shop: Api) -> None:
-    link = shop.create(otp_required=True, payment_amount=125, currency="USD", transaction_id="INV-7")
+    link = shop.create(
+        otp_required=True, payment_amount=125, currency="USD", transaction_id="INV-7"
+    )
     page = look(shop, link["id"])
-    assert (page.status_code, "j***@example.com" in page.text, "Send me a code" in page.text) == (200, True, True)
+    assert (page.status_code, "j***@example.com" in page.text, "Send me a code" in page.text) == (
+        200,
+        True,
+        True,
+    )
     assert not any(secret in page.text for secret in (JANE, "125", "INV-7", "shop.example"))
 
 
 class TestAGatedLink:
     """Without proof it tells nothing but the masked address, in any state; with proof all that a direct one does."""
 
-    PROFILE = {"display_name": "Acme Ltd", "colour": "#0a7d4f", "logo": LOGO, "reply_to": "help@acme.example"}  # noqa: RUF012
+    PROFILE = {
+        "display_name": "Acme Ltd",
+        "colour": "#0a7d4f",
+        "logo": LOGO,
+        "reply_to": "help@acme.example",
+    }  # noqa: RUF012
     BRAND = ("Acme Ltd", "acme", "#0a7d4f", "/logo", "mailto:")
 
     @pytest.fixture
@@ -49,7 +60,9 @@ class TestAGatedLink:
         assert_problem(shop.client.get(f"/pay/{link['id']}/logo"), 404, "not_found")
 
     @pytest.mark.parametrize("state", ["active"])
-    def test_a_stranger_who_is_asked_for_the_code_does_not_either(self, shop: Api, link: dict[str, Any]) -> None:
+    def test_a_stranger_who_is_asked_for_the_code_does_not_either(
+        self, shop: Api, link: dict[str, Any]
+    ) -> None:
         browser = Browser(shop, link)
         for page in (browser.ask(), browser.enter("1")):
             assert [secret for secret in self.BRAND if secret in page.text] == []
@@ -74,7 +87,10 @@ class TestAGatedLink:
 
 
 def test_who_reads_several_mailboxes_is_asked_once_for_each(api: Api) -> None:
-    links = [api.create(otp_required=True, email=email, payment_amount=125, currency="USD") for email in (JANE, JOHN)]
+    links = [
+        api.create(otp_required=True, email=email, payment_amount=125, currency="USD")
+        for email in (JANE, JOHN)
+    ]
     both = "; ".join(proof(api, email)["Cookie"] for email in (JANE, JOHN))
     for link in links:
         assert "$125.00" in look(api, link["id"], Cookie=both).text
@@ -90,7 +106,10 @@ def test_a_cookie_that_is_no_token_asks_again(api: Api, token: str | None) -> No
 def test_a_token_for_another_mailbox_opens_nothing_by_any_name(api: Api) -> None:
     name = proof(api)["Cookie"].partition("=")[0]
     token = proof(api, JOHN)["Cookie"].partition("=")[2]
-    assert "Send me a code" in look(api, api.create(otp_required=True)["id"], Cookie=f"{name}={token}").text
+    assert (
+        "Send me a code"
+        in look(api, api.create(otp_required=True)["id"], Cookie=f"{name}={token}").text
+    )
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -110,21 +129,29 @@ def test_another_sites_form_is_refused(api: Api, site: str) -> None:
         ("null", 303),
     ],
 )
-def test_a_browser_that_names_the_origin_alone_is_believed_too(api: Api, origin: str, status: int) -> None:
+def test_a_browser_that_names_the_origin_alone_is_believed_too(
+    api: Api, origin: str, status: int
+) -> None:
     assert ask(api, api.create(otp_required=True), Origin=origin).status_code == status
 
 
-@pytest.mark.parametrize(("accept", "kind"), [("*/*", "text/html; charset=utf-8"), ("application/json", PROBLEM)])
+@pytest.mark.parametrize(
+    ("accept", "kind"), [("*/*", "text/html; charset=utf-8"), ("application/json", PROBLEM)]
+)
 class TestAnErrorOfAForm:
     """A page, or a problem where JSON is asked for by name."""
 
     def test_of_too_much(self, api: Api, accept: str, kind: str) -> None:
         link = api.create(otp_required=True)
-        answer = api.client.post(f"/pay/{link['id']}/token", content=b"x" * 65537, headers={"Accept": accept})
+        answer = api.client.post(
+            f"/pay/{link['id']}/token", content=b"x" * 65537, headers={"Accept": accept}
+        )
         assert (answer.status_code, answer.headers["content-type"]) == (413, kind)
 
-    def test_of_our_own(self, api: Api, monkeypatch: pytest.MonkeyPatch, accept: str, kind: str) -> None:
-        monkeypatch.setattr("service.api.pay.canonical", lambda _: 1 / 0)
+    def test_of_our_own(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, accept: str, kind: str
+    ) -> None:
+        monkeypatch.setattr("service.pages.controller.canonical", lambda _: 1 / 0)
         link = api.create(otp_required=True)
         answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (500, kind)

@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
-from service.domain.profile import LARGEST_LOGO, SIGNATURES
-from service.store import keys
+from service.orgs.model import MAX_LOGO_BYTES, SIGNATURES
+from service.storage import keys
 from tests.api.helpers import Api, assert_invalid
 
-LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(LARGEST_LOGO, b'0')).decode()}"
+LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(MAX_LOGO_BYTES, b'0')).decode()}"
 NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone"))
 ALL = {
     "display_name": "Acme Ltd",
@@ -67,7 +67,9 @@ def test_a_profile_stays(api: Api) -> None:
         ("web_site", "https://acme.example"),
     ],
 )
-def test_a_field_that_breaks_its_rule_is_named_and_nothing_changes(api: Api, field: str, value: object) -> None:
+def test_a_field_that_breaks_its_rule_is_named_and_nothing_changes(
+    api: Api, field: str, value: object
+) -> None:
     api.put_profile(**ALL)
     assert_invalid(api.put_profile(**{field: value}), field)
     assert api.get_profile().json() == ALL

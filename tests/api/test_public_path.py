@@ -32,14 +32,27 @@ def test_the_description_names_the_public_address_as_its_server(api: Api) -> Non
     assert api.client.get("/schema/openapi.json").json()["servers"] == [{"url": PUBLIC_URL}]
 
 
-@pytest.mark.parametrize("path", ["/", "/schema", "/console", "/pay/{direct}", "/pay/{gated}", "/pay/{revoked}", "/pay/pl_x"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/schema", "/console", "/pay/{direct}", "/pay/{gated}", "/pay/{revoked}", "/pay/pl_x"],
+)
 def test_a_page_refers_to_addresses_under_the_path_only(api: Api, path: str) -> None:
-    links = {"direct": api.create(), "gated": api.create(otp_required=True), "revoked": api.create()}
+    links = {
+        "direct": api.create(),
+        "gated": api.create(otp_required=True),
+        "revoked": api.create(),
+    }
     api.revoke(links["revoked"]["id"])
-    page = api.client.get(path.format(**{name: link["id"] for name, link in links.items()}), headers=HTML)
+    page = api.client.get(
+        path.format(**{name: link["id"] for name, link in links.items()}), headers=HTML
+    )
     found = addresses(page.text)
     assert len(found) >= 3
-    assert {address for address in found if not address.removeprefix("https://shop.example.com").startswith("/pls")} == set()
+    assert {
+        address
+        for address in found
+        if not address.removeprefix("https://shop.example.com").startswith("/pls")
+    } == set()
 
 
 def test_a_customer_is_led_on_under_the_path_with_cookies_for_it(api: Api) -> None:
@@ -47,9 +60,17 @@ def test_a_customer_is_led_on_under_the_path_with_cookies_for_it(api: Api) -> No
     sent = api.client.post(f"/pay/{link['id']}/code", follow_redirects=False)
     assert sent.headers["location"] == f"/pls/pay/{link['id']}/code"
     assert f"Path=/pls/pay/{link['id']}" in sent.headers["set-cookie"]
-    cookie = {"Cookie": sent.headers["set-cookie"].partition(";")[0]}  # as a browser sends it, that knows the path
-    opened = api.client.post(f"/pay/{link['id']}/token", data={"otp": api.code()}, headers=cookie, follow_redirects=False)
+    cookie = {
+        "Cookie": sent.headers["set-cookie"].partition(";")[0]
+    }  # as a browser sends it, that knows the path
+    opened = api.client.post(
+        f"/pay/{link['id']}/token", data={"otp": api.code()}, headers=cookie, follow_redirects=False
+    )
     assert opened.headers["location"] == f"/pls/pay/{link['id']}"
-    assert {part.strip() for header in opened.headers.get_list("set-cookie") for part in header.split(";")} >= {"Path=/pls/pay"}
+    assert {
+        part.strip()
+        for header in opened.headers.get_list("set-cookie")
+        for part in header.split(";")
+    } >= {"Path=/pls/pay"}
     again = api.client.get(f"/pay/{link['id']}/token", follow_redirects=False)
     assert again.headers["location"] == f"/pls/pay/{link['id']}"

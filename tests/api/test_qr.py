@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from service.api import qr
-from service.api.qr import draw
+from service.links import qr
+from service.links.qr import draw
 from tests.api.helpers import UNKNOWN_ID, Api, assert_invalid, assert_problem
 from tests.support.qr_codes import pixels_of_png, read
 
@@ -42,7 +42,9 @@ def test_the_drawing_says_the_links_url(api: Api) -> None:
 @pytest.mark.parametrize("size", [64, 65, 100, 256, 512, 1023, 1024])
 def test_the_picture_has_the_size_that_was_asked_for(api: Api, size: int) -> None:
     link = api.create()
-    answer = api.client.get(f"/payment-links/{link['id']}/qr", params={"format": "png", "size": size})
+    answer = api.client.get(
+        f"/payment-links/{link['id']}/qr", params={"format": "png", "size": size}
+    )
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     pixels, width = pixels_of_png(answer.content)
     assert (width, read(pixels, width)) == (size, [link["url"]])
@@ -50,12 +52,16 @@ def test_the_picture_has_the_size_that_was_asked_for(api: Api, size: int) -> Non
 
 def test_a_picture_without_a_size_has_one(api: Api) -> None:
     link = api.create()
-    pixels, width = pixels_of_png(api.client.get(f"/payment-links/{link['id']}/qr?format=png").content)
+    pixels, width = pixels_of_png(
+        api.client.get(f"/payment-links/{link['id']}/qr?format=png").content
+    )
     assert (width, read(pixels, width)) == (256, [link["url"]])
 
 
 @pytest.mark.parametrize("query", ["", "?format=png&size=1024"])
-def test_a_picture_is_drawn_once_and_off_the_event_loop(api: Api, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+def test_a_picture_is_drawn_once_and_off_the_event_loop(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
     drawn: list[str] = []
 
     def draw_apart(url: str, size: int | None) -> bytes:
@@ -77,7 +83,9 @@ def test_pictures_of_links_and_sizes_are_kept_apart(api: Api) -> None:
         for link in links:
             path = f"/payment-links/{link['id']}/qr"
             for size in (100, 200):
-                pixels, width = pixels_of_png(api.client.get(path, params={"format": "png", "size": size}).content)
+                pixels, width = pixels_of_png(
+                    api.client.get(path, params={"format": "png", "size": size}).content
+                )
                 assert (width, read(pixels, width)) == (size, [link["url"]])
             assert read(*pixels_of_svg(api.client.get(path).text)) == [link["url"]]
 

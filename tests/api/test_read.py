@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.api.helpers import JANE, JOHN, UNKNOWN_ID, Api, Headers, assert_invalid, assert_problem, bearer, in_public, stamp
+from tests.api.helpers import (
+    JANE,
+    JOHN,
+    UNKNOWN_ID,
+    Api,
+    Headers,
+    assert_invalid,
+    assert_problem,
+    bearer,
+    in_public,
+    stamp,
+)
 
 JSON = {"Accept": "application/json"}
 MASKED = "j***@example.com"
@@ -56,7 +67,11 @@ def test_a_revoked_link_is_read_with_its_final_status(api: Api) -> None:
     link = api.create()
     api.clock.advance(hours=1)
     api.revoke(link["id"])
-    final = {"status": "revoked", "revoked_at": stamp(api.now), "delivery": link["delivery"] | {"state": "none"}}
+    final = {
+        "status": "revoked",
+        "revoked_at": stamp(api.now),
+        "delivery": link["delivery"] | {"state": "none"},
+    }
     response = api.get(link["id"])
     assert (response.status_code, response.json()) == (200, in_public(link | final))
 
@@ -101,7 +116,9 @@ def test_no_such_link(api: Api, path: str, link_id: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/payment-links/", "/pay/"], ids=["payment-links", "pay"])
-def test_an_id_that_is_longer_than_any_path_of_ours_is_not_even_looked_at(api: Api, path: str) -> None:
+def test_an_id_that_is_longer_than_any_path_of_ours_is_not_even_looked_at(
+    api: Api, path: str
+) -> None:
     assert_problem(api.client.get(path + "x" * 2000, headers=JSON), 404, "not_found")
 
 
@@ -121,7 +138,11 @@ def test_a_gated_link_asks_for_proof(api: Api) -> None:
 def test_an_answer_that_asks_for_proof_tells_nothing_of_the_link(api: Api) -> None:
     link = gated(api, payment_amount=4242, transaction_id="order-42")
     text = api.get(link["id"]).text
-    assert not [secret for secret in ("example.com", "4242", "order-42", "acme", link["id"]) if secret in text]
+    assert not [
+        secret
+        for secret in ("example.com", "4242", "order-42", "acme", link["id"])
+        if secret in text
+    ]
 
 
 def test_a_gated_link_opens_to_its_customer(api: Api) -> None:
@@ -139,10 +160,15 @@ def test_one_proof_opens_all_of_the_customers_links(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("sent_to", "proved"),
-    [("Jane@Example.com", "jane@example.COM"), ("jane@bücher.example", "JANE@xn--bcher-kva.example")],
+    [
+        ("Jane@Example.com", "jane@example.COM"),
+        ("jane@bücher.example", "JANE@xn--bcher-kva.example"),
+    ],
     ids=["case", "idn"],
 )
-def test_a_gated_link_opens_to_the_same_email_written_otherwise(api: Api, sent_to: str, proved: str) -> None:
+def test_a_gated_link_opens_to_the_same_email_written_otherwise(
+    api: Api, sent_to: str, proved: str
+) -> None:
     link = gated(api, email=sent_to)
     token = api.submit_otp(api.new_code(proved), proved).json()["token"]
     assert api.get(link["id"], bearer(token)).status_code == 200
@@ -169,7 +195,9 @@ def test_a_customers_token_opens_links_no_longer(api: Api) -> None:
 
 
 @pytest.mark.parametrize("who", [Api.org, Api.internal], ids=["org-admin", "internal-admin"])
-def test_a_gated_link_opens_to_admins_of_its_organization(api: Api, who: Callable[[Api], Headers]) -> None:
+def test_a_gated_link_opens_to_admins_of_its_organization(
+    api: Api, who: Callable[[Api], Headers]
+) -> None:
     link = gated(api)
     assert api.get(link["id"], who(api)).json() == link
 
@@ -185,7 +213,9 @@ def test_a_gated_link_is_forbidden_to_another_organizations_admin(api: Api) -> N
 )
 def test_a_gated_link_wants_a_bearer_token(api: Api, header: str) -> None:
     link = gated(api)
-    response = api.client.get(f"/payment-links/{link['id']}", headers=[(b"authorization", header.encode())])
+    response = api.client.get(
+        f"/payment-links/{link['id']}", headers=[(b"authorization", header.encode())]
+    )
     assert_problem(response, 401, "token_invalid")
     assert response.headers["www-authenticate"].startswith("Bearer")
 
@@ -209,7 +239,9 @@ def test_pay_asks_for_proof_too(api: Api) -> None:
 
 def test_pay_opens_to_the_customer_too(api: Api) -> None:
     link = gated(api)
-    assert api.client.get(f"/pay/{link['id']}", headers=api.customer() | JSON).json() == in_public(link)
+    assert api.client.get(f"/pay/{link['id']}", headers=api.customer() | JSON).json() == in_public(
+        link
+    )
 
 
 # Verify.
@@ -222,7 +254,9 @@ def end(api: Api, link: dict[str, Any], how: str) -> None:
         api.clock.now = datetime.fromisoformat(link["expires_at"])
 
 
-@pytest.mark.parametrize(("status", "valid"), [("active", True), ("expired", False), ("revoked", False)])
+@pytest.mark.parametrize(
+    ("status", "valid"), [("active", True), ("expired", False), ("revoked", False)]
+)
 def test_a_link_is_valid_until_it_ends(api: Api, status: str, *, valid: bool) -> None:
     link = api.create()
     end(api, link, status)
@@ -231,11 +265,21 @@ def test_a_link_is_valid_until_it_ends(api: Api, status: str, *, valid: bool) ->
     assert response.json() == {"valid": valid, "status": status, "link": api.get(link["id"]).json()}
 
 
-@pytest.mark.parametrize(("status", "valid"), [("active", True), ("expired", False), ("revoked", False)])
-def test_of_a_gated_link_strangers_learn_what_needs_no_proof(api: Api, status: str, *, valid: bool) -> None:
+@pytest.mark.parametrize(
+    ("status", "valid"), [("active", True), ("expired", False), ("revoked", False)]
+)
+def test_of_a_gated_link_strangers_learn_what_needs_no_proof(
+    api: Api, status: str, *, valid: bool
+) -> None:
     link = gated(api, payment_amount=10.5, transaction_id="x")
     end(api, link, status)
-    masked = {"id": link["id"], "status": status, "expires_at": link["expires_at"], "otp_required": True, "email": MASKED}
+    masked = {
+        "id": link["id"],
+        "status": status,
+        "expires_at": link["expires_at"],
+        "otp_required": True,
+        "email": MASKED,
+    }
     response = api.verify(link["id"])
     assert response.status_code == 200
     assert response.json() == {"valid": valid, "status": status, "link": masked}
@@ -254,11 +298,19 @@ def test_an_email_is_masked(api: Api, email: str, masked: str) -> None:
     assert api.verify(gated(api, email=email)["id"]).json()["link"]["email"] == masked
 
 
-@pytest.mark.parametrize("who", [Api.customer, Api.org, Api.internal], ids=["customer", "org-admin", "internal-admin"])
-def test_of_a_gated_link_whoever_may_read_it_learns_all(api: Api, who: Callable[[Api], Headers]) -> None:
+@pytest.mark.parametrize(
+    "who", [Api.customer, Api.org, Api.internal], ids=["customer", "org-admin", "internal-admin"]
+)
+def test_of_a_gated_link_whoever_may_read_it_learns_all(
+    api: Api, who: Callable[[Api], Headers]
+) -> None:
     link = gated(api)
     seen = in_public(link) if who is Api.customer else link
-    assert api.verify(link["id"], who(api)).json() == {"valid": True, "status": "active", "link": seen}
+    assert api.verify(link["id"], who(api)).json() == {
+        "valid": True,
+        "status": "active",
+        "link": seen,
+    }
 
 
 @pytest.mark.parametrize(
@@ -278,7 +330,16 @@ def test_of_a_gated_link_others_are_strangers(api: Api, headers: Callable[[Api],
 
 @pytest.mark.parametrize(
     "link_id",
-    [UNKNOWN_ID, "", "x", UNKNOWN_ID + "\n", UNKNOWN_ID + "\u0000", "pl_zz" + "0" * 22, JANE, "x" * 2000],
+    [
+        UNKNOWN_ID,
+        "",
+        "x",
+        UNKNOWN_ID + "\n",
+        UNKNOWN_ID + "\u0000",
+        "pl_zz" + "0" * 22,
+        JANE,
+        "x" * 2000,
+    ],
     ids=["unknown", "empty", "short", "newline", "nul", "partition not hex", "email", "long"],
 )
 def test_an_id_that_does_not_exist_is_not_found(api: Api, link_id: str) -> None:

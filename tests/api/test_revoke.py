@@ -5,9 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.link import partition_of
-from service.store import keys
-from tests.api.helpers import JANE, JOHN, JSON, UNKNOWN_ID, Api, all_at_once, assert_invalid, assert_problem, stamp
+from service.storage import keys
+from service.values.ids import partition_of
+from tests.api.helpers import (
+    JANE,
+    JOHN,
+    JSON,
+    UNKNOWN_ID,
+    Api,
+    all_at_once,
+    assert_invalid,
+    assert_problem,
+    stamp,
+)
 
 
 def statuses(api: Api, *ids: str) -> list[str]:
@@ -52,20 +62,29 @@ def test_a_revoked_link_owes_no_mail(api: Api) -> None:
     link = api.create(scheduled_at=stamp(api.now + timedelta(hours=1)))
     api.revoke(link["id"])
     partition = partition_of("acme")
-    assert [api.redis.zcard(key) for key in (keys.scheduled(partition), keys.outbox(partition), keys.claimed(partition))] == [
+    assert [
+        api.redis.zcard(key)
+        for key in (keys.scheduled(partition), keys.outbox(partition), keys.claimed(partition))
+    ] == [
         0,
         0,
         0,
     ]
 
 
-@pytest.mark.parametrize("link_id", [UNKNOWN_ID, "x", "pl_zz" + "0" * 22], ids=["unknown", "short", "malformed"])
+@pytest.mark.parametrize(
+    "link_id", [UNKNOWN_ID, "x", "pl_zz" + "0" * 22], ids=["unknown", "short", "malformed"]
+)
 def test_a_link_that_does_not_exist_is_not_found(api: Api, link_id: str) -> None:
     assert_problem(api.revoke(link_id), 404, "link_not_found")
 
 
 def test_all_active_links_of_a_recipient_are_revoked(api: Api) -> None:
-    ids = {api.create()["id"], api.create(org_id="globex")["id"], api.create(otp_required=True)["id"]}
+    ids = {
+        api.create()["id"],
+        api.create(org_id="globex")["id"],
+        api.create(otp_required=True)["id"],
+    }
     response = api.revoke(email=JANE)
     assert response.status_code == 200
     assert response.json()["revoked"] == 3
@@ -74,7 +93,10 @@ def test_all_active_links_of_a_recipient_are_revoked(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("sent_to", "named"),
-    [("Jane@Example.com", "jANE@example.COM"), ("jane@bücher.example", "jane@xn--bcher-kva.example")],
+    [
+        ("Jane@Example.com", "jANE@example.COM"),
+        ("jane@bücher.example", "jane@xn--bcher-kva.example"),
+    ],
     ids=["case", "idn"],
 )
 def test_a_recipient_may_be_written_otherwise(api: Api, sent_to: str, named: str) -> None:
@@ -109,8 +131,10 @@ def test_a_recipient_without_links_has_none_revoked(api: Api) -> None:
     assert (response.status_code, response.json()) == (200, {"revoked": 0, "links": []})
 
 
-def test_more_links_than_are_read_at_once_are_all_revoked(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.api.links.BATCH", 3)
+def test_more_links_than_are_read_at_once_are_all_revoked(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.links.controller.BATCH", 3)
     for org_id in ("acme", "globex"):
         for _ in range(8):
             api.create(org_id=org_id)
@@ -142,15 +166,23 @@ def test_neither_link_nor_recipient_is_refused(api: Api) -> None:
     assert_invalid(api.revoke(), "email")
 
 
-@pytest.mark.parametrize("body", ["{}", "null", "[]", '{"email":null}'], ids=["empty object", "null", "array", "null e-mail"])
+@pytest.mark.parametrize(
+    "body",
+    ["{}", "null", "[]", '{"email":null}'],
+    ids=["empty object", "null", "array", "null e-mail"],
+)
 def test_a_body_that_names_nobody_is_refused(api: Api, body: str) -> None:
-    response = api.client.request("DELETE", "/payment-links", content=body, headers=api.internal() | JSON)
+    response = api.client.request(
+        "DELETE", "/payment-links", content=body, headers=api.internal() | JSON
+    )
     assert_problem(response, 422, "validation_failed")
 
 
 def test_a_link_is_named_in_the_path_only(api: Api) -> None:
     link = api.create()
-    response = api.client.delete("/payment-links", params={"link_id": link["id"]}, headers=api.internal())
+    response = api.client.delete(
+        "/payment-links", params={"link_id": link["id"]}, headers=api.internal()
+    )
     assert_invalid(response, "link_id")
     assert statuses(api, link["id"]) == ["active"]
 
@@ -158,7 +190,9 @@ def test_a_link_is_named_in_the_path_only(api: Api) -> None:
 def test_a_link_is_revoked_by_its_id_beside_an_empty_object(api: Api) -> None:
     """The e-mail in the body is optional."""
     link = api.create()
-    response = api.client.request("DELETE", f"/payment-links/{link['id']}", json={}, headers=api.internal())
+    response = api.client.request(
+        "DELETE", f"/payment-links/{link['id']}", json={}, headers=api.internal()
+    )
     assert (response.status_code, response.json()) == (200, {"revoked": 1, "links": [link["id"]]})
 
 
@@ -189,10 +223,14 @@ def test_of_a_recipients_links_an_org_admin_revokes_its_own(api: Api) -> None:
     assert statuses(api, theirs["id"]) == ["active"]
 
 
-def test_an_org_admin_passes_over_others_that_share_its_partition(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_org_admin_passes_over_others_that_share_its_partition(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Links of two organizations lie in one partition, more than are read at once."""
-    monkeypatch.setattr("service.api.links.BATCH", 2)
-    neighbour = next(name for name in map(str, range(10_000)) if partition_of(name) == partition_of("acme"))
+    monkeypatch.setattr("service.links.controller.BATCH", 2)
+    neighbour = next(
+        name for name in map(str, range(10_000)) if partition_of(name) == partition_of("acme")
+    )
     theirs = [api.create(org_id=neighbour)["id"] for _ in range(5)]
     ours = [api.create()["id"] for _ in range(5)]
     assert sorted(api.revoke(headers=api.org(), email=JANE).json()["links"]) == sorted(ours)

@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from config.settings import load
 from service.app import create_app
-from service.domain.tokens import Admin, Role
+from service.auth.tokens import Admin, Role
 from tests.api.helpers import JANE, JOHN, PROBLEM, Api, Headers, assert_problem, bearer
 from tests.conftest import SECRET
 
@@ -47,15 +47,23 @@ class Answer(NamedTuple):
     code: str | None = None
 
 
-NOBODY, UNBELIEVED, FORBIDDEN = Answer(401, "token_required"), Answer(401, "token_invalid"), Answer(403, "forbidden")
+NOBODY, UNBELIEVED, FORBIDDEN = (
+    Answer(401, "token_required"),
+    Answer(401, "token_invalid"),
+    Answer(403, "forbidden"),
+)
 
 
 def for_all(answer: Answer, **others: Answer) -> dict[str, Answer]:
     """``answer`` for every principal but ``others``."""
-    return dict.fromkeys(PRINCIPALS, answer) | {name.replace("_", "-"): other for name, other in others.items()}
+    return dict.fromkeys(PRINCIPALS, answer) | {
+        name.replace("_", "-"): other for name, other in others.items()
+    }
 
 
-def for_admins(answer: Answer, other_org: Answer = FORBIDDEN, own_org: Answer | None = None) -> dict[str, Answer]:
+def for_admins(
+    answer: Answer, other_org: Answer = FORBIDDEN, own_org: Answer | None = None
+) -> dict[str, Answer]:
     """``answer`` for admins; everybody else is refused."""
     return for_all(UNBELIEVED) | {
         "public": NOBODY,
@@ -90,16 +98,28 @@ class Endpoint(NamedTuple):
     body: dict[str, Any] | None = None
     gated: bool = False
 
-    def request(self, api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers) -> httpx.Response:
+    def request(
+        self, api: Api, direct: dict[str, Any], gated: dict[str, Any], headers: Headers
+    ) -> httpx.Response:
         link_id = (gated if self.gated else direct)["id"]
-        path = self.path.format(link_id=link_id, org_id="acme", name=ASSETS.get(self.path.split("/")[1], ""))
-        json = self.body and {name: link_id if value == "{link_id}" else value for name, value in self.body.items()}
-        return api.client.request(self.method, path, json=json, headers={"Accept": "application/json"} | headers)
+        path = self.path.format(
+            link_id=link_id, org_id="acme", name=ASSETS.get(self.path.split("/")[1], "")
+        )
+        json = self.body and {
+            name: link_id if value == "{link_id}" else value for name, value in self.body.items()
+        }
+        return api.client.request(
+            self.method, path, json=json, headers={"Accept": "application/json"} | headers
+        )
 
 
 OK = Answer(200)
 ASSETS = {"assets": "home.css", "pay": "pay.js", "schema": "reference.js", "console": "console.js"}
-READERS, NEW, LINK = for_readers_of_a_gated_link(OK), {"email": JANE, "org_id": "acme"}, {"link_id": "{link_id}"}
+READERS, NEW, LINK = (
+    for_readers_of_a_gated_link(OK),
+    {"email": JANE, "org_id": "acme"},
+    {"link_id": "{link_id}"},
+)
 ENDPOINTS = {
     "create": Endpoint("POST", "/payment-links", for_admins(Answer(201)), NEW),
     "read": Endpoint("GET", "/payment-links/{link_id}", for_all(OK)),
@@ -110,12 +130,21 @@ ENDPOINTS = {
     "verify gated": Endpoint("POST", "/payment-links/verify", for_all(OK), LINK, gated=True),
     "revoke": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK)),
     "revoke gated": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK), gated=True),
-    "revoke with the recipient's": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK), {"email": JANE}),
-    "revoke by e-mail": Endpoint("DELETE", "/payment-links", for_admins(OK, other_org=OK), {"email": JANE}),
+    "revoke with the recipient's": Endpoint(
+        "DELETE", "/payment-links/{link_id}", for_admins(OK), {"email": JANE}
+    ),
+    "revoke by e-mail": Endpoint(
+        "DELETE", "/payment-links", for_admins(OK, other_org=OK), {"email": JANE}
+    ),
     "list": Endpoint("GET", "/orgs/{org_id}/payment-links", for_admins(OK)),
     "dispatch": Endpoint("POST", "/payment-links/scheduled", for_admins(OK, own_org=FORBIDDEN), {}),
     "send otp": Endpoint("POST", "/payment-links/otp", for_all(Answer(202)), {"email": JANE}),
-    "submit otp": Endpoint("PUT", "/payment-links/otp", for_all(Answer(401, "otp_invalid")), {"email": JANE, "otp": "123456"}),
+    "submit otp": Endpoint(
+        "PUT",
+        "/payment-links/otp",
+        for_all(Answer(401, "otp_invalid")),
+        {"email": JANE, "otp": "123456"},
+    ),
     "qr": Endpoint("GET", "/payment-links/{link_id}/qr", for_all(OK), gated=True),
     "page code": Endpoint("POST", "/pay/{link_id}/code", for_all(OK), gated=True),
     "page token": Endpoint("POST", "/pay/{link_id}/token", for_all(OK), gated=True),
@@ -152,12 +181,19 @@ def test_every_route_is_in_the_matrix() -> None:
     app = create_app(load({"SECRET_KEY": SECRET, "REDIS_URL": "unix:///nobody"}))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     assert len(routes) == len(app.routes)
-    served = {(method, route.path_format) for route in routes for method in route.methods if method != "OPTIONS"}
+    served = {
+        (method, route.path_format)
+        for route in routes
+        for method in route.methods
+        if method != "OPTIONS"
+    }
     assert served == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values()}
 
 
 @pytest.mark.parametrize(("endpoint", "principal", "answer"), MATRIX)
-def test_a_principal_may_do_what_its_role_allows(api: Api, endpoint: Endpoint, principal: str, answer: Answer) -> None:
+def test_a_principal_may_do_what_its_role_allows(
+    api: Api, endpoint: Endpoint, principal: str, answer: Answer
+) -> None:
     direct, gated = api.create(), api.create(otp_required=True)
     response = endpoint.request(api, direct, gated, PRINCIPALS[principal](api))
     if answer.code is None:
@@ -169,13 +205,17 @@ def test_a_principal_may_do_what_its_role_allows(api: Api, endpoint: Endpoint, p
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_a_gated_link_is_verified_in_full_for_whoever_may_read_it(api: Api, principal: str) -> None:
     direct, gated = api.create(), api.create(otp_required=True)
-    verified = ENDPOINTS["verify gated"].request(api, direct, gated, PRINCIPALS[principal](api)).json()
+    verified = (
+        ENDPOINTS["verify gated"].request(api, direct, gated, PRINCIPALS[principal](api)).json()
+    )
     assert (verified["link"]["email"] == JANE) == (READERS[principal] == OK)
 
 
 @pytest.mark.parametrize("principal", ["public", "customer", "expired admin", "garbage"])
 @pytest.mark.parametrize("name", ["create", "read gated", "revoke", "list", "dispatch"])
-def test_whoever_is_not_believed_is_told_how_to_prove_it(api: Api, name: str, principal: str) -> None:
+def test_whoever_is_not_believed_is_told_how_to_prove_it(
+    api: Api, name: str, principal: str
+) -> None:
     direct, gated = api.create(), api.create(otp_required=True)
     response = ENDPOINTS[name].request(api, direct, gated, PRINCIPALS[principal](api))
     assert ("www-authenticate" in response.headers) == (response.status_code == 401)
@@ -203,7 +243,9 @@ def test_an_org_admin_creates_for_its_own_organization_only(api: Api) -> None:
 
 
 def test_an_internal_admin_creates_for_every_organization(api: Api) -> None:
-    assert [api.post_link(api.internal(), org_id=org_id).status_code for org_id in ("acme", "globex")] == [201, 201]
+    assert [
+        api.post_link(api.internal(), org_id=org_id).status_code for org_id in ("acme", "globex")
+    ] == [201, 201]
 
 
 def test_an_org_id_is_compared_in_its_case(api: Api) -> None:
@@ -220,9 +262,14 @@ def test_an_org_id_is_compared_in_its_case(api: Api) -> None:
     ],
 )
 def test_strangers_are_refused_before_their_body_is_read(api: Api, method: str, path: str) -> None:
-    response = api.client.request(method, path, content=b"{", headers={"Content-Type": "text/plain"})
+    response = api.client.request(
+        method, path, content=b"{", headers={"Content-Type": "text/plain"}
+    )
     assert_problem(response, 401, "token_required")
 
 
 def test_a_problem_is_of_one_media_type(api: Api) -> None:
-    assert api.list({"Authorization": "Bearer x", "Accept": "text/html"}).headers["content-type"] == PROBLEM
+    assert (
+        api.list({"Authorization": "Bearer x", "Accept": "text/html"}).headers["content-type"]
+        == PROBLEM
+    )

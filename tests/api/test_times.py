@@ -22,7 +22,9 @@ def november(api: Api) -> Api:
 
 @pytest.mark.parametrize("field", ["scheduled_at", "expires_at"])
 @pytest.mark.parametrize(("text", "meant"), NOTATIONS)
-def test_a_link_takes_any_form_of_iso_8601(november: Api, field: str, text: str, meant: datetime) -> None:
+def test_a_link_takes_any_form_of_iso_8601(
+    november: Api, field: str, text: str, meant: datetime
+) -> None:
     assert november.create(**{field: text})[field] == stamp(meant)
 
 
@@ -34,7 +36,10 @@ def test_a_window_takes_any_form_of_iso_8601(november: Api, text: str, meant: da
 @pytest.mark.parametrize("value", ["1796119200", "1796119200.0", "[]", "true", "{}", "20261201"])
 def test_a_number_is_no_time(november: Api, value: str) -> None:
     content = f'{{"email":"jane@example.com","org_id":"acme","scheduled_at":{value}}}'
-    assert_invalid(november.client.post("/payment-links", content=content, headers=november.internal() | JSON), "scheduled_at")
+    assert_invalid(
+        november.client.post("/payment-links", content=content, headers=november.internal() | JSON),
+        "scheduled_at",
+    )
 
 
 def times(body: Any, name: str = "") -> list[str]:
@@ -46,7 +51,9 @@ def times(body: Any, name: str = "") -> list[str]:
     return [body] if body is not None and (name.endswith("_at") or name in {"from", "to"}) else []
 
 
-@pytest.mark.parametrize("microsecond", [0, 1000, 123_456], ids=["whole", "1 ms", "with microseconds"])
+@pytest.mark.parametrize(
+    "microsecond", [0, 1000, 123_456], ids=["whole", "1 ms", "with microseconds"]
+)
 def test_all_times_in_answers_have_three_decimals_and_a_z(api: Api, microsecond: int) -> None:
     api.clock.now = api.clock.now.replace(microsecond=microsecond)
     at = api.now + timedelta(hours=1)

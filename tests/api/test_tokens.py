@@ -6,7 +6,7 @@ from typing import Any
 import jwt
 import pytest
 
-from service.domain.tokens import derive_key
+from service.auth.tokens import derive_key
 from tests.api.helpers import JANE, Api, assert_problem, bearer
 from tests.api.signing import (
     CUSTOMER_KEY,
@@ -30,7 +30,10 @@ from tests.conftest import SECRET
     [
         pytest.param({}, id="as it should be"),
         pytest.param({"role": GONE, "roles": ["internal-admin"]}, id="roles"),
-        pytest.param({"role": GONE, "roles": ["user", "org-admin"], "org_id": "acme"}, id="roles of an org-admin"),
+        pytest.param(
+            {"role": GONE, "roles": ["user", "org-admin"], "org_id": "acme"},
+            id="roles of an org-admin",
+        ),
         pytest.param({"role": "org-admin", "org_id": "acme"}, id="org-admin"),
         pytest.param({"aud": ["other", "payment-links"]}, id="aud list"),
         pytest.param({"iat": GONE}, id="no iat"),
@@ -78,7 +81,9 @@ def test_an_admin_token_is_believed(api: Api, changed: dict[str, Any]) -> None:
         pytest.param({"type": "payment_link"}, id="customers' type"),
     ],
 )
-def test_an_admin_token_that_lacks_something_is_not_believed(api: Api, changed: dict[str, Any]) -> None:
+def test_an_admin_token_that_lacks_something_is_not_believed(
+    api: Api, changed: dict[str, Any]
+) -> None:
     assert_not_believed(api, signed(claims(api, **changed)))
 
 
@@ -132,7 +137,9 @@ def test_a_token_under_another_key_is_not_believed(api: Api, key: bytes) -> None
     ],
     ids=["crit", "customers' typ", "alg none", "alg list", "alg null"],
 )
-def test_a_header_that_asks_for_something_else_is_not_believed(api: Api, header: dict[str, Any]) -> None:
+def test_a_header_that_asks_for_something_else_is_not_believed(
+    api: Api, header: dict[str, Any]
+) -> None:
     assert_not_believed(api, by_hand({"alg": "HS256", "typ": "JWT"} | header, claims(api), OWN_KEY))
 
 
@@ -144,11 +151,35 @@ def test_a_key_that_the_token_brings_along_is_not_believed(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["x", "a.b", "a.b.c", "..", "...", "é.é.é", "x" * 9000, "e30.e30.", "[" * 5000 + ".e30.x", "bnVsbA.bnVsbA.bnVsbA"],
-    ids=["x", "two parts", "three parts", "dots", "more dots", "outside ascii", "long", "empty", "brackets", "null"],
+    [
+        "x",
+        "a.b",
+        "a.b.c",
+        "..",
+        "...",
+        "é.é.é",
+        "x" * 9000,
+        "e30.e30.",
+        "[" * 5000 + ".e30.x",
+        "bnVsbA.bnVsbA.bnVsbA",
+    ],
+    ids=[
+        "x",
+        "two parts",
+        "three parts",
+        "dots",
+        "more dots",
+        "outside ascii",
+        "long",
+        "empty",
+        "brackets",
+        "null",
+    ],
 )
 def test_what_is_no_token_is_not_believed(api: Api, token: str) -> None:
-    response = api.client.get("/orgs/acme/payment-links", headers=[(b"authorization", b"Bearer " + token.encode())])
+    response = api.client.get(
+        "/orgs/acme/payment-links", headers=[(b"authorization", b"Bearer " + token.encode())]
+    )
     assert_problem(response, 401, "token_invalid")
 
 
@@ -166,7 +197,9 @@ def test_a_changed_token_is_not_believed(api: Api) -> None:
 # Admins and customers.
 
 
-def customer_token(api: Api, key: bytes = CUSTOMER_KEY, typ: str = "payment-link+jwt", **changed: Any) -> str:
+def customer_token(
+    api: Api, key: bytes = CUSTOMER_KEY, typ: str = "payment-link+jwt", **changed: Any
+) -> str:
     return signed(customer_claims(api, **changed), key, typ=typ)
 
 
@@ -195,9 +228,13 @@ def test_a_customers_token_made_by_hand_opens_the_link(api: Api) -> None:
         pytest.param({"role": "internal-admin", "aud": "payment-links"}, id="as admin"),
     ],
 )
-def test_a_customers_token_that_lacks_something_opens_nothing(api: Api, changed: dict[str, Any]) -> None:
+def test_a_customers_token_that_lacks_something_opens_nothing(
+    api: Api, changed: dict[str, Any]
+) -> None:
     link = api.create(otp_required=True)
-    assert_problem(api.get(link["id"], bearer(customer_token(api, **changed))), 401, "token_invalid")
+    assert_problem(
+        api.get(link["id"], bearer(customer_token(api, **changed))), 401, "token_invalid"
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,9 +242,18 @@ def test_a_customers_token_that_lacks_something_opens_nothing(api: Api, changed:
     [
         pytest.param({}, id="as it is"),
         pytest.param({"role": "internal-admin"}, id="with a role"),
-        pytest.param({"role": "internal-admin", "aud": ["payment-links", "payment-links/customer"]}, id="for both"),
-        pytest.param({"role": "internal-admin", "aud": "payment-links", "key": OWN_KEY}, id="under the admins' key"),
-        pytest.param({"role": "internal-admin", "aud": "payment-links", "key": OWN_KEY, "typ": "JWT"}, id="with their typ"),
+        pytest.param(
+            {"role": "internal-admin", "aud": ["payment-links", "payment-links/customer"]},
+            id="for both",
+        ),
+        pytest.param(
+            {"role": "internal-admin", "aud": "payment-links", "key": OWN_KEY},
+            id="under the admins' key",
+        ),
+        pytest.param(
+            {"role": "internal-admin", "aud": "payment-links", "key": OWN_KEY, "typ": "JWT"},
+            id="with their typ",
+        ),
     ],
 )
 def test_a_customers_token_is_no_admins(api: Api, changed: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from service.domain.link import partition_of
-from service.store import keys
+from service.storage import keys
+from service.values.ids import partition_of
 from tests.api.helpers import Api, assert_problem, stamp
 
 OTHERS = "globex"
@@ -115,18 +115,24 @@ def spoiled(request: pytest.FixtureRequest, api: Api) -> tuple[dict[str, Any], d
     return good, bad
 
 
-def test_a_record_that_cannot_be_read_is_left_out_of_its_list(api: Api, spoiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_a_record_that_cannot_be_read_is_left_out_of_its_list(
+    api: Api, spoiled: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
     good, bad = spoiled
     with structlog.testing.capture_logs() as logs:
         page = api.list().json()
-        lines = api.list(headers=api.internal() | {"Accept": "application/x-ndjson"}).text.splitlines()
+        lines = api.list(
+            headers=api.internal() | {"Accept": "application/x-ndjson"}
+        ).text.splitlines()
     assert [link["id"] for link in page["links"]] == [good["id"]]
     assert (page["total"], page["counts"]["active"], len(lines)) == (2, 2, 1)
     assert f"link:{bad['id'][5:11]}…" in told(logs)
     assert bad["id"][5:] not in str(logs)
 
 
-def test_whoever_asks_for_it_is_told_so(api: Api, spoiled: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_whoever_asks_for_it_is_told_so(
+    api: Api, spoiled: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
     _, bad = spoiled
     for response in (api.get(bad["id"]), api.verify(bad["id"]), api.revoke(bad["id"])):
         assert_problem(response, 500, "record_unreadable")
@@ -142,7 +148,10 @@ def test_revoking_by_e_mail_revokes_the_others_and_says_that_it_is_not_all(
     response = api.revoke(email="jane@example.com")
     body = assert_problem(response, 500, "record_unreadable")
     assert body["detail"].startswith("2 links are revoked")
-    assert [api.get(link["id"]).json()["status"] for link in (good, other)] == ["revoked", "revoked"]
+    assert [api.get(link["id"]).json()["status"] for link in (good, other)] == [
+        "revoked",
+        "revoked",
+    ]
 
 
 def test_revoking_by_e_mail_tells_of_an_index_that_cannot_be_read(api: Api) -> None:

@@ -32,10 +32,16 @@ NEEDED = {"wrk": "wrk", "redis-benchmark": "redis-tools", "redis-server": "redis
 @click.command(help=__doc__)
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--seconds", default=3.0, show_default=True, help="How long each measurement under load lasts.")
-@click.option("--only", multiple=True, help="Measure only what has this, or another such text, in its name.")
+@click.option(
+    "--seconds", default=3.0, show_default=True, help="How long each measurement under load lasts."
+)
+@click.option(
+    "--only", multiple=True, help="Measure only what has this, or another such text, in its name."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every round's figures as JSON.")
-def main(parts: tuple[str, ...], rounds: int, seconds: float, only: tuple[str, ...], *, as_json: bool) -> None:
+def main(
+    parts: tuple[str, ...], rounds: int, seconds: float, only: tuple[str, ...], *, as_json: bool
+) -> None:
     missing = [package for program, package in NEEDED.items() if shutil.which(program) is None]
     if missing:
         raise click.ClickException(f"apt-get install {' '.join(missing)}")
@@ -47,7 +53,11 @@ def main(parts: tuple[str, ...], rounds: int, seconds: float, only: tuple[str, .
             home = directory / part
             home.mkdir()
             prepared = stack.enter_context(PARTS[part].prepared(home, seconds))
-            measures |= {name: measure for name, measure in prepared.items() if not only or any(text in name for text in only)}
+            measures |= {
+                name: measure
+                for name, measure in prepared.items()
+                if not only or any(text in name for text in only)
+            }
         for number in range(rounds):
             for name, measure in measures.items():
                 print(f"round {number + 1}/{rounds}: {name}", file=sys.stderr)  # noqa: T201
@@ -58,7 +68,8 @@ def main(parts: tuple[str, ...], rounds: int, seconds: float, only: tuple[str, .
         click.echo(msgspec.json.format(msgspec.json.encode({**surroundings(), "tables": tables})))
         return
     click.echo(
-        " ".join(f"{name}: {value}." for name, value in surroundings().items()) + f" Medians (min-max) of {rounds} rounds.\n"
+        " ".join(f"{name}: {value}." for name, value in surroundings().items())
+        + f" Medians (min-max) of {rounds} rounds.\n"
     )
     for table in tables:
         click.echo(table)

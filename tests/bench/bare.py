@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from litestar import Litestar, get, post, put
 
-from service.api.request_bodies import Amount, CreateLink, SubmitOtp, VerifyLink
-from service.api.schemas import Counts, DeliveryBody, LinkBody, LinkPage, Problem, Verification
-from service.domain.link import DeliveryState, Status
-from service.server import serve
+from service.http.request_bodies import Amount, CreateLink, SubmitOtp, VerifyLink
+from service.http.schemas import Counts, DeliveryBody, LinkBody, LinkPage, Problem, Verification
+from service.links.model import DeliveryState, Status
+from service.process.server import serve
 
 PAGE = 100
 
@@ -38,12 +38,24 @@ def body(number: int = 0) -> LinkBody:
         created_at="2026-11-23T09:30:15.123Z",
         expires_at="2026-11-26T09:30:15.123Z",
         revoked_at=None,
-        delivery=DeliveryBody(state=DeliveryState.SENT, attempts=1, sent_at="2026-11-23T09:30:17.123Z", error=None),
+        delivery=DeliveryBody(
+            state=DeliveryState.SENT, attempts=1, sent_at="2026-11-23T09:30:17.123Z", error=None
+        ),
     )
 
 
-PAGE_BODY = LinkPage(100_000, Counts(90_000, 9_000, 1_000), [body(number) for number in range(PAGE)], "MTc5NTQ2Nzg2Nzk4Njpwbf8")
-WRONG = Problem(title="Unauthorized", status=401, detail="the code is wrong, used or expired", code="otp_invalid")
+PAGE_BODY = LinkPage(
+    100_000,
+    Counts(90_000, 9_000, 1_000),
+    [body(number) for number in range(PAGE)],
+    "MTc5NTQ2Nzg2Nzk4Njpwbf8",
+)
+WRONG = Problem(
+    title="Unauthorized",
+    status=401,
+    detail="the code is wrong, used or expired",
+    code="otp_invalid",
+)
 GOOD = Verification(valid=True, status=Status.ACTIVE, link=body())
 
 
@@ -99,4 +111,9 @@ def asgi() -> Any:
 
 
 if __name__ == "__main__":
-    serve(f"tests.bench.bare:{sys.argv[1]}", host="127.0.0.1", port=int(sys.argv[2]), processes=int(sys.argv[3]))
+    serve(
+        f"tests.bench.bare:{sys.argv[1]}",
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        processes=int(sys.argv[3]),
+    )

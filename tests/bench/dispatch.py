@@ -13,18 +13,20 @@ from typing import Self, TypeVar
 import httpx
 import redis
 
-from service.domain.errors import Unreadable
-from service.domain.link import Link
-from service.heartbeat import Heartbeat
-from service.store import keys, links, outbox
-from service.store.call import Call
-from service.store.client import Client, connect
-from service.store.clock import StoreClock
-from service.store.data_version import claim
+from service.errors import Unreadable
+from service.health.heartbeat import Heartbeat
+from service.links import store as links
+from service.links.model import Link
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client, connect
+from service.storage.clock import StoreClock
+from service.storage.command import Command
+from service.storage.data_version import claim
 from tasks.delivery import Delivery
-from tasks.kinds import LinkMail
-from tasks.mailer import Verdict, always, nothing
-from tasks.mime import Mail
+from tasks.kinds import LinkMails
+from tasks.mail.mailer import Verdict, always, nothing
+from tasks.mail.mime import Mail
 from tasks.profiles import Profiles
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
@@ -52,14 +54,23 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     measures: dict[str, Measure] = {}
     for name, binary in stores().items():
         for organizations in SPREADS:
-            measures[_row(name, WAYS[0], organizations)] = partial(_claim, binary, count, organizations)
-            measures[_row(name, WAYS[1], organizations)] = partial(_window, home, binary, count, organizations)
+            measures[_row(name, WAYS[0], organizations)] = partial(
+                _claim, binary, count, organizations
+            )
+            measures[_row(name, WAYS[1], organizations)] = partial(
+                _window, home, binary, count, organizations
+            )
     yield measures
 
 
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
-    for row in [_row(name, way, organizations) for name in stores() for way in WAYS for organizations in SPREADS]:
+    for row in [
+        _row(name, way, organizations)
+        for name in stores()
+        for way in WAYS
+        for organizations in SPREADS
+    ]:
         if figures := recorder.of(row):
             reached = _most(figures[TRIPS]) <= 1 and _most(figures[HELD]) <= MOST_HELD
             rows.append(Row(row, figures, f"at most 1, and {MOST_HELD} ms", reached))
@@ -71,12 +82,12 @@ class Counting(Client):
 
     trips = 0
 
-    def start(self, calls: Sequence[Call[T]]) -> Callable[[], list[T | Unreadable]]:
+    def start(self, calls: Sequence[Command[T]]) -> Callable[[], list[T | Unreadable]]:
         self.trips += bool(calls)
         return super().start(calls)
 
 
-class Opening(LinkMail):
+class Opening(LinkMails):
     """Counts the links that were opened. Their mails are one, and ready."""
 
     opened = 0
@@ -114,16 +125,35 @@ class Nowhere:
 
 def _claim(binary: str, count: int, organizations: int) -> Measured:
     """A scan finds where links are due, and a worker claims and opens them: all it does, but for the mails themselves."""
-    with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
+    with (
+        store(binary, "--appendonly", "no") as server,
+        redis.Redis.from_url(server.url) as connection,
+    ):
         client = Counting(connect(server.url))
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
-        kind = Opening("https://pay.example", Opening.ready.sender, Profiles(client, lambda: now), RETENTION)
-        worker = Delivery(kind, client, Nowhere, lambda: now, lambda: False, Heartbeat("worker-links", StoreClock()))
+        kind = Opening(
+            "https://pay.example", Opening.ready.sender, Profiles(client, lambda: now), RETENTION
+        )
+        worker = Delivery(
+            kind,
+            client,
+            Nowhere,
+            lambda: now,
+            lambda: False,
+            Heartbeat("worker-links", StoreClock()),
+        )
 
         def dispatch() -> int:
             client.trips = 0
-            owing = [*compress(keys.PARTITIONS, client.run_all([outbox.owes(partition) for partition in keys.PARTITIONS]))]
+            owing = [
+                *compress(
+                    keys.PARTITIONS,
+                    client.run_all(
+                        [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+                    ),
+                )
+            ]
             due = client.run_all([outbox.due(partition, now=now) for partition in owing])
             waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.links]
             while waiting:
@@ -138,7 +168,10 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
 def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
     folder = home / secrets.token_hex(4)
     folder.mkdir()
-    with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
+    with (
+        store(binary, "--appendonly", "no") as server,
+        redis.Redis.from_url(server.url) as connection,
+    ):
         client = Client(connect(server.url))
         claim(client)
         fill(client, count, organizations, timedelta(hours=1))
@@ -146,7 +179,12 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
         with web(folder, server.url) as service:
 
             def dispatch() -> int:
-                answer = httpx.post(f"{service.url}/payment-links/scheduled", json={}, headers=as_admin(), timeout=120)
+                answer = httpx.post(
+                    f"{service.url}/payment-links/scheduled",
+                    json={},
+                    headers=as_admin(),
+                    timeout=120,
+                )
                 return int(answer.json()["queued"])
 
             return _watched(connection, count, dispatch)
@@ -162,7 +200,12 @@ def _watched(connection: "redis.Redis", count: int, dispatch: Callable[[], int])
     trips = min(after - so_far for after, so_far in zip(_trips(connection), before, strict=True))
     assert done == count, f"{done} of {count}"
     held = sorted(entry["duration"] / 1000 for entry in connection.slowlog_get(100_000)) or [0.0]
-    return {TRIPS: trips / count * 100, HELD: held[-1], P99: held[len(held) * 99 // 100], "seconds": seconds}
+    return {
+        TRIPS: trips / count * 100,
+        HELD: held[-1],
+        P99: held[len(held) * 99 // 100],
+        "seconds": seconds,
+    }
 
 
 def _trips(connection: "redis.Redis") -> tuple[int, int]:

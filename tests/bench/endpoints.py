@@ -14,11 +14,13 @@ from typing import Any
 import httpx
 import msgspec
 
-from service.domain.link import Link
-from service.domain.tokens import CustomerTokens, Role
-from service.store import limits, links, otps
-from service.store.call import Call, load_script, to_ms
-from service.store.client import Client, connect
+from service.auth.tokens import CustomerTokens, Role
+from service.links import store as links
+from service.links.model import Link
+from service.otps import store as otps
+from service.storage import rate_limits as limits
+from service.storage.client import Client, connect
+from service.storage.command import Command, load_script, to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.store.samples import RETENTION, make_link, put_all
@@ -40,7 +42,17 @@ SCALED = 1.5
 """What two processes on two cores are asked to do, beside one on one. (One that may use two uses more than one.)"""
 MANY = 128
 """Connections that keep two processes busy: of 32, most wait for the disk."""
-COLUMNS = ("ours/s", "bare/s", "ratio", "ours CPU us", "bare CPU us", "CPU ratio", "store CPU us", "p50 ms", "p99 ms")
+COLUMNS = (
+    "ours/s",
+    "bare/s",
+    "ratio",
+    "ours CPU us",
+    "bare CPU us",
+    "CPU ratio",
+    "store CPU us",
+    "p50 ms",
+    "p99 ms",
+)
 SCALES = ("one core/s", "two/s", "ratio", "bare ratio", "one on both cores/s", "two beside that")
 LIMITS = ("server alone/s", "server alone CPU us", "store alone/s")
 
@@ -50,7 +62,7 @@ class Endpoint(msgspec.Struct):
 
     name: str
     requests: list[str]
-    commands: list[Call[Any]]
+    commands: list[Command[Any]]
     least: float
     refused: bool = False
 
@@ -83,11 +95,19 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     with ExitStack() as stack:
         server = stack.enter_context(store(valkey_server()))
         with _starting_on(2):
-            [one] = stack.enter_context(webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED))
-            [two] = stack.enter_context(webs(_folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED))
+            [one] = stack.enter_context(
+                webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED)
+            )
+            [two] = stack.enter_context(
+                webs(
+                    _folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED
+                )
+            )
             bare_two = stack.enter_context(_without_us("litestar", processes=2))
         with _starting_on(1):
-            [pinned] = stack.enter_context(webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED))
+            [pinned] = stack.enter_context(
+                webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED)
+            )
             bare_pinned = stack.enter_context(_without_us("litestar"))
         cast = Cast(
             ours=(one.port, one.web.process.pid),
@@ -100,8 +120,13 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
             store=server,
         )
         endpoints = _endpoints(_set(server))
-        measures = {endpoint.name: _compare(endpoint, cast, home, seconds) for endpoint in endpoints}
-        yield measures | {f"{endpoint.name}, two processes": _scale(endpoint, cast, home, seconds) for endpoint in endpoints}
+        measures = {
+            endpoint.name: _compare(endpoint, cast, home, seconds) for endpoint in endpoints
+        }
+        yield measures | {
+            f"{endpoint.name}, two processes": _scale(endpoint, cast, home, seconds)
+            for endpoint in endpoints
+        }
 
 
 def tables(recorder: Recorder) -> list[Table]:
@@ -109,29 +134,58 @@ def tables(recorder: Recorder) -> list[Table]:
     for endpoint in _endpoints(_nobody()):
         if found := recorder.of(endpoint.name):
             best = max(found["ratio"].median, found["CPU ratio"].median)
-            costs.append(Row(endpoint.name, found, f"ratio {endpoint.least:.2f}", best >= endpoint.least))
+            costs.append(
+                Row(endpoint.name, found, f"ratio {endpoint.least:.2f}", best >= endpoint.least)
+            )
             limits.append(Row(endpoint.name, found))
         if found := recorder.of(f"{endpoint.name}, two processes"):
-            scaled.append(Row(endpoint.name, found, f"ratio {SCALED:.2f}", found["ratio"].median >= SCALED))
+            scaled.append(
+                Row(endpoint.name, found, f"ratio {SCALED:.2f}", found["ratio"].median >= SCALED)
+            )
     return [
-        Table("Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)", COLUMNS, costs),
-        Table("Their limits: the server without a framework, and the store's commands without a service", LIMITS, limits),
-        Table(f"Two web processes on two cores beside one on one, {MANY} connections", SCALES, scaled),
+        Table(
+            "Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)",
+            COLUMNS,
+            costs,
+        ),
+        Table(
+            "Their limits: the server without a framework, and the store's commands without a service",
+            LIMITS,
+            limits,
+        ),
+        Table(
+            f"Two web processes on two cores beside one on one, {MANY} connections", SCALES, scaled
+        ),
     ]
 
 
 def _endpoints(stage: Stage) -> list[Endpoint]:
     customer = CustomerTokens(SECRET.encode())
-    admin, archivist = ({"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, org)}"} for org in ("acme", ARCHIVE))
-    tokens = {link.email: customer.issue(link.email, now=stage.now, jti=secrets.token_urlsafe(16)) for link in stage.gated}
-    fields: dict[str, Any] = {"org_id": "acme", "transaction_id": "INV-########", "payment_amount": 125000.5, "currency": "NGN"}
+    admin, archivist = (
+        {"Authorization": f"Bearer {admin_token(Role.ORG_ADMIN, org)}"} for org in ("acme", ARCHIVE)
+    )
+    tokens = {
+        link.email: customer.issue(link.email, now=stage.now, jti=secrets.token_urlsafe(16))
+        for link in stage.gated
+    }
+    fields: dict[str, Any] = {
+        "org_id": "acme",
+        "transaction_id": "INV-########",
+        "payment_amount": 125000.5,
+        "currency": "NGN",
+    }
     new = make_link(
         stage.now,
-        **{**fields, "payment_amount": None, "email": PAYER.replace("#" * 8, "00000000"), "transaction_id": "INV-00000000"},
+        **{
+            **fields,
+            "payment_amount": None,
+            "email": PAYER.replace("#" * 8, "00000000"),
+            "transaction_id": "INV-00000000",
+        },
     )
     some = stage.open[0] if stage.open else new
     client = "192.0.2.1"
-    listing: list[Call[Any]] = [
+    listing: list[Command[Any]] = [
         links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
         links.get_many([link.id for link in stage.open[:PAGE]] or [some.id]),
     ]
@@ -144,7 +198,10 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
         ),
         Endpoint(
             "POST /payment-links/verify",
-            [http("POST", "/payment-links/verify", {}, json.dumps({"link_id": link.id})) for link in stage.open],
+            [
+                http("POST", "/payment-links/verify", {}, json.dumps({"link_id": link.id}))
+                for link in stage.open
+            ],
             [links.get(some.id)],
             0.75,
         ),
@@ -162,23 +219,42 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
         ),
         Endpoint(
             f"GET /orgs/{{org}}/payment-links?limit={PAGE}, another page each time",
-            [http("GET", f"/orgs/{ARCHIVE}/payment-links?limit={PAGE}&cursor={cursor}", archivist) for cursor in stage.cursors],
+            [
+                http(
+                    "GET", f"/orgs/{ARCHIVE}/payment-links?limit={PAGE}&cursor={cursor}", archivist
+                )
+                for cursor in stage.cursors
+            ],
             listing,
             0.5,
         ),
         Endpoint(
             "PUT /payment-links/otp, wrong code",
-            [http("PUT", "/payment-links/otp", {}, json.dumps({"email": email, "otp": "000000"})) for email in stage.payers],
             [
-                limits.count(otps.client_limits({client: 1, f"{client}/24": 10}, "otp_failures", 1_000_000)),
-                otps.start_try(PAYER, client, now=stage.now, max_tries=5, failures_per_day=1_000_000),
+                http("PUT", "/payment-links/otp", {}, json.dumps({"email": email, "otp": "000000"}))
+                for email in stage.payers
+            ],
+            [
+                limits.count(
+                    otps.client_limits({client: 1, f"{client}/24": 10}, "otp_failures", 1_000_000)
+                ),
+                otps.start_attempt(
+                    PAYER, client, now=stage.now, max_tries=5, failures_per_day=1_000_000
+                ),
             ],
             0.5,
             refused=True,
         ),
         Endpoint(
             "GET /payment-links/{id}, gated",
-            [http("GET", f"/payment-links/{link.id}", {"Authorization": f"Bearer {tokens[link.email]}"}) for link in stage.gated],
+            [
+                http(
+                    "GET",
+                    f"/payment-links/{link.id}",
+                    {"Authorization": f"Bearer {tokens[link.email]}"},
+                )
+                for link in stage.gated
+            ],
             [links.get(some.id)],
             0.5,
         ),
@@ -195,22 +271,53 @@ def _set(server: Store) -> Stage:
     payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
     fields: dict[str, Any] = {"transaction_id": "INV-2026-000001", "currency": "NGN"}
     made = {
-        gated: put_all(client, [make_link(now, email=email, otp_required=gated, notify=False, **fields) for email in payers])
+        gated: put_all(
+            client,
+            [
+                make_link(now, email=email, otp_required=gated, notify=False, **fields)
+                for email in payers
+            ],
+        )
         for gated in (False, True)
     }
-    archived = [make_link(now - number * SECOND, org_id=ARCHIVE, notify=False, **fields) for number in range(ARCHIVED)]
+    archived = [
+        make_link(now - number * SECOND, org_id=ARCHIVE, notify=False, **fields)
+        for number in range(ARCHIVED)
+    ]
     for first in range(0, ARCHIVED, PAGE):
         put_all(client, archived[first : first + PAGE])
-    client.run_all([otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(minutes=10)) for email in payers])
+    client.run_all(
+        [
+            otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(minutes=10))
+            for email in payers
+        ]
+    )
     client.close()
-    cursors = [links.encode_cursor(str(to_ms(link.created_at)), link.id) for link in archived[PAGE - 1 : -PAGE : PAGE]]
+    cursors = [
+        links.encode_cursor(str(to_ms(link.created_at)), link.id)
+        for link in archived[PAGE - 1 : -PAGE : PAGE]
+    ]
     return Stage(now, made[False], made[True], payers, cursors)
 
 
 def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
     processes = {"CPU us": cast.ours[1], "store CPU us": cast.store.process.pid}
-    ours = load(cast.ours[0], endpoint.requests, home, seconds, processes=processes, refused=endpoint.refused)
-    bare = load(cast.bare[0], endpoint.requests, home, seconds, processes={"CPU us": cast.bare[1]}, refused=endpoint.refused)
+    ours = load(
+        cast.ours[0],
+        endpoint.requests,
+        home,
+        seconds,
+        processes=processes,
+        refused=endpoint.refused,
+    )
+    bare = load(
+        cast.bare[0],
+        endpoint.requests,
+        home,
+        seconds,
+        processes={"CPU us": cast.bare[1]},
+        refused=endpoint.refused,
+    )
     asgi = load(cast.asgi[0], endpoint.requests, home, seconds, processes={"CPU us": cast.asgi[1]})
 
     def measure() -> Measured:
@@ -235,10 +342,15 @@ def _compare(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Meas
 
 def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measure:
     ports = (cast.one_core, cast.two, cast.ours[0], cast.bare_one_core, cast.bare_two)
-    loads = [load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY) for port in ports]
+    loads = [
+        load(port, endpoint.requests, home, seconds, refused=endpoint.refused, connections=MANY)
+        for port in ports
+    ]
 
     def measure() -> Measured:
-        one_core, two, both_cores, bare_one_core, bare_two = (measured()["requests/s"] for measured in loads)
+        one_core, two, both_cores, bare_one_core, bare_two = (
+            measured()["requests/s"] for measured in loads
+        )
         return {
             "one core/s": one_core,
             "two/s": two,
@@ -262,7 +374,7 @@ def _starting_on(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
+def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
     """Times a second that the store carries out all of ``commands``, as redis-benchmark sends them over 32 connections."""
     seconds = 0.0
     for call in commands:
@@ -276,15 +388,36 @@ def _benchmark(server: Store, commands: Sequence[Call[Any]]) -> float:
                 text=True,
             )
         made, begin = call.keys[0].split(":")[-1], secrets.token_hex(5)  # type: ignore[union-attr]
-        if call.script is not None and call.script.name == "create":  # a link of its own each time, whatever chance repeats
-            words = [word.replace(made, f"{begin}__rand_int__").replace("payer00000000", "payer__rand_int__") for word in words]
+        if (
+            call.script is not None and call.script.name == "links/create"
+        ):  # a link of its own each time, whatever chance repeats
+            words = [
+                word.replace(made, f"{begin}__rand_int__").replace(
+                    "payer00000000", "payer__rand_int__"
+                )
+                for word in words
+            ]
         output = subprocess.run(
-            ["redis-benchmark", "-s", str(server.socket), "-c", "32", "-n", str(COMMANDS), "-r", "1000000000", "--csv", *words],  # noqa: S607
+            [
+                "redis-benchmark",
+                "-s",
+                str(server.socket),
+                "-c",
+                "32",
+                "-n",
+                str(COMMANDS),
+                "-r",
+                "1000000000",
+                "--csv",
+                *words,
+            ],  # noqa: S607
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        per_second = output.splitlines()[-1].rsplit(",", 7)[1]  # the command before it is not escaped
+        per_second = output.splitlines()[-1].rsplit(",", 7)[
+            1
+        ]  # the command before it is not escaped
         seconds += 1 / float(per_second.strip('"'))
     return 1 / seconds
 
@@ -294,7 +427,9 @@ def _without_us(target: str, processes: int = 1) -> Iterator[tuple[int, int]]:
     """Port and process of the same server with another application."""
     port = free_port()
     command = [sys.executable, "-m", "tests.bench.bare", target, str(port), str(processes)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             wait_until(lambda: _answers(port), f"the bare {target}")
             yield port, process.pid

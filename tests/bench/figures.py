@@ -47,11 +47,23 @@ class Table(msgspec.Struct):
     def __str__(self) -> str:
         lines = [["", *self.columns, "asked", ""]]
         for row in self.rows:
-            cells = [str(row.figures[column]) if column in row.figures else "" for column in self.columns]
-            lines.append([row.name, *cells, row.target, {None: "", True: "reached", False: "MISSED"}[row.reached]])
+            cells = [
+                str(row.figures[column]) if column in row.figures else "" for column in self.columns
+            ]
+            lines.append(
+                [
+                    row.name,
+                    *cells,
+                    row.target,
+                    {None: "", True: "reached", False: "MISSED"}[row.reached],
+                ]
+            )
         kept = [column for column in zip(*lines, strict=True) if any(column[1:])]
         widths = [max(map(len, column)) for column in kept]
-        rows = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in zip(*kept, strict=True)]
+        rows = [
+            [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+            for line in zip(*kept, strict=True)
+        ]
         rows.insert(1, ["-" * width for width in widths])
         return f"### {self.title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
@@ -86,14 +98,20 @@ def number(value: float) -> str:
 def surroundings() -> dict[str, Any]:
     """What the figures hold for: machine, versions, commit."""
     model = next(
-        (line.partition(":")[2].strip() for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")), "unknown"
+        (
+            line.partition(":")[2].strip()
+            for line in _lines(Path("/proc/cpuinfo"))
+            if line.startswith("model name")
+        ),
+        "unknown",
     )
     cores = sum(line.startswith("processor") for line in _lines(Path("/proc/cpuinfo")))
     return {
         "machine": f"{cores} x {model}, {platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
-        "commit": _git("rev-parse", "--short", "HEAD") + (" and changes" if _git("status", "--porcelain") else ""),
+        "commit": _git("rev-parse", "--short", "HEAD")
+        + (" and changes" if _git("status", "--porcelain") else ""),
     }
 
 
@@ -102,4 +120,6 @@ def _lines(path: Path) -> list[str]:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True).stdout.strip()  # noqa: S607
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True
+    ).stdout.strip()  # noqa: S607

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from redis import Redis
 
-from service.domain.link import partition_of
-from service.jobs import Bell, ring
-from service.store import keys, outbox
-from service.store.client import Client, connect
-from service.store.data_version import claim
+from service.outbox import store as outbox
+from service.outbox.doorbell import QueueName, ring
+from service.storage import keys
+from service.storage.client import Client, connect
+from service.storage.data_version import claim
+from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
 from tests.store.samples import make_link, put_all
@@ -49,10 +50,15 @@ class Office:
         """Has the worker send ``count`` link mails."""
         self._owe(count)
         first, cpu, began = self._mails.count, self._cpu(), time.monotonic()
-        ring(Bell.LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
+        ring(
+            QueueName.LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue
+        )
         ended = self._mails.time_of(first + count - 1)
         wait_until(lambda: not self._owes(), "all mails to be marked")
-        return {"mails/s": count / (ended - began), "CPU ms a mail": (self._cpu() - cpu) * 1000 / count}
+        return {
+            "mails/s": count / (ended - began),
+            "CPU ms a mail": (self._cpu() - cpu) * 1000 / count,
+        }
 
     def _owe(self, count: int) -> None:
         now = datetime.now(UTC)
@@ -73,7 +79,9 @@ class Office:
             )
 
     def _owes(self) -> bool:
-        owes = self._client.run_all([outbox.owes(partition) for partition in keys.PARTITIONS])
+        owes = self._client.run_all(
+            [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+        )
         return any(owes)
 
     def _cpu(self) -> float:
@@ -88,7 +96,10 @@ def send_bare(mails: list[Mail], taker: Sink) -> Measured:
         for mail in mails:
             smtp.sendmail(mail.sender, mail.recipient, mail.content)
     cpu = time.process_time() - cpu
-    return {"mails/s": len(mails) / (taker.time_of(first + len(mails) - 1) - began), "CPU ms a mail": cpu * 1000 / len(mails)}
+    return {
+        "mails/s": len(mails) / (taker.time_of(first + len(mails) - 1) - began),
+        "CPU ms a mail": cpu * 1000 / len(mails),
+    }
 
 
 @contextmanager
@@ -108,7 +119,11 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noq
             office.send()
         with taker.without_pipelining():
             office.send()
-        yield {OURS: office.send, ONE_BY_ONE: taker.without_pipelining()(office.send), BARE: lambda: send_bare(mails, taker)}
+        yield {
+            OURS: office.send,
+            ONE_BY_ONE: taker.without_pipelining()(office.send),
+            BARE: lambda: send_bare(mails, taker),
+        }
 
 
 def tables(recorder: Recorder) -> list[Table]:
@@ -118,7 +133,15 @@ def tables(recorder: Recorder) -> list[Table]:
             rows.append(Row(name, dict(ours)))
         if ours and bare:
             share = ratio(ours["mails/s"], bare["mails/s"])
-            rows[-1] = Row(name, {**ours, SHARE: share}, f"at least {TARGET}", share.median >= TARGET)
+            rows[-1] = Row(
+                name, {**ours, SHARE: share}, f"at least {TARGET}", share.median >= TARGET
+            )
     if bare:
         rows.append(Row(BARE, dict(bare)))
-    return [Table(f"E-mails: {MAILS} links to one SMTP server, every write on disk", ["mails/s", SHARE, "CPU ms a mail"], rows)]
+    return [
+        Table(
+            f"E-mails: {MAILS} links to one SMTP server, every write on disk",
+            ["mails/s", SHARE, "CPU ms a mail"],
+            rows,
+        )
+    ]

@@ -13,8 +13,8 @@ from tempfile import mkdtemp
 
 import httpx
 
-from service.store.client import Client, connect
-from service.store.data_version import claim
+from service.storage.client import Client, connect
+from service.storage.data_version import claim
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill
@@ -27,7 +27,15 @@ from tests.support.web import web
 STREAMED, DISPATCHED = 1_000_000, 100_000
 STREAM, DISPATCH = "streaming 1,000,000 links as NDJSON", "dispatching 100,000 due links"
 FEW = 2
-COLUMNS = ("idle p99 ms", "beside a busy core", "p99 ms", "worst second", "ratio", "seconds", "MB over base")
+COLUMNS = (
+    "idle p99 ms",
+    "beside a busy core",
+    "p99 ms",
+    "worst second",
+    "ratio",
+    "seconds",
+    "MB over base",
+)
 MOST_MS, MOST_RATIO, MOST_MB = 50, 2, 100
 
 
@@ -37,7 +45,9 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     share = min(1.0, seconds / 3)
     with _served(home, int(STREAMED * share), None) as streamed:
         yield {_row(STREAM): lambda: _measure(home, *streamed, _stream)} | {
-            _row(DISPATCH, connections): partial(_fresh_dispatch, home, int(DISPATCHED * share), connections)
+            _row(DISPATCH, connections): partial(
+                _fresh_dispatch, home, int(DISPATCHED * share), connections
+            )
             for connections in (wrk.CONNECTIONS, FEW)
         }
 
@@ -45,10 +55,21 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
     if found := recorder.of(_row(STREAM)):
-        reached = found["worst second"].median < MOST_MS and max(found["MB over base"].rounds) < MOST_MB
-        rows.append(Row(_row(STREAM), found, f"p99 under {MOST_MS} ms, under {MOST_MB} MB", reached))
+        reached = (
+            found["worst second"].median < MOST_MS and max(found["MB over base"].rounds) < MOST_MB
+        )
+        rows.append(
+            Row(_row(STREAM), found, f"p99 under {MOST_MS} ms, under {MOST_MB} MB", reached)
+        )
     if found := recorder.of(_row(DISPATCH)):
-        rows.append(Row(_row(DISPATCH), found, f"at most {MOST_RATIO} x idle", found["ratio"].median <= MOST_RATIO))
+        rows.append(
+            Row(
+                _row(DISPATCH),
+                found,
+                f"at most {MOST_RATIO} x idle",
+                found["ratio"].median <= MOST_RATIO,
+            )
+        )
     if found := recorder.of(_row(DISPATCH, FEW)):
         rows.append(Row(_row(DISPATCH, FEW), found))
     return [Table("GET /payment-links/{id}, while one web process is busy", COLUMNS, rows)]
@@ -78,9 +99,16 @@ def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[i
 
 
 def _measure(
-    home: Path, port: int, pid: int, link_id: str, job: Callable[[str], None], connections: int = wrk.CONNECTIONS
+    home: Path,
+    port: int,
+    pid: int,
+    link_id: str,
+    job: Callable[[str], None],
+    connections: int = wrk.CONNECTIONS,
 ) -> Measured:
-    get = wrk.load(port, [wrk.http("GET", f"/payment-links/{link_id}")], home, 1, connections=connections)
+    get = wrk.load(
+        port, [wrk.http("GET", f"/payment-links/{link_id}")], home, 1, connections=connections
+    )
     get()
     idle = get()["p99 ms"]
     with _busy_core():
@@ -93,7 +121,13 @@ def _measure(
         working.result()
     seconds = (datetime.now(UTC) - began).total_seconds()
     meanwhile, worst = statistics.median(each_second), max(each_second)
-    return dict(zip(COLUMNS, (idle, beside, meanwhile, worst, meanwhile / idle, seconds, most.result() - base), strict=True))
+    return dict(
+        zip(
+            COLUMNS,
+            (idle, beside, meanwhile, worst, meanwhile / idle, seconds, most.result() - base),
+            strict=True,
+        )
+    )
 
 
 def _until(working: Future[None], get: Measure) -> Iterator[float]:
@@ -127,7 +161,9 @@ def _stream(url: str) -> None:
     """Takes what comes, and counts its lines."""
     address, lines = f"{url}/orgs/{ORG}/payment-links", 0
     total = httpx.get(address, params={"limit": 1}, headers=as_admin()).json()["total"]
-    with httpx.stream("GET", address, headers={**as_admin(), "Accept": "application/x-ndjson"}, timeout=60) as answer:
+    with httpx.stream(
+        "GET", address, headers={**as_admin(), "Accept": "application/x-ndjson"}, timeout=60
+    ) as answer:
         for piece in answer.iter_raw():
             lines += piece.count(b"\n")
     if lines != total:
@@ -135,4 +171,6 @@ def _stream(url: str) -> None:
 
 
 def _dispatch(url: str) -> None:
-    httpx.post(f"{url}/payment-links/scheduled", json={}, headers=as_admin(), timeout=120).raise_for_status()
+    httpx.post(
+        f"{url}/payment-links/scheduled", json={}, headers=as_admin(), timeout=120
+    ).raise_for_status()

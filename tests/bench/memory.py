@@ -11,9 +11,10 @@ from pathlib import Path
 
 import redis
 
-from service.domain.link import Link
-from service.store import links, outbox
-from service.store.client import Client, connect
+from service.links import store as links
+from service.links.model import Link
+from service.outbox import store as outbox
+from service.storage.client import Client, connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.links import create
 from tests.support.servers import store, stores
@@ -46,14 +47,17 @@ def tables(recorder: Recorder) -> list[Table]:
                 row = _row(name, state, each)
                 if figures := recorder.of(row):
                     rows.append(Row(row, figures, f"at most {MOST}", _most(figures) <= MOST))
-    return [Table(f"Memory of {LINKS:,} links of {ORGANIZATIONS} organizations", ["bytes a link"], rows)]
+    return [
+        Table(f"Memory of {LINKS:,} links of {ORGANIZATIONS} organizations", ["bytes a link"], rows)
+    ]
 
 
 def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
     """``count`` links made in the last minutes, of recipients who have ``each``."""
     chance, now = random.Random(1138), datetime.now(UTC)  # noqa: S311 - nothing to guess
     recipients = [
-        f"{chance.choice(FIRST_NAMES)}.{chance.choice(LAST_NAMES)}{number}@example.com" for number in range(-(-count // each))
+        f"{chance.choice(FIRST_NAMES)}.{chance.choice(LAST_NAMES)}{number}@example.com"
+        for number in range(-(-count // each))
     ]
     return [
         create(
@@ -65,7 +69,9 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
             transaction_id=f"INV-2026-{number:06}",
             payment_amount=Decimal(chance.randrange(100, 10_000_000)) / 100,
             currency=chance.choice(("NGN", "USD", "EUR", "GBP")),
-            scheduled_at=now + timedelta(minutes=chance.randrange(1, 50_000)) if scheduled else None,
+            scheduled_at=now + timedelta(minutes=chance.randrange(1, 50_000))
+            if scheduled
+            else None,
         )
         for number in range(count)
     ]
@@ -73,11 +79,16 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
 
 def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
     made = realistic(LINKS, each, scheduled=state == "mail scheduled")
-    with store(binary, "--appendonly", "no") as server, redis.Redis.from_url(server.url) as connection:
+    with (
+        store(binary, "--appendonly", "no") as server,
+        redis.Redis.from_url(server.url) as connection,
+    ):
         client = Client(connect(server.url))
         empty = connection.info("memory")["used_memory"]
         for batch in _batches(made):
-            client.run_all([links.create(link, now=link.created_at, retention=RETENTION) for link in batch])
+            client.run_all(
+                [links.create(link, now=link.created_at, retention=RETENTION) for link in batch]
+            )
         if state == "mail sent":
             for batch in _batches(made):
                 client.run_all([outbox.mark_sent(link.id, now=datetime.now(UTC)) for link in batch])

@@ -16,7 +16,7 @@ import httpx
 from redis import Redis
 from rq import SimpleWorker
 
-from service.jobs import JsonJob, JsonQueue
+from service.outbox.doorbell import JsonJob, JsonQueue
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.bench.sink import Sink, sink
 from tests.support.processes import UNLIMITED, Service
@@ -45,7 +45,11 @@ def work_empty(url: str, began: Any) -> None:
     began_at = began
     connection = Redis.from_url(url)
     SimpleWorker(
-        [JsonQueue(QUEUE, connection=connection)], connection=connection, job_class=JsonJob, queue_class=JsonQueue, worker_ttl=16
+        [JsonQueue(QUEUE, connection=connection)],
+        connection=connection,
+        job_class=JsonJob,
+        queue_class=JsonQueue,
+        worker_ttl=16,
     ).work(logging_level="WARNING")
 
 
@@ -59,7 +63,9 @@ class Floor:
     def once(self) -> float:
         """Seconds from enqueueing an empty job until it runs."""
         before, enqueued = self._began.value, time.monotonic()
-        self._queue.enqueue("tests.bench.otps.empty_job", result_ttl=0, failure_ttl=3600, job_timeout=120)
+        self._queue.enqueue(
+            "tests.bench.otps.empty_job", result_ttl=0, failure_ttl=3600, job_timeout=120
+        )
         wait_until(lambda: self._began.value != before, "an empty job to run")
         return float(self._began.value - enqueued)
 
@@ -74,7 +80,9 @@ class Requests:
     def once(self) -> float:
         """Seconds from a request until its mail's content is with the server."""
         number, asked = self._mails.count, time.monotonic()
-        answer = self._client.post("/payment-links/otp", json={"email": f"payer{number}@example.com"})
+        answer = self._client.post(
+            "/payment-links/otp", json={"email": f"payer{number}@example.com"}
+        )
         assert answer.status_code == 202, answer.text
         return self._mails.time_of(number) - asked
 
@@ -97,9 +105,13 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noq
         store = Store(valkey_server(), home)
         store.start()
         opened.callback(store.kill)
-        service = opened.enter_context(Service(home, store.url, f"smtp://127.0.0.1:{taker.port}", **UNLIMITED))
+        service = opened.enter_context(
+            Service(home, store.url, f"smtp://127.0.0.1:{taker.port}", **UNLIMITED)
+        )
         began = RawValue(c_double)
-        worker = multiprocessing.get_context("spawn").Process(target=work_empty, args=(store.url, began))
+        worker = multiprocessing.get_context("spawn").Process(
+            target=work_empty, args=(store.url, began)
+        )
         worker.start()
         opened.callback(worker.join)
         opened.callback(worker.terminate)
@@ -114,6 +126,22 @@ def tables(recorder: Recorder) -> list[Table]:
     ours, floor = recorder.of(OURS), recorder.of(FLOOR)
     rows = [Row(name, dict(figures)) for name, figures in ((OURS, ours), (FLOOR, floor)) if figures]
     if ours and floor:
-        over = Figure([mine - least for mine, least in zip(ours["p99 ms"].rounds, floor["p99 ms"].rounds, strict=True)])
-        rows[0] = Row(OURS, {**ours, "p99 over the job's": over}, f"under {ALLOWANCE_MS} ms over", over.median < ALLOWANCE_MS)
-    return [Table(f"One-time passwords, {REQUESTS} a round on an idle system", ["p50 ms", "p99 ms", "p99 over the job's"], rows)]
+        over = Figure(
+            [
+                mine - least
+                for mine, least in zip(ours["p99 ms"].rounds, floor["p99 ms"].rounds, strict=True)
+            ]
+        )
+        rows[0] = Row(
+            OURS,
+            {**ours, "p99 over the job's": over},
+            f"under {ALLOWANCE_MS} ms over",
+            over.median < ALLOWANCE_MS,
+        )
+    return [
+        Table(
+            f"One-time passwords, {REQUESTS} a round on an idle system",
+            ["p50 ms", "p99 ms", "p99 over the job's"],
+            rows,
+        )
+    ]

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple
 
 import redis
 
-from service.domain.link import Link, partition_of
-from service.domain.tokens import CustomerTokens, Role
-from service.store import keys, links, otps
-from service.store.call import call, to_ms
-from service.store.client import Client, connect
+from service.auth.tokens import CustomerTokens, Role
+from service.links import store as links
+from service.links.model import Link
+from service.otps import store as otps
+from service.storage import keys
+from service.storage.client import Client, connect
+from service.storage.command import call, to_ms
+from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.store.samples import id_in, make_link, put_all
 from tests.support.admins import admin_token
@@ -76,10 +79,18 @@ class Place:
         self._redis = redis.Redis.from_url(url, decode_responses=True)
         self._numbers = itertools.count()
         now = datetime.now(UTC)
-        self._found = [id_in(str(key)) for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)]
-        self._gated = put_all(self.client, [self._made(now, otp_required=True) for _ in range(SAMPLE)])
+        self._found = [
+            id_in(str(key))
+            for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)
+        ]
+        self._gated = put_all(
+            self.client, [self._made(now, otp_required=True) for _ in range(SAMPLE)]
+        )
         customers = CustomerTokens(SECRET.encode())
-        self._tokens = {link.id: customers.issue(link.email, now=now, jti=secrets.token_urlsafe(16)) for link in self._gated}
+        self._tokens = {
+            link.id: customers.issue(link.email, now=now, jti=secrets.token_urlsafe(16))
+            for link in self._gated
+        }
         self._org_admin = admin_token(Role.ORG_ADMIN, ORG)
         self._internal = admin_token()
         self._idle = 0.0
@@ -88,7 +99,11 @@ class Place:
         """CPU µs of web process and store for one request."""
         began = datetime.now(UTC)
         requests = self._requests(name)
-        cost = sum(self._cost([one], LOOK) for one in requests) if name == "readyz" else self._cost(requests)
+        cost = (
+            sum(self._cost([one], LOOK) for one in requests)
+            if name == "readyz"
+            else self._cost(requests)
+        )
         self._remove(began)
         return cost / len(requests)
 
@@ -97,7 +112,11 @@ class Place:
         time.sleep(pause)
         before, began = self._cpu(), time.monotonic()
         with ThreadPoolExecutor(CONNECTIONS) as threads:
-            for done in [threads.submit(ask, self._port, some) for some in parts(requests, CONNECTIONS) if some]:
+            for done in [
+                threads.submit(ask, self._port, some)
+                for some in parts(requests, CONNECTIONS)
+                if some
+            ]:
                 done.result()
         return self._cpu() - before - (time.monotonic() - began) * self._idle
 
@@ -113,12 +132,15 @@ class Place:
     def _remove(self, since: datetime) -> None:
         """Takes away the links that were made for a measurement, so that there are as many before the next."""
         made = self.client.run(call(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
-        for link in self.client.run_all([links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]):
+        for link in self.client.run_all(
+            [links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]
+        ):
             assert link is not None
             indexes = [keys.org(ORG), keys.active(ORG), keys.revoked(ORG)]
             gone = [keys.link(link.id), keys.email(keys.partition_of_link(link.id), link.recipient)]
             self.client.run_all(
-                [call(int, "ZREM", index, keys.local_id(link.id)) for index in indexes] + [call(int, "DEL", key) for key in gone]
+                [call(int, "ZREM", index, keys.local_id(link.id)) for index in indexes]
+                + [call(int, "DEL", key) for key in gone]
             )
 
     def close(self) -> None:
@@ -127,26 +149,47 @@ class Place:
 
     def _requests(self, name: str) -> list[Request]:
         count, admin = NAMES[name], self._org_admin
-        if name in {"revoke one", "revoke by e-mail, org-admin", "revoke by e-mail, internal-admin"}:
+        if name in {
+            "revoke one",
+            "revoke by e-mail, org-admin",
+            "revoke by e-mail, internal-admin",
+        }:
             made = put_all(self.client, [self._made(datetime.now(UTC)) for _ in range(count)])
             if name == "revoke one":
-                return [Request("DELETE", f"/payment-links/{link.id}", None, admin) for link in made]
+                return [
+                    Request("DELETE", f"/payment-links/{link.id}", None, admin) for link in made
+                ]
             token = admin if "org" in name else self._internal
-            return [Request("DELETE", "/payment-links", {"email": link.email}, token) for link in made]
+            return [
+                Request("DELETE", "/payment-links", {"email": link.email}, token) for link in made
+            ]
         if name.startswith("list"):
             query = {"list, first page": "", "list, active": "&status=active"}.get(name)
             query = f"&cursor={self._cursor(middle='middle' in name)}" if query is None else query
-            return [Request("GET", f"/orgs/{ORG}/payment-links?limit={PAGE}{query}", None, admin)] * count
+            return [
+                Request("GET", f"/orgs/{ORG}/payment-links?limit={PAGE}{query}", None, admin)
+            ] * count
         each: list[Request] = {
             "GET": lambda: [Request("GET", f"/payment-links/{link_id}") for link_id in self._found],
-            "GET, gated": lambda: [Request("GET", f"/payment-links/{one.id}", None, self._tokens[one.id]) for one in self._gated],
-            "verify": lambda: [Request("POST", "/payment-links/verify", {"link_id": link_id}) for link_id in self._found],
-            "create": lambda: [Request("POST", "/payment-links", self._body(), admin) for _ in range(count)],
+            "GET, gated": lambda: [
+                Request("GET", f"/payment-links/{one.id}", None, self._tokens[one.id])
+                for one in self._gated
+            ],
+            "verify": lambda: [
+                Request("POST", "/payment-links/verify", {"link_id": link_id})
+                for link_id in self._found
+            ],
+            "create": lambda: [
+                Request("POST", "/payment-links", self._body(), admin) for _ in range(count)
+            ],
             "wrong code": lambda: [
-                Request("PUT", "/payment-links/otp", {"email": email, "otp": "000000"}) for email in self._codes(datetime.now(UTC))
+                Request("PUT", "/payment-links/otp", {"email": email, "otp": "000000"})
+                for email in self._codes(datetime.now(UTC))
             ],
             "readyz": lambda: [Request("GET", "/readyz")],
-            "window, nothing due": lambda: [Request("POST", "/payment-links/scheduled", {}, self._internal)],
+            "window, nothing due": lambda: [
+                Request("POST", "/payment-links/scheduled", {}, self._internal)
+            ],
         }[name]()
         return list(itertools.islice(itertools.cycle(each), count))
 
@@ -154,7 +197,9 @@ class Place:
         """Before a page in the middle, or the last."""
         index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
-        [[local_id, score]] = self.client.run(call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES"))
+        [[local_id, score]] = self.client.run(
+            call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES")
+        )
         return links.encode_cursor(str(int(score)), keys.full_id(partition_of(ORG), local_id))
 
     def _made(self, now: datetime, **fields: Any) -> Link:
@@ -166,8 +211,15 @@ class Place:
     def _codes(self, now: datetime) -> list[str]:
         """E-mails of which each has a new code that is out: with nobody to send them, all partitions would owe some."""
         emails = [link.email for link in self._gated]
-        self.client.run_all([otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(hours=1)) for email in emails])
-        self.client.run_all([call(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS])
+        self.client.run_all(
+            [
+                otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(hours=1))
+                for email in emails
+            ]
+        )
+        self.client.run_all(
+            [call(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS]
+        )
         return emails
 
 
@@ -178,7 +230,9 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     with ExitStack() as stack:
         places = [
             stack.enter_context(_place(home / str(number), count, organizations))
-            for number, (count, organizations) in enumerate([(SMALL, 1), (large, 1), (large, large // 100)])
+            for number, (count, organizations) in enumerate(
+                [(SMALL, 1), (large, 1), (large, large // 100)]
+            )
         ]
         yield {name: partial(_compare, places, name) for name in NAMES}
 
@@ -216,11 +270,16 @@ def fill(url: str, count: int, organizations: int, later: timedelta | None = Non
     """``count`` links, made in the last hour, from two processes; scheduled where ``later`` says when."""
     half = count // 2
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        for done in [processes.submit(_fill, url, part, count, organizations, later) for part in ((0, half), (half, count))]:
+        for done in [
+            processes.submit(_fill, url, part, count, organizations, later)
+            for part in ((0, half), (half, count))
+        ]:
             done.result()
 
 
-def _fill(url: str, part: tuple[int, int], count: int, organizations: int, later: timedelta | None) -> None:
+def _fill(
+    url: str, part: tuple[int, int], count: int, organizations: int, later: timedelta | None
+) -> None:
     client, now = Client(connect(url)), datetime.now(UTC)
     for first in range(*part, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, part[1]))
@@ -245,7 +304,9 @@ def ask(port: int, requests: Sequence[Request]) -> list[float]:
     """Sends ``requests`` one after the other; gives the ms that each took."""
     connection, taken = http.client.HTTPConnection("127.0.0.1", port, timeout=60), []
     for method, path, body, token in requests:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         began = time.perf_counter()
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()

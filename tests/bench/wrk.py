@@ -19,9 +19,18 @@ def http(method: str, path: str, headers: dict[str, str] | None = None, content:
     sent = {
         "Host": "localhost",
         **(headers or {}),
-        **({"Content-Type": "application/json", "Content-Length": str(len(content))} if content else {}),
+        **(
+            {"Content-Type": "application/json", "Content-Length": str(len(content))}
+            if content
+            else {}
+        ),
     }
-    return f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items()) + "\r\n" + content
+    return (
+        f"{method} {path} HTTP/1.1\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        + "\r\n"
+        + content
+    )
 
 
 def load(
@@ -44,7 +53,14 @@ def load(
 
     def measure() -> Measured:
         before = {name: cpu_seconds(pid) for name, pid in watched.items()}
-        arguments = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
+        arguments = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "10s",
+        ]
         arguments += [
             "-s",
             str(Path(__file__).with_suffix(".lua")),

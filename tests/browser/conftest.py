@@ -12,8 +12,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
-from service.domain.tokens import Role
-from service.store.client import Client, connect
+from service.auth.tokens import Role
+from service.storage.client import Client, connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.store.samples import NOBODYS, make_link, put
@@ -99,9 +99,15 @@ class Visitor:
     def check(self, name: str | None = None) -> None:
         """What is on the screen is accessible (WCAG 2.2 AA) and fits; it is kept as a picture called ``name``."""
         self.page.evaluate(self._axe)
-        found = self.page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", RULES)
-        assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]] == []
-        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        found = self.page.evaluate(
+            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", RULES
+        )
+        assert [
+            (rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]
+        ] == []
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            "it scrolls sideways"
+        )
         if name is not None:
             self.shoot(name)
 
@@ -141,7 +147,10 @@ class Visitor:
             self.complaints.append(f"{text} ({url})")
 
     def _see(self, url: str) -> None:
-        if urlsplit(url).scheme not in {"data", "about", "blob"} and urlsplit(url).netloc != urlsplit(self.url).netloc:
+        if (
+            urlsplit(url).scheme not in {"data", "about", "blob"}
+            and urlsplit(url).netloc != urlsplit(self.url).netloc
+        ):
             self.complaints.append(f"foreign request: {url}")
 
 
@@ -157,16 +166,26 @@ def leave_without_complaint(visitors: Sequence[Visitor]) -> None:
 def mails() -> Iterator[MailServer]:
     """A mail server that knows nobody whose name begins with nobody."""
     with MailServer() as server:
-        server.mailbox.reply = lambda envelope: REASON if envelope.rcpt_tos[0].startswith("nobody") else None
+        server.mailbox.reply = lambda envelope: (
+            REASON if envelope.rcpt_tos[0].startswith("nobody") else None
+        )
         yield server
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+) -> Iterator[Service]:
     port = free_port()
-    settings = {"PORT": str(port), "CHECKOUT_URL": f"http://127.0.0.1:{port}/console?link={{link_id}}", "OTP_RESEND_AFTER": "1s"}
+    settings = {
+        "PORT": str(port),
+        "CHECKOUT_URL": f"http://127.0.0.1:{port}/console?link={{link_id}}",
+        "OTP_RESEND_AFTER": "1s",
+    }
     settings |= {"OTP_CLIENT_SENDS_PER_HOUR": "1000", "OTP_FAILURES_PER_DAY": "20"}
-    with Service(tmp_path_factory.mktemp("service"), own_store.url, mails.url, **settings) as running:
+    with Service(
+        tmp_path_factory.mktemp("service"), own_store.url, mails.url, **settings
+    ) as running:
         yield running
 
 
@@ -233,7 +252,11 @@ def browser() -> Iterator[Browser]:
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """axe-core, as a script."""
     home = tmp_path_factory.mktemp("axe")
-    subprocess.run([program("npm"), "install", "--no-save", "--silent", "--prefix", str(home), AXE], check=True, timeout=120)
+    subprocess.run(
+        [program("npm"), "install", "--no-save", "--silent", "--prefix", str(home), AXE],
+        check=True,
+        timeout=120,
+    )
     return (home / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
@@ -243,7 +266,12 @@ def visit(browser: Browser, service: Service, axe: str) -> Iterator[Any]:
     visitors: list[Visitor] = []
 
     def make(
-        size: tuple[int, int] = PHONE, *, scheme: Any = "light", motion: Any = "reduce", locale: str = "en-NG", script: bool = True
+        size: tuple[int, int] = PHONE,
+        *,
+        scheme: Any = "light",
+        motion: Any = "reduce",
+        locale: str = "en-NG",
+        script: bool = True,
     ) -> Visitor:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},
@@ -270,7 +298,11 @@ def blocks_cookies(browser: Browser, service: Service, axe: str, tmp_path: Path)
 
     def make(*, script: bool) -> Visitor:
         context = browser.browser_type.launch_persistent_context(
-            tmp_path, executable_path=program("chromium"), args=FLAGS, locale="en-NG", java_script_enabled=script
+            tmp_path,
+            executable_path=program("chromium"),
+            args=FLAGS,
+            locale="en-NG",
+            java_script_enabled=script,
         )
         visitors.append(Visitor(context, service.url, axe))
         return visitors[-1]

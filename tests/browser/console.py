@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Page, expect
 
-from service.domain.tokens import Role
-from service.store.client import Client, connect
+from service.auth.tokens import Role
+from service.storage.client import Client, connect
 from tests.browser.conftest import Visitor
 from tests.store.samples import make_link, put
 from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
 
-Visit = Callable[..., Visitor]
+PageView = Callable[..., Visitor]
 LATER = timedelta(days=3)
 
 
@@ -50,10 +50,20 @@ def fill(page: Page, **fields: str) -> Any:
 
 def fail_once(visitor: Visitor, path: str) -> None:
     """The next answer to ``path`` is that the service is away for half a minute."""
-    away = {"type": "about:blank", "title": "x", "status": 503, "detail": "the store does not answer", "code": "unavailable"}
+    away = {
+        "type": "about:blank",
+        "title": "x",
+        "status": 503,
+        "detail": "the store does not answer",
+        "code": "unavailable",
+    }
     visitor.expect_refusal(path)
     visitor.page.route(
-        f"**{path}", lambda route: route.fulfill(status=503, body=json.dumps(away), headers={"Retry-After": "30"}), times=1
+        f"**{path}",
+        lambda route: route.fulfill(
+            status=503, body=json.dumps(away), headers={"Retry-After": "30"}
+        ),
+        times=1,
     )
 
 
@@ -92,14 +102,40 @@ def press_tab_to(page: Page, text: str) -> None:
 def show_all_states(service: Service, make: Any, own_store: Store, org: str) -> None:
     """Links of every status, delivery and length."""
     client = Client(connect(own_store.url))
-    put(client, make_link(datetime.now(UTC) - timedelta(days=4), org_id=org, email="late@example.com", notify=False))
+    put(
+        client,
+        make_link(
+            datetime.now(UTC) - timedelta(days=4),
+            org_id=org,
+            email="late@example.com",
+            notify=False,
+        ),
+    )
     client.close()
     revoked = make(org, "gone@example.com", payment_amount=20, currency="USD")
     httpx.delete(f"{service.url}/payment-links/{revoked['id']}", headers=as_admin())
-    make(org, "a.rather.long.name.for.a.mailbox@accounts-payable.example.com", transaction_id="INV-2026-000042/2-reminder")
+    make(
+        org,
+        "a.rather.long.name.for.a.mailbox@accounts-payable.example.com",
+        transaction_id="INV-2026-000042/2-reminder",
+    )
     make(org, "soon@example.com", notify=True, scheduled_at=(datetime.now(UTC) + LATER).isoformat())
-    make(org, "jane@example.com", notify=True, payment_amount=125000.50, currency="NGN", transaction_id="order-1138")
-    failed = make(org, "nobody@example.com", notify=True, payment_amount=999999999999.99, currency="NGN", otp_required=True)
+    make(
+        org,
+        "jane@example.com",
+        notify=True,
+        payment_amount=125000.50,
+        currency="NGN",
+        transaction_id="order-1138",
+    )
+    failed = make(
+        org,
+        "nobody@example.com",
+        notify=True,
+        payment_amount=999999999999.99,
+        currency="NGN",
+        otp_required=True,
+    )
     wait_for_failure(service, failed)
 
 

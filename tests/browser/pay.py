@@ -8,13 +8,19 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, expect
 
-from service.store import keys
-from service.store.call import call, span_ms
-from service.store.client import Client
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call, duration_ms
 from tests.store.samples import delete
 from tests.support.servers import MailServer, wait_until
 
-FIELDS = {"org_id": "acme", "transaction_id": "INV-2026-000042", "payment_amount": 125000.50, "currency": "NGN", "notify": False}
+FIELDS = {
+    "org_id": "acme",
+    "transaction_id": "INV-2026-000042",
+    "payment_amount": 125000.50,
+    "currency": "NGN",
+    "notify": False,
+}
 BRAND = {"display_name": "Acme Cleaning Ltd", "colour": "#0a7d4f", "reply_to": "help@acme.example"}
 
 
@@ -54,13 +60,16 @@ def let_code_expire(page: Page, store: Client, email: str) -> None:
     store.run(call(bool, "DEL", keys.otp_limit(email, "resend")))
     [cookie] = page.context.cookies()
     sent_at, _, reference = cookie["value"].partition(".")
-    earlier = {key: cookie[key] for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")}
+    earlier = {
+        key: cookie[key]
+        for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")
+    }
     page.context.add_cookies([{**earlier, "value": f"{int(sent_at) - 600_000}.{reference}"}])
 
 
 def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:
     """``email`` has reached ``limit`` for so long."""
-    store.run(call(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", span_ms(lasting)))
+    store.run(call(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", duration_ms(lasting)))
 
 
 def expect_alert(page: Page, sentence: str | re.Pattern[str]) -> None:

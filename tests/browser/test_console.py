@@ -10,11 +10,11 @@ import pytest
 import segno
 from playwright.sync_api import Route, expect
 
-from service.domain.tokens import Role
+from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, REASON
 from tests.browser.console import (
     LATER,
-    Visit,
+    PageView,
     asked_within,
     enter,
     fail_once,
@@ -36,7 +36,7 @@ SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
 # Signing in and out.
 
 
-def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: Service) -> None:
+def test_a_token_signs_in_for_this_tab_alone(visit: PageView, make: Any, service: Service) -> None:
     make("tab", "tab@example.com")
     visitor = visit(DESKTOP)
     page = enter(visitor, "tab")
@@ -44,7 +44,12 @@ def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: S
     token = page.evaluate("sessionStorage.getItem('payment-links-token')")
     page.reload()
     expect(rows(page)).to_have_count(1)
-    told = [page.url, page.content(), service.logs(), page.evaluate("JSON.stringify([localStorage, document.cookie])")]
+    told = [
+        page.url,
+        page.content(),
+        service.logs(),
+        page.evaluate("JSON.stringify([localStorage, document.cookie])"),
+    ]
     assert not any(token in text for text in told)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()
@@ -58,11 +63,19 @@ def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: S
     ("token", "said"),
     [
         pytest.param("jane", "it is not a whole token", id="no token"),
-        pytest.param(f"{admin_token(Role.ORG_ADMIN, 'acme')[:-4]}AAAA", "the token is not valid", id="forged"),
-        pytest.param(admin_token(Role.ORG_ADMIN, "acme", timedelta(seconds=-5)), "the token has expired", id="expired"),
+        pytest.param(
+            f"{admin_token(Role.ORG_ADMIN, 'acme')[:-4]}AAAA", "the token is not valid", id="forged"
+        ),
+        pytest.param(
+            admin_token(Role.ORG_ADMIN, "acme", timedelta(seconds=-5)),
+            "the token has expired",
+            id="expired",
+        ),
     ],
 )
-def test_a_token_that_is_no_good_is_refused_in_words(visit: Visit, token: str, said: str) -> None:
+def test_a_token_that_is_no_good_is_refused_in_words(
+    visit: PageView, token: str, said: str
+) -> None:
     visitor = visit()
     page = visitor.open("/console")
     visitor.expect_refusal("/orgs/acme/payment-links?limit=1")
@@ -74,17 +87,20 @@ def test_a_token_that_is_no_good_is_refused_in_words(visit: Visit, token: str, s
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_without_a_script_the_page_says_what_to_do(visit: Visit) -> None:
+def test_without_a_script_the_page_says_what_to_do(visit: PageView) -> None:
     page = visit(script=False).open("/console")
     expect(page.get_by_text("The console needs JavaScript")).to_be_visible()
     expect(page.get_by_label("Admin token")).to_be_hidden()
 
 
-def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) -> None:
+def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: PageView) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "meanwhile")
     new_link(page, email="jane@example.com", payment_amount="12.50", currency="EUR")
-    page.evaluate("token => sessionStorage.setItem('payment-links-token', token)", admin_token(life=timedelta(seconds=-5)))
+    page.evaluate(
+        "token => sessionStorage.setItem('payment-links-token', token)",
+        admin_token(life=timedelta(seconds=-5)),
+    )
     visitor.expect_refusal("/payment-links")
     page.get_by_role("button", name="Create link").click()
     expect(page.get_by_text("Your token is no longer good")).to_be_visible()
@@ -101,15 +117,19 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) 
 # The list.
 
 
-def test_the_organizations_logo_is_seen_in_the_dark(visit: Visit, service: Service) -> None:
+def test_the_organizations_logo_is_seen_in_the_dark(visit: PageView, service: Service) -> None:
     profile = {"logo": segno.make("logo").png_data_uri(light=None)}
-    httpx.put(f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()).raise_for_status()
+    httpx.put(
+        f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()
+    ).raise_for_status()
     logo = enter(visit(DESKTOP, scheme="dark"), "pictured").locator(".avatar img")
     expect(logo).to_have_css("background-color", "rgb(255, 255, 255)")
     assert logo.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
 
 
-def test_links_are_counted_and_filtered(visit: Visit, service: Service, make: Any, own_store: Store) -> None:
+def test_links_are_counted_and_filtered(
+    visit: PageView, service: Service, make: Any, own_store: Store
+) -> None:
     show_all_states(service, make, own_store, "counted")
     page = enter(visit(DESKTOP), "counted")
     tabs = page.get_by_role("navigation", name="Links by status")
@@ -126,7 +146,9 @@ def test_links_are_counted_and_filtered(visit: Visit, service: Service, make: An
 
 
 @pytest.mark.parametrize("locale", ["en-US", "en-CA", "en-AU", "fr-FR"])
-def test_dollars_are_told_apart_wherever_an_amount_stands(visit: Visit, make: Any, locale: str) -> None:
+def test_dollars_are_told_apart_wherever_an_amount_stands(
+    visit: PageView, make: Any, locale: str
+) -> None:
     org, shown = f"dollars-{locale}", [f"{code} 100.00" for code in ("AUD", "CAD", "USD")]
     for currency in ("USD", "CAD"):
         make(org, payment_amount=100, currency=currency)
@@ -143,17 +165,31 @@ def test_dollars_are_told_apart_wherever_an_amount_stands(visit: Visit, make: An
 
 
 @pytest.mark.parametrize(
-    "size", [pytest.param(NARROW, id="narrow"), pytest.param((840, 800), id="tablet"), pytest.param((930, 800), id="small desktop")]
+    "size",
+    [
+        pytest.param(NARROW, id="narrow"),
+        pytest.param((840, 800), id="tablet"),
+        pytest.param((930, 800), id="small desktop"),
+    ],
 )
-def test_the_longest_amount_is_seen_whole(visit: Visit, make: Any, size: tuple[int, int]) -> None:
+def test_the_longest_amount_is_seen_whole(
+    visit: PageView, make: Any, size: tuple[int, int]
+) -> None:
     org = f"longest-{size[0]}"
-    make(org, "a.rather.long.name.for.a.mailbox@accounts-payable.example.com", payment_amount=999999999999.99, currency="NGN")
+    make(
+        org,
+        "a.rather.long.name.for.a.mailbox@accounts-payable.example.com",
+        payment_amount=999999999999.99,
+        currency="NGN",
+    )
     page = enter(visit(size), org)
     expect(rows(page).locator(".amount")).to_have_text("NGN 999,999,999,999.99")
-    assert page.get_by_role("region", name="Links").evaluate("card => card.scrollWidth <= card.clientWidth"), "it is cut"
+    assert page.get_by_role("region", name="Links").evaluate(
+        "card => card.scrollWidth <= card.clientWidth"
+    ), "it is cut"
 
 
-def test_pages_lead_on_and_back(visit: Visit, make: Any) -> None:
+def test_pages_lead_on_and_back(visit: PageView, make: Any) -> None:
     for number in range(51):
         make("paged", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "paged")
@@ -171,7 +207,9 @@ def test_pages_lead_on_and_back(visit: Visit, make: Any) -> None:
     assert rows(page).first.inner_text() == first
 
 
-def test_a_failed_mail_shows_its_reason_as_text(visit: Visit, service: Service, make: Any) -> None:
+def test_a_failed_mail_shows_its_reason_as_text(
+    visit: PageView, service: Service, make: Any
+) -> None:
     wait_for_failure(service, make("refused", "nobody@example.com", notify=True))
     page = enter(visit(DESKTOP), "refused")
     expect(rows(page).locator(".delivery")).to_have_text(f"Failed{REASON}")
@@ -179,22 +217,26 @@ def test_a_failed_mail_shows_its_reason_as_text(visit: Visit, service: Service, 
     expect(page.get_by_role("dialog").get_by_text(REASON)).to_be_visible()
 
 
-def test_a_mail_on_its_way_arrives_on_the_page(visit: Visit, make: Any) -> None:
+def test_a_mail_on_its_way_arrives_on_the_page(visit: PageView, make: Any) -> None:
     make("arrives", notify=True)
     expect(rows(enter(visit(), "arrives")).locator(".delivery")).to_have_text(SENT)
 
 
-def test_a_scheduled_mail_that_was_sent_says_when_it_was(visit: Visit, make: Any, service: Service) -> None:
+def test_a_scheduled_mail_that_was_sent_says_when_it_was(
+    visit: PageView, make: Any, service: Service
+) -> None:
     url = f"{service.url}/payment-links/{make('came', notify=True, scheduled_at=datetime.now(UTC).isoformat())['id']}"
     wait_until(lambda: httpx.get(url).json()["delivery"]["state"] == "sent", "the mail to be sent")
     expect(rows(enter(visit(), "came")).locator(".delivery")).to_have_text(SENT)
 
 
-def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: Visit, make: Any) -> None:
+def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: PageView, make: Any) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(hour=10, minute=30)
     make("later", notify=True, scheduled_at=tomorrow.isoformat())
     page = enter(visit(DESKTOP), "later")
-    expect(rows(page).locator(".delivery")).to_have_text(f"Scheduledwill be sent {tomorrow.day} {tomorrow:%b %Y}, 11:30 WAT")
+    expect(rows(page).locator(".delivery")).to_have_text(
+        f"Scheduledwill be sent {tomorrow.day} {tomorrow:%b %Y}, 11:30 WAT"
+    )
     rows(page).locator(".open").click()
     page.get_by_role("button", name="Revoke this link").click()
     page.get_by_role("button", name="Revoke this link").click()
@@ -202,8 +244,14 @@ def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: Visit, make: 
     expect(page.get_by_text("will be sent")).to_have_count(0)
 
 
-def test_an_address_stays_in_one_line_where_there_is_room(visit: Visit, make: Any) -> None:
-    make("roomy", "jane.doe@accounts.example.com", notify=True, payment_amount=999999999999.99, currency="NGN")
+def test_an_address_stays_in_one_line_where_there_is_room(visit: PageView, make: Any) -> None:
+    make(
+        "roomy",
+        "jane.doe@accounts.example.com",
+        notify=True,
+        payment_amount=999999999999.99,
+        currency="NGN",
+    )
     for size in (DESKTOP, PHONE):
         address = rows(enter(visit(size), "roomy")).locator(".open")
         height = """button => {
@@ -214,7 +262,7 @@ def test_an_address_stays_in_one_line_where_there_is_room(visit: Visit, make: An
         assert address.evaluate(height) < 30
 
 
-def test_what_customers_and_programs_write_stays_text(visit: Visit, make: Any) -> None:
+def test_what_customers_and_programs_write_stays_text(visit: PageView, make: Any) -> None:
     make("hostile", transaction_id=HTML)
     page = enter(visit(DESKTOP), "hostile")
     expect(page.get_by_text(HTML)).to_be_visible()
@@ -223,7 +271,7 @@ def test_what_customers_and_programs_write_stays_text(visit: Visit, make: Any) -
     assert page.locator("main img, main b").count() == 0
 
 
-def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> None:
+def test_what_goes_wrong_is_told_and_tried_again(visit: PageView, make: Any) -> None:
     make("broken")
     visitor = visit()
     page = enter(visitor, "broken")
@@ -241,7 +289,9 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> Non
     expect(rows(page)).to_have_count(1)
 
 
-def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(visit: Visit, make: Any) -> None:
+def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
+    visit: PageView, make: Any
+) -> None:
     make("watched")
     visitor, state = visit(DESKTOP), "queued"
     visitor.expect_refusal("/orgs/watched/payment-links?limit=25")
@@ -271,7 +321,9 @@ def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(visit
         pytest.param("#/", "#/left", "/outbox", id="overview"),
     ],
 )
-def test_a_view_that_failed_and_was_left_is_not_tried_again(visit: Visit, view: str, other: str, path: str) -> None:
+def test_a_view_that_failed_and_was_left_is_not_tried_again(
+    visit: PageView, view: str, other: str, path: str
+) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
     page = enter(visitor)
@@ -284,7 +336,7 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(visit: Visit, view: 
     assert urlsplit(path).path not in asked_within(page, seconds=60)
 
 
-def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
+def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: PageView, make: Any) -> None:
     make("tabs")
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -298,7 +350,7 @@ def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: A
     assert asked_within(page, seconds=60) == []
 
 
-def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) -> None:
+def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: PageView) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
     fail_once(visitor, "/outbox")
@@ -308,7 +360,9 @@ def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) 
     expect(page.get_by_role("heading", name="Latest failures")).to_be_visible()
 
 
-def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit, make: Any) -> None:
+def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(
+    visit: PageView, make: Any
+) -> None:
     make("silent")
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -329,10 +383,17 @@ def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit,
 # Internal admins.
 
 
-def test_an_internal_admin_sees_all_mail_and_picks_an_organization(visit: Visit, service: Service, make: Any) -> None:
+def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
+    visit: PageView, service: Service, make: Any
+) -> None:
     wait_for_failure(service, make("globex", "nobody+1@example.com", notify=True))
     make("globex.eu", "far@example.com")
-    make("globex", "far@example.com", scheduled_at=(datetime.now(UTC) + LATER).isoformat(), notify=True)
+    make(
+        "globex",
+        "far@example.com",
+        scheduled_at=(datetime.now(UTC) + LATER).isoformat(),
+        notify=True,
+    )
     visitor = visit(DESKTOP)
     page = enter(visitor)
     figures = page.locator(".figures")
@@ -353,7 +414,9 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(visit: Visit,
     expect(page.get_by_role("heading", name="globex.eu")).to_be_visible()
     rows(page).get_by_role("button", name="far@example.com", exact=True).click()
     page.get_by_role("button", name="Revoke all of this recipient").click()
-    expect(page.get_by_text("2 active links of every organization to far@example.com will be revoked:")).to_be_visible()
+    expect(
+        page.get_by_text("2 active links of every organization to far@example.com will be revoked:")
+    ).to_be_visible()
     page.get_by_role("button", name="Revoke 2 links").click()
     expect(page.get_by_role("dialog").locator(".notice.good")).to_have_text("2 links were revoked.")
     page.get_by_role("button", name="Close").click()
@@ -361,46 +424,67 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(visit: Visit,
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
-@pytest.mark.parametrize("org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"])
-def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(visit: Visit, make: Any, org: str) -> None:
+@pytest.mark.parametrize(
+    "org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"]
+)
+def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
+    visit: PageView, make: Any, org: str
+) -> None:
     make("typoinacme")
     visitor = visit(DESKTOP)
     page = enter(visitor)
     page.get_by_label("Organization", exact=True).fill(org)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name=f"There is no organization {org} with links")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=f"There is no organization {org} with links")
+    ).to_be_visible()
     visitor.check(f"console no such organization, {org}")
     page.get_by_role("main").get_by_role("link", name="typoinacme", exact=True).click()
     expect(rows(page)).not_to_have_count(0)
     page.go_back()
-    expect(page.get_by_role("heading", name=f"There is no organization {org} with links")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name=f"There is no organization {org} with links")
+    ).to_be_visible()
 
 
-def test_an_organization_with_a_profile_and_no_links_is_no_mistake(visit: Visit, service: Service) -> None:
-    httpx.put(f"{service.url}/orgs/prepared/profile", json={"display_name": "Prepared Ltd"}, headers=as_admin()).raise_for_status()
+def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
+    visit: PageView, service: Service
+) -> None:
+    httpx.put(
+        f"{service.url}/orgs/prepared/profile",
+        json={"display_name": "Prepared Ltd"},
+        headers=as_admin(),
+    ).raise_for_status()
     page = enter(visit(DESKTOP))
     go(page, "#/prepared")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_an_organizations_own_admin_makes_no_mistake(visit: Visit) -> None:
+def test_an_organizations_own_admin_makes_no_mistake(visit: PageView) -> None:
     page = enter(visit(DESKTOP), "brand-new")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: Visit) -> None:
+def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: PageView) -> None:
     visitor = visit(DESKTOP)
 
     def answer(route: Route) -> None:
         found = route.fetch().json()
-        route.fulfill(json={**found, "status": "degraded", "reasons": ["scheduler_away", "something_new"]})
+        route.fulfill(
+            json={**found, "status": "degraded", "reasons": ["scheduler_away", "something_new"]}
+        )
 
     visitor.page.route("**/readyz", answer)
     visitor.page.route(
-        "**/outbox", lambda route: route.fulfill(json=route.fetch().json() | {"unreadable_partitions": ["0a", "d4"]})
+        "**/outbox",
+        lambda route: route.fulfill(
+            json=route.fetch().json() | {"unreadable_partitions": ["0a", "d4"]}
+        ),
     )
     page = enter(visitor)
     expect(page.get_by_text("No scheduler is alive")).to_be_visible()
-    expect(page.get_by_text("The figures below are incomplete: 2 partitions cannot be read.")).to_be_visible()
+    expect(
+        page.get_by_text("The figures below are incomplete: 2 partitions cannot be read.")
+    ).to_be_visible()
     expect(page.get_by_text("something new")).to_be_visible()
     visitor.check("console degraded, desktop, light")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, NARROW, PHONE
-from tests.browser.console import Visit, enter, fill, new_link, rows
+from tests.browser.console import PageView, enter, fill, new_link, rows
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import wait_until
@@ -18,30 +18,49 @@ from tests.support.servers import wait_until
     [
         pytest.param("125,000.50", "ngn", '"payment_amount":125000.50', "NGN 125,000.50", id="NGN"),
         pytest.param("1.250", "KWD", '"payment_amount":1.250', "KWD 1.250", id="KWD"),
-        pytest.param("999999999999.99", "USD", '"payment_amount":999999999999.99', "USD 999,999,999,999.99", id="USD"),
+        pytest.param(
+            "999999999999.99",
+            "USD",
+            '"payment_amount":999999999999.99',
+            "USD 999,999,999,999.99",
+            id="USD",
+        ),
     ],
 )
-def test_a_link_is_made_copied_and_shown_as_a_code(visit: Visit, amount: str, currency: str, sent: str, shown: str) -> None:
+def test_a_link_is_made_copied_and_shown_as_a_code(
+    visit: PageView, amount: str, currency: str, sent: str, shown: str
+) -> None:
     visitor = visit(DESKTOP)
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = enter(visitor, f"makes-{currency}")
     page.get_by_role("button", name="Create the first link").click()
-    form = fill(page, email="jane@example.com", payment_amount=amount, currency=currency, transaction_id="order-7")
+    form = fill(
+        page,
+        email="jane@example.com",
+        payment_amount=amount,
+        currency=currency,
+        transaction_id="order-7",
+    )
     with page.expect_request("**/payment-links") as asked:
         form.get_by_role("button", name="Create link").click()
     assert sent in (asked.value.post_data or "")
     expect(form.get_by_role("heading", name="Link created")).to_be_focused()
     expect(form.locator(".sum")).to_have_text(shown)
     expect(form.get_by_role("img", name="QR code of the link")).to_be_visible()
-    assert form.get_by_role("img").evaluate("async image => (await image.decode(), image.naturalWidth > 0)")
+    assert form.get_by_role("img").evaluate(
+        "async image => (await image.decode(), image.naturalWidth > 0)"
+    )
     form.get_by_role("button", name="Copy link").click()
     expect(form.get_by_text("Link copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == form.get_by_label("Address of the link").input_value()
+    assert (
+        page.evaluate("navigator.clipboard.readText()")
+        == form.get_by_label("Address of the link").input_value()
+    )
     form.get_by_role("button", name="Done").click()
     expect(rows(page).locator(".amount")).to_have_text(shown)
 
 
-def test_what_is_wrong_is_said_at_its_field(visit: Visit) -> None:
+def test_what_is_wrong_is_said_at_its_field(visit: PageView) -> None:
     visitor = visit()
     page = enter(visitor, "wrong")
     visitor.expect_refusal("/payment-links")
@@ -67,7 +86,7 @@ def lose_answer(route: Any) -> None:
     route.abort()
 
 
-def test_a_click_that_is_repeated_makes_one_link(visit: Visit) -> None:
+def test_a_click_that_is_repeated_makes_one_link(visit: PageView) -> None:
     """The answer to the first got lost."""
     visitor = visit(DESKTOP)
     page = enter(visitor, "repeated")
@@ -82,7 +101,7 @@ def test_a_click_that_is_repeated_makes_one_link(visit: Visit) -> None:
     expect(rows(page)).to_have_count(1)
 
 
-def test_a_form_that_was_changed_after_a_try_says_so(visit: Visit) -> None:
+def test_a_form_that_was_changed_after_a_try_says_so(visit: PageView) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "changed")
     form = new_link(page, email="jane@example.com")
@@ -99,7 +118,7 @@ def test_a_form_that_was_changed_after_a_try_says_so(visit: Visit) -> None:
     expect(rows(page)).to_have_count(2)
 
 
-def test_all_mistakes_are_told_at_once_and_in_words(visit: Visit) -> None:
+def test_all_mistakes_are_told_at_once_and_in_words(visit: PageView) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "mistakes")
     visitor.expect_refusal("/payment-links")
@@ -132,23 +151,29 @@ def test_all_mistakes_are_told_at_once_and_in_words(visit: Visit) -> None:
     ],
 )
 def test_a_mistake_is_told_when_its_field_is_left_in_the_words_of_the_service(
-    visit: Visit, service: Service, fields: dict[str, str]
+    visit: PageView, service: Service, fields: dict[str, str]
 ) -> None:
     page = enter(visit(DESKTOP), "early")
     new_link(page, **fields)
     page.keyboard.press("Tab")
     wrong = page.locator(".error:not(:empty)")
     expect(wrong).to_have_count(1)
-    amount = {"payment_amount": float(fields["payment_amount"])} if "payment_amount" in fields else {}
+    amount = (
+        {"payment_amount": float(fields["payment_amount"])} if "payment_amount" in fields else {}
+    )
     body = {"org_id": "early", "email": "jane@example.com", **fields, **amount}
-    [error] = httpx.post(f"{service.url}/payment-links", json=body, headers=as_admin()).json()["errors"]
+    [error] = httpx.post(f"{service.url}/payment-links", json=body, headers=as_admin()).json()[
+        "errors"
+    ]
     expect(wrong).to_have_id(f"{error['field']}-error")
     assert wrong.inner_text().rstrip(".").lower() == error["message"].rstrip(".").lower()
     page.locator(f"#{error['field']}").fill("")
     expect(wrong).to_have_count(0)
 
 
-def test_a_press_on_the_button_is_not_lost_to_a_mistake_that_is_told_meanwhile(visit: Visit) -> None:
+def test_a_press_on_the_button_is_not_lost_to_a_mistake_that_is_told_meanwhile(
+    visit: PageView,
+) -> None:
     """Words that appear when a field is left would move the button from under the press."""
     visitor = visit((1280, 1100))
     page = enter(visitor, "pressed")
@@ -161,7 +186,9 @@ def test_a_press_on_the_button_is_not_lost_to_a_mistake_that_is_told_meanwhile(v
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, NARROW], ids=["desktop", "phone", "narrow"])
-def test_the_forms_buttons_are_in_sight_wherever_it_is_scrolled_to(visit: Visit, size: tuple[int, int]) -> None:
+def test_the_forms_buttons_are_in_sight_wherever_it_is_scrolled_to(
+    visit: PageView, size: tuple[int, int]
+) -> None:
     page = enter(visit(size), "scrolled")
     form = new_link(page)
     for name in ("Create link", "Cancel", "Close"):
@@ -178,7 +205,7 @@ def test_the_forms_buttons_are_in_sight_wherever_it_is_scrolled_to(visit: Visit,
 
 
 @pytest.mark.parametrize("way", ["Escape", "Close", "Cancel", "beside", "Back"])
-def test_what_was_typed_is_asked_for_before_it_is_lost(visit: Visit, way: str) -> None:
+def test_what_was_typed_is_asked_for_before_it_is_lost(visit: PageView, way: str) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "kept")
     form = new_link(page, email="jane@example.com")
@@ -212,18 +239,20 @@ def test_what_was_typed_is_asked_for_before_it_is_lost(visit: Visit, way: str) -
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_many_presses_of_escape_lose_nothing(visit: Visit) -> None:
+def test_many_presses_of_escape_lose_nothing(visit: PageView) -> None:
     """Browsers close a dialog at the second, whatever the page says."""
     page = enter(visit(DESKTOP), "many")
     new_link(page, email="jane@example.com")
     for _ in range(7):
         page.keyboard.press("Escape")
     expect(page.locator("#email")).to_have_value("jane@example.com")
-    expect(page.get_by_role("alertdialog").or_(page.get_by_role("dialog", name="New link")).first).to_be_visible()
+    expect(
+        page.get_by_role("alertdialog").or_(page.get_by_role("dialog", name="New link")).first
+    ).to_be_visible()
     assert page.url.endswith("#/many/new")
 
 
-def test_a_reload_asks_before_what_was_typed_is_lost(visit: Visit) -> None:
+def test_a_reload_asks_before_what_was_typed_is_lost(visit: PageView) -> None:
     page = enter(visit(DESKTOP), "reloaded")
     new_link(page).locator("#email").press_sequentially("jane")
     asked: list[str] = []

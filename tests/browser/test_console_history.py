@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.domain.tokens import Role
+from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP
-from tests.browser.console import Visit, enter, go, listen, new_link, rows, settle
+from tests.browser.console import PageView, enter, go, listen, new_link, rows, settle
 from tests.support.admins import admin_token
 from tests.support.processes import Service
 
@@ -20,7 +20,9 @@ def sign_in(page: Page, org: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_back_and_forward_lead_through_filter_page_link_and_question(visit: Visit, make: Any) -> None:
+def test_back_and_forward_lead_through_filter_page_link_and_question(
+    visit: PageView, make: Any
+) -> None:
     for number in range(26):
         make("there", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "there")
@@ -51,7 +53,7 @@ def test_back_and_forward_lead_through_filter_page_link_and_question(visit: Visi
     assert page.url == visited
 
 
-def test_closing_leads_where_back_does(visit: Visit, make: Any) -> None:
+def test_closing_leads_where_back_does(visit: PageView, make: Any) -> None:
     make("closing")
     page = enter(visit(DESKTOP), "closing")
     entries = page.evaluate("history.length")
@@ -67,7 +69,7 @@ def test_closing_leads_where_back_does(visit: Visit, make: Any) -> None:
     expect(page.get_by_role("dialog", name="New link")).to_be_visible()
 
 
-def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: Visit, make: Any) -> None:
+def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: PageView, make: Any) -> None:
     make("below")
     page = enter(visit(DESKTOP), "below")
     expect(rows(page)).to_have_count(1)
@@ -80,7 +82,7 @@ def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: Visit, mak
     assert "/orgs/below/payment-links" not in asked
 
 
-def test_a_reload_stays_on_the_page_with_what_is_open(visit: Visit, make: Any) -> None:
+def test_a_reload_stays_on_the_page_with_what_is_open(visit: PageView, make: Any) -> None:
     for number in range(26):
         make("stays", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "stays")
@@ -97,7 +99,9 @@ def test_a_reload_stays_on_the_page_with_what_is_open(visit: Visit, make: Any) -
     expect(rows(page)).to_have_count(25)
 
 
-def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_below(visit: Visit, make: Any) -> None:
+def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_below(
+    visit: PageView, make: Any
+) -> None:
     link = make("deep", transaction_id="order-7")
     visitor = visit(DESKTOP)
     page = visitor.open(f"/console#/deep/links/{link['id']}")
@@ -110,7 +114,9 @@ def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_be
     assert page.url.endswith("/console#/deep")
 
 
-def test_an_address_of_a_later_page_leads_to_the_first(visit: Visit, make: Any, service: Service) -> None:
+def test_an_address_of_a_later_page_leads_to_the_first(
+    visit: PageView, make: Any, service: Service
+) -> None:
     for number in range(26):
         make("later-page", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "later-page")
@@ -135,7 +141,9 @@ def test_an_address_of_a_later_page_leads_to_the_first(visit: Visit, make: Any, 
         pytest.param("#/../x", "#/cut", id="no organization's id"),
     ],
 )
-def test_an_address_that_leads_nowhere_leads_to_the_list(visit: Visit, make: Any, address: str, left: str) -> None:
+def test_an_address_that_leads_nowhere_leads_to_the_list(
+    visit: PageView, make: Any, address: str, left: str
+) -> None:
     make("cut")
     visitor = visit(DESKTOP)
     visitor.expect_refusal("/orgs/cut/payment-links?limit=25&cursor=nonsense")
@@ -146,7 +154,7 @@ def test_an_address_that_leads_nowhere_leads_to_the_list(visit: Visit, make: Any
     assert page.url.endswith(left)
 
 
-def test_a_link_that_is_not_there_is_said_to_be_missing(visit: Visit, make: Any) -> None:
+def test_a_link_that_is_not_there_is_said_to_be_missing(visit: PageView, make: Any) -> None:
     link = make("theirs")
     visitor = visit(DESKTOP)
     visitor.expect_refusal(f"/payment-links/{UNKNOWN}")
@@ -159,7 +167,7 @@ def test_a_link_that_is_not_there_is_said_to_be_missing(visit: Visit, make: Any)
     expect(page.get_by_text("jane@example.com")).to_have_count(0)
 
 
-def test_an_internal_admin_is_led_to_the_links_own_organization(visit: Visit, make: Any) -> None:
+def test_an_internal_admin_is_led_to_the_links_own_organization(visit: PageView, make: Any) -> None:
     link = make("right")
     page = enter(visit(DESKTOP))
     go(page, f"#/wrong/links/{link['id']}")
@@ -167,7 +175,7 @@ def test_an_internal_admin_is_led_to_the_links_own_organization(visit: Visit, ma
     assert page.url.endswith(f"#/right/links/{link['id']}")
 
 
-def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: Visit) -> None:
+def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: PageView) -> None:
     page = enter(visit(DESKTOP), "fresh")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
     form = new_link(page, email="jane@example.com", transaction_id="order-7")
@@ -180,10 +188,16 @@ def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: Visit) ->
     expect(rows(page)).to_have_count(1)
 
 
-def test_back_from_a_failure_leads_to_the_overview(visit: Visit, make: Any) -> None:
+def test_back_from_a_failure_leads_to_the_overview(visit: PageView, make: Any) -> None:
     page = enter(visit(DESKTOP))
     link = make("overviewed", "jane@example.com")
-    failure = {"id": link["id"], "org_id": "overviewed", "email": "x@example.com", "transaction_id": None, "error": "550 no"}
+    failure = {
+        "id": link["id"],
+        "org_id": "overviewed",
+        "email": "x@example.com",
+        "transaction_id": None,
+        "error": "550 no",
+    }
 
     def answer(route: Any) -> None:
         failures = [{**failure, "failed_at": "2026-11-29T10:00:00.000Z"}]
@@ -199,7 +213,9 @@ def test_back_from_a_failure_leads_to_the_overview(visit: Visit, make: Any) -> N
     assert page.url.endswith("/console")
 
 
-def test_nobody_else_sees_on_going_back_what_was_seen_before_signing_out(visit: Visit, make: Any) -> None:
+def test_nobody_else_sees_on_going_back_what_was_seen_before_signing_out(
+    visit: PageView, make: Any
+) -> None:
     make("before-me", "secret@example.com")
     page = enter(visit(DESKTOP), "before-me")
     rows(page).locator(".open").click()

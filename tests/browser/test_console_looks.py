@@ -8,9 +8,17 @@ import pytest
 import segno
 from playwright.sync_api import expect
 
-from service.domain.tokens import Role
+from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL
-from tests.browser.console import Visit, enter, fill, new_link, press_tab_to, rows, show_all_states
+from tests.browser.console import (
+    PageView,
+    enter,
+    fill,
+    new_link,
+    press_tab_to,
+    rows,
+    show_all_states,
+)
 from tests.support.admins import admin_token, as_admin
 from tests.support.processes import Service
 from tests.support.servers import Store
@@ -24,12 +32,18 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("size", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")])
-def test_nothing_moves_by_itself_while_it_loads(visit: Visit, service: Service, make: Any, size: tuple[int, int]) -> None:
-    """Opened anew each time, for what moves within half a second of signing in is excused."""
+@pytest.mark.parametrize(
+    "size", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")]
+)
+def test_nothing_moves_by_itself_while_it_loads(
+    visit: PageView, service: Service, make: Any, size: tuple[int, int]
+) -> None:
+    """Payload anew each time, for what moves within half a second of signing in is excused."""
     org = f"steady-{size[0]}"
     profile = {"display_name": "Acme Cleaning Ltd", "logo": segno.make("logo").png_data_uri()}
-    httpx.put(f"{service.url}/orgs/{org}/profile", json=profile, headers=as_admin()).raise_for_status()
+    httpx.put(
+        f"{service.url}/orgs/{org}/profile", json=profile, headers=as_admin()
+    ).raise_for_status()
     for number in range(10):
         make(org, f"jane{number}@example.com", transaction_id="order-7" if number % 3 else None)
     visitor = visit(size)
@@ -47,7 +61,7 @@ def test_nothing_moves_by_itself_while_it_loads(visit: Visit, service: Service, 
     assert max(moved) < STILL
 
 
-def test_a_keyboard_is_enough(visit: Visit) -> None:
+def test_a_keyboard_is_enough(visit: PageView) -> None:
     """Sign in, make a link, open it, revoke it, sign out."""
     page = visit(DESKTOP).open("/console")
     keyboard = page.keyboard
@@ -82,7 +96,13 @@ def test_a_keyboard_is_enough(visit: Visit) -> None:
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_every_state_is_accessible_and_fits(
-    visit: Visit, service: Service, make: Any, own_store: Store, size: tuple[int, int], scheme: str, request: pytest.FixtureRequest
+    visit: PageView,
+    service: Service,
+    make: Any,
+    own_store: Store,
+    size: tuple[int, int],
+    scheme: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     look = request.node.callspec.id
     org = f"looks-{re.sub('[^a-z]+', '-', look)}"
@@ -116,7 +136,9 @@ def test_every_state_is_accessible_and_fits(
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
-def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, make: Any, motion: str, *, moves: bool) -> None:
+def test_nothing_moves_for_who_wants_less_of_that(
+    visit: PageView, make: Any, motion: str, *, moves: bool
+) -> None:
     make(f"still-{motion}")
     visitor = visit(motion=motion)
     page = enter(visitor, f"still-{motion}")
@@ -131,7 +153,7 @@ def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, make: Any, motio
     assert any('class="bone' in element for element in found) == bool(found) == moves
 
 
-def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: Visit) -> None:
+def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: PageView) -> None:
     page = enter(visit(NARROW), "beside")
     name, button = (page.locator(at).bounding_box() for at in (".brand", "#sign-out"))
     assert name is not None
@@ -140,18 +162,22 @@ def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: Visit) 
     assert button["x"] > name["x"] + name["width"]
 
 
-def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: Visit, make: Any) -> None:
+def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: PageView, make: Any) -> None:
     make("targets", transaction_id="order-7")
     page = enter(visit(NARROW), "targets")
     expect(rows(page)).to_have_count(1)
-    for target in page.locator("main button:visible, main a:visible, header button:visible, header a:visible").all():
+    for target in page.locator(
+        "main button:visible, main a:visible, header button:visible, header a:visible"
+    ).all():
         box = target.bounding_box()
         assert box is not None
         assert (box["height"] >= 44, target.inner_text()) == (True, target.inner_text())
 
 
-@pytest.mark.parametrize("size", [pytest.param(PHONE, id="phone"), pytest.param((1280, 500), id="desktop")])
-def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: Visit, make: Any, size: Any) -> None:
+@pytest.mark.parametrize(
+    "size", [pytest.param(PHONE, id="phone"), pytest.param((1280, 500), id="desktop")]
+)
+def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: PageView, make: Any, size: Any) -> None:
     """WCAG 2.2, 2.4.11, for whoever tabs backwards up a long list."""
     org = f"focus-{size[0]}"
     for number in range(12):
@@ -172,14 +198,18 @@ def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: Visit, make: Any, si
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_with_forced_colors_what_is_selected_or_wrong_is_told_by_borders(visit: Visit, make: Any, size: tuple[int, int]) -> None:
+def test_with_forced_colors_what_is_selected_or_wrong_is_told_by_borders(
+    visit: PageView, make: Any, size: tuple[int, int]
+) -> None:
     org = f"forced-{size[0]}"
     make(org)
     visitor = visit(size)
     visitor.page.emulate_media(forced_colors="active")
     page = enter(visitor, org)
     expect(rows(page)).to_have_count(1)
-    outlines = page.locator(".tabs a").evaluate_all("tabs => tabs.map((tab) => getComputedStyle(tab).outlineStyle)")
+    outlines = page.locator(".tabs a").evaluate_all(
+        "tabs => tabs.map((tab) => getComputedStyle(tab).outlineStyle)"
+    )
     assert outlines == ["solid", "none", "none", "none"]
     visitor.check(f"console list, {size[0]}, forced colors")
     form = new_link(page, email="jane")

@@ -10,7 +10,9 @@ from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [PHONE, DESKTOP, NARROW], ids=["phone", "desktop", "narrow"])
-def test_the_page_is_accessible_and_fits(visit: Callable[..., Visitor], size: tuple[int, int], scheme: str) -> None:
+def test_the_page_is_accessible_and_fits(
+    visit: Callable[..., Visitor], size: tuple[int, int], scheme: str
+) -> None:
     visitor = visit(size, scheme=scheme)
     visitor.open("/")
     visitor.check(f"home-{size[0]}-{scheme}")

@@ -11,14 +11,14 @@ import pytest
 import segno
 from playwright.sync_api import Page, expect
 
-from service.api.qr import draw_png
-from service.domain.locale import LANGUAGES
+from service.links.qr import draw_png
+from service.values.locale import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import MailServer
 
-Visit = Callable[..., Visitor]
+PageView = Callable[..., Visitor]
 LOGO = f"data:image/png;base64,{base64.b64encode(draw_png(segno.make('logo'), 64)).decode()}"
 AMOUNT = {"payment_amount": 125000.5, "currency": "NGN", "transaction_id": "2026-000042"}
 SCHEMES = ["light", "dark"]
@@ -27,7 +27,9 @@ SCHEMES = ["light", "dark"]
 @pytest.fixture(scope="module", autouse=True)
 def _brand(service: Service) -> None:
     profile = {"display_name": "Acme (NG) Ltd", "colour": "#7a1f5c", "logo": LOGO}
-    httpx.put(f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()).raise_for_status()
+    httpx.put(
+        f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()
+    ).raise_for_status()
 
 
 @pytest.fixture
@@ -51,7 +53,10 @@ def show(visitor: Visitor, mail: EmailMessage, *, bare: bool = False) -> Page:
     for part in mail.walk():
         if part["Content-ID"]:
             picture = base64.b64encode(part.get_payload(decode=True)).decode()
-            html = html.replace(f"cid:{part['Content-ID'].strip('<>')}", f"data:{part.get_content_type()};base64,{picture}")
+            html = html.replace(
+                f"cid:{part['Content-ID'].strip('<>')}",
+                f"data:{part.get_content_type()};base64,{picture}",
+            )
     visitor.page.set_content(re.sub(r"</?(?:html|body)\b[^>]*>", "", html) if bare else html)
     return visitor.page
 
@@ -63,22 +68,38 @@ def wide(page: Page) -> int:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_link_comes_with_its_organizations_logo(visit: Visit, mail_of: Callable[..., EmailMessage], scheme: str) -> None:
+def test_a_link_comes_with_its_organizations_logo(
+    visit: PageView, mail_of: Callable[..., EmailMessage], scheme: str
+) -> None:
     visitor = visit(scheme=scheme)
     page = show(visitor, mail_of(f"logo-{scheme}@example.com"))
     assert wide(page) == 64
-    expect(page.locator("img")).to_have_css("background-color", "rgb(255, 255, 255)")  # or it might not be seen in the dark
+    expect(page.locator("img")).to_have_css(
+        "background-color", "rgb(255, 255, 255)"
+    )  # or it might not be seen in the dark
     visitor.shoot(f"mail with a logo, {scheme}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("number", "currency"), [(1234567890.125, "KWD"), (999999999999.9999, "CLF")])
+@pytest.mark.parametrize(
+    ("number", "currency"), [(1234567890.125, "KWD"), (999999999999.9999, "CLF")]
+)
 def test_no_amount_breaks_between_its_digits_nor_pushes_a_mail_wide(
-    visit: Visit, mail_of: Callable[..., EmailMessage], language: str, number: float, currency: str
+    visit: PageView,
+    mail_of: Callable[..., EmailMessage],
+    language: str,
+    number: float,
+    currency: str,
 ) -> None:
     visitor = visit(NARROW)
     page = show(
-        visitor, mail_of(f"{currency}-{language}@example.com".lower(), payment_amount=number, currency=currency, locale=language)
+        visitor,
+        mail_of(
+            f"{currency}-{language}@example.com".lower(),
+            payment_amount=number,
+            currency=currency,
+            locale=language,
+        ),
     )
     for width, height in (NARROW, PHONE, DESKTOP):
         page.set_viewport_size({"width": width, "height": height})
@@ -86,23 +107,32 @@ def test_no_amount_breaks_between_its_digits_nor_pushes_a_mail_wide(
             "bdi => bdi.getBoundingClientRect().height / parseFloat(getComputedStyle(bdi).fontSize)"
         )
         assert lines < 2, "it breaks"
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+            "it scrolls sideways"
+        )
         visitor.shoot(f"mail, {currency}, {width}, {language}")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_code_comes_large_and_in_the_subject(visit: Visit, mails: MailServer, service: Service, scheme: str) -> None:
+def test_a_code_comes_large_and_in_the_subject(
+    visit: PageView, mails: MailServer, service: Service, scheme: str
+) -> None:
     visitor, email = visit(scheme=scheme), f"code-{scheme}@example.com"
     httpx.post(f"{service.url}/payment-links/otp", json={"email": email}).raise_for_status()
     [mail] = mails.mailbox.wait_for(email)
     code = mail["Subject"][:6]
     page = show(visitor, mail)
-    assert page.get_by_text(code, exact=True).evaluate("code => parseFloat(getComputedStyle(code).fontSize)") >= 32
+    assert (
+        page.get_by_text(code, exact=True).evaluate(
+            "code => parseFloat(getComputedStyle(code).fontSize)"
+        )
+        >= 32
+    )
     visitor.shoot(f"mail, code, {scheme}")
 
 
 def test_an_arabic_mail_reads_from_right_to_left_where_html_and_body_are_dropped(
-    visit: Visit, mail_of: Callable[..., EmailMessage]
+    visit: PageView, mail_of: Callable[..., EmailMessage]
 ) -> None:
     visitor = visit()
     page = show(visitor, mail_of("bare-ar@example.com", locale="ar"), bare=True)

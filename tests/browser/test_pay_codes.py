@@ -11,28 +11,40 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from service.domain.otp import read_code
-from service.store import keys
-from service.store.call import call
-from service.store.client import Client
+from service.otps.model import read_code
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call
 from tests.browser.conftest import DESKTOP, Visitor
-from tests.browser.pay import BRAND, ask, code_for, expect_alert, let_code_expire, make, path_of, reach, wrong
+from tests.browser.pay import (
+    BRAND,
+    ask,
+    code_for,
+    expect_alert,
+    let_code_expire,
+    make,
+    path_of,
+    reach,
+    wrong,
+)
 from tests.support.processes import Service
 from tests.support.servers import MailServer
 from tests.support.typed_codes import REFUSED, TAKEN
 
-Visit = Callable[..., Visitor]
+PageView = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 def test_a_code_from_the_mail_opens_a_gated_link_for_good(
-    visit: Visit, admin: httpx.Client, mails: MailServer, service: Service
+    visit: PageView, admin: httpx.Client, mails: MailServer, service: Service
 ) -> None:
     email = "gated@example.com"
     visitor = visit()
     page = visitor.open(path_of(make(admin, email, otp_required=True)))
     expect(page.get_by_text("g***@example.com")).to_be_visible()
-    assert not any(secret in page.content() for secret in ("125,000", "Acme", "acme", BRAND["colour"]))
+    assert not any(
+        secret in page.content() for secret in ("125,000", "Acme", "acme", BRAND["colour"])
+    )
     ask(page)
     code = code_for(email, mails)
     assert mails.mailbox.to(email)[-1]["From"].addresses[0].display_name == "Acme Cleaning Ltd"
@@ -42,7 +54,9 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
     expect(page.get_by_label("Code")).to_be_focused()
     page.keyboard.insert_text(f" {code[:3]} {code[3:]}\n")  # as pasted
     expect(page.locator(".amount")).to_have_text("₦125,000.50")
-    expect(page.get_by_role("link", name="Pay ₦125,000.50")).to_have_css("background-color", "rgb(10, 125, 79)")
+    expect(page.get_by_role("link", name="Pay ₦125,000.50")).to_have_css(
+        "background-color", "rgb(10, 125, 79)"
+    )
     page.reload()
     expect(page.locator(".amount")).to_have_text("₦125,000.50")
     [cookie] = visitor.context.cookies()
@@ -56,7 +70,9 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
     assert not any(secret in text for text in told for secret in (cookie["value"], code))
 
 
-def test_tries_run_out_and_another_code_helps(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_tries_run_out_and_another_code_helps(
+    visit: PageView, admin: httpx.Client, mails: MailServer
+) -> None:
     email = "tries@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
     ask(page)
@@ -66,7 +82,10 @@ def test_tries_run_out_and_another_code_helps(visit: Visit, admin: httpx.Client,
         page.get_by_label("Code").press_sequentially(wrong(code))
         expect(page.get_by_role("alert")).to_have_text(re.compile(f"You have {left} tr|too often"))
         said.append(page.get_by_role("alert").inner_text())
-    assert said[3:] == ["That is not the code. You have 1 try left.", "This code was tried too often. Ask for another."]
+    assert said[3:] == [
+        "That is not the code. You have 1 try left.",
+        "This code was tried too often. Ask for another.",
+    ]
     expect(page.get_by_label("Code")).to_be_disabled()
     expect(page.get_by_role("button", name="Open the link")).to_be_disabled()
     expect(page.get_by_role("heading", name="Enter your code")).to_be_focused()
@@ -76,7 +95,9 @@ def test_tries_run_out_and_another_code_helps(visit: Visit, admin: httpx.Client,
     expect(page.locator(".amount")).to_be_visible()
 
 
-def test_who_leaves_to_read_the_code_comes_back_to_its_field(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_who_leaves_to_read_the_code_comes_back_to_its_field(
+    visit: PageView, admin: httpx.Client, mails: MailServer
+) -> None:
     email, visitor = "leaves@example.com", visit()
     link = make(admin, email, otp_required=True)
     page = visitor.open(path_of(link))
@@ -106,9 +127,13 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(visit: Visit, admin
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_two_tabs_and_another_device_know_the_same_code(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
+    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
 ) -> None:
-    email, visitor, other = f"tabs-{script}@example.com".lower(), visit(script=script), visit(script=script)
+    email, visitor, other = (
+        f"tabs-{script}@example.com".lower(),
+        visit(script=script),
+        visit(script=script),
+    )
     path = path_of(make(admin, email, otp_required=True))
 
     def send(page: Page, button: str, number: int) -> str:
@@ -144,9 +169,13 @@ def test_two_tabs_and_another_device_know_the_same_code(
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
-def test_who_blocks_cookies_is_told_so(blocks_cookies: Visit, admin: httpx.Client, *, script: bool) -> None:
+def test_who_blocks_cookies_is_told_so(
+    blocks_cookies: PageView, admin: httpx.Client, *, script: bool
+) -> None:
     visitor = blocks_cookies(script=script)
-    page = visitor.open(path_of(make(admin, f"blocks-{script}@example.com".lower(), otp_required=True)))
+    page = visitor.open(
+        path_of(make(admin, f"blocks-{script}@example.com".lower(), otp_required=True))
+    )
     page.get_by_role("button", name="Send me a code").click()
     expect(page.get_by_role("heading", name="Cookies are needed")).to_be_visible()
     if script:  # which axe needs
@@ -155,7 +184,9 @@ def test_who_blocks_cookies_is_told_so(blocks_cookies: Visit, admin: httpx.Clien
     expect(page.get_by_role("button", name="Send me a code")).to_be_visible()
 
 
-def test_no_code_is_used_up_where_cookies_went_away(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_no_code_is_used_up_where_cookies_went_away(
+    visit: PageView, admin: httpx.Client, mails: MailServer
+) -> None:
     email, visitor = "went@example.com", visit()
     page = visitor.open(path_of(make(admin, email, otp_required=True)))
     ask(page)
@@ -163,14 +194,22 @@ def test_no_code_is_used_up_where_cookies_went_away(visit: Visit, admin: httpx.C
     visitor.context.clear_cookies()
     page.keyboard.type(code)
     expect(page.get_by_role("heading", name="Cookies are needed")).to_be_focused()
-    assert httpx.put(f"{visitor.url}/payment-links/otp", json={"email": email, "otp": code}).status_code == 200
+    assert (
+        httpx.put(
+            f"{visitor.url}/payment-links/otp", json={"email": email, "otp": code}
+        ).status_code
+        == 200
+    )
 
 
-def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
+def test_another_code_has_to_wait(visit: PageView, admin: httpx.Client) -> None:
     visitor = visit()
     page = visitor.open(path_of(make(admin, "wait@example.com", otp_required=True)))
     ask(page)
-    button, wait = page.get_by_role("button", name="Send another code"), re.compile(r"^Another code can be sent in 00:0\d\.$")
+    button, wait = (
+        page.get_by_role("button", name="Send another code"),
+        re.compile(r"^Another code can be sent in 00:0\d\.$"),
+    )
     expect(button).to_be_disabled()
     expect(button).to_have_accessible_description(wait)
     expect(page.get_by_label("Code")).to_have_accessible_description(wait)
@@ -180,7 +219,9 @@ def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
     expect(page.get_by_text("Another code can be sent in")).to_have_count(0)
 
 
-def test_another_code_helps_where_one_has_expired(visit: Visit, admin: httpx.Client, mails: MailServer, store: Client) -> None:
+def test_another_code_helps_where_one_has_expired(
+    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
+) -> None:
     email = "late@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
     ask(page)
@@ -196,7 +237,7 @@ def test_another_code_helps_where_one_has_expired(visit: Visit, admin: httpx.Cli
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "often@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -215,7 +256,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
 
 
 def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "wrong@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -223,8 +264,12 @@ def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
     code = code_for(email, mails)
     reach(store, email, "failures_day", timedelta(seconds=3))
     page.get_by_label("Code").press_sequentially(code)
-    expect(page.get_by_role("alert")).to_have_text(re.compile(r"^Too many wrong codes. You can try again in \d seconds?\.$"))
-    buttons = [page.get_by_role("button", name=name) for name in ("Open the link", "Send another code")]
+    expect(page.get_by_role("alert")).to_have_text(
+        re.compile(r"^Too many wrong codes. You can try again in \d seconds?\.$")
+    )
+    buttons = [
+        page.get_by_role("button", name=name) for name in ("Open the link", "Send another code")
+    ]
     for control in (page.get_by_label("Code"), *buttons):
         expect(control).to_be_disabled()
         expect(control).to_have_accessible_description(re.compile("^Too many wrong codes"))
@@ -238,7 +283,9 @@ def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
     expect(page.locator(".amount")).to_be_visible()
 
 
-def test_a_code_that_could_not_be_looked_at_stays_in_its_field(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
+    visit: PageView, admin: httpx.Client, mails: MailServer
+) -> None:
     email, visitor = "passing@example.com", visit(locale="en")
     page = visitor.open(path_of(make(admin, email, otp_required=True, locale="ar")))
     page.locator("main button").click()
@@ -246,7 +293,11 @@ def test_a_code_that_could_not_be_looked_at_stays_in_its_field(visit: Visit, adm
     code = code_for(email, mails)
     said = '<div id="said"></div><main><h1>No</h1><p>Nothing is lost.</p> <p>Try again.</p></main><footer></footer>'
     sorry = f'<html lang="en" dir="ltr">{said}'
-    page.route("**/token", lambda route: route.fulfill(status=503, content_type="text/html", body=sorry), times=1)
+    page.route(
+        "**/token",
+        lambda route: route.fulfill(status=503, content_type="text/html", body=sorry),
+        times=1,
+    )
     visitor.expect_refusal(f"{urlsplit(page.url).path}/token")
     page.keyboard.type(code)
     expect(page.get_by_role("alert")).to_have_text("Nothing is lost. Try again.")
@@ -257,7 +308,7 @@ def test_a_code_that_could_not_be_looked_at_stays_in_its_field(visit: Visit, adm
     expect(page.locator(".amount")).to_be_visible()
 
 
-def test_a_form_is_sent_once_whatever_the_answer(visit: Visit, admin: httpx.Client) -> None:
+def test_a_form_is_sent_once_whatever_the_answer(visit: PageView, admin: httpx.Client) -> None:
     """A proxy's own answer, say: the browser goes back to the page, and posts nothing again."""
     visitor = visit()
     page = visitor.open(path_of(make(admin, "proxied@example.com", otp_required=True)))
@@ -283,18 +334,24 @@ def type_in_every_way(page: Page, code: str) -> Iterator[str]:
         yield way
 
 
-def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(visit: Visit, admin: httpx.Client) -> None:
+def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
+    visit: PageView, admin: httpx.Client
+) -> None:
     page = visit().open(path_of(make(admin, "typed@example.com", otp_required=True)))
     ask(page)
     page.evaluate(
         "() => { HTMLFormElement.prototype.requestSubmit = function () { this.dataset.submitted = this.elements.otp.value } }"
     )
     take = "form => { const submitted = form.dataset.submitted ?? null; delete form.dataset.submitted; return submitted }"
-    submitted = {way: page.locator("form").first.evaluate(take) for way in type_in_every_way(page, "012345")}
+    submitted = {
+        way: page.locator("form").first.evaluate(take) for way in type_in_every_way(page, "012345")
+    }
     assert submitted == dict.fromkeys(TAKEN, "012345") | dict.fromkeys(REFUSED)
 
 
-def test_without_a_script_a_code_reaches_the_server_as_it_was_written(visit: Visit, admin: httpx.Client) -> None:
+def test_without_a_script_a_code_reaches_the_server_as_it_was_written(
+    visit: PageView, admin: httpx.Client
+) -> None:
     page = visit(script=False).open(path_of(make(admin, "untyped@example.com", otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
     page.route("**/token", lambda route: route.fulfill(status=204))  # the page stays
@@ -306,20 +363,31 @@ def test_without_a_script_a_code_reaches_the_server_as_it_was_written(visit: Vis
     assert read == dict.fromkeys(TAKEN, "012345") | dict.fromkeys(REFUSED)
 
 
-def test_the_script_reads_every_character_as_the_server_does(visit: Visit, admin: httpx.Client) -> None:
+def test_the_script_reads_every_character_as_the_server_does(
+    visit: PageView, admin: httpx.Client
+) -> None:
     page = visit().open(path_of(make(admin)))
-    known = [number for number in range(sys.maxunicode + 1) if unicodedata.category(chr(number)) not in {"Cn", "Cs"}]
-    read = page.evaluate("numbers => numbers.map(number => readCode(String.fromCodePoint(number, 0x32)))", known)
+    known = [
+        number
+        for number in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(number)) not in {"Cn", "Cs"}
+    ]
+    read = page.evaluate(
+        "numbers => numbers.map(number => readCode(String.fromCodePoint(number, 0x32)))", known
+    )
     differ = [
         hex(number)
         for number, text in zip(known, read, strict=True)
         if read_code(chr(number) + "2" * 6) != (text * 6 if text == "2" else None)
-        or read_code(chr(number) + "2" * 5) != (text + "2" * 4 if re.fullmatch("[0-9]2", text) else None)
+        or read_code(chr(number) + "2" * 5)
+        != (text + "2" * 4 if re.fullmatch("[0-9]2", text) else None)
     ]
     assert differ == []
 
 
-def test_all_of_it_works_without_a_script(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_all_of_it_works_without_a_script(
+    visit: PageView, admin: httpx.Client, mails: MailServer
+) -> None:
     email = "plain@example.com"
     page = visit(script=False).open(path_of(make(admin, email, otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
@@ -333,7 +401,7 @@ def test_all_of_it_works_without_a_script(visit: Visit, admin: httpx.Client, mai
     expect(page.get_by_role("timer")).to_have_text("2 days")
 
 
-def test_a_keyboard_is_enough(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_a_keyboard_is_enough(visit: PageView, admin: httpx.Client, mails: MailServer) -> None:
     email = "keyboard@example.com"
     page = visit(DESKTOP).open(path_of(make(admin, email, otp_required=True)))
     page.keyboard.press("Tab")

@@ -9,12 +9,22 @@ import pytest
 import segno
 from playwright.sync_api import Locator, expect
 
-from service.domain.locale import LANGUAGES
-from service.i18n.language import speak
-from service.store import keys
-from service.store.client import Client
+from service.i18n.language import get_language
+from service.storage import keys
+from service.storage.client import Client
+from service.values.locale import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visitor
-from tests.browser.pay import BRAND, ask, code_for, expect_alert, let_code_expire, make, path_of, reach, wrong
+from tests.browser.pay import (
+    BRAND,
+    ask,
+    code_for,
+    expect_alert,
+    let_code_expire,
+    make,
+    path_of,
+    reach,
+    wrong,
+)
 from tests.store.samples import delete
 from tests.support.servers import MailServer
 
@@ -29,15 +39,18 @@ SPREAD = """element => {
   return [left - main.left, main.right - right, height / parseFloat(getComputedStyle(element).fontSize)];
 }"""
 """What is free on either side of a text, and how many times its font's size its lines are high together."""
-LONG_AMOUNTS = [{"payment_amount": 1234567890.125, "currency": "KWD"}, {"payment_amount": 999999999999.9999, "currency": "CLF"}]
-Visit = Callable[..., Visitor]
+LONG_AMOUNTS = [
+    {"payment_amount": 1234567890.125, "currency": "KWD"},
+    {"payment_amount": 999999999999.9999, "currency": "CLF"},
+]
+PageView = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_state_is_accessible(
-    visit: Visit, admin: httpx.Client, ended: dict[str, tuple[str, int]], size: str, scheme: str
+    visit: PageView, admin: httpx.Client, ended: dict[str, tuple[str, int]], size: str, scheme: str
 ) -> None:
     visitor = visit(SIZES[size], scheme=scheme)
     without = make(admin, payment_amount=None, currency=None)
@@ -45,7 +58,9 @@ def test_every_state_is_accessible(
     for name, (path, status) in (links | ended).items():
         visitor.open(path, status)
         visitor.check(f"pay {name}, {size}, {scheme}")
-    page = visitor.open(path_of(make(admin, f"states-{size}-{scheme}@example.com", otp_required=True)))
+    page = visitor.open(
+        path_of(make(admin, f"states-{size}-{scheme}@example.com", otp_required=True))
+    )
     visitor.check(f"pay ask, {size}, {scheme}")
     ask(page)
     visitor.check(f"pay code, {size}, {scheme}")
@@ -55,19 +70,25 @@ def test_every_state_is_accessible(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_logo_is_shown_to_whoever_may_see_the_link(visit: Visit, admin: httpx.Client, scheme: str) -> None:
+def test_the_logo_is_shown_to_whoever_may_see_the_link(
+    visit: PageView, admin: httpx.Client, scheme: str
+) -> None:
     assert admin.put("/orgs/acme/profile", json=BRAND | {"logo": LOGO}).status_code == 200
     visitor = visit(scheme=scheme)
     page = visitor.open(path_of(make(admin)))
     logo = page.locator("img.logo")
     expect(logo).to_be_visible()
     assert logo.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
-    expect(logo).to_have_css("background-color", "rgb(255, 255, 255)")  # or it would not be seen in the dark
+    expect(logo).to_have_css(
+        "background-color", "rgb(255, 255, 255)"
+    )  # or it would not be seen in the dark
     visitor.check(f"pay link with a logo, phone, {scheme}")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_language_fits_the_smallest_phone(visit: Visit, admin: httpx.Client, language: str) -> None:
+def test_every_language_fits_the_smallest_phone(
+    visit: PageView, admin: httpx.Client, language: str
+) -> None:
     visitor = visit(NARROW, locale="en")
     page = visitor.open(path_of(make(admin, locale=language)))
     assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == [
@@ -75,7 +96,9 @@ def test_every_language_fits_the_smallest_phone(visit: Visit, admin: httpx.Clien
         "rtl" if language == "ar" else "ltr",
     ]
     visitor.check(f"pay link, {language}")
-    visitor.open(path_of(make(admin, f"{language}@example.com", otp_required=True, locale=language)))
+    visitor.open(
+        path_of(make(admin, f"{language}@example.com", otp_required=True, locale=language))
+    )
     visitor.check(f"pay ask, {language}")
     page.locator("main button").click()
     expect(page.locator("#otp")).to_be_focused()
@@ -92,7 +115,9 @@ def assert_in_one_line(amount: Locator) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_amount_breaks_between_its_digits(visit: Visit, admin: httpx.Client, language: str) -> None:
+def test_no_amount_breaks_between_its_digits(
+    visit: PageView, admin: httpx.Client, language: str
+) -> None:
     visitor = visit(NARROW, locale="en")
     for number, fields in enumerate(LONG_AMOUNTS):
         page = visitor.open(path_of(make(admin, locale=language, **fields)))
@@ -104,17 +129,25 @@ def test_no_amount_breaks_between_its_digits(visit: Visit, admin: httpx.Client, 
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_time_takes_one_line_of_a_phone(visit: Visit, admin: httpx.Client, language: str) -> None:
+def test_a_time_takes_one_line_of_a_phone(
+    visit: PageView, admin: httpx.Client, language: str
+) -> None:
     page = visit(PHONE, locale="en").open(path_of(make(admin, locale=language)))
     heights = page.locator("dd[data-size]").evaluate_all(
         "all => all.map(dd => dd.clientHeight / parseFloat(getComputedStyle(dd).fontSize))"
     )
-    assert [height < 2 for height in heights] == [True, True], "room is kept for a line that is not there"
+    assert [height < 2 for height in heights] == [True, True], (
+        "room is kept for a line that is not there"
+    )
 
 
-def test_an_arabic_page_sets_a_reference_apart_from_its_label(visit: Visit, admin: httpx.Client) -> None:
+def test_an_arabic_page_sets_a_reference_apart_from_its_label(
+    visit: PageView, admin: httpx.Client
+) -> None:
     page = visit(PHONE).open(path_of(make(admin, locale="ar")))
-    card, label, reference = (page.locator(at).first.bounding_box() for at in ("dl div", "dl dt", "dl bdi"))
+    card, label, reference = (
+        page.locator(at).first.bounding_box() for at in ("dl div", "dl dt", "dl bdi")
+    )
     assert card is not None
     assert label is not None
     assert reference is not None
@@ -124,13 +157,21 @@ def test_an_arabic_page_sets_a_reference_apart_from_its_label(visit: Visit, admi
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_refusal_fits_the_smallest_phone_in_every_language(
-    visit: Visit, admin: httpx.Client, store: Client, ended: dict[str, tuple[str, int]], language: str
+    visit: PageView,
+    admin: httpx.Client,
+    store: Client,
+    ended: dict[str, tuple[str, int]],
+    language: str,
 ) -> None:
-    visitor, email, day = visit(NARROW, locale=language), f"refused-{language}@example.com", timedelta(days=1)
+    visitor, email, day = (
+        visit(NARROW, locale=language),
+        f"refused-{language}@example.com",
+        timedelta(days=1),
+    )
     for name, (path, status) in ended.items():
         visitor.open(path, status)
         visitor.check(f"pay {name}, {language}")
-    gated, spoken = path_of(make(admin, email, otp_required=True)), speak(language)
+    gated, spoken = path_of(make(admin, email, otp_required=True)), get_language(language)
     page = visitor.open(gated)
     page.locator("main button").click()
     expect(page.locator("#otp")).to_be_focused()
@@ -150,19 +191,24 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
     visitor.context.clear_cookies()
     visitor.open(gated)
     page.locator("main button").click()
-    expect_alert(page, spoken.texts.gettext("Another code can be sent in %(span)s.") % {"span": spoken.wait(day)})
+    expect_alert(
+        page,
+        spoken.texts.gettext("Another code can be sent in %(span)s.") % {"span": spoken.wait(day)},
+    )
     visitor.check(f"pay too many codes, {language}")
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
-def test_nothing_moves_for_who_wants_less_of_that(visit: Visit, admin: httpx.Client, motion: str, *, moves: bool) -> None:
+def test_nothing_moves_for_who_wants_less_of_that(
+    visit: PageView, admin: httpx.Client, motion: str, *, moves: bool
+) -> None:
     visitor = visit(motion=motion)
     page = visitor.open(path_of(make(admin)))
     page.locator(".button").hover()
     assert bool(visitor.moving()) == moves
 
 
-def test_the_page_is_painted_before_its_script_comes(visit: Visit, admin: httpx.Client) -> None:
+def test_the_page_is_painted_before_its_script_comes(visit: PageView, admin: httpx.Client) -> None:
     with visit().opened_before("**/pay.js", path_of(make(admin))) as page:
         expect(page.locator(".amount")).to_be_visible()
         expect(page.get_by_role("timer")).to_have_text("2 days")
@@ -170,7 +216,9 @@ def test_the_page_is_painted_before_its_script_comes(visit: Visit, admin: httpx.
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_script_that_comes_late_moves_nothing(visit: Visit, admin: httpx.Client, language: str) -> None:
+def test_a_script_that_comes_late_moves_nothing(
+    visit: PageView, admin: httpx.Client, language: str
+) -> None:
     visitor, link = visit(locale=language), make(admin)
     for width, height in (NARROW, PHONE):
         visitor.page.set_viewport_size({"width": width, "height": height})
@@ -182,7 +230,7 @@ def test_a_script_that_comes_late_moves_nothing(visit: Visit, admin: httpx.Clien
 
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_moves_by_itself_from_the_question_to_the_payment(
-    visit: Visit, admin: httpx.Client, mails: MailServer, size: str
+    visit: PageView, admin: httpx.Client, mails: MailServer, size: str
 ) -> None:
     """Forms are sent without a hand, whose every move would excuse what moves within half a second of it."""
     email, visitor = f"still-{size}@example.com", visit(SIZES[size])
@@ -205,7 +253,7 @@ def test_nothing_moves_by_itself_from_the_question_to_the_payment(
     assert visitor.shifted() < STILL
 
 
-def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> None:
+def test_what_can_be_pressed_can_be_hit(visit: PageView, admin: httpx.Client) -> None:
     page = visit(NARROW).open(path_of(make(admin, "targets@example.com", otp_required=True)))
     ask(page)
     for target in page.locator("button, input:not([type=hidden])").all():
@@ -217,7 +265,7 @@ def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> No
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_mails_are_shown_as_they_are_meant(
-    visit: Visit, admin: httpx.Client, mails: MailServer, language: str, scheme: str
+    visit: PageView, admin: httpx.Client, mails: MailServer, language: str, scheme: str
 ) -> None:
     """As far as a browser is a mail program: it fits, asks for nothing from elsewhere, and is in the right direction."""
     email = f"mail-{language}-{scheme}@example.com"
@@ -230,5 +278,7 @@ def test_mails_are_shown_as_they_are_meant(
     visitor = visit(NARROW, scheme=scheme)
     visitor.page.set_content(body.get_content())
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert visitor.page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+    assert visitor.page.evaluate("document.documentElement.dir") == (
+        "rtl" if language == "ar" else "ltr"
+    )
     visitor.shoot(f"mail, {language}, {scheme}")

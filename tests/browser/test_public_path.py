@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from service.domain.tokens import Role
+from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.balancer import stripping_proxy
@@ -20,7 +20,9 @@ DRAWN = "async image => (await image.decode(), image.naturalWidth > 0)"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+) -> Iterator[Service]:
     """One that is known, to tests too, by the proxy's address."""
     directory, port = tmp_path_factory.mktemp("service"), free_port()
     url = f"http://127.0.0.1:{port}{PATH}"
@@ -64,7 +66,9 @@ def test_the_description_is_shown_and_can_be_tried_out(visitor: Visitor) -> None
     page.get_by_text("Check that the process is alive").click()
     page.get_by_role("button", name="Try it out").click()
     page.get_by_role("button", name="Execute").click()
-    expect(page.get_by_role("heading", name="Request URL").locator("xpath=..")).to_contain_text(f"{visitor.url}/healthz")
+    expect(page.get_by_role("heading", name="Request URL").locator("xpath=..")).to_contain_text(
+        f"{visitor.url}/healthz"
+    )
     expect(page.get_by_text('"status": "ok"').first).to_be_visible()
 
 
@@ -74,8 +78,12 @@ def test_a_link_opens(service: Service, visitor: Visitor) -> None:
     assert page.get_by_alt_text("QR code of this page").evaluate(DRAWN)
 
 
-def test_a_gated_link_opens_with_a_code_and_stays_open(service: Service, visitor: Visitor, mails: MailServer) -> None:
-    link = create(service, email="gated@example.com", otp_required=True, transaction_id="gated-1").json()
+def test_a_gated_link_opens_with_a_code_and_stays_open(
+    service: Service, visitor: Visitor, mails: MailServer
+) -> None:
+    link = create(
+        service, email="gated@example.com", otp_required=True, transaction_id="gated-1"
+    ).json()
     page = visitor.open(f"/pay/{link['id']}")
     page.get_by_role("button", name="Send me a code").click()
     subject = str(mails.mailbox.wait_for("gated@example.com")[0]["Subject"])

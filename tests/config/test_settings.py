@@ -27,7 +27,9 @@ def refusal(environ: dict[str, str]) -> str:
 class TestDefaults:
     def test_a_secret_and_a_redis_are_enough(self) -> None:
         assert settings() == Settings(
-            secret_key=SECRET.encode(), redis_url="redis://localhost", queue_redis_url="redis://localhost"
+            secret_key=SECRET.encode(),
+            redis_url="redis://localhost",
+            queue_redis_url="redis://localhost",
         )
 
     @pytest.mark.parametrize(
@@ -97,21 +99,46 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("SECRET_KEY", "k" * 33, "secret_key", b"k" * 33),
     ("SECRET_KEY", "é" * 16, "secret_key", ("é" * 16).encode()),
     ("SECRET_KEY", f" {SECRET}\n", "secret_key", SECRET.encode()),
-    ("REDIS_URL", "rediss://user:pass@redis.example:6380/1", "redis_url", "rediss://user:pass@redis.example:6380/1"),
+    (
+        "REDIS_URL",
+        "rediss://user:pass@redis.example:6380/1",
+        "redis_url",
+        "rediss://user:pass@redis.example:6380/1",
+    ),
     ("REDIS_URL", "unix:///run/valkey.sock", "redis_url", "unix:///run/valkey.sock"),
-    ("REDIS_URL", "redis+sentinel://a:26379,b/main/2", "redis_url", "redis+sentinel://a:26379,b/main/2"),
+    (
+        "REDIS_URL",
+        "redis+sentinel://a:26379,b/main/2",
+        "redis_url",
+        "redis+sentinel://a:26379,b/main/2",
+    ),
     ("REDIS_URL", "redis://other", "queue_redis_url", "redis://other"),
     ("QUEUE_REDIS_URL", "redis://queue", "queue_redis_url", "redis://queue"),
     ("PUBLIC_URL", "https://pay.example", "public_url", "https://pay.example"),
     ("PUBLIC_URL", "https://shop.example/links/", "public_url", "https://shop.example/links"),
     ("PUBLIC_URL", "http://[::1]:8000", "public_url", "http://[::1]:8000"),
-    ("CHECKOUT_URL", "https://pay.example/c/{link_id}", "checkout_url", "https://pay.example/c/{link_id}"),
-    ("CHECKOUT_URL", "https://pay.example/c?link={link_id}", "checkout_url", "https://pay.example/c?link={link_id}"),
+    (
+        "CHECKOUT_URL",
+        "https://pay.example/c/{link_id}",
+        "checkout_url",
+        "https://pay.example/c/{link_id}",
+    ),
+    (
+        "CHECKOUT_URL",
+        "https://pay.example/c?link={link_id}",
+        "checkout_url",
+        "https://pay.example/c?link={link_id}",
+    ),
     ("MAIL_FROM", "pay@shop.example", "mail_from", "pay@shop.example"),
     ("MAIL_FROM", "Shop <pay@shop.example>", "mail_from", "Shop <pay@shop.example>"),
     ("MAIL_FROM", "Shop <pay@shop.local>", "mail_from", "Shop <pay@shop.local>"),
     ("MAIL_FROM", "pay@intranet", "mail_from", "pay@intranet"),
-    ("MAIL_FROM", '"Shop, Inc." <pay@shop.example>', "mail_from", '"Shop, Inc." <pay@shop.example>'),
+    (
+        "MAIL_FROM",
+        '"Shop, Inc." <pay@shop.example>',
+        "mail_from",
+        '"Shop, Inc." <pay@shop.example>',
+    ),
     ("MAIL_FROM", "Café <pay@shop.example>", "mail_from", "Café <pay@shop.example>"),
     ("MAIL_FROM", "ශ්‍රී ලංකා <pay@shop.example>", "mail_from", "ශ්‍රී ලංකා <pay@shop.example>"),
     ("LINK_TTL", "5m", "link_ttl", timedelta(minutes=5)),
@@ -121,7 +148,12 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("ADMIN_JWT_PUBLIC_KEY", PEM, "admin_jwt_public_key", PEM),
     ("ADMIN_JWT_PUBLIC_KEY", PEM.replace("\n", "\\n"), "admin_jwt_public_key", PEM),
     ("ADMIN_JWKS_URL", "https://id.example/keys", "admin_jwks_url", "https://id.example/keys"),
-    ("ADMIN_JWKS_URL", "http://localhost:9000/keys", "admin_jwks_url", "http://localhost:9000/keys"),
+    (
+        "ADMIN_JWKS_URL",
+        "http://localhost:9000/keys",
+        "admin_jwks_url",
+        "http://localhost:9000/keys",
+    ),
     ("ADMIN_JWKS_URL", "http://127.0.0.1/keys", "admin_jwks_url", "http://127.0.0.1/keys"),
     ("ADMIN_JWKS_URL", "http://[::1]/keys", "admin_jwks_url", "http://[::1]/keys"),
     ("DATA_DIR", "/srv/payment-links", "data_dir", Path("/srv/payment-links")),
@@ -140,18 +172,30 @@ GOOD: list[tuple[str, str, str, Any]] = [
         "trusted_proxies",
         (ipaddress.ip_network("127.0.0.1"), ipaddress.ip_network("fd00::/8")),
     ),
-    ("CORS_ORIGINS", "https://a.example, http://b.example:8080", "cors_origins", ("https://a.example", "http://b.example:8080")),
+    (
+        "CORS_ORIGINS",
+        "https://a.example, http://b.example:8080",
+        "cors_origins",
+        ("https://a.example", "http://b.example:8080"),
+    ),
     ("CORS_ORIGINS", "https://a.example/", "cors_origins", ("https://a.example",)),
 ]
 
 
-@pytest.mark.parametrize(("name", "text", "field", "value"), GOOD, ids=[f"{name}={text[:40]!r}" for name, text, *_ in GOOD])
+@pytest.mark.parametrize(
+    ("name", "text", "field", "value"),
+    GOOD,
+    ids=[f"{name}={text[:40]!r}" for name, text, *_ in GOOD],
+)
 def test_a_good_value_is_taken(name: str, text: str, field: str, value: object) -> None:
     assert getattr(settings(**{name: text}), field) == value
 
 
 def test_the_issuer_of_admin_tokens_is_taken() -> None:
-    assert settings(ADMIN_JWT_PUBLIC_KEY=PEM, ADMIN_JWT_ISSUER="https://id.example").admin_jwt_issuer == "https://id.example"
+    assert (
+        settings(ADMIN_JWT_PUBLIC_KEY=PEM, ADMIN_JWT_ISSUER="https://id.example").admin_jwt_issuer
+        == "https://id.example"
+    )
 
 
 OTP_NUMBERS = [
@@ -167,26 +211,37 @@ OTP_NUMBERS = [
 
 
 class TestOtp:
-    @pytest.mark.parametrize(("name", "field", "most"), OTP_NUMBERS, ids=[name for name, *_ in OTP_NUMBERS])
+    @pytest.mark.parametrize(
+        ("name", "field", "most"), OTP_NUMBERS, ids=[name for name, *_ in OTP_NUMBERS]
+    )
     def test_a_limit_may_be_1_up_to_its_most(self, name: str, field: str, most: int) -> None:
         assert getattr(settings(**{name: "1"}).otp, field) == 1
         assert getattr(settings(**{name: str(most)}).otp, field) == most
 
-    @pytest.mark.parametrize(("name", "field", "most"), OTP_NUMBERS, ids=[name for name, *_ in OTP_NUMBERS])
+    @pytest.mark.parametrize(
+        ("name", "field", "most"), OTP_NUMBERS, ids=[name for name, *_ in OTP_NUMBERS]
+    )
     def test_another_limit_is_refused(self, name: str, field: str, most: int) -> None:
         for text in ("0", "-1", str(most + 1), "1.5", "many", "99999999999"):
-            assert refusal({**REQUIRED, name: text}) == f"{name}: must be a whole number from 1 to {most}"
+            assert (
+                refusal({**REQUIRED, name: text})
+                == f"{name}: must be a whole number from 1 to {most}"
+            )
 
     @pytest.mark.parametrize(
         ("name", "field", "least", "most"),
         [("OTP_TTL", "ttl", "1m", "24h"), ("OTP_RESEND_AFTER", "resend_after", "1s", "1h")],
         ids=["OTP_TTL", "OTP_RESEND_AFTER"],
     )
-    def test_a_duration_may_lie_within_its_bounds(self, name: str, field: str, least: str, most: str) -> None:
+    def test_a_duration_may_lie_within_its_bounds(
+        self, name: str, field: str, least: str, most: str
+    ) -> None:
         assert getattr(settings(**{name: least}).otp, field) == parse_duration(least)
         assert getattr(settings(**{name: most}).otp, field) == parse_duration(most)
         for text in ("0s", "25h"):
-            assert refusal({**REQUIRED, name: text}) == f"{name}: must lie between {least} and {most}"
+            assert (
+                refusal({**REQUIRED, name: text}) == f"{name}: must lie between {least} and {most}"
+            )
 
     def test_one_limit_leaves_the_others_as_they_are(self) -> None:
         assert settings(OTP_MAX_TRIES="3").otp == OtpSettings(max_tries=3)
@@ -196,21 +251,55 @@ class TestSmtp:
     @pytest.mark.parametrize(
         ("url", "expected"),
         [
-            ("smtp://mail.example", SmtpSettings("mail.example", 587, implicit_tls=False, require_tls=False)),
-            ("smtp://mail.example:25", SmtpSettings("mail.example", 25, implicit_tls=False, require_tls=False)),
-            ("smtps://mail.example", SmtpSettings("mail.example", 465, implicit_tls=True, require_tls=False)),
-            ("smtps://mail.example:2465", SmtpSettings("mail.example", 2465, implicit_tls=True, require_tls=False)),
+            (
+                "smtp://mail.example",
+                SmtpSettings("mail.example", 587, implicit_tls=False, require_tls=False),
+            ),
+            (
+                "smtp://mail.example:25",
+                SmtpSettings("mail.example", 25, implicit_tls=False, require_tls=False),
+            ),
+            (
+                "smtps://mail.example",
+                SmtpSettings("mail.example", 465, implicit_tls=True, require_tls=False),
+            ),
+            (
+                "smtps://mail.example:2465",
+                SmtpSettings("mail.example", 2465, implicit_tls=True, require_tls=False),
+            ),
             ("smtp://[::1]:2525", SmtpSettings("::1", 2525, implicit_tls=False, require_tls=False)),
             (
                 "smtp://ann:secret@mail.example",
-                SmtpSettings("mail.example", 587, implicit_tls=False, require_tls=True, user="ann", password="secret"),
+                SmtpSettings(
+                    "mail.example",
+                    587,
+                    implicit_tls=False,
+                    require_tls=True,
+                    user="ann",
+                    password="secret",
+                ),
             ),
             (
                 "smtps://ann%40shop.example:p%2Fa%3As%C3%A9@mail.example",
-                SmtpSettings("mail.example", 465, implicit_tls=True, require_tls=True, user="ann@shop.example", password="p/a:sé"),
+                SmtpSettings(
+                    "mail.example",
+                    465,
+                    implicit_tls=True,
+                    require_tls=True,
+                    user="ann@shop.example",
+                    password="p/a:sé",
+                ),
             ),
         ],
-        ids=["plain", "port", "implicit TLS", "implicit TLS with port", "IPv6", "password", "escapes"],
+        ids=[
+            "plain",
+            "port",
+            "implicit TLS",
+            "implicit TLS with port",
+            "IPv6",
+            "password",
+            "escapes",
+        ],
     )
     def test_a_url_says_where_and_how(self, url: str, expected: SmtpSettings) -> None:
         assert settings(SMTP_URL=url, MAIL_FROM="pay@shop.example").smtp == expected
@@ -326,10 +415,14 @@ def test_what_is_required_is_asked_for_by_name(name: str, text: str | None) -> N
 
 def test_all_that_is_missing_is_asked_for_at_once() -> None:
     assert refusal({}) == "REDIS_URL, SECRET_KEY: required"
-    assert refusal({"SMTP_URL": "smtp://mail.example"}) == "REDIS_URL, SECRET_KEY, MAIL_FROM: required"
+    assert (
+        refusal({"SMTP_URL": "smtp://mail.example"}) == "REDIS_URL, SECRET_KEY, MAIL_FROM: required"
+    )
 
 
-@pytest.mark.parametrize(("name", "text"), [("HOST", "a b"), ("PORT", "http"), ("WEB_CONCURRENCY", "many")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("HOST", "a b"), ("PORT", "http"), ("WEB_CONCURRENCY", "many")]
+)
 def test_a_process_that_listens_nowhere_does_not_mind_where(name: str, text: str) -> None:
     assert load({**REQUIRED, name: text}, listens=False) == settings()
     elsewhere = load({**REQUIRED, "HOST": "0.0.0.0", "PORT": "9000"}, listens=False)  # noqa: S104 - nothing is bound
@@ -346,12 +439,20 @@ def test_a_cluster_needs_a_queue_of_its_own() -> None:
 
 
 def test_a_cluster_may_have_a_queue_of_its_own() -> None:
-    both = load({"SECRET_KEY": SECRET, "REDIS_URL": "redis+cluster://a:7000", "QUEUE_REDIS_URL": "redis://queue"})
+    both = load(
+        {
+            "SECRET_KEY": SECRET,
+            "REDIS_URL": "redis+cluster://a:7000",
+            "QUEUE_REDIS_URL": "redis://queue",
+        }
+    )
     assert (both.redis_url, both.queue_redis_url) == ("redis+cluster://a:7000", "redis://queue")
 
 
 def test_the_provider_s_key_and_key_set_exclude_each_other() -> None:
-    message = refusal({**REQUIRED, "ADMIN_JWT_PUBLIC_KEY": PEM, "ADMIN_JWKS_URL": "https://id.example/keys"})
+    message = refusal(
+        {**REQUIRED, "ADMIN_JWT_PUBLIC_KEY": PEM, "ADMIN_JWKS_URL": "https://id.example/keys"}
+    )
     assert message.startswith("ADMIN_JWKS_URL: ")
 
 
@@ -393,7 +494,24 @@ class TestDurations:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "10", "m", "10M", "10 m", " 10m", "10m ", "10m\n", "-1m", "+1m", "1.5h", "1h30m", "10w", "1e3s", "٣m", "1000000000s"],
+        [
+            "",
+            "10",
+            "m",
+            "10M",
+            "10 m",
+            " 10m",
+            "10m ",
+            "10m\n",
+            "-1m",
+            "+1m",
+            "1.5h",
+            "1h30m",
+            "10w",
+            "1e3s",
+            "٣m",
+            "1000000000s",
+        ],
         ids=repr,
     )
     def test_anything_else_is_refused(self, text: str) -> None:

@@ -8,19 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.domain.errors import Invalid
-from service.domain.link import (
-    ID_PATTERN,
-    DeliveryState,
-    Link,
-    Status,
-    is_id,
-    make_id,
-    parse_org_id,
-    parse_request,
-    partition_of,
-)
-from service.domain.time import to_millisecond
+from service.errors import Invalid
+from service.links.model import DeliveryState, Link, Status, parse_request
+from service.values.ids import ID_PATTERN, is_id, make_id, parse_org_id, partition_of
+from service.values.time import to_millisecond
 from tests.support.links import create
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -29,15 +20,32 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def make(**fields: Any) -> Link:
-    defaults: dict[str, Any] = {"entropy": bytes(range(24)), "now": NOW, "ttl": TTL, "org_id": "acme", "email": "jane@example.com"}
+    defaults: dict[str, Any] = {
+        "entropy": bytes(range(24)),
+        "now": NOW,
+        "ttl": TTL,
+        "org_id": "acme",
+        "email": "jane@example.com",
+    }
     return create(**{**defaults, **fields})
 
 
 class TestMeaning:
     def test_a_request_means_the_same_in_any_spelling(self) -> None:
         said = [
-            {"email": "Jane@Example.com", "payment_amount": Decimal("10.0"), "currency": "usd", "locale": "pt-br"},
-            {"email": "jane@example.com", "payment_amount": Decimal("1e1"), "currency": "USD", "locale": "pt-BR", "notify": True},
+            {
+                "email": "Jane@Example.com",
+                "payment_amount": Decimal("10.0"),
+                "currency": "usd",
+                "locale": "pt-br",
+            },
+            {
+                "email": "jane@example.com",
+                "payment_amount": Decimal("1e1"),
+                "currency": "USD",
+                "locale": "pt-BR",
+                "notify": True,
+            },
         ]
         one, other = (parse_request(now=NOW, org_id="acme", **fields).meaning for fields in said)
         assert msgspec.json.encode(one) == msgspec.json.encode(other)
@@ -45,7 +53,10 @@ class TestMeaning:
     def test_what_is_left_out_is_not_written_down(self) -> None:
         """Or the first version that knows another field would take no request that is repeated for the same."""
         meaning = parse_request(now=NOW, org_id="acme", email="jane@example.com").meaning
-        assert msgspec.json.decode(msgspec.json.encode(meaning)) == {"org_id": "acme", "email": "jane@example.com"}
+        assert msgspec.json.decode(msgspec.json.encode(meaning)) == {
+            "org_id": "acme",
+            "email": "jane@example.com",
+        }
 
 
 class TestFields:
@@ -88,15 +99,39 @@ class TestFields:
         assert refusal.value.field == "org_id"
 
     @pytest.mark.parametrize(
-        "transaction_id", ["1", "x" * 128, "Rechnung Nº 5", "<b>&", "😀" * 128], ids=["one", "128", "accents", "markup", "emoji"]
+        "transaction_id",
+        ["1", "x" * 128, "Rechnung Nº 5", "<b>&", "😀" * 128],
+        ids=["one", "128", "accents", "markup", "emoji"],
     )
     def test_a_transaction_is_1_to_128_characters_of_one_line(self, transaction_id: str) -> None:
         assert make(transaction_id=transaction_id).transaction_id == transaction_id
 
     @pytest.mark.parametrize(
         "transaction_id",
-        ["", " ", "x" * 129, "a\r\nBcc: x@example.com", "a\x00", "a\x7f", "a\u2028b", "a\u202eb", "a\ud800", "a\tb"],
-        ids=["empty", "blank", "129", "header", "nul", "delete", "line separator", "right-to-left override", "surrogate", "tab"],
+        [
+            "",
+            " ",
+            "x" * 129,
+            "a\r\nBcc: x@example.com",
+            "a\x00",
+            "a\x7f",
+            "a\u2028b",
+            "a\u202eb",
+            "a\ud800",
+            "a\tb",
+        ],
+        ids=[
+            "empty",
+            "blank",
+            "129",
+            "header",
+            "nul",
+            "delete",
+            "line separator",
+            "right-to-left override",
+            "surrogate",
+            "tab",
+        ],
     )
     def test_another_transaction_is_refused_by_name_of_the_field(self, transaction_id: str) -> None:
         with pytest.raises(Invalid, match=r"must not|at most 128") as refusal:
@@ -121,7 +156,10 @@ class TestFields:
         assert refusal.value.field == "currency"
 
     def test_an_amount_is_kept_exactly(self) -> None:
-        assert str(make(payment_amount=Decimal("125000.50"), currency="NGN").payment_amount) == "125000.50"
+        assert (
+            str(make(payment_amount=Decimal("125000.50"), currency="NGN").payment_amount)
+            == "125000.50"
+        )
 
     def test_an_amount_finer_than_its_currency_is_refused(self) -> None:
         with pytest.raises(Invalid) as refusal:
@@ -144,9 +182,16 @@ class TestDelivery:
         ],
         ids=["now", "later", "scheduled for now", "never", "never, though scheduled"],
     )
-    def test_a_new_link_owes_the_email_that_was_asked_for(self, fields: dict[str, Any], state: DeliveryState) -> None:
+    def test_a_new_link_owes_the_email_that_was_asked_for(
+        self, fields: dict[str, Any], state: DeliveryState
+    ) -> None:
         delivery = make(**fields).delivery
-        assert (delivery.state, delivery.attempts, delivery.sent_at, delivery.error) == (state, 0, None, None)
+        assert (delivery.state, delivery.attempts, delivery.sent_at, delivery.error) == (
+            state,
+            0,
+            None,
+            None,
+        )
 
     def test_an_email_without_schedule_is_due_when_the_link_is_made(self) -> None:
         assert make().due_at == NOW
@@ -166,7 +211,12 @@ class TestSchedule:
 
     @pytest.mark.parametrize(
         "offset",
-        [timedelta(seconds=-60) - MILLISECOND, timedelta(days=-1), timedelta(days=365) + MILLISECOND, timedelta(days=3650)],
+        [
+            timedelta(seconds=-60) - MILLISECOND,
+            timedelta(days=-1),
+            timedelta(days=365) + MILLISECOND,
+            timedelta(days=3650),
+        ],
         ids=["a little over 60 s ago", "yesterday", "a little over a year", "ten years"],
     )
     def test_another_schedule_is_refused_by_name_of_the_field(self, offset: timedelta) -> None:
@@ -176,7 +226,9 @@ class TestSchedule:
 
     def test_a_schedule_is_kept_in_utc_to_the_millisecond(self) -> None:
         lagos = timezone(timedelta(hours=1))
-        scheduled = make(scheduled_at=datetime(2026, 3, 2, 10, 0, 0, 1999, tzinfo=lagos)).scheduled_at
+        scheduled = make(
+            scheduled_at=datetime(2026, 3, 2, 10, 0, 0, 1999, tzinfo=lagos)
+        ).scheduled_at
         assert scheduled is not None
         assert scheduled.isoformat() == "2026-03-02T09:00:00.001000+00:00"
 
@@ -186,24 +238,41 @@ class TestExpiry:
         assert make().expires_at == NOW + TTL
 
     def test_a_scheduled_link_is_good_for_its_ttl_after_it_is_sent(self) -> None:
-        assert make(scheduled_at=NOW + timedelta(days=10)).expires_at == NOW + timedelta(days=10) + TTL
+        assert (
+            make(scheduled_at=NOW + timedelta(days=10)).expires_at == NOW + timedelta(days=10) + TTL
+        )
 
     def test_a_schedule_in_the_grace_period_does_not_shorten_the_link(self) -> None:
         assert make(scheduled_at=NOW - timedelta(seconds=60)).expires_at == NOW + TTL
 
-    @pytest.mark.parametrize("send_in", [timedelta(0), timedelta(days=365)], ids=["sent now", "sent in a year"])
-    @pytest.mark.parametrize("life", [timedelta(minutes=5), timedelta(days=365)], ids=["5 minutes", "365 days"])
-    def test_a_link_may_be_good_for_5_minutes_to_365_days_after_it_is_sent(self, send_in: timedelta, life: timedelta) -> None:
+    @pytest.mark.parametrize(
+        "send_in", [timedelta(0), timedelta(days=365)], ids=["sent now", "sent in a year"]
+    )
+    @pytest.mark.parametrize(
+        "life", [timedelta(minutes=5), timedelta(days=365)], ids=["5 minutes", "365 days"]
+    )
+    def test_a_link_may_be_good_for_5_minutes_to_365_days_after_it_is_sent(
+        self, send_in: timedelta, life: timedelta
+    ) -> None:
         scheduled = {"scheduled_at": NOW + send_in} if send_in else {}
         assert make(**scheduled, expires_at=NOW + send_in + life).expires_at == NOW + send_in + life
 
-    @pytest.mark.parametrize("send_in", [timedelta(0), timedelta(days=365)], ids=["sent now", "sent in a year"])
+    @pytest.mark.parametrize(
+        "send_in", [timedelta(0), timedelta(days=365)], ids=["sent now", "sent in a year"]
+    )
     @pytest.mark.parametrize(
         "life",
-        [timedelta(minutes=5) - MILLISECOND, timedelta(0), timedelta(days=-1), timedelta(days=365) + MILLISECOND],
+        [
+            timedelta(minutes=5) - MILLISECOND,
+            timedelta(0),
+            timedelta(days=-1),
+            timedelta(days=365) + MILLISECOND,
+        ],
         ids=["a little under 5 minutes", "none", "negative", "a little over 365 days"],
     )
-    def test_another_life_is_refused_by_name_of_the_field(self, send_in: timedelta, life: timedelta) -> None:
+    def test_another_life_is_refused_by_name_of_the_field(
+        self, send_in: timedelta, life: timedelta
+    ) -> None:
         scheduled = {"scheduled_at": NOW + send_in} if send_in else {}
         with pytest.raises(Invalid) as refusal:
             make(**scheduled, expires_at=NOW + send_in + life)
@@ -218,19 +287,27 @@ class TestExpiry:
         ],
         ids=["past", "possible", "too late for any"],
     )
-    def test_an_expiry_that_fits_no_schedule_is_told_with_a_bad_one(self, expires_in: timedelta, fields: list[str]) -> None:
+    def test_an_expiry_that_fits_no_schedule_is_told_with_a_bad_one(
+        self, expires_in: timedelta, fields: list[str]
+    ) -> None:
         with pytest.raises(Invalid) as refusal:
             make(scheduled_at=NOW - timedelta(days=9), expires_at=NOW + expires_in)
         assert [fault.field for fault in refusal.value.faults] == fields
 
-    def test_an_expiry_is_measured_from_now_where_the_schedule_lies_in_the_grace_period(self) -> None:
+    def test_an_expiry_is_measured_from_now_where_the_schedule_lies_in_the_grace_period(
+        self,
+    ) -> None:
         with pytest.raises(Invalid):
-            make(scheduled_at=NOW - timedelta(seconds=60), expires_at=NOW + timedelta(minutes=4, seconds=30))
+            make(
+                scheduled_at=NOW - timedelta(seconds=60),
+                expires_at=NOW + timedelta(minutes=4, seconds=30),
+            )
 
     def test_all_times_are_in_utc_to_the_millisecond(self) -> None:
         tokyo = timezone(timedelta(hours=9))
         link = make(
-            now=datetime(2026, 3, 1, 9, 0, 0, 1999, tzinfo=tokyo), expires_at=datetime(2026, 3, 3, 9, 0, 0, 5999, tzinfo=tokyo)
+            now=datetime(2026, 3, 1, 9, 0, 0, 1999, tzinfo=tokyo),
+            expires_at=datetime(2026, 3, 3, 9, 0, 0, 5999, tzinfo=tokyo),
         )
         assert link.created_at.isoformat() == "2026-03-01T00:00:00.001000+00:00"
         assert link.expires_at.isoformat() == "2026-03-03T00:00:00.005000+00:00"
@@ -239,14 +316,24 @@ class TestExpiry:
 class TestStatus:
     @pytest.mark.parametrize(
         ("offset", "status"),
-        [(-MILLISECOND, Status.ACTIVE), (timedelta(0), Status.EXPIRED), (MILLISECOND, Status.EXPIRED)],
+        [
+            (-MILLISECOND, Status.ACTIVE),
+            (timedelta(0), Status.EXPIRED),
+            (MILLISECOND, Status.EXPIRED),
+        ],
         ids=["a millisecond before", "at that moment", "a millisecond after"],
     )
-    def test_a_link_expires_at_the_very_millisecond(self, offset: timedelta, status: Status) -> None:
+    def test_a_link_expires_at_the_very_millisecond(
+        self, offset: timedelta, status: Status
+    ) -> None:
         link = make()
         assert link.status(link.expires_at + offset) is status
 
-    @pytest.mark.parametrize("offset", [timedelta(0), timedelta(days=400)], ids=["while it would be good", "after its expiry"])
+    @pytest.mark.parametrize(
+        "offset",
+        [timedelta(0), timedelta(days=400)],
+        ids=["while it would be good", "after its expiry"],
+    )
     def test_a_revoked_link_stays_revoked(self, offset: timedelta) -> None:
         link = msgspec.structs.replace(make(), revoked_at=NOW)
         assert link.status(NOW + offset) is Status.REVOKED
@@ -274,7 +361,11 @@ class TestIds:
     def test_the_same_entropy_gives_the_same_id(self) -> None:
         assert make_id("acme", b"e" * 24) == make_id("acme", b"e" * 24)
 
-    @pytest.mark.parametrize("entropy", [bytes(24), b"\xff" * 24, b"\xff" * 64], ids=["zeros", "ones", "more than needed"])
+    @pytest.mark.parametrize(
+        "entropy",
+        [bytes(24), b"\xff" * 24, b"\xff" * 64],
+        ids=["zeros", "ones", "more than needed"],
+    )
     def test_any_entropy_gives_a_whole_id(self, entropy: bytes) -> None:
         assert is_id(make_id("acme", entropy))
 
@@ -297,7 +388,19 @@ class TestIds:
             " pl_3f" + "a" * 22,
             "pl_3f" + "é" * 22,
         ],
-        ids=["empty", "prefix", "short", "long", "capital hex", "no hex", "prefix wrong", "dash", "newline", "space", "accents"],
+        ids=[
+            "empty",
+            "prefix",
+            "short",
+            "long",
+            "capital hex",
+            "no hex",
+            "prefix wrong",
+            "dash",
+            "newline",
+            "space",
+            "accents",
+        ],
     )
     def test_another_text_is_no_id(self, text: str) -> None:
         assert not is_id(text)
@@ -325,7 +428,10 @@ class TestPartitions:
     [
         (datetime(2026, 1, 1, 0, 0, 0, 999, tzinfo=UTC), "2026-01-01T00:00:00+00:00"),
         (datetime(2026, 1, 1, 0, 0, 0, 999_999, tzinfo=UTC), "2026-01-01T00:00:00.999000+00:00"),
-        (datetime(2026, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))), "2026-01-01T00:00:00+00:00"),
+        (
+            datetime(2026, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+            "2026-01-01T00:00:00+00:00",
+        ),
     ],
     ids=["microseconds", "not rounded up", "another zone"],
 )

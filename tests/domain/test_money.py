@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from service.domain.errors import Invalid
-from service.domain.money import minor_units, parse_amount, parse_currency
+from service.errors import Invalid
+from service.values.money import minor_units, parse_amount, parse_currency
 
 
 class TestCurrency:
@@ -17,7 +17,19 @@ class TestCurrency:
     @pytest.mark.parametrize(
         "text",
         ["", "ZZZ", "US", "USDD", " USD", "$", "XAU", "XXX", "XTS", "ﬁm", "USD\n"],
-        ids=["empty", "unknown", "short", "long", "space", "symbol", "gold", "no currency", "testing", "ligature", "newline"],
+        ids=[
+            "empty",
+            "unknown",
+            "short",
+            "long",
+            "space",
+            "symbol",
+            "gold",
+            "no currency",
+            "testing",
+            "ligature",
+            "newline",
+        ],
     )
     def test_another_code_is_refused_by_name_of_the_field(self, text: str) -> None:
         with pytest.raises(Invalid, match="ISO 4217") as refusal:
@@ -26,9 +38,20 @@ class TestCurrency:
 
     @pytest.mark.parametrize(
         ("currency", "decimals"),
-        [(None, 2), ("USD", 2), ("NGN", 2), ("JPY", 0), ("KRW", 0), ("KWD", 3), ("IQD", 3), ("CLF", 4)],
+        [
+            (None, 2),
+            ("USD", 2),
+            ("NGN", 2),
+            ("JPY", 0),
+            ("KRW", 0),
+            ("KWD", 3),
+            ("IQD", 3),
+            ("CLF", 4),
+        ],
     )
-    def test_iso_4217_says_how_many_decimals_a_currency_has(self, currency: str | None, decimals: int) -> None:
+    def test_iso_4217_says_how_many_decimals_a_currency_has(
+        self, currency: str | None, decimals: int
+    ) -> None:
         assert minor_units(currency) == decimals
 
     def test_a_currency_that_left_iso_4217_has_two(self) -> None:
@@ -81,7 +104,9 @@ class TestAmount:
             "thousands of zeros",
         ],
     )
-    def test_an_amount_is_kept_digit_for_digit(self, amount: str, currency: str | None, expected: str) -> None:
+    def test_an_amount_is_kept_digit_for_digit(
+        self, amount: str, currency: str | None, expected: str
+    ) -> None:
         assert str(parse_amount(Decimal(amount), currency)) == expected
 
     @pytest.mark.parametrize(
@@ -97,18 +122,36 @@ class TestAmount:
             ("1e-3", "USD"),
             ("7." + "0" * 5000 + "1", "USD"),
         ],
-        ids=["no currency", "USD", "NGN", "JPY", "a tenth of a yen", "KWD", "CLF", "by exponent", "far behind"],
+        ids=[
+            "no currency",
+            "USD",
+            "NGN",
+            "JPY",
+            "a tenth of a yen",
+            "KWD",
+            "CLF",
+            "by exponent",
+            "far behind",
+        ],
     )
-    def test_an_amount_finer_than_its_currency_is_refused_not_rounded(self, amount: str, currency: str | None) -> None:
+    def test_an_amount_finer_than_its_currency_is_refused_not_rounded(
+        self, amount: str, currency: str | None
+    ) -> None:
         with pytest.raises(Invalid, match="decimals") as refusal:
             parse_amount(Decimal(amount), currency)
         assert refusal.value.field == "payment_amount"
 
     @pytest.mark.parametrize(
         ("currency", "words"),
-        [("JPY", "no decimals in JPY"), ("KWD", "no more than 3 decimals in KWD"), (None, "no more than 2 decimals")],
+        [
+            ("JPY", "no decimals in JPY"),
+            ("KWD", "no more than 3 decimals in KWD"),
+            (None, "no more than 2 decimals"),
+        ],
     )
-    def test_a_refusal_says_how_many_decimals_there_may_be(self, currency: str | None, words: str) -> None:
+    def test_a_refusal_says_how_many_decimals_there_may_be(
+        self, currency: str | None, words: str
+    ) -> None:
         with pytest.raises(Invalid) as refusal:
             parse_amount(Decimal("1.2345"), currency)
         assert str(refusal.value) == f"must have {words}"
@@ -141,7 +184,9 @@ class TestAmount:
             parse_amount(Decimal(amount), "USD")
         assert refusal.value.field == "payment_amount"
 
-    @pytest.mark.parametrize("amount", ["1e-10000000", "0." + "0" * 20 + "1e-10000000"], ids=["one digit", "many digits"])
+    @pytest.mark.parametrize(
+        "amount", ["1e-10000000", "0." + "0" * 20 + "1e-10000000"], ids=["one digit", "many digits"]
+    )
     def test_a_tiny_amount_costs_nothing_to_refuse(self, amount: str) -> None:
         """``1e-9999999999`` fits into a request; written out it would fill the memory."""
         tracemalloc.start()

@@ -4,11 +4,22 @@ import time
 
 import pytest
 
-from service.domain.otp import derive_code, hotp, matches, read_code
+from service.otps.model import derive_code, hotp, matches, read_code
 from tests.support.typed_codes import REFUSED, TAKEN
 
 RFC_4226_KEY = b"12345678901234567890"
-RFC_4226_CODES = ["755224", "287082", "359152", "969429", "338314", "254676", "287922", "162583", "399871", "520489"]
+RFC_4226_CODES = [
+    "755224",
+    "287082",
+    "359152",
+    "969429",
+    "338314",
+    "254676",
+    "287922",
+    "162583",
+    "399871",
+    "520489",
+]
 KEY, NONCE, EMAIL = b"k" * 32, b"n" * 16, "jane@example.com"
 
 

@@ -4,8 +4,15 @@ import base64
 
 import pytest
 
-from service.domain.errors import Invalid
-from service.domain.profile import COLOUR, LARGEST_LOGO, SIGNATURES, Profile, ink_on, parse_profile
+from service.errors import Invalid
+from service.orgs.model import (
+    COLOUR,
+    MAX_LOGO_BYTES,
+    SIGNATURES,
+    Profile,
+    parse_profile,
+    text_color,
+)
 
 
 def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
@@ -51,7 +58,7 @@ def test_colours_and_locales_are_kept_in_one_spelling() -> None:
         ("logo", "data:image/png;base64,AAAA"),
         ("logo", "data:image/png;base64,A"),
         ("logo", logo("png", signature=SIGNATURES["jpeg"])),
-        ("logo", logo(size=LARGEST_LOGO + 1)),
+        ("logo", logo(size=MAX_LOGO_BYTES + 1)),
         ("reply_to", "nobody"),
         ("reply_to", "a@example.com, b@example.com"),
         ("locale", "tlh"),
@@ -71,10 +78,10 @@ def test_an_organization_is_called_what_it_is_called(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_a_logo_may_be_as_large_as_is_said(kind: str) -> None:
-    profile = parse_profile(Profile(logo=logo(kind, LARGEST_LOGO)))
+    profile = parse_profile(Profile(logo=logo(kind, MAX_LOGO_BYTES)))
     assert profile.logo_file is not None
     found, file = profile.logo_file
-    assert (found, len(file)) == (kind, LARGEST_LOGO)
+    assert (found, len(file)) == (kind, MAX_LOGO_BYTES)
 
 
 @pytest.mark.parametrize("colour", ["red", "#fff", "#123456;}", ""])
@@ -83,16 +90,29 @@ def test_a_stored_color_that_cannot_be_drawn_is_ours(colour: str) -> None:
 
 
 def test_a_stored_logo_larger_than_is_taken_today_is_still_shown() -> None:
-    assert Profile(logo=logo(size=LARGEST_LOGO + 1)).logo_file is not None
+    assert Profile(logo=logo(size=MAX_LOGO_BYTES + 1)).logo_file is not None
 
 
-@pytest.mark.parametrize("url", ["data:image/svg+xml;base64,PHN2Zz4=", "data:image/png;base64,A", logo("png", signature=b"<svg>")])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "data:image/png;base64,A",
+        logo("png", signature=b"<svg>"),
+    ],
+)
 def test_a_stored_logo_that_no_mail_program_shows_is_none(url: str) -> None:
     assert Profile(logo=url).logo_file is None
 
 
 @pytest.mark.parametrize(
-    ("colour", "ink"), [("#000000", "#ffffff"), ("#1f5eff", "#ffffff"), ("#ffd400", "#000000"), ("#ffffff", "#000000")]
+    ("colour", "ink"),
+    [
+        ("#000000", "#ffffff"),
+        ("#1f5eff", "#ffffff"),
+        ("#ffd400", "#000000"),
+        ("#ffffff", "#000000"),
+    ],
 )
 def test_what_is_written_on_a_colour_can_be_read(colour: str, ink: str) -> None:
-    assert ink_on(colour) == ink
+    assert text_color(colour) == ink

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.errors import Invalid
-from service.domain.text import LINE_PATTERN, parse_line
+from service.errors import Invalid
+from service.values.text import LINE_PATTERN, parse_line
 
 NAMES = {
     "Sinhala with a joiner": "ශ්‍රී ලංකා",
@@ -58,9 +58,18 @@ def test_a_refusal_names_the_field_and_the_character(text: str, message: str) ->
     assert (refusal.value.field, str(refusal.value)) == ("transaction_id", message)
 
 
-@given(st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(" \n\u00a0\u200d\u202e\u2069\u3000"))))
+@given(
+    st.text(
+        st.one_of(
+            st.characters(exclude_categories=["Cs"]),
+            st.sampled_from(" \n\u00a0\u200d\u202e\u2069\u3000"),
+        )
+    )
+)
 def test_the_pattern_that_the_api_describes_takes_the_same(text: str) -> None:
-    pattern = re.compile(LINE_PATTERN.removesuffix("$") + r"\Z")  # a line's end is the text's to ECMA-262, as here
+    pattern = re.compile(
+        LINE_PATTERN.removesuffix("$") + r"\Z"
+    )  # a line's end is the text's to ECMA-262, as here
     try:
         parse_line(text, "transaction_id", len(text))
     except Invalid:

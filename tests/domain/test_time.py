@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from service.domain.time import format_time, parse_time
+from service.values.time import format_time, parse_time
 
 TEN = datetime(2026, 12, 1, 10, tzinfo=UTC)
 NOTATIONS = [
@@ -29,7 +29,17 @@ def test_a_time_may_be_written_in_any_form_of_iso_8601(text: str, meant: datetim
 
 
 @pytest.mark.parametrize(
-    "text", ["", "now", "2026-13-01", "2026-12-01T", "2026-1-1", "10:00", "1796119200", "2026-12-01T10:00Zulu"]
+    "text",
+    [
+        "",
+        "now",
+        "2026-13-01",
+        "2026-12-01T",
+        "2026-1-1",
+        "10:00",
+        "1796119200",
+        "2026-12-01T10:00Zulu",
+    ],
 )
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"iso|month"):

@@ -5,11 +5,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.domain.errors import Invalid
-from service.domain.time import MAX_ZONE_NAME, load_zone, parse_zone
+from service.errors import Invalid
+from service.values.time import MAX_ZONE_NAME, load_zone, parse_zone
 
 
-@pytest.mark.parametrize("name", ["Africa/Lagos", "America/Argentina/Buenos_Aires", "UTC", "Etc/GMT+5"])
+@pytest.mark.parametrize(
+    "name", ["Africa/Lagos", "America/Argentina/Buenos_Aires", "UTC", "Etc/GMT+5"]
+)
 def test_a_name_of_the_database_is_taken(name: str) -> None:
     assert parse_zone(name) == name
     assert load_zone(name) == ZoneInfo(name)
@@ -17,7 +19,19 @@ def test_a_name_of_the_database_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "WAT", "africa/lagos", "Africa", "Africa/Atlantis", "../UTC", "/etc/localtime", "localtime", "+01:00", "\0", "x" * 65],
+    [
+        "",
+        "WAT",
+        "africa/lagos",
+        "Africa",
+        "Africa/Atlantis",
+        "../UTC",
+        "/etc/localtime",
+        "localtime",
+        "+01:00",
+        "\0",
+        "x" * 65,
+    ],
 )
 def test_another_is_refused(name: str) -> None:
     with pytest.raises(Invalid, match="such as Africa/Lagos") as refusal:
@@ -25,7 +39,10 @@ def test_another_is_refused(name: str) -> None:
     assert refusal.value.field == "time_zone"
 
 
-@pytest.mark.parametrize("name", [None, "", "Africa", "Africa/Atlantis", "../UTC", "/etc/localtime", "\0", "x" * MAX_ZONE_NAME])
+@pytest.mark.parametrize(
+    "name",
+    [None, "", "Africa", "Africa/Atlantis", "../UTC", "/etc/localtime", "\0", "x" * MAX_ZONE_NAME],
+)
 def test_a_stored_zone_that_is_none_any_more_is_utc(name: str | None) -> None:
     assert load_zone(name).utcoffset(datetime.now(UTC)) == UTC.utcoffset(None)
     assert str(load_zone(name)) == "UTC"

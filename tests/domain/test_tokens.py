@@ -14,15 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from service.domain.errors import TokenInvalid
-from service.domain.tokens import (
+from service.auth.tokens import (
     ADMIN_AUDIENCE,
     CUSTOMER_AUDIENCE,
     CUSTOMER_HEADER_TYPE,
-    CUSTOMER_LIFE,
+    CUSTOMER_TOKEN_LIFETIME,
     CUSTOMER_TYPE,
-    LONGEST_ADMIN_LIFE,
-    LONGEST_TOKEN,
+    MAX_ADMIN_TOKEN_LIFETIME,
+    MAX_TOKEN_BYTES,
     Admin,
     CustomerTokens,
     Role,
@@ -34,11 +33,17 @@ from service.domain.tokens import (
     verification_key,
     verify_admin,
 )
+from service.errors import TokenInvalid
 
 SECRET = b"correct horse battery staple, 32 bytes"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SECONDS = int(NOW.timestamp())
-ADMIN_CLAIMS = {"sub": "ann", "role": "internal-admin", "aud": ADMIN_AUDIENCE, "exp": SECONDS + 3600}
+ADMIN_CLAIMS = {
+    "sub": "ann",
+    "role": "internal-admin",
+    "aud": ADMIN_AUDIENCE,
+    "exp": SECONDS + 3600,
+}
 CUSTOMER_CLAIMS = {
     "sub": "jane@example.com",
     "type": CUSTOMER_TYPE,
@@ -58,9 +63,13 @@ def encode(part: bytes) -> str:
 
 def forge(claims: Any, *, header: Any = None, key: bytes | None = None) -> str:
     """A token signed with HMAC-SHA-256, whatever it says; ``claims`` may be JSON text."""
-    head = encode(json.dumps(header if header is not None else {"alg": "HS256", "typ": "JWT"}).encode())
+    head = encode(
+        json.dumps(header if header is not None else {"alg": "HS256", "typ": "JWT"}).encode()
+    )
     body = encode((claims if isinstance(claims, str) else json.dumps(claims)).encode())
-    signature = hmac.digest(key or derive_key(SECRET, "admin-jwt"), f"{head}.{body}".encode(), hashlib.sha256)
+    signature = hmac.digest(
+        key or derive_key(SECRET, "admin-jwt"), f"{head}.{body}".encode(), hashlib.sha256
+    )
     return f"{head}.{body}.{encode(signature)}"
 
 
@@ -106,11 +115,18 @@ class TestOwnAdminTokens:
             verify_admin(token, key, now=NOW + timedelta(hours=1))
 
     def test_the_longest_life_is_taken(self) -> None:
-        assert admin_of(issue_admin_token(SECRET, INTERNAL, now=NOW, life=LONGEST_ADMIN_LIFE)) == INTERNAL
+        assert (
+            admin_of(issue_admin_token(SECRET, INTERNAL, now=NOW, life=MAX_ADMIN_TOKEN_LIFETIME))
+            == INTERNAL
+        )
 
     def test_a_longer_life_is_refused(self) -> None:
         with pytest.raises(TokenInvalid):
-            admin_of(issue_admin_token(SECRET, INTERNAL, now=NOW, life=LONGEST_ADMIN_LIFE + timedelta(minutes=2)))
+            admin_of(
+                issue_admin_token(
+                    SECRET, INTERNAL, now=NOW, life=MAX_ADMIN_TOKEN_LIFETIME + timedelta(minutes=2)
+                )
+            )
 
     def test_another_secret_s_token_is_refused(self) -> None:
         with pytest.raises(TokenInvalid):
@@ -133,14 +149,33 @@ class TestRoles:
             ({"role": "internal-admin"}, Admin("ann", Role.INTERNAL_ADMIN)),
             ({"role": "internal-admin", "org_id": "acme"}, Admin("ann", Role.INTERNAL_ADMIN)),
             ({"roles": ["internal-admin"]}, Admin("ann", Role.INTERNAL_ADMIN)),
-            ({"roles": ["viewer", "org-admin"], "org_id": "acme"}, Admin("ann", Role.ORG_ADMIN, "acme")),
-            ({"roles": [1, None, ["x"], "org-admin"], "org_id": "acme"}, Admin("ann", Role.ORG_ADMIN, "acme")),
+            (
+                {"roles": ["viewer", "org-admin"], "org_id": "acme"},
+                Admin("ann", Role.ORG_ADMIN, "acme"),
+            ),
+            (
+                {"roles": [1, None, ["x"], "org-admin"], "org_id": "acme"},
+                Admin("ann", Role.ORG_ADMIN, "acme"),
+            ),
             ({"role": "viewer", "roles": ["internal-admin"]}, Admin("ann", Role.INTERNAL_ADMIN)),
-            ({"role": "org-admin", "roles": "internal-admin", "org_id": "acme"}, Admin("ann", Role.ORG_ADMIN, "acme")),
+            (
+                {"role": "org-admin", "roles": "internal-admin", "org_id": "acme"},
+                Admin("ann", Role.ORG_ADMIN, "acme"),
+            ),
         ],
-        ids=["role", "role with org", "roles", "one of roles", "odd roles", "role and roles", "roles is no list"],
+        ids=[
+            "role",
+            "role with org",
+            "roles",
+            "one of roles",
+            "odd roles",
+            "role and roles",
+            "roles is no list",
+        ],
     )
-    def test_a_role_stands_in_role_or_in_roles(self, claims: dict[str, Any], expected: Admin) -> None:
+    def test_a_role_stands_in_role_or_in_roles(
+        self, claims: dict[str, Any], expected: Admin
+    ) -> None:
         assert admin_of(forge({**without(ADMIN_CLAIMS, "role"), **claims})) == expected
 
     @pytest.mark.parametrize(
@@ -216,11 +251,19 @@ class TestClaims:
         assert admin_of(forge({**ADMIN_CLAIMS, "aud": ["other", ADMIN_AUDIENCE]}))
 
     def test_the_issuer_that_is_asked_for_is_taken(self) -> None:
-        assert admin_of(forge({**ADMIN_CLAIMS, "iss": "https://id.example"}), issuer="https://id.example")
+        assert admin_of(
+            forge({**ADMIN_CLAIMS, "iss": "https://id.example"}), issuer="https://id.example"
+        )
 
     @pytest.mark.parametrize(
         "claims",
-        [{}, {"iss": "https://evil.example"}, {"iss": "https://id.example/"}, {"iss": ["https://id.example"]}, {"iss": None}],
+        [
+            {},
+            {"iss": "https://evil.example"},
+            {"iss": "https://id.example/"},
+            {"iss": ["https://id.example"]},
+            {"iss": None},
+        ],
         ids=str,
     )
     def test_another_issuer_is_refused(self, claims: dict[str, Any]) -> None:
@@ -228,7 +271,9 @@ class TestClaims:
             admin_of(forge({**ADMIN_CLAIMS, **claims}), issuer="https://id.example")
 
     @pytest.mark.parametrize(
-        "body", ["[]", "1", "null", '"text"', "{", "", "[" * 3000, '{"exp":' + "1" * 5000 + "}"], ids=lambda text: text[:7]
+        "body",
+        ["[]", "1", "null", '"text"', "{", "", "[" * 3000, '{"exp":' + "1" * 5000 + "}"],
+        ids=lambda text: text[:7],
     )
     def test_a_body_that_is_no_object_is_refused(self, body: str) -> None:
         with pytest.raises(TokenInvalid):
@@ -241,7 +286,18 @@ BAD_TIMES = [True, False, "1", str(SECONDS + 60), None, [], {}, float("nan")]
 class TestTimes:
     @pytest.mark.parametrize(
         "exp",
-        [*BAD_TIMES, 0, -1, SECONDS - 1, SECONDS, float("inf"), float("-inf"), 10**400, 1e308, SECONDS + 367 * 86400],
+        [
+            *BAD_TIMES,
+            0,
+            -1,
+            SECONDS - 1,
+            SECONDS,
+            float("inf"),
+            float("-inf"),
+            10**400,
+            1e308,
+            SECONDS + 367 * 86400,
+        ],
         ids=lambda value: repr(value)[:12],
     )
     def test_an_exp_that_is_over_or_no_time_is_refused(self, exp: object) -> None:
@@ -250,25 +306,37 @@ class TestTimes:
 
     @pytest.mark.parametrize("claim", ["iat", "nbf"])
     @pytest.mark.parametrize(
-        "value", [*BAD_TIMES, -1, SECONDS + 61, float("inf"), float("-inf"), 10**400, 1e308], ids=lambda value: repr(value)[:12]
+        "value",
+        [*BAD_TIMES, -1, SECONDS + 61, float("inf"), float("-inf"), 10**400, 1e308],
+        ids=lambda value: repr(value)[:12],
     )
-    def test_a_beginning_that_lies_ahead_or_is_no_time_is_refused(self, claim: str, value: object) -> None:
+    def test_a_beginning_that_lies_ahead_or_is_no_time_is_refused(
+        self, claim: str, value: object
+    ) -> None:
         with pytest.raises(TokenInvalid):
             admin_of(forge({**ADMIN_CLAIMS, claim: value}))
 
     @pytest.mark.parametrize("claim", ["iat", "nbf"])
     @pytest.mark.parametrize(
-        "value", [0, SECONDS, SECONDS + 60, SECONDS - 0.5], ids=["long ago", "now", "a minute ahead", "fraction"]
+        "value",
+        [0, SECONDS, SECONDS + 60, SECONDS - 0.5],
+        ids=["long ago", "now", "a minute ahead", "fraction"],
     )
     def test_a_clock_may_be_a_minute_fast(self, claim: str, value: float) -> None:
         assert admin_of(forge({**ADMIN_CLAIMS, claim: value})) == INTERNAL
 
     def test_the_later_of_two_beginnings_counts(self) -> None:
-        for claims in ({"iat": SECONDS + 600, "nbf": SECONDS + 60}, {"iat": SECONDS + 60, "nbf": SECONDS + 600}):
+        for claims in (
+            {"iat": SECONDS + 600, "nbf": SECONDS + 60},
+            {"iat": SECONDS + 60, "nbf": SECONDS + 600},
+        ):
             token = forge({**ADMIN_CLAIMS, **claims})
             with pytest.raises(TokenInvalid, match="not valid yet"):
                 verify_admin(token, own_admin_key(SECRET), now=NOW + timedelta(seconds=539))
-            assert verify_admin(token, own_admin_key(SECRET), now=NOW + timedelta(seconds=540)) == INTERNAL
+            assert (
+                verify_admin(token, own_admin_key(SECRET), now=NOW + timedelta(seconds=540))
+                == INTERNAL
+            )
 
     def test_times_are_looked_at_each_time(self) -> None:
         token, key = forge({**ADMIN_CLAIMS, "nbf": SECONDS + 600}), own_admin_key(SECRET)
@@ -285,9 +353,13 @@ class TestTimes:
 
     def test_an_exp_has_no_leeway(self) -> None:
         with pytest.raises(TokenInvalid):
-            verify_admin(forge(ADMIN_CLAIMS), own_admin_key(SECRET), now=NOW + timedelta(seconds=3600))
+            verify_admin(
+                forge(ADMIN_CLAIMS), own_admin_key(SECRET), now=NOW + timedelta(seconds=3600)
+            )
 
-    @pytest.mark.parametrize("exp", [*BAD_TIMES, SECONDS, SECONDS + 24 * 3600 + 61], ids=lambda value: repr(value)[:12])
+    @pytest.mark.parametrize(
+        "exp", [*BAD_TIMES, SECONDS, SECONDS + 24 * 3600 + 61], ids=lambda value: repr(value)[:12]
+    )
     def test_a_customer_token_has_no_other_exp_than_within_a_day(self, exp: object) -> None:
         with pytest.raises(TokenInvalid):
             email_of(forge_customer({**CUSTOMER_CLAIMS, "exp": exp}))
@@ -339,21 +411,25 @@ class TestSignature:
             admin_of(".".join(parts))
 
     def test_claims_of_one_token_with_the_signature_of_another_are_refused(self) -> None:
-        mine = forge({**without(ADMIN_CLAIMS, "role"), "role": "org-admin", "org_id": "acme"}).split(".")
+        mine = forge(
+            {**without(ADMIN_CLAIMS, "role"), "role": "org-admin", "org_id": "acme"}
+        ).split(".")
         wanted = forge(ADMIN_CLAIMS, key=b"guessed, and thirty-two bytes long").split(".")
         with pytest.raises(TokenInvalid):
             admin_of(f"{mine[0]}.{wanted[1]}.{mine[2]}")
 
     @pytest.mark.parametrize(
-        "token", ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", "é.é.é", "\ud800.a.b", "Bearer x", "\x00"], ids=ascii
+        "token",
+        ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", "é.é.é", "\ud800.a.b", "Bearer x", "\x00"],
+        ids=ascii,
     )
     def test_what_is_no_token_is_refused(self, token: str) -> None:
         with pytest.raises(TokenInvalid):
             admin_of(token)
 
     def test_a_long_token_is_refused_unread(self) -> None:
-        token = forge({**ADMIN_CLAIMS, "more": "x" * LONGEST_TOKEN})
-        assert len(token) > LONGEST_TOKEN
+        token = forge({**ADMIN_CLAIMS, "more": "x" * MAX_TOKEN_BYTES})
+        assert len(token) > MAX_TOKEN_BYTES
         with pytest.raises(TokenInvalid):
             admin_of(token)
 
@@ -364,14 +440,17 @@ class TestSignature:
 class TestCustomerTokens:
     def test_a_token_names_the_email_that_it_was_issued_to(self) -> None:
         tokens = CustomerTokens(SECRET)
-        assert tokens.email(tokens.issue("jane@example.com", now=NOW, jti="1"), now=NOW) == "jane@example.com"
+        assert (
+            tokens.email(tokens.issue("jane@example.com", now=NOW, jti="1"), now=NOW)
+            == "jane@example.com"
+        )
 
     def test_a_token_is_good_for_24_hours(self) -> None:
         tokens = CustomerTokens(SECRET)
         token = tokens.issue("jane@example.com", now=NOW, jti="1")
-        assert tokens.email(token, now=NOW + CUSTOMER_LIFE - timedelta(seconds=1))
+        assert tokens.email(token, now=NOW + CUSTOMER_TOKEN_LIFETIME - timedelta(seconds=1))
         with pytest.raises(TokenInvalid, match="expired"):
-            tokens.email(token, now=NOW + CUSTOMER_LIFE)
+            tokens.email(token, now=NOW + CUSTOMER_TOKEN_LIFETIME)
 
     def test_a_token_carries_its_type_audience_and_jti(self) -> None:
         token = CustomerTokens(SECRET).issue("jane@example.com", now=NOW, jti="unique")
@@ -390,7 +469,9 @@ class TestCustomerTokens:
         with pytest.raises(TokenInvalid):
             email_of(CustomerTokens(b"x" * 32).issue("jane@example.com", now=NOW, jti="1"))
 
-    @pytest.mark.parametrize("kind", ["", "other", "PAYMENT_LINK", None, True, ["payment_link"]], ids=repr)
+    @pytest.mark.parametrize(
+        "kind", ["", "other", "PAYMENT_LINK", None, True, ["payment_link"]], ids=repr
+    )
     def test_another_type_is_refused(self, kind: object) -> None:
         with pytest.raises(TokenInvalid):
             email_of(forge_customer({**CUSTOMER_CLAIMS, "type": kind}))
@@ -420,7 +501,9 @@ class TestCrossing:
         with pytest.raises(TokenInvalid):
             admin_of(forge_customer(ADMIN_CLAIMS, header={"alg": "HS256"}))
 
-    @pytest.mark.parametrize("key", [SECRET, b"", derive_key(SECRET, "otp")], ids=["the secret", "none", "the codes'"])
+    @pytest.mark.parametrize(
+        "key", [SECRET, b"", derive_key(SECRET, "otp")], ids=["the secret", "none", "the codes'"]
+    )
     def test_no_other_key_of_the_service_signs_tokens(self, key: bytes) -> None:
         head, body, _ = forge(ADMIN_CLAIMS).split(".")
         signature = encode(hmac.digest(key, f"{head}.{body}".encode(), hashlib.sha256))
@@ -429,7 +512,11 @@ class TestCrossing:
 
     @pytest.mark.parametrize(
         ("claims", "header"),
-        [({"type": CUSTOMER_TYPE}, {"alg": "HS256"}), ({}, CUSTOMER_HEADER), ({"aud": CUSTOMER_AUDIENCE}, {"alg": "HS256"})],
+        [
+            ({"type": CUSTOMER_TYPE}, {"alg": "HS256"}),
+            ({}, CUSTOMER_HEADER),
+            ({"aud": CUSTOMER_AUDIENCE}, {"alg": "HS256"}),
+        ],
         ids=["type", "typ", "aud"],
     )
     def test_one_mark_of_a_customer_token_is_enough_to_be_no_admin_token(
@@ -439,7 +526,10 @@ class TestCrossing:
             admin_of(forge({**ADMIN_CLAIMS, **claims}, header=header))
 
     def test_every_purpose_has_a_key_of_its_own(self) -> None:
-        keys = {derive_key(SECRET, purpose) for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")}
+        keys = {
+            derive_key(SECRET, purpose)
+            for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")
+        }
         assert len(keys) == 4
         assert all(len(key) == 32 for key in keys)
 
@@ -447,10 +537,16 @@ class TestCrossing:
 class TestIdentityProviderKeys:
     @pytest.mark.parametrize(
         ("make", "algorithm"),
-        [(lambda: rsa_key(2048), "RS256"), (p256_key, "ES256"), (ed25519.Ed25519PrivateKey.generate, "EdDSA")],
+        [
+            (lambda: rsa_key(2048), "RS256"),
+            (p256_key, "ES256"),
+            (ed25519.Ed25519PrivateKey.generate, "EdDSA"),
+        ],
         ids=["RSA-2048", "P-256", "Ed25519"],
     )
-    def test_a_key_verifies_tokens_of_its_one_algorithm(self, make: Callable[[], Any], algorithm: str) -> None:
+    def test_a_key_verifies_tokens_of_its_one_algorithm(
+        self, make: Callable[[], Any], algorithm: str
+    ) -> None:
         private = make()
         key = load_public_key(pem(private.public_key()))
         assert key.algorithm == algorithm
@@ -479,7 +575,13 @@ class TestIdentityProviderKeys:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "x", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PUBLIC KEY-----\nZm9v\n-----END PUBLIC KEY-----", "\u00e9"],
+        [
+            "",
+            "x",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----BEGIN PUBLIC KEY-----\nZm9v\n-----END PUBLIC KEY-----",
+            "\u00e9",
+        ],
         ids=["empty", "no PEM", "beginning only", "garbage inside", "no ASCII"],
     )
     def test_a_pem_that_cannot_be_read_is_refused(self, text: str) -> None:
@@ -496,7 +598,9 @@ class TestIdentityProviderKeys:
         """The attack of RFC 8725, 2.1: HS256 with the provider's public key as its secret."""
         public = rsa_key(2048).public_key()
         with pytest.raises(TokenInvalid):
-            verify_admin(forge(ADMIN_CLAIMS, key=pem(public).encode()), verification_key(public), now=NOW)
+            verify_admin(
+                forge(ADMIN_CLAIMS, key=pem(public).encode()), verification_key(public), now=NOW
+            )
 
     def test_our_own_tokens_are_refused_where_the_provider_issues_them(self) -> None:
         own = issue_admin_token(SECRET, INTERNAL, now=NOW, life=timedelta(hours=1))
@@ -512,8 +616,15 @@ class TestIdentityProviderKeys:
     @pytest.mark.parametrize("name", ["jku", "jwk", "x5u", "x5c"])
     def test_a_key_that_the_token_brings_itself_is_not_looked_at(self, name: str) -> None:
         mine = p256_key()
-        brought: Any = {"jku": "https://evil.example/keys", "x5u": "https://evil.example/cert", "x5c": ["MIIB"]}
-        header = {name: brought.get(name) or json.loads(jwt.algorithms.ECAlgorithm.to_jwk(mine.public_key()))}
+        brought: Any = {
+            "jku": "https://evil.example/keys",
+            "x5u": "https://evil.example/cert",
+            "x5c": ["MIIB"],
+        }
+        header = {
+            name: brought.get(name)
+            or json.loads(jwt.algorithms.ECAlgorithm.to_jwk(mine.public_key()))
+        }
         token = jwt.encode(ADMIN_CLAIMS, mine, "ES256", headers=header)
         with pytest.raises(TokenInvalid):
             verify_admin(token, verification_key(p256_key().public_key()), now=NOW)

@@ -18,7 +18,9 @@ def mails() -> Iterator[MailServer]:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer) -> Iterator[Service]:
+def service(
+    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+) -> Iterator[Service]:
     directory: Path = tmp_path_factory.mktemp("service")
     with Service(directory, own_store.url, mails.url) as running:
         yield running
@@ -32,7 +34,9 @@ def public(service: Service) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def admin(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}) as client:
+    with httpx.Client(
+        base_url=service.url, headers={"Authorization": f"Bearer {admin_token()}"}
+    ) as client:
         yield client
 
 

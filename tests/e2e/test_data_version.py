@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.store import data_version
-from service.store.call import call
-from service.store.client import Client, connect
+from service.storage import data_version
+from service.storage.client import Client, connect
+from service.storage.command import call
 from tests.store.samples import make_link, put
 from tests.support.clock import Clock
 from tests.support.processes import COMMAND, SECRET, Process
@@ -44,14 +44,21 @@ def environ(old_store: Store, tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("command", ["web", "worker", "scheduler", "up"])
 def test_it_is_refused_at_the_start(command: str, environ: dict[str, str]) -> None:
-    run = subprocess.run([COMMAND, command], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(
+        [COMMAND, command], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (run.returncode, run.stderr) == (2, LINE)
 
 
 def test_check_names_it(environ: dict[str, str]) -> None:
-    run = subprocess.run([COMMAND, "check"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(
+        [COMMAND, "check"], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert run.returncode == 1
-    assert "FAIL  redis data: holds data of version 1, and this release reads version 2 only\n" in run.stdout
+    assert (
+        "FAIL  redis data: holds data of version 1, and this release reads version 2 only\n"
+        in run.stdout
+    )
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
@@ -77,8 +84,12 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
 
 
 @pytest.mark.parametrize("command", ["worker", "scheduler"])
-def test_a_process_that_waits_for_the_store_stops_when_it_is_asked_to(command: str, tmp_path: Path) -> None:
-    process = Process(command, {"SECRET_KEY": SECRET, "REDIS_URL": f"unix://{tmp_path}/nobody"}, tmp_path / "log")
+def test_a_process_that_waits_for_the_store_stops_when_it_is_asked_to(
+    command: str, tmp_path: Path
+) -> None:
+    process = Process(
+        command, {"SECRET_KEY": SECRET, "REDIS_URL": f"unix://{tmp_path}/nobody"}, tmp_path / "log"
+    )
     process.start()
     wait_until(lambda: "store_away" in process.output(), "an attempt")
     assert process.stop(5) == 0
@@ -88,7 +99,11 @@ def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> No
     with store(valkey_server()) as server:
         server.kill()
         port = free_port()
-        process = Process("web", {"SECRET_KEY": SECRET, "REDIS_URL": server.url, "PORT": str(port)}, tmp_path / "log")
+        process = Process(
+            "web",
+            {"SECRET_KEY": SECRET, "REDIS_URL": server.url, "PORT": str(port)},
+            tmp_path / "log",
+        )
         process.start()
         try:
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), "the web process")

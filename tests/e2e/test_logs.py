@@ -17,7 +17,7 @@ TROUBLE = """
 import sys, threading, time, warnings
 
 def trouble():
-    while not hasattr(sys.modules.get("service.logs"), "short") or not sys.modules["structlog"].is_configured():
+    while not hasattr(sys.modules.get("service.values.ids"), "truncate_id") or not sys.modules["structlog"].is_configured():
         time.sleep(0.05)
     time.sleep(0.5)
     warnings.warn("trouble ahead", stacklevel=1)
@@ -33,7 +33,14 @@ def service(tmp_path: Path, own_store: Store, mail_server: MailServer) -> Servic
     home = tmp_path / "trouble"
     home.mkdir()
     (home / "sitecustomize.py").write_text(textwrap.dedent(TROUBLE))
-    return Service(tmp_path, own_store.url, mail_server.url, PYTHONPATH=str(home), LOG_FORMAT="json", PYTHONWARNINGS="default")
+    return Service(
+        tmp_path,
+        own_store.url,
+        mail_server.url,
+        PYTHONPATH=str(home),
+        LOG_FORMAT="json",
+        PYTHONWARNINGS="default",
+    )
 
 
 def entries(service: Service, name: str) -> list[dict[str, Any]]:
@@ -41,20 +48,35 @@ def entries(service: Service, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in getattr(service, name).output().splitlines()]
 
 
-def test_warnings_tracebacks_and_lives_of_processes_are_json(service: Service, own_store: Store) -> None:
+def test_warnings_tracebacks_and_lives_of_processes_are_json(
+    service: Service, own_store: Store
+) -> None:
     with service:
         for name in ("web", "worker", "scheduler"):
-            wait_until(lambda name=name: '"RuntimeError: trouble"' in said(service, name), f"trouble of {name}", within=20)
+            wait_until(
+                lambda name=name: '"RuntimeError: trouble"' in said(service, name),
+                f"trouble of {name}",
+                within=20,
+            )
         own_store.kill()
-        wait_until(lambda: "queue_away" in service.scheduler.output(), "the outage to be noted", within=20)
+        wait_until(
+            lambda: "queue_away" in service.scheduler.output(), "the outage to be noted", within=20
+        )
         own_store.start()
         os.kill(children(service.worker.process.pid)[-1], signal.SIGKILL)
         wait_until(lambda: "worker_died" in service.worker.output(), "the death to be noted")
     for name in ("web", "worker", "scheduler"):
         found = entries(service, name)
         assert any("trouble ahead" in str(line["event"]) for line in found)
-        assert any(line["event"] == "uncaught" and "RuntimeError: trouble" in line["exception"] for line in found)
+        assert any(
+            line["event"] == "uncaught" and "RuntimeError: trouble" in line["exception"]
+            for line in found
+        )
 
 
 def said(service: Service, name: str) -> str:
-    return "".join(f'"{line["exception"].splitlines()[-1]}"' for line in entries(service, name) if "exception" in line)
+    return "".join(
+        f'"{line["exception"].splitlines()[-1]}"'
+        for line in entries(service, name)
+        if "exception" in line
+    )

@@ -33,7 +33,11 @@ def wait_for_code(email: str, mails: MailServer) -> EmailMessage:
     """The mail with the code that was asked for, told from a link's by its subject."""
 
     def codes() -> list[EmailMessage]:
-        return [mail for mail in mails.mailbox.to(email) if mail["Subject"].endswith(" is your payment code")]
+        return [
+            mail
+            for mail in mails.mailbox.to(email)
+            if mail["Subject"].endswith(" is your payment code")
+        ]
 
     wait_until(codes, "the code's mail")
     return codes()[-1]
@@ -51,24 +55,45 @@ def test_a_link_is_mailed_verified_revoked_and_known_to_be_revoked(
 ) -> None:
     created = admin.post(
         "/payment-links",
-        json={"email": "Jane@shop.example.com", "org_id": "acme", "payment_amount": 125000.50, "currency": "NGN"},
+        json={
+            "email": "Jane@shop.example.com",
+            "org_id": "acme",
+            "payment_amount": 125000.50,
+            "currency": "NGN",
+        },
     )
     assert created.status_code == 201
     link = created.json()
     mail = mails.mailbox.wait_for("Jane@shop.example.com")[0]
     assert link["url"] in text_of(mail)
     assert "125,000.50" in text_of(mail)
-    wait_until(lambda: public.get(f"/payment-links/{link['id']}").json()["delivery"]["state"] == "sent", "the mail to be marked")
-    assert public.post("/payment-links/verify", json={"link_id": link["id"]}).json()["valid"] is True
-    assert admin.delete(f"/payment-links/{link['id']}").json() == {"revoked": 1, "links": [link["id"]]}
+    wait_until(
+        lambda: public.get(f"/payment-links/{link['id']}").json()["delivery"]["state"] == "sent",
+        "the mail to be marked",
+    )
+    assert (
+        public.post("/payment-links/verify", json={"link_id": link["id"]}).json()["valid"] is True
+    )
+    assert admin.delete(f"/payment-links/{link['id']}").json() == {
+        "revoked": 1,
+        "links": [link["id"]],
+    }
     verification = public.post("/payment-links/verify", json={"link_id": link["id"]}).json()
     assert (verification["valid"], verification["status"]) == (False, "revoked")
     assert len(mails.mailbox.to("Jane@shop.example.com")) == 1
 
 
-def test_a_gated_link_opens_to_its_customer_only(admin: httpx.Client, public: httpx.Client, mails: MailServer) -> None:
+def test_a_gated_link_opens_to_its_customer_only(
+    admin: httpx.Client, public: httpx.Client, mails: MailServer
+) -> None:
     link = admin.post(
-        "/payment-links", json={"email": "gated@example.com", "org_id": "acme", "otp_required": True, "notify": False}
+        "/payment-links",
+        json={
+            "email": "gated@example.com",
+            "org_id": "acme",
+            "otp_required": True,
+            "notify": False,
+        },
     ).json()
     path = f"/payment-links/{link['id']}"
     assert public.get(path).json()["code"] == "otp_required"
@@ -86,11 +111,15 @@ def test_a_code_verified_before_gates_the_link_it_is_named_for(
     body = {"email": "early@example.com", "org_id": "acme", "otp": code, "notify": False}
     link = admin.post("/payment-links", json=body).json()
     assert link["otp_required"] is True
-    opened = public.get(f"/payment-links/{link['id']}", headers={"Authorization": f"Bearer {token}"})
+    opened = public.get(
+        f"/payment-links/{link['id']}", headers={"Authorization": f"Bearer {token}"}
+    )
     assert opened.status_code == 200
 
 
-def test_a_scheduled_link_is_with_the_mail_server_within_five_seconds_of_its_time(admin: httpx.Client, mails: MailServer) -> None:
+def test_a_scheduled_link_is_with_the_mail_server_within_five_seconds_of_its_time(
+    admin: httpx.Client, mails: MailServer
+) -> None:
     due = (datetime.now(UTC) + timedelta(seconds=3)).replace(microsecond=0)
     body = {"email": "later@example.com", "org_id": "acme", "scheduled_at": due.isoformat()}
     link = admin.post("/payment-links", json=body).json()
@@ -99,14 +128,21 @@ def test_a_scheduled_link_is_with_the_mail_server_within_five_seconds_of_its_tim
     assert 0 <= (datetime.now(UTC) - due).total_seconds() <= 5
 
 
-def test_a_window_claimed_ten_times_at_once_mails_each_link_once(service: Service, admin: httpx.Client, mails: MailServer) -> None:
+def test_a_window_claimed_ten_times_at_once_mails_each_link_once(
+    service: Service, admin: httpx.Client, mails: MailServer
+) -> None:
     due = datetime.now(UTC) + timedelta(hours=30)
     recipients = [f"window{number}@example.com" for number in range(20)]
     for number, recipient in enumerate(recipients):
         body = {"email": recipient, "org_id": f"org-{number % 5}", "scheduled_at": due.isoformat()}
         assert admin.post("/payment-links", json=body).status_code == 201
     window = {"scheduled_at": (due - timedelta(hours=1)).isoformat(), "period": 2}
-    claims = together(10, lambda: httpx.post(f"{service.url}/payment-links/scheduled", json=window, headers=admin.headers).json())
+    claims = together(
+        10,
+        lambda: httpx.post(
+            f"{service.url}/payment-links/scheduled", json=window, headers=admin.headers
+        ).json(),
+    )
     assert sum(claim["queued"] for claim in claims) == len(recipients)
     for recipient in recipients:
         mails.mailbox.wait_for(recipient)
@@ -115,7 +151,9 @@ def test_a_window_claimed_ten_times_at_once_mails_each_link_once(service: Servic
     assert [len(mails.mailbox.to(recipient)) for recipient in recipients] == [1] * len(recipients)
 
 
-def test_a_link_revoked_before_its_time_is_not_sent(admin: httpx.Client, public: httpx.Client, mails: MailServer) -> None:
+def test_a_link_revoked_before_its_time_is_not_sent(
+    admin: httpx.Client, public: httpx.Client, mails: MailServer
+) -> None:
     due = datetime.now(UTC) + timedelta(seconds=2)
     body = {"email": "never@example.com", "org_id": "acme", "scheduled_at": due.isoformat()}
     link = admin.post("/payment-links", json=body).json()
@@ -125,22 +163,35 @@ def test_a_link_revoked_before_its_time_is_not_sent(admin: httpx.Client, public:
     assert public.get(f"/payment-links/{link['id']}").json()["delivery"]["state"] == "none"
 
 
-def test_a_hundred_right_codes_at_once_give_one_token(service: Service, public: httpx.Client, mails: MailServer) -> None:
+def test_a_hundred_right_codes_at_once_give_one_token(
+    service: Service, public: httpx.Client, mails: MailServer
+) -> None:
     public.post("/payment-links/otp", json={"email": "race@example.com"})
     code = code_in(mails.mailbox.wait_for("race@example.com")[0])
     body = {"email": "race@example.com", "otp": code}
-    answers = together(100, lambda: httpx.put(f"{service.url}/payment-links/otp", json=body).status_code)
+    answers = together(
+        100, lambda: httpx.put(f"{service.url}/payment-links/otp", json=body).status_code
+    )
     assert answers.count(200) == 1
     assert set(answers) <= {200, 401, 429}
 
 
-def test_nothing_secret_is_logged(service: Service, admin: httpx.Client, public: httpx.Client, mails: MailServer) -> None:
+def test_nothing_secret_is_logged(
+    service: Service, admin: httpx.Client, public: httpx.Client, mails: MailServer
+) -> None:
     """Neither codes, tokens, whole link ids nor e-mail addresses are in any process' log."""
-    link = admin.post("/payment-links", json={"email": "quiet@example.com", "org_id": "acme", "otp_required": True}).json()
+    link = admin.post(
+        "/payment-links",
+        json={"email": "quiet@example.com", "org_id": "acme", "otp_required": True},
+    ).json()
     token = token_for("quiet@example.com", public, mails)
     public.get(f"/payment-links/{link['id']}", headers={"Authorization": f"Bearer {token}"})
     wait_until(lambda: len(mails.mailbox.to("quiet@example.com")) == 2, "both mails")
-    codes = [code_in(mail) for mail in mails.mailbox.to("quiet@example.com") if mail["Subject"].endswith(" is your payment code")]
+    codes = [
+        code_in(mail)
+        for mail in mails.mailbox.to("quiet@example.com")
+        if mail["Subject"].endswith(" is your payment code")
+    ]
     logs = service.logs()
     assert "mail_sent" in logs
     for secret in [link["id"], token, "quiet@example.com"]:

@@ -31,9 +31,13 @@ def test_everything_that_is_printed_is_there(up: Up) -> None:
 
 def test_a_second_up_on_the_same_folder_is_refused_with_one_clear_line(up: Up) -> None:
     environ = {"DATA_DIR": str(up.directory / "var"), "PORT": str(free_port()), "PATH": "/usr/bin"}
-    second = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    second = subprocess.run(
+        [COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert second.returncode == 2
-    assert re.fullmatch(r"DATA_DIR: .* is in use by another `payment-links up` \(pid \d+\)\n", second.stderr)
+    assert re.fullmatch(
+        r"DATA_DIR: .* is in use by another `payment-links up` \(pid \d+\)\n", second.stderr
+    )
     assert up.get("/healthz").status_code == 200
 
 
@@ -42,10 +46,22 @@ def test_a_taken_port_is_named_at_once(tmp_path: Path) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = listener.getsockname()[1]
-        environ = {"DATA_DIR": str(tmp_path / "var"), "HOST": "localhost", "PORT": str(port), "PATH": "/usr/bin"}
+        environ = {
+            "DATA_DIR": str(tmp_path / "var"),
+            "HOST": "localhost",
+            "PORT": str(port),
+            "PATH": "/usr/bin",
+        }
         for _ in range(2):
             began = time.monotonic()
-            run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+            run = subprocess.run(
+                [COMMAND, "up"],
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
             assert (run.returncode, run.stderr) == (2, f"PORT: localhost:{port} is in use\n")
             assert time.monotonic() - began < 5
 
@@ -74,10 +90,14 @@ def test_up_killed_and_started_again_has_everything_it_acknowledged(up: Up) -> N
     up.start()
     assert [up.get(f"/payment-links/{link['id']}").status_code for link in links] == [200] * 20
     outbox = up.directory / "var" / "outbox"
-    wait_until(lambda: all(mailed(outbox, str(link["id"])) for link in links), "every mail", within=60)
+    wait_until(
+        lambda: all(mailed(outbox, str(link["id"])) for link in links), "every mail", within=60
+    )
 
 
-def test_in_a_folder_that_is_open_to_others_nobody_else_reads_what_is_written(tmp_path: Path) -> None:
+def test_in_a_folder_that_is_open_to_others_nobody_else_reads_what_is_written(
+    tmp_path: Path,
+) -> None:
     data_dir = tmp_path / "var"
     data_dir.mkdir()
     data_dir.chmod(0o755)
@@ -87,7 +107,10 @@ def test_in_a_folder_that_is_open_to_others_nobody_else_reads_what_is_written(tm
     wait_until(lambda: f"pay/{link['id']}" in up.output(), "the mail to be printed")
     assert up.interrupt() == 0
     assert [path for path in data_dir.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
-    assert f"DATA_DIR: {data_dir} is open to others (mode 0755); close it: chmod 700 {data_dir}" in up.output()
+    assert (
+        f"DATA_DIR: {data_dir} is open to others (mode 0755); close it: chmod 700 {data_dir}"
+        in up.output()
+    )
 
 
 def test_a_store_that_is_killed_ends_up_with_an_error(up: Up) -> None:
@@ -104,7 +127,9 @@ def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_pa
     up.start()
     link = up.example()
     filler = fill(small_disk)
-    with suppress(subprocess.CalledProcessError, ValueError):  # the answer of the moment when it ends may be anything
+    with suppress(
+        subprocess.CalledProcessError, ValueError
+    ):  # the answer of the moment when it ends may be anything
         while up.process.poll() is None:
             up.example()
     assert up.process.wait(30) == 1
@@ -118,7 +143,9 @@ def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_pa
 def test_a_full_disk_stops_the_start_with_one_line(small_disk: Path) -> None:
     fill(small_disk)
     environ = {"DATA_DIR": str(small_disk), "PORT": str(free_port()), "PATH": "/usr/bin"}
-    run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(
+        [COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (run.returncode, run.stderr) == (2, f"DATA_DIR: {small_disk}: No space left on device\n")
 
 
@@ -152,9 +179,13 @@ def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: Store
     ],
     ids=["short secret", "no secret for a redis of one's own", "duration"],
 )
-def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, settings: dict[str, str], message: str) -> None:
+def test_a_wrong_setting_stops_the_start_with_one_line(
+    tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
     environ = {"DATA_DIR": str(tmp_path / "var"), "PATH": "/usr/bin", **settings}
-    run = subprocess.run([COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False)
+    run = subprocess.run(
+        [COMMAND, "up"], env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (run.returncode, run.stderr) == (2, f"{message}\n")
 
 
@@ -163,7 +194,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of 2 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:  # noqa: S607
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False
+    ).returncode:  # noqa: S607
         pytest.skip("nothing can be mounted here")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S607

@@ -6,7 +6,11 @@ from random import Random
 
 from tests.faults.minting import BASE64URL, Mint, b64, encoded, unb64
 
-STRANGE = [bytes([number]) for number in (*range(0x20, 0x7F), *range(0x80, 0x100)) if bytes([number]) not in BASE64URL + b"."]
+STRANGE = [
+    bytes([number])
+    for number in (*range(0x20, 0x7F), *range(0x80, 0x100))
+    if bytes([number]) not in BASE64URL + b"."
+]
 """Characters that a header's value may have, and a token may not."""
 SCHEMES = [
     b"Basic",
@@ -79,7 +83,9 @@ def spliced(mint: Mint) -> bytes:
     """Parts of good tokens of different kinds or times."""
     admin, customer = mint.admin().signed().split(b"."), mint.customer().signed().split(b".")
     other = mint.admin().but(None, exp=mint.now + 1800).signed().split(b".")
-    first, second = mint.chance.choice([(admin, customer), (customer, admin), (other, customer), (customer, other)])
+    first, second = mint.chance.choice(
+        [(admin, customer), (customer, admin), (other, customer), (customer, other)]
+    )
     number = mint.chance.randrange(3)
     return b".".join([*first[:number], second[number], *first[number + 1 :]])
 
@@ -88,9 +94,18 @@ def parts(mint: Mint) -> bytes:
     """More or fewer than three; five are a JWE's (RFC 7516), and braces another serialization's (RFC 7515, 7.2)."""
     head, payload, signature = mint.any().signed().split(b".")
     jwe = encoded(
-        {"alg": mint.chance.choice(["dir", "RSA-OAEP", "PBES2-HS256+A128KW"]), "enc": "A256GCM", "p2c": 10**9, "zip": "DEF"}
+        {
+            "alg": mint.chance.choice(["dir", "RSA-OAEP", "PBES2-HS256+A128KW"]),
+            "enc": "A256GCM",
+            "p2c": 10**9,
+            "zip": "DEF",
+        }
     )
-    full = {"payload": payload.decode(), "protected": head.decode(), "signature": signature.decode()}
+    full = {
+        "payload": payload.decode(),
+        "protected": head.decode(),
+        "signature": signature.decode(),
+    }
     return mint.chance.choice([
         b".".join([jwe, mint.junk(32), mint.junk(12), mint.junk(64), mint.junk(16)]),
         b".".join([head, payload, signature, mint.junk(12), mint.junk(16)]),
@@ -111,7 +126,11 @@ def several_headers(mint: Mint) -> list[bytes]:
 
 def schemes(mint: Mint) -> list[bytes]:
     token = mint.any().signed()
-    return [mint.chance.choice([mint.chance.choice(SCHEMES) + b" " + token, mint.chance.choice(WRAPPED)(token)])]
+    return [
+        mint.chance.choice(
+            [mint.chance.choice(SCHEMES) + b" " + token, mint.chance.choice(WRAPPED)(token)]
+        )
+    ]
 
 
 def uncanonical(token: bytes, chance: Random) -> bytes:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from service.store.client import Client
-from service.store.data_version import claim
+from service.storage.client import Client
+from service.storage.data_version import claim
 from tests.support.length import Length
 from tests.support.servers import Store
 

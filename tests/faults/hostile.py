@@ -12,7 +12,9 @@ CREATE = "POST /payment-links HTTP/1.1"
 LIST = "GET /orgs/acme/payment-links"
 BODIES: dict[str, dict[str, bytes]] = {
     CREATE: {
-        **dict.fromkeys(["transaction_id", "payment_amount", "currency", "scheduled_at", "expires_at"], b"null"),
+        **dict.fromkeys(
+            ["transaction_id", "payment_amount", "currency", "scheduled_at", "expires_at"], b"null"
+        ),
         "email": b'"jane@example.com"',
         "org_id": b'"acme"',
         "otp": b"null",
@@ -68,24 +70,32 @@ PROBLEMS = {
     "NUL in a path": request(f"GET /payment-links/{LINK}%00 HTTP/1.1"),
     "LF in a path": request(f"GET /payment-links/{LINK}%0a HTTP/1.1"),
     "slash in a path": request("GET /payment-links/%2e%2e%2fhealthz HTTP/1.1"),
-    "surrogate in an organization": request("GET /orgs/%ed%a0%80/payment-links HTTP/1.1", AUTHORIZATION),
+    "surrogate in an organization": request(
+        "GET /orgs/%ed%a0%80/payment-links HTTP/1.1", AUTHORIZATION
+    ),
     "LF in an organization": request("GET /orgs/acme%0a/payment-links HTTP/1.1", AUTHORIZATION),
     "raw bytes in a query": request(LIST.encode() + b"?cursor=\xff HTTP/1.1", AUTHORIZATION),
     "no UTF-8 in a query": request(f"{LIST}?cursor=%ff%zz HTTP/1.1", AUTHORIZATION),
     "NUL in a query": request(f"{LIST}?cursor=%00 HTTP/1.1", AUTHORIZATION),
     "surrogate in a query": request(f"{LIST}?status=%ed%a0%80 HTTP/1.1", AUTHORIZATION),
     "null in a query": request(f"{LIST}?status=null HTTP/1.1", AUTHORIZATION),
-    "23 digits in a query": request(f"{LIST}?limit=12345678901234567890123 HTTP/1.1", AUTHORIZATION),
+    "23 digits in a query": request(
+        f"{LIST}?limit=12345678901234567890123 HTTP/1.1", AUTHORIZATION
+    ),
     "5,000 digits in a query": request(f"{LIST}?limit={'9' * 5000} HTTP/1.1", AUTHORIZATION),
     "1e400 in a query": request(f"{LIST}?limit=1e400 HTTP/1.1", AUTHORIZATION),
     "-0 in a query": request(f"{LIST}?limit=-0 HTTP/1.1", AUTHORIZATION),
     "a parameter twice": request(f"{LIST}?limit=1&limit=1000 HTTP/1.1", AUTHORIZATION),
-    "5,000 parameters": request(f"{LIST}?{'&'.join(f'p{n}=1' for n in range(5000))} HTTP/1.1", AUTHORIZATION),
+    "5,000 parameters": request(
+        f"{LIST}?{'&'.join(f'p{n}=1' for n in range(5000))} HTTP/1.1", AUTHORIZATION
+    ),
     "a long URL": request(f"GET /pay/{'a' * 60_000} HTTP/1.1"),
     "a longer URL": request(f"GET /pay/{'a' * 70_000} HTTP/1.1"),
     "an endless URL": request(f"GET /pay/{'a' * 1_000_000} HTTP/1.1"),
     "an unknown method": request("BREW /payment-links HTTP/1.1"),
-    "a method in lower case": request("post /payment-links HTTP/1.1", AUTHORIZATION, JSON, body=GOOD),
+    "a method in lower case": request(
+        "post /payment-links HTTP/1.1", AUTHORIZATION, JSON, body=GOOD
+    ),
     "no method": request("P@ST( /payment-links HTTP/1.1"),
     "TRACE": request("TRACE /payment-links HTTP/1.1", AUTHORIZATION),
     "CONNECT": request("CONNECT example.com:25 HTTP/1.1"),
@@ -98,50 +108,82 @@ PROBLEMS = {
     # Headers.
     "an endless header": request("GET /healthz HTTP/1.1", "X-A: " + "a" * 1_000_000),
     "1,000 headers": request("GET /healthz HTTP/1.1", *(f"X-{n}: a" for n in range(1000))),
-    "a header in a header": request("GET /healthz HTTP/1.1", "X-Request-ID: 12345678\rSet-Cookie: a=b"),
+    "a header in a header": request(
+        "GET /healthz HTTP/1.1", "X-Request-ID: 12345678\rSet-Cookie: a=b"
+    ),
     "NUL in a header": request("GET /healthz HTTP/1.1", "X-Request-ID: 1234\x005678"),
     "a folded header": request("GET /healthz HTTP/1.1", "X-A: a\r\n b"),
     "a space before the colon": request("GET /healthz HTTP/1.1", "X-A : a"),
     "a token of raw bytes": request(f"{LIST} HTTP/1.1", b"Authorization: Bearer \xff\xfe"),
-    "a token of 60,000 letters": request(f"{LIST} HTTP/1.1", "Authorization: Bearer " + "a" * 60_000),
+    "a token of 60,000 letters": request(
+        f"{LIST} HTTP/1.1", "Authorization: Bearer " + "a" * 60_000
+    ),
     "two tokens": request(f"{LIST} HTTP/1.1", AUTHORIZATION, AUTHORIZATION),
     "a key with a space": request(CREATE, AUTHORIZATION, JSON, "Idempotency-Key: a b", body=GOOD),
     "a key of raw bytes": request(CREATE, AUTHORIZATION, JSON, b"Idempotency-Key: \xff", body=GOOD),
-    "a key of 60,000 letters": request(CREATE, AUTHORIZATION, JSON, "Idempotency-Key: " + "a" * 60_000, body=GOOD),
+    "a key of 60,000 letters": request(
+        CREATE, AUTHORIZATION, JSON, "Idempotency-Key: " + "a" * 60_000, body=GOOD
+    ),
     # What the body is said to be.
     "no media type": request(CREATE, AUTHORIZATION, body=GOOD),
-    "a form": request(CREATE, AUTHORIZATION, "Content-Type: application/x-www-form-urlencoded", body=b"email=jane"),
+    "a form": request(
+        CREATE, AUTHORIZATION, "Content-Type: application/x-www-form-urlencoded", body=b"email=jane"
+    ),
     "two media types": request(CREATE, AUTHORIZATION, "Content-Type: text/plain", JSON, body=GOOD),
-    "a media type of raw bytes": request(CREATE, AUTHORIZATION, b"Content-Type: \xff/\xff", body=GOOD),
-    "UTF-16": request(CREATE, AUTHORIZATION, f"{JSON}; charset=utf-16", body=GOOD.decode().encode("utf-16")),
-    "gzip": request(CREATE, AUTHORIZATION, JSON, "Content-Encoding: gzip", body=gzip.compress(GOOD)),
-    "a gzip bomb": request(CREATE, AUTHORIZATION, JSON, "Content-Encoding: gzip", body=gzip.compress(b" " * 10_000_000)),
+    "a media type of raw bytes": request(
+        CREATE, AUTHORIZATION, b"Content-Type: \xff/\xff", body=GOOD
+    ),
+    "UTF-16": request(
+        CREATE, AUTHORIZATION, f"{JSON}; charset=utf-16", body=GOOD.decode().encode("utf-16")
+    ),
+    "gzip": request(
+        CREATE, AUTHORIZATION, JSON, "Content-Encoding: gzip", body=gzip.compress(GOOD)
+    ),
+    "a gzip bomb": request(
+        CREATE, AUTHORIZATION, JSON, "Content-Encoding: gzip", body=gzip.compress(b" " * 10_000_000)
+    ),
     # How long it is said to be.
     "200,000 brackets": request(CREATE, AUTHORIZATION, JSON, body=b"[" * 200_000),
     "200,000 braces": request(CREATE, AUTHORIZATION, JSON, body=b'{"a":' * 200_000),
     "200,000 brackets in chunks": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
     + chunked(*[b"[" * 1000] * 200),
     "100 MB said": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 100000000") + GOOD,
-    "64 KiB and more in chunks": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked") + chunked(*[b" " * 1024] * 65),
+    "64 KiB and more in chunks": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
+    + chunked(*[b" " * 1024] * 65),
     "chunks without end": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
     + chunked(*[b" " * 1024] * 1000, end=False),
     "a million bytes for nobody": request(CREATE, JSON, body=b" " * 1_000_000),
-    "a chunk of no size": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked") + b"zz\r\n" + GOOD + b"\r\n0\r\n\r\n",
-    "a chunk of all sizes": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked") + b"f" * 23 + b"\r\n" + GOOD,
-    "a length of 23 digits": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 12345678901234567890123") + GOOD,
+    "a chunk of no size": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
+    + b"zz\r\n"
+    + GOOD
+    + b"\r\n0\r\n\r\n",
+    "a chunk of all sizes": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
+    + b"f" * 23
+    + b"\r\n"
+    + GOOD,
+    "a length of 23 digits": request(
+        CREATE, AUTHORIZATION, JSON, "Content-Length: 12345678901234567890123"
+    )
+    + GOOD,
     "a negative length": request(CREATE, AUTHORIZATION, JSON, "Content-Length: -59") + GOOD,
     "a length with a sign": request(CREATE, AUTHORIZATION, JSON, "Content-Length: +59") + GOOD,
     "two lengths": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 5", body=GOOD),
-    "an unknown transfer": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: xchunked") + chunked(GOOD),
-    "two transfers": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked", "Transfer-Encoding: identity")
+    "an unknown transfer": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: xchunked")
+    + chunked(GOOD),
+    "two transfers": request(
+        CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked", "Transfer-Encoding: identity"
+    )
     + chunked(GOOD),
     "too long for its length": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 10") + GOOD,
 }
 BROKEN_OFF = {
     "too short for its length": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 100") + GOOD,
-    "too short for its chunk": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked") + b"400\r\n" + GOOD,
+    "too short for its chunk": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
+    + b"400\r\n"
+    + GOOD,
     "no body at all": request(CREATE, AUTHORIZATION, JSON, "Content-Length: 59"),
     "no chunk at all": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked"),
-    "no end of chunks": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked") + chunked(GOOD, end=False),
+    "no end of chunks": request(CREATE, AUTHORIZATION, JSON, "Transfer-Encoding: chunked")
+    + chunked(GOOD, end=False),
 }
 """Bodies that end before they are whole."""

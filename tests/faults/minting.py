@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from service.domain.tokens import derive_key
+from service.auth.tokens import derive_key
 from tests.support.processes import SECRET
 
 GONE = object()
 """Stands for a member that is left out."""
-ADMIN_KEY, CUSTOMER_KEY = (derive_key(SECRET.encode(), purpose) for purpose in ("admin-jwt", "customer-jwt"))
+ADMIN_KEY, CUSTOMER_KEY = (
+    derive_key(SECRET.encode(), purpose) for purpose in ("admin-jwt", "customer-jwt")
+)
 CUSTOMER_TYP = "payment-link+jwt"
 BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -39,11 +41,17 @@ class Draft(NamedTuple):
 
     def but(self, header: dict[str, Any] | None = None, **claims: Any) -> "Draft":
         """The same with other members, of which those that are ``GONE`` are left out."""
-        return Draft(_without_gone(self.header | (header or {})), _without_gone(self.claims | claims), self.key)
+        return Draft(
+            _without_gone(self.header | (header or {})),
+            _without_gone(self.claims | claims),
+            self.key,
+        )
 
     def under(self, key: Any, algorithm: str | None = None) -> bytes:
         """Signed with ``key``, and with ``algorithm``, whichever the header names."""
-        return compact(encoded(self.header), encoded(self.claims), key, algorithm or self.header["alg"])
+        return compact(
+            encoded(self.header), encoded(self.claims), key, algorithm or self.header["alg"]
+        )
 
     def signed(self, algorithm: str | None = None) -> bytes:
         return self.under(self.key, algorithm)
@@ -52,7 +60,9 @@ class Draft(NamedTuple):
 class Mint:
     """Good tokens of an organization's admins, of internal admins, and of the customer with ``email``."""
 
-    def __init__(self, issuers: list[Issuer], org_id: str, email: str, now: int, chance: Random) -> None:
+    def __init__(
+        self, issuers: list[Issuer], org_id: str, email: str, now: int, chance: Random
+    ) -> None:
         self.issuers = issuers
         self.org_id = org_id
         self.email = email
@@ -60,7 +70,11 @@ class Mint:
         self.chance = chance
 
     def admin(self) -> Draft:
-        roles = [{"role": "internal-admin"}, {"roles": ["user", "internal-admin"]}, {"role": "org-admin", "org_id": self.org_id}]
+        roles = [
+            {"role": "internal-admin"},
+            {"roles": ["user", "internal-admin"]},
+            {"role": "org-admin", "org_id": self.org_id},
+        ]
         return self.admin_with(self.chance.choice(roles))
 
     def internal_admin(self) -> Draft:
@@ -68,12 +82,19 @@ class Mint:
 
     def admin_with(self, role: dict[str, Any]) -> Draft:
         issuer = self.chance.choice(self.issuers)
-        header = {"alg": issuer.algorithm, "typ": "JWT"} | ({"kid": issuer.kid} if issuer.kid else {})
+        header = {"alg": issuer.algorithm, "typ": "JWT"} | (
+            {"kid": issuer.kid} if issuer.kid else {}
+        )
         claims = {"sub": "root", "aud": "payment-links", "iat": self.now, "exp": self.now + 3600}
         return Draft(header, claims | role | issuer.claims, issuer.key)
 
     def customer(self) -> Draft:
-        claims = {"type": "payment_link", "sub": self.email, "aud": "payment-links/customer", "jti": "an id"}
+        claims = {
+            "type": "payment_link",
+            "sub": self.email,
+            "aud": "payment-links/customer",
+            "jti": "an id",
+        }
         times = {"iat": self.now, "exp": self.now + 3600}
         return Draft({"alg": "HS256", "typ": CUSTOMER_TYP}, claims | times, CUSTOMER_KEY)
 

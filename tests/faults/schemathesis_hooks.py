@@ -7,7 +7,15 @@ import schemathesis
 from hypothesis import strategies as st
 
 BEYOND_WORDS = {
-    "create_link": {"scheduled_at", "expires_at", "otp", "currency", "payment_amount", "transaction_id", "locale"},
+    "create_link": {
+        "scheduled_at",
+        "expires_at",
+        "otp",
+        "currency",
+        "payment_amount",
+        "transaction_id",
+        "locale",
+    },
     "put_profile": {"display_name", "logo", "reply_to", "locale", "time_zone"},
     "get_qr": {"size"},
     "list_links": {"cursor"},
@@ -15,7 +23,10 @@ BEYOND_WORDS = {
 """Fields with rules on the time, on other fields, on earlier answers, or on lists that are not the description's to repeat."""
 
 
-MADE = {"verify_link": {"link_id": "$response.body#/id"}, "revoke_recipient": {"email": "$response.body#/email"}}
+MADE = {
+    "verify_link": {"link_id": "$response.body#/id"},
+    "revoke_recipient": {"email": "$response.body#/email"},
+}
 """What a new link is good for in the bodies of other requests: in a description, openapi-generator takes no such objects."""
 
 
@@ -44,8 +55,12 @@ def before_call(_: Any, case: Any, __: Any) -> None:
 
 def moment() -> st.SearchStrategy[str]:
     """Times of which most are good for a link that is sent soon."""
-    near = st.integers(60, 9 * 3600).map(lambda seconds: datetime.now(UTC) + timedelta(seconds=seconds))
-    any_time = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(8999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+    near = st.integers(60, 9 * 3600).map(
+        lambda seconds: datetime.now(UTC) + timedelta(seconds=seconds)
+    )
+    any_time = st.datetimes(
+        min_value=datetime(2000, 1, 1), max_value=datetime(8999, 1, 1), timezones=st.just(UTC)
+    )  # noqa: DTZ001
     return st.one_of(near, near, any_time).map(lambda at: at.isoformat().replace("+00:00", "Z"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.domain.link import DeliveryState
+from service.links.model import DeliveryState
 from tests.support.admins import as_admin
 from tests.support.processes import Process, Service
 from tests.support.servers import MailServer, Store, wait_until
@@ -33,7 +33,9 @@ def libfaketime() -> str:
 
 
 @pytest.fixture
-def run(own_store: Store, tmp_path: Path, libfaketime: str, mail_server: MailServer) -> Iterator[RunBeside]:
+def run(
+    own_store: Store, tmp_path: Path, libfaketime: str, mail_server: MailServer
+) -> Iterator[RunBeside]:
     """Runs everything, ``wrong`` one of it on a machine whose clock is ``hours`` ahead."""
     with ExitStack() as stack:
 
@@ -79,7 +81,11 @@ def readiness(service: Service) -> dict[str, Any]:
 
 
 def create(service: Service, **fields: Any) -> dict[str, Any]:
-    response = httpx.post(f"{service.url}/payment-links", json={"email": JANE, "org_id": "acme", **fields}, headers=as_admin())
+    response = httpx.post(
+        f"{service.url}/payment-links",
+        json={"email": JANE, "org_id": "acme", **fields},
+        headers=as_admin(),
+    )
     assert response.status_code == 201, response.text
     link: dict[str, Any] = response.json()
     return link
@@ -90,14 +96,31 @@ def state(service: Service, link: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hours"), [("worker", 80), ("worker", -80), ("worker", 11 / 60), ("web", 80), ("web", -80), ("scheduler", 80)]
+    ("wrong", "hours"),
+    [
+        ("worker", 80),
+        ("worker", -80),
+        ("worker", 11 / 60),
+        ("web", 80),
+        ("web", -80),
+        ("scheduler", 80),
+    ],
 )
-def test_a_wrong_clock_destroys_no_mail(run: RunBeside, mail_server: MailServer, wrong: str, hours: float) -> None:
+def test_a_wrong_clock_destroys_no_mail(
+    run: RunBeside, mail_server: MailServer, wrong: str, hours: float
+) -> None:
     service, now = run(wrong, hours), datetime.now(UTC)
-    later = create(service, email="later@example.com", scheduled_at=(now + timedelta(hours=1)).isoformat())
+    later = create(
+        service, email="later@example.com", scheduled_at=(now + timedelta(hours=1)).isoformat()
+    )
     create(service, email="soon@example.com", scheduled_at=(now + timedelta(seconds=3)).isoformat())
     create(service)
-    assert httpx.post(f"{service.url}/payment-links/otp", json={"email": "code@example.com"}).status_code == 202
+    assert (
+        httpx.post(
+            f"{service.url}/payment-links/otp", json={"email": "code@example.com"}
+        ).status_code
+        == 202
+    )
     for recipient in (JANE, "code@example.com", "soon@example.com"):
         assert len(mail_server.mailbox.wait_for(recipient)) == 1
     assert datetime.now(UTC) >= now + timedelta(seconds=3)

@@ -23,7 +23,9 @@ def reasons(service: Service) -> list[str]:
 def probe(service: Service) -> int:
     """What a platform's liveness probe runs on the workers' machine."""
     environ = {"PATH": os.environ["PATH"], **service.environ}
-    return subprocess.run([COMMAND, "check", "--worker"], env=environ, check=False, capture_output=True).returncode
+    return subprocess.run(
+        [COMMAND, "check", "--worker"], env=environ, check=False, capture_output=True
+    ).returncode
 
 
 def test_one_of_two_workers_that_stops_is_seen_and_forgotten_when_it_is_asked_to_end(
@@ -32,18 +34,30 @@ def test_one_of_two_workers_that_stops_is_seen_and_forgotten_when_it_is_asked_to
     with Service(tmp_path, own_store.url, mail_server.url) as service:
         other = Process("worker", service.environ, tmp_path / "other.log")
         other.start()
-        wait_until(lambda: len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 2, "the other worker")
+        wait_until(
+            lambda: (
+                len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 2
+            ),
+            "the other worker",
+        )
         assert probe(service) == 0
         stopped = children(other.process.pid)
         for child in stopped:
             os.kill(child, signal.SIGSTOP)
         try:
-            wait_until(lambda: reasons(service) == ["process_stalled"], "the stop to be seen", within=25)
+            wait_until(
+                lambda: reasons(service) == ["process_stalled"], "the stop to be seen", within=25
+            )
             assert probe(service) == 1
         finally:
             for child in stopped:
                 os.kill(child, signal.SIGCONT)
         wait_until(lambda: reasons(service) == [], "it to be alive again")
         assert other.stop() == 0
-        wait_until(lambda: len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 1, "it to be forgotten")
+        wait_until(
+            lambda: (
+                len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 1
+            ),
+            "it to be forgotten",
+        )
         assert (reasons(service), probe(service)) == ([], 0)

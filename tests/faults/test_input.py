@@ -14,11 +14,21 @@ import msgspec
 import pytest
 import redis
 
-from service.api.links import BATCH
-from service.domain.link import make_id
-from service.listening import READ_WITHIN
-from service.store.client import Client, connect
-from tests.faults.hostile import AUTHORIZATION, BODIES, BROKEN_OFF, CREATE, GOOD, LINK, LIST, PROBLEMS, VALUES
+from service.links.controller import BATCH
+from service.process.listening import SEND_TIMEOUT_SECONDS
+from service.storage.client import Client, connect
+from service.values.ids import make_id
+from tests.faults.hostile import (
+    AUTHORIZATION,
+    BODIES,
+    BROKEN_OFF,
+    CREATE,
+    GOOD,
+    LINK,
+    LIST,
+    PROBLEMS,
+    VALUES,
+)
 from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
 from tests.support.length import Length
@@ -26,14 +36,25 @@ from tests.support.proc import children, descriptors, resident
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
 from tests.support.web import web
-from tests.support.wire import JSON, Answer, Wire, answers, chunked, exchange, read, request
+from tests.support.wire import (
+    JSON,
+    Answer,
+    RedisProtocol,
+    answers,
+    chunked,
+    exchange,
+    read,
+    request,
+)
 
 SERVERS_OWN = {400, 414, 431}
 """What the HTTP server itself answers, without a word, where it cannot make a request of what it got."""
-HEADERS_WITHIN = 10.0
+HEADERS_TIMEOUT_MS = 10.0
 MEMORY = 8.0
 """MB that requests may leave behind: some of what they use is kept for the next."""
-STREAM = request("GET /orgs/big/payment-links HTTP/1.1", AUTHORIZATION, "Accept: application/x-ndjson")
+STREAM = request(
+    "GET /orgs/big/payment-links HTTP/1.1", AUTHORIZATION, "Accept: application/x-ndjson"
+)
 ESTABLISHED, CLOSE_WAIT = "01", "08"
 
 
@@ -54,7 +75,12 @@ def slow(service: Service, length: Length) -> Iterator["Slow"]:
 class Slow:
     """Connections that say nothing, or begin a line, headers, or a body, and then take their time."""
 
-    BEGINNINGS = (b"", b"P", b"GET /healthz HTTP/1.1\r\nX-A: ", request(CREATE, AUTHORIZATION, JSON, "Content-Length: 1000") + b"{")
+    BEGINNINGS = (
+        b"",
+        b"P",
+        b"GET /healthz HTTP/1.1\r\nX-A: ",
+        request(CREATE, AUTHORIZATION, JSON, "Content-Length: 1000") + b"{",
+    )
 
     def __init__(self, port: int, number: int) -> None:
         self.opened_at = time.monotonic()
@@ -83,7 +109,10 @@ def test_hostile_requests_leave_nothing_behind(service: Service, length: Length)
     """Neither memory nor connections. Full: 20,000 requests."""
     hostile = [
         *PROBLEMS.values(),
-        *(request(CREATE, AUTHORIZATION, JSON, body=body({"email": value})) for value in VALUES.values()),
+        *(
+            request(CREATE, AUTHORIZATION, JSON, body=body({"email": value}))
+            for value in VALUES.values()
+        ),
     ]
 
     def send(number: int) -> None:
@@ -114,7 +143,10 @@ def test_hundreds_of_slow_requests_hold_no_other_up(service: Service, slow: Slow
 def test_a_hostile_value_is_refused(service: Service, line: str) -> None:
     """In every field: numbers without end, what is no Unicode, what ends a header or a mail."""
     for field, (name, value) in itertools.product(BODIES[line], VALUES.items()):
-        received = exchange(service.port, request(line, AUTHORIZATION, JSON, body=body(BODIES[line] | {field: value})))
+        received = exchange(
+            service.port,
+            request(line, AUTHORIZATION, JSON, body=body(BODIES[line] | {field: value})),
+        )
         assert is_problem(*answers(received)), (field, name, received)
 
 
@@ -126,16 +158,50 @@ def test_a_hostile_request_is_refused(service: Service, name: str) -> None:
 
 @pytest.mark.parametrize(
     "hosts",
-    [[], ["a", "b"], ["a", "a"], [""], ["a b"], ["a/b"], ["u@a"], ["a:b"], ["[::1"], ["a,b:1:2"], ["%zz"], ["é"]],
-    ids=["none", "two", "the same twice", "empty", "space", "path", "user", "port", "bracket", "two ports", "escape", "not ASCII"],
+    [
+        [],
+        ["a", "b"],
+        ["a", "a"],
+        [""],
+        ["a b"],
+        ["a/b"],
+        ["u@a"],
+        ["a:b"],
+        ["[::1"],
+        ["a,b:1:2"],
+        ["%zz"],
+        ["é"],
+    ],
+    ids=[
+        "none",
+        "two",
+        "the same twice",
+        "empty",
+        "space",
+        "path",
+        "user",
+        "port",
+        "bracket",
+        "two ports",
+        "escape",
+        "not ASCII",
+    ],
 )
 @pytest.mark.parametrize("target", ["/healthz", "/nowhere", "http://pay.example/healthz"])
-def test_a_request_that_does_not_name_one_host_is_refused(service: Service, target: str, hosts: list[str]) -> None:
+def test_a_request_that_does_not_name_one_host_is_refused(
+    service: Service, target: str, hosts: list[str]
+) -> None:
     """RFC 9112, 3.2. Behind a target that is a whole URL, the server fills in a host that is missing."""
     if target.startswith("http:") and not hosts:
         return
-    [answer] = answers(exchange(service.port, head(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts))))
-    assert (answer.status, answer.json()["code"], answer.headers["connection"]) == (400, "malformed_request", "close")
+    [answer] = answers(
+        exchange(service.port, head(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts)))
+    )
+    assert (answer.status, answer.json()["code"], answer.headers["connection"]) == (
+        400,
+        "malformed_request",
+        "close",
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,8 +215,10 @@ def test_a_request_that_does_not_name_one_host_is_refused(service: Service, targ
         ("GET /healthz HTTP/1.0", ["127.0.0.1:8000"]),
     ],
 )
-def test_a_request_that_names_one_host_is_served(service: Service, line: str, hosts: list[str]) -> None:
-    """HTTP/1.0, which balancers' probes still speak, does without."""
+def test_a_request_that_names_one_host_is_served(
+    service: Service, line: str, hosts: list[str]
+) -> None:
+    """HTTP/1.0, which balancers' probes still get_language, does without."""
     [answer] = answers(exchange(service.port, head(line, *(f"Host: {host}" for host in hosts))))
     assert answer.status == 200
 
@@ -158,32 +226,73 @@ def test_a_request_that_names_one_host_is_served(service: Service, line: str, ho
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
     [
-        pytest.param(request("GET /pay/x HTTP/1.1", "Accept: " + "a/b," * 7500), 431, "headers_too_large", id="Accept of 30 KB"),
-        pytest.param(request("GET /pay/x HTTP/1.1", *["X-A: " + "a" * 1000] * 60), 431, "headers_too_large", id="60 KB together"),
-        pytest.param(request(f"GET /pay/{'x' * 30_000} HTTP/1.1"), 414, "address_too_long", id="path of 30 KB"),
-        pytest.param(request(f"GET /healthz?{'a&' * 200} HTTP/1.1"), 414, "address_too_long", id="200 parameters"),
+        pytest.param(
+            request("GET /pay/x HTTP/1.1", "Accept: " + "a/b," * 7500),
+            431,
+            "headers_too_large",
+            id="Accept of 30 KB",
+        ),
+        pytest.param(
+            request("GET /pay/x HTTP/1.1", *["X-A: " + "a" * 1000] * 60),
+            431,
+            "headers_too_large",
+            id="60 KB together",
+        ),
+        pytest.param(
+            request(f"GET /pay/{'x' * 30_000} HTTP/1.1"),
+            414,
+            "address_too_long",
+            id="path of 30 KB",
+        ),
+        pytest.param(
+            request(f"GET /healthz?{'a&' * 200} HTTP/1.1"),
+            414,
+            "address_too_long",
+            id="200 parameters",
+        ),
     ],
 )
-def test_a_head_that_is_too_large_is_a_problem(service: Service, sent: bytes, status: int, code: str) -> None:
+def test_a_head_that_is_too_large_is_a_problem(
+    service: Service, sent: bytes, status: int, code: str
+) -> None:
     [answer] = answers(exchange(service.port, sent))
-    assert (answer.status, answer.json()["code"], answer.headers["content-type"]) == (status, code, "application/problem+json")
+    assert (answer.status, answer.json()["code"], answer.headers["content-type"]) == (
+        status,
+        code,
+        "application/problem+json",
+    )
 
 
 @pytest.mark.parametrize("size", [140_000, 400_000, 2_000_000])
 def test_a_head_that_the_server_does_not_keep_is_refused(service: Service, size: int) -> None:
-    [answer] = answers(exchange(service.port, request("GET /pay/x HTTP/1.1", "Accept: " + "a" * size)))
+    [answer] = answers(
+        exchange(service.port, request("GET /pay/x HTTP/1.1", "Accept: " + "a" * size))
+    )
     assert answer.status == 431
 
 
 OPEN = f"GET /pay/{LINK} HTTP/1.1"
 LARGE = {
-    "X-Forwarded-For": lambda number: (OPEN, f"X-Forwarded-For: {'10.0.0.1, ' * 1500}198.51.{number // 256}.{number % 256}"),
-    "Cookie": lambda number: (OPEN, f"Cookie: {'; '.join(f'name{index}={number:08}' for index in range(700))}"),
+    "X-Forwarded-For": lambda number: (
+        OPEN,
+        f"X-Forwarded-For: {'10.0.0.1, ' * 1500}198.51.{number // 256}.{number % 256}",
+    ),
+    "Cookie": lambda number: (
+        OPEN,
+        f"Cookie: {'; '.join(f'name{index}={number:08}' for index in range(700))}",
+    ),
     "Accept": lambda number: (OPEN, f"Accept: {f'a/{number:08},' * 1300}"),
-    "Authorization": lambda number: (OPEN, f"Authorization: Bearer {f'{number:08}' * 1000}.e30.e30"),
+    "Authorization": lambda number: (
+        OPEN,
+        f"Authorization: Bearer {f'{number:08}' * 1000}.e30.e30",
+    ),
     "path": lambda number: (f"GET /pay/{f'{number:08}' * 900} HTTP/1.1",),
-    "parameters": lambda number: (f"GET /healthz?{'&'.join(f'{number:08}{index}' for index in range(99))} HTTP/1.1",),
-    "parameter": lambda number: (f"GET /payment-links/{LINK}/qr?size={f'{number:08}' * 900} HTTP/1.1",),
+    "parameters": lambda number: (
+        f"GET /healthz?{'&'.join(f'{number:08}{index}' for index in range(99))} HTTP/1.1",
+    ),
+    "parameter": lambda number: (
+        f"GET /payment-links/{LINK}/qr?size={f'{number:08}' * 900} HTTP/1.1",
+    ),
 }
 
 
@@ -193,7 +302,7 @@ def test_large_heads_leave_nothing_behind(service: Service, part: str, length: L
     [process] = children(service.web.process.pid)
 
     def send(first: int, count: int) -> None:
-        with Wire(service.port) as wire:
+        with RedisProtocol(service.port) as wire:
             for number in range(first, first + count):
                 wire.ask(request(*LARGE[part](number), lasting=True))
 
@@ -218,21 +327,55 @@ def test_a_body_that_ends_before_it_is_whole_is_refused(service: Service, name: 
     ("sent", "statuses"),
     [
         pytest.param(b"GET /healthz HTTP/1.0\r\n\r\n", [200], id="HTTP/1.0"),
-        pytest.param(b"GET /healthz HTTP/1.1\nHost: pay.example.com\nConnection: close\n\n", [200], id="LF alone"),
-        pytest.param(request("GET http://evil.example/healthz HTTP/1.1"), [200], id="absolute form"),
+        pytest.param(
+            b"GET /healthz HTTP/1.1\nHost: pay.example.com\nConnection: close\n\n",
+            [200],
+            id="LF alone",
+        ),
+        pytest.param(
+            request("GET http://evil.example/healthz HTTP/1.1"), [200], id="absolute form"
+        ),
         pytest.param(request("GET //evil.example/healthz HTTP/1.1"), [404], id="two slashes"),
         pytest.param(request("GET /healthz HTTP/1.1", body=b"[" * 1000), [200], id="body of a GET"),
-        pytest.param(request("GET /healthz HTTP/1.1", "X-Request-ID: " + "a" * 16_000), [200], id="request id of 16,000 letters"),
+        pytest.param(
+            request("GET /healthz HTTP/1.1", "X-Request-ID: " + "a" * 16_000),
+            [200],
+            id="request id of 16,000 letters",
+        ),
         pytest.param(request("GET /healthz HTTP/1.1", b'Cookie: \xff=;;;"='), [200], id="cookies"),
-        pytest.param(request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket"), [200], id="websocket"),
-        pytest.param(request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c"), [200], id="h2c"),
-        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, b"Accept: ;;q=nan,*/x;q=,\xff"), [200], id="accepts nonsense"),
-        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, "Accept: " + "a/b;q=0.1," * 1500), [200], id="accepts much"),
-        pytest.param(request(f"{LIST} HTTP/1.1", AUTHORIZATION, "X-Forwarded-For: " + "::," * 5000), [200], id="from anywhere"),
-        pytest.param(request(CREATE, AUTHORIZATION, JSON, "Expect: 100-continue", body=GOOD), [100, 201], id="expects 100"),
+        pytest.param(
+            request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: websocket"),
+            [200],
+            id="websocket",
+        ),
+        pytest.param(
+            request("GET /healthz HTTP/1.1", "Connection: Upgrade", "Upgrade: h2c"), [200], id="h2c"
+        ),
+        pytest.param(
+            request(f"{LIST} HTTP/1.1", AUTHORIZATION, b"Accept: ;;q=nan,*/x;q=,\xff"),
+            [200],
+            id="accepts nonsense",
+        ),
+        pytest.param(
+            request(f"{LIST} HTTP/1.1", AUTHORIZATION, "Accept: " + "a/b;q=0.1," * 1500),
+            [200],
+            id="accepts much",
+        ),
+        pytest.param(
+            request(f"{LIST} HTTP/1.1", AUTHORIZATION, "X-Forwarded-For: " + "::," * 5000),
+            [200],
+            id="from anywhere",
+        ),
+        pytest.param(
+            request(CREATE, AUTHORIZATION, JSON, "Expect: 100-continue", body=GOOD),
+            [100, 201],
+            id="expects 100",
+        ),
     ],
 )
-def test_what_is_odd_but_clear_is_answered(service: Service, sent: bytes, statuses: list[int]) -> None:
+def test_what_is_odd_but_clear_is_answered(
+    service: Service, sent: bytes, statuses: list[int]
+) -> None:
     received = exchange(service.port, sent)
     assert [answer.status for answer in answers(received)] == statuses, received
     assert b"a" * 100 not in received
@@ -240,9 +383,16 @@ def test_what_is_odd_but_clear_is_answered(service: Service, sent: bytes, status
 
 def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
     ids = [f"request-{number:04}" for number in range(200)]
-    sent = b"".join(f"GET /payment-links/x HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}\r\n\r\n".encode() for name in ids[:-1])
-    received = exchange(service.port, sent + request("GET /payment-links/x HTTP/1.1", f"X-Request-ID: {ids[-1]}"))
-    assert [(answer.status, answer.headers["x-request-id"]) for answer in answers(received)] == [(404, name) for name in ids]
+    sent = b"".join(
+        f"GET /payment-links/x HTTP/1.1\r\nHost: x\r\nX-Request-ID: {name}\r\n\r\n".encode()
+        for name in ids[:-1]
+    )
+    received = exchange(
+        service.port, sent + request("GET /payment-links/x HTTP/1.1", f"X-Request-ID: {ids[-1]}")
+    )
+    assert [(answer.status, answer.headers["x-request-id"]) for answer in answers(received)] == [
+        (404, name) for name in ids
+    ]
 
 
 def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> None:
@@ -253,7 +403,9 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
     assert [answer.status for answer in answers(received)] == [201]
 
 
-def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store: Store, length: Length) -> None:
+def test_a_stream_waits_for_readers_that_do_not_read(
+    service: Service, own_store: Store, length: Length
+) -> None:
     """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
     number, readers = 12_000, length(5, 50)
     fill(own_store, number)
@@ -274,7 +426,9 @@ def test_a_stream_waits_for_readers_that_do_not_read(service: Service, own_store
     assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
 
 
-def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(service: Service, length: Length) -> None:
+def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(
+    service: Service, length: Length
+) -> None:
     """Anybody may ask for it. Full: 300, until the last is let go; short: 50."""
     [server] = children(service.web.process.pid)
     held_before = resident(server)
@@ -286,7 +440,11 @@ def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(ser
         assert service.lives()
         assert resident(server) - held_before < MEMORY + len(connections) * 0.5
         if length(0, 1):
-            wait_until(lambda: not served(service.port, ports), "them to be let go", within=3 * READ_WITHIN)
+            wait_until(
+                lambda: not served(service.port, ports),
+                "them to be let go",
+                within=3 * SEND_TIMEOUT_SECONDS,
+            )
     finally:
         for connection in connections:
             connection.close()
@@ -294,7 +452,10 @@ def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(ser
 
 def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
     """However steadily it trickles. Full: 1,500 connections; short: 300."""
-    waiting, deadline = {*slow.silent, *slow.begun, *slow.headers}, max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
+    waiting, deadline = (
+        {*slow.silent, *slow.begun, *slow.headers},
+        max(slow.opened_at + HEADERS_TIMEOUT_MS, time.monotonic()) + 3,
+    )
     while waiting and time.monotonic() < deadline:
         slow.go_on()
         readable = ready(waiting)
@@ -304,7 +465,10 @@ def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
 
 def test_a_body_that_is_not_there_within_5_seconds_is_a_problem(slow: Slow) -> None:
     """However steadily it trickles. The connection ends with it; what was sent meanwhile may cut the answer off. Full: 500."""
-    waiting, deadline = set(slow.bodies), max(slow.opened_at + HEADERS_WITHIN, time.monotonic()) + 3
+    waiting, deadline = (
+        set(slow.bodies),
+        max(slow.opened_at + HEADERS_TIMEOUT_MS, time.monotonic()) + 3,
+    )
     told = []
     while waiting and time.monotonic() < deadline:
         slow.go_on()
@@ -316,23 +480,37 @@ def test_a_body_that_is_not_there_within_5_seconds_is_a_problem(slow: Slow) -> N
     assert {(answer.status, answer.json()["code"]) for answer in told} == {(408, "request_timeout")}
 
 
-@pytest.mark.parametrize(("line", "field"), [(line, field) for line, fields in BODIES.items() for field in fields])
+@pytest.mark.parametrize(
+    ("line", "field"), [(line, field) for line, fields in BODIES.items() for field in fields]
+)
 def test_a_field_that_is_there_twice_is_refused(service: Service, line: str, field: str) -> None:
     """Which of its values counts, one parser and the next do not agree on (RFC 8259, 4)."""
     good = BODIES[line]
     again = f'"{field}":'.encode() + good[field]
     escaped = f'"\\u{ord(field[0]):04x}{field[1:]}":'.encode() + good[field]
     for twice in (again, escaped):
-        received = exchange(service.port, request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"))
+        received = exchange(
+            service.port,
+            request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"),
+        )
         [answer] = answers(received)
         assert is_problem(answer), received
         told = answer.json()
-        assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (422, "validation_failed", [field])
+        assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (
+            422,
+            "validation_failed",
+            [field],
+        )
 
 
 def test_the_page_runs_no_scripts_but_its_own(service: Service) -> None:
     policy = httpx.get(f"{service.url}/schema").headers["content-security-policy"]
-    directives = {name: values for name, *values in (directive.split() for directive in policy.split(";") if directive.strip())}
+    directives = {
+        name: values
+        for name, *values in (
+            directive.split() for directive in policy.split(";") if directive.strip()
+        )
+    }
     scripts = directives.get("script-src", directives["default-src"])
     assert set(scripts) <= {"'self'", "'none'"}
     assert "'none'" in directives.get("frame-ancestors", [])
@@ -341,7 +519,11 @@ def test_the_page_runs_no_scripts_but_its_own(service: Service) -> None:
 def served(port: int, ports: set[int]) -> int:
     """How many connections from ``ports`` the server on ``port`` has, as the kernel (Linux) sees it."""
     sockets = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    peers = [peer for local, peer, state in sockets if local == f"0100007F:{port:04X}" and state in {ESTABLISHED, CLOSE_WAIT}]
+    peers = [
+        peer
+        for local, peer, state in sockets
+        if local == f"0100007F:{port:04X}" and state in {ESTABLISHED, CLOSE_WAIT}
+    ]
     return sum(1 for peer in peers if int(peer.partition(":")[2], 16) in ports)
 
 
@@ -350,7 +532,9 @@ def ready(connections: set[socket.socket]) -> list[socket.socket]:
     with selectors.DefaultSelector() as selector:
         for connection in connections:
             selector.register(connection, selectors.EVENT_READ)
-        return [key.fileobj for key, _ in selector.select(1) if isinstance(key.fileobj, socket.socket)]
+        return [
+            key.fileobj for key, _ in selector.select(1) if isinstance(key.fileobj, socket.socket)
+        ]
 
 
 def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
@@ -365,9 +549,16 @@ def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
 
 def fill(store: Store, number: int) -> None:
     """Links of the organization ``big``, as long as they get."""
-    now, longest, client = datetime.now(UTC), f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com", Client(connect(store.url))
+    now, longest, client = (
+        datetime.now(UTC),
+        f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com",
+        Client(connect(store.url)),
+    )
     link = make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
-    made = [msgspec.structs.replace(link, id=make_id("big", count.to_bytes(32))) for count in range(number)]
+    made = [
+        msgspec.structs.replace(link, id=make_id("big", count.to_bytes(32)))
+        for count in range(number)
+    ]
     for some in range(0, number, 500):
         put_all(client, made[some : some + 500])
     client.close()
@@ -392,7 +583,11 @@ def links_read(store: "redis.Redis") -> int:
 
 
 def body(fields: dict[str, bytes]) -> bytes:
-    return b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields.items()) + b"}"
+    return (
+        b"{"
+        + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields.items())
+        + b"}"
+    )
 
 
 def is_refusal(received: bytes) -> bool:

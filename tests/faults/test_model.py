@@ -13,17 +13,29 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from service.app import create_app
-from service.store.client import connect
+from service.storage.client import connect
 from tests.api.conftest import settings_of
 from tests.api.helpers import UNKNOWN_ID, Api, wrong
 from tests.support.both import INTERNAL, PUBLIC, Both
 from tests.support.cast import ORGS, SPELLINGS, WRITTEN, Who
 from tests.support.clock import Clock
 from tests.support.in_process import InProcess
-from tests.support.model import CLIENT_FAILURES_PER_HOUR, CLIENT_SENDS_PER_HOUR, STATUSES, UNVERIFIED_PER_HOUR
+from tests.support.model import (
+    CLIENT_FAILURES_PER_HOUR,
+    CLIENT_SENDS_PER_HOUR,
+    STATUSES,
+    UNVERIFIED_PER_HOUR,
+)
 from tests.support.servers import Store
 
 LIMITS = {
@@ -43,7 +55,9 @@ def spans(*written: str) -> st.SearchStrategy[timedelta]:
 @st.composite
 def amounts(draw: st.DrawFn) -> dict[str, Any]:
     currency = draw(st.sampled_from(list(DECIMALS)))
-    number = draw(st.one_of(st.integers(1, 10**6), st.integers(1, 10 ** (12 + DECIMALS[currency]) - 1)))
+    number = draw(
+        st.one_of(st.integers(1, 10**6), st.integers(1, 10 ** (12 + DECIMALS[currency]) - 1))
+    )
     amount = Decimal(number).scaleb(-DECIMALS[currency])
     return {"payment_amount": amount} | ({} if currency is None else {"currency": currency})
 
@@ -64,7 +78,11 @@ OFTEN = [
 
 any_link = st.integers(0, 200)
 """Which of the links there are, or were."""
-orgs, emails, statuses = st.sampled_from(ORGS), st.sampled_from(list(SPELLINGS)), st.sampled_from([None, *STATUSES])
+orgs, emails, statuses = (
+    st.sampled_from(ORGS),
+    st.sampled_from(list(SPELLINGS)),
+    st.sampled_from([None, *STATUSES]),
+)
 clients = st.sampled_from(["203.0.113.7", "198.51.100.9"])
 answers = st.sampled_from(["taken", "taken", "refused", "deferred"])
 admins = st.sampled_from([INTERNAL, *(Who("org-admin", org_id) for org_id in ORGS)])
@@ -78,7 +96,9 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         st.fixed_dictionaries(
             {"email": emails, "org_id": orgs},
             optional={
-                "send_in": spans("-2 m", "-60 s", "0 s", "5 m", "3 h", "1 d", "40 d", "365 d", "366 d"),
+                "send_in": spans(
+                    "-2 m", "-60 s", "0 s", "5 m", "3 h", "1 d", "40 d", "365 d", "366 d"
+                ),
                 "life": spans("299999 ms", "5 m", "1 h", "30 d", "365 d", "366 d"),
                 "transaction_id": st.sampled_from(["order-1138", "Bestellung Nº 7", "x" * 128]),
                 "otp_required": st.booleans(),
@@ -104,7 +124,9 @@ class Machine(RuleBasedStateMachine):
             self.both.create(self.in_time(body))
 
     @rule(body=bodies(), key=keys, write=st.sampled_from(WRITTEN), who=admins)
-    def create(self, body: dict[str, Any], key: str | None, write: Callable[[datetime], str], who: Who) -> None:
+    def create(
+        self, body: dict[str, Any], key: str | None, write: Callable[[datetime], str], who: Who
+    ) -> None:
         self.both.create(self.in_time(body), key=key, write=write, who=who)
 
     @rule(org_id=orgs, key=keys)
@@ -116,8 +138,14 @@ class Machine(RuleBasedStateMachine):
         """The same request again, perhaps in other words, or another with its key."""
         earlier = self.both.model.requests.get((org_id, key))
         if earlier is not None:
-            spelling = next(email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient)
-            said = {"notify": True, "locale": None} | earlier.body | {"email": spelling} if respell else earlier.body
+            spelling = next(
+                email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient
+            )
+            said = (
+                {"notify": True, "locale": None} | earlier.body | {"email": spelling}
+                if respell
+                else earlier.body
+            )
             self.both.create(said | ({"transaction_id": "another"} if change else {}), key=key)
 
     @precondition(lambda self: self.both.tokens)
@@ -189,7 +217,9 @@ class Machine(RuleBasedStateMachine):
     @rule(email=emails, client=clients, times=st.integers(1, 6))
     def guess(self, email: str, client: str, times: int) -> None:
         for guessed in range(times):
-            self.both.submit(email, wrong((self.both.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]), client)
+            self.both.submit(
+                email, wrong((self.both.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]), client
+            )
 
     @rule(answer=answers)
     def deliver(self, answer: str) -> None:
@@ -204,14 +234,22 @@ class Machine(RuleBasedStateMachine):
     def wake(self, which: int, answer: str) -> None:
         self.both.wake(which % len(self.both.claims), answer)
 
-    @rule(start=st.none() | spans("-30 d", "-1 h", "0 s", "3 h", "40 d"), period=st.sampled_from([1, 24, 720]), day=st.booleans())
+    @rule(
+        start=st.none() | spans("-30 d", "-1 h", "0 s", "3 h", "40 d"),
+        period=st.sampled_from([1, 24, 720]),
+        day=st.booleans(),
+    )
     def dispatch(self, start: timedelta | None, period: int, day: bool) -> None:
-        self.both.dispatch(None if start is None else self.both.model.now + start, period, whole_day=day)
+        self.both.dispatch(
+            None if start is None else self.both.model.now + start, period, whole_day=day
+        )
 
     @rule(which=any_link, early=spans("0 s", "1 h"), late=spans("-1 ms", "0 s", "1 ms"))
     def dispatch_beside(self, which: int, early: timedelta, late: timedelta) -> None:
         """A window whose beginning or end is at a scheduled link, or just beside it."""
-        if waiting := [link.due_at for link in self.both.model.links.values() if link.queue == "scheduled"]:
+        if waiting := [
+            link.due_at for link in self.both.model.links.values() if link.queue == "scheduled"
+        ]:
             self.both.dispatch(waiting[which % len(waiting)] - early + late, 1)
 
     @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
@@ -249,15 +287,26 @@ class Machine(RuleBasedStateMachine):
             times["scheduled_at"] = now + body["send_in"]
         if "life" in body:
             times["expires_at"] = max(now, times.get("scheduled_at", now)) + body["life"]
-        return {name: value for name, value in body.items() if name not in {"send_in", "life"}} | times
+        return {
+            name: value for name, value in body.items() if name not in {"send_in", "life"}
+        } | times
 
     def link_id(self, which: int) -> str:
         """A link that can be read, as a rule; else one that is gone, or never was."""
         readable, others = [*self.both.model.links], [*sorted(self.both.model.gone), UNKNOWN_ID]
-        return others[which % len(others)] if which % 10 == 9 or not readable else readable[which % len(readable)]
+        return (
+            others[which % len(others)]
+            if which % 10 == 9 or not readable
+            else readable[which % len(readable)]
+        )
 
     def anybody(self, which: int) -> Who:
-        known = [PUBLIC, INTERNAL, *(Who("org-admin", org_id) for org_id in ORGS), Who("forged", token="x.y.z")]
+        known = [
+            PUBLIC,
+            INTERNAL,
+            *(Who("org-admin", org_id) for org_id in ORGS),
+            Who("forged", token="x.y.z"),
+        ]
         known += self.both.tokens[-6:] * 2
         return known[which % len(known)]
 
@@ -268,8 +317,8 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
     It waits for the store for as long as a busy machine may take: that it gives up in time is tested elsewhere.
     """
-    for module in ("lane", "client"):
-        monkeypatch.setattr(f"service.store.{module}.TIMEOUT", 60.0)
+    for module in ("pipeline", "client"):
+        monkeypatch.setattr(f"service.storage.{module}.TIMEOUT", 60.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
@@ -281,18 +330,29 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     structlog.reset_defaults()
 
 
-def test_the_service_and_a_model_of_its_contract_never_differ(api: Api, length: Callable[[int, int], int]) -> None:
+def test_the_service_and_a_model_of_its_contract_never_differ(
+    api: Api, length: Callable[[int, int], int]
+) -> None:
     """Full: 1,000 runs of 40 steps."""
     happened: Counter[str] = Counter()
-    tomorrow = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    tomorrow = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(
+        days=1
+    )
 
     def machine() -> Machine:
         api.redis.flushdb()
         api.clock.now = tomorrow
         return Machine(Both(api, happened))
 
-    limits = {"max_examples": length(25, 1000), "stateful_step_count": 40, "deadline": None, "derandomize": True}
-    run_state_machine_as_test(machine, settings=settings(**limits, suppress_health_check=list(HealthCheck)))
+    limits = {
+        "max_examples": length(25, 1000),
+        "stateful_step_count": 40,
+        "deadline": None,
+        "derandomize": True,
+    }
+    run_state_machine_as_test(
+        machine, settings=settings(**limits, suppress_health_check=list(HealthCheck))
+    )
     for name, times in sorted(happened.items()):
         print(f"{times:7} {name}")  # noqa: T201 - for whoever asks with -s
     assert [name for name in OFTEN if happened[name] < length(1, 100)] == []

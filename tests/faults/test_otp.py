@@ -9,10 +9,10 @@ from random import Random
 import pytest
 import redis
 
-from service.domain.email import canonical
-from service.domain.otp import derive_code
-from service.domain.tokens import derive_key
-from service.store import keys
+from service.auth.tokens import derive_key
+from service.otps.model import derive_code
+from service.storage import keys
+from service.values.email import canonical
 from tests.api.helpers import wrong
 from tests.support.length import Length
 from tests.support.processes import SECRET
@@ -58,12 +58,22 @@ FORGED_IN_A_NETWORK: list[Callable[[int], list[str]]] = [
     lambda number: [f"[{NETWORK}::1%{number}]:{number}"],
     lambda number: [f"2001:db8:{number:x}::1, {NETWORK}::{number:x}, 10.0.0.1"],
 ]
-ELSEWHERE = ["Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "Client-IP"]
+ELSEWHERE = [
+    "Forwarded",
+    "X-Real-IP",
+    "X-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Cluster-Client-IP",
+    "Client-IP",
+]
 """Headers in which others say whom they forward for."""
 
 
 @pytest.fixture(scope="module")
-def behind_proxies(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+def behind_proxies(
+    own_store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[int]]:
     with two_webs(own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED) as ports:
         yield ports
 
@@ -75,10 +85,18 @@ def exposed(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @contextmanager
-def two_webs(store: Store, directories: pytest.TempPathFactory, **settings: str) -> Iterator[list[int]]:
+def two_webs(
+    store: Store, directories: pytest.TempPathFactory, **settings: str
+) -> Iterator[list[int]]:
     """Two processes with limits as they come."""
     ports = [free_port(), free_port()]
-    with webs(directories.mktemp("webs"), store.url, *ports, OTP_CLIENT_FAILURES_PER_HOUR="100", **settings):
+    with webs(
+        directories.mktemp("webs"),
+        store.url,
+        *ports,
+        OTP_CLIENT_FAILURES_PER_HOUR="100",
+        **settings,
+    ):
         yield ports
 
 
@@ -100,8 +118,14 @@ def another_client(number: int) -> list[str]:
 
 
 def statuses(answers: Sequence[Answer]) -> Counter[int]:
-    assert {answer.json()["code"] for answer in answers if answer.status == 429} <= {"limit_reached"}
-    assert all(0 < int(answer.headers["retry-after"]) <= 86400 for answer in answers if answer.status == 429)
+    assert {answer.json()["code"] for answer in answers if answer.status == 429} <= {
+        "limit_reached"
+    }
+    assert all(
+        0 < int(answer.headers["retry-after"]) <= 86400
+        for answer in answers
+        if answer.status == 429
+    )
     return Counter(answer.status for answer in answers)
 
 
@@ -113,7 +137,9 @@ def code_of(email: str, redis_db: "redis.Redis") -> str:
 
 
 def new_codes(emails: Sequence[str], ports: list[int], redis_db: "redis.Redis") -> list[str]:
-    sent = all_at_once(ports, [send(email, another_client(number)) for number, email in enumerate(emails)])
+    sent = all_at_once(
+        ports, [send(email, another_client(number)) for number, email in enumerate(emails)]
+    )
     assert statuses(sent) == {202: len(emails)}
     return [code_of(email, redis_db) for email in emails]
 
@@ -137,20 +163,33 @@ def forgetting(redis_db: "redis.Redis", *limits: str) -> Iterator[None]:
 
 
 def sends_in_any_spelling(ports: list[int]) -> Counter[int]:
-    spelled = [send(SPELLINGS[number % len(SPELLINGS)], another_client(number)) for number in range(AT_ONCE)]
+    spelled = [
+        send(SPELLINGS[number % len(SPELLINGS)], another_client(number))
+        for number in range(AT_ONCE)
+    ]
     return statuses(all_at_once(ports, spelled))
 
 
-def test_one_code_a_minute_is_sent_to_an_email_however_it_is_spelled(behind_proxies: list[int]) -> None:
+def test_one_code_a_minute_is_sent_to_an_email_however_it_is_spelled(
+    behind_proxies: list[int],
+) -> None:
     assert sends_in_any_spelling(behind_proxies) == {202: 1, 429: AT_ONCE - 1}
 
 
-def test_one_code_a_minute_is_sent_to_a_mailbox_however_it_is_tagged(behind_proxies: list[int]) -> None:
-    tagged = [send(f"jane+{number}@example.com", another_client(number)) for number in range(AT_ONCE)]
+def test_one_code_a_minute_is_sent_to_a_mailbox_however_it_is_tagged(
+    behind_proxies: list[int],
+) -> None:
+    tagged = [
+        send(f"jane+{number}@example.com", another_client(number)) for number in range(AT_ONCE)
+    ]
     assert statuses(all_at_once(behind_proxies, tagged)) == {202: 1, 429: AT_ONCE - 1}
 
 
-@pytest.mark.parametrize(("forgotten", "most"), [(["resend"], 5), (["resend", "sends_hour"], 10)], ids=["an hour", "a day"])
+@pytest.mark.parametrize(
+    ("forgotten", "most"),
+    [(["resend"], 5), (["resend", "sends_hour"], 10)],
+    ids=["an hour", "a day"],
+)
 def test_no_more_codes_are_sent_to_an_email(
     behind_proxies: list[int], redis_db: "redis.Redis", forgotten: list[str], most: int
 ) -> None:
@@ -159,26 +198,40 @@ def test_no_more_codes_are_sent_to_an_email(
     assert sent == {202: most, 429: 4 * AT_ONCE - most}
 
 
-def test_ten_codes_a_day_are_tried_in_vain_for_an_email(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+def test_ten_codes_a_day_are_tried_in_vain_for_an_email(
+    behind_proxies: list[int], redis_db: "redis.Redis"
+) -> None:
     """Over all its codes, of which another is made every time that a wave of tries is through."""
     failed = Counter[int]()
     with forgetting(redis_db, "resend"):
         for _ in range(3):
             [code] = new_codes([JANE], behind_proxies, redis_db)
-            tries = [submit(SPELLINGS[number % len(SPELLINGS)], wrong(code), another_client(number)) for number in range(AT_ONCE)]
+            tries = [
+                submit(SPELLINGS[number % len(SPELLINGS)], wrong(code), another_client(number))
+                for number in range(AT_ONCE)
+            ]
             failed += statuses(all_at_once(behind_proxies, tries))
         [code] = new_codes([JANE], behind_proxies, redis_db)
     assert failed == {401: 10, 429: 3 * AT_ONCE - 10}
     assert statuses(all_at_once(behind_proxies, [submit(JANE, code)])) == {429: 1}
 
 
-def test_one_network_leaves_half_of_the_tries_to_others(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+def test_one_network_leaves_half_of_the_tries_to_others(
+    behind_proxies: list[int], redis_db: "redis.Redis"
+) -> None:
     with forgetting(redis_db, "resend"):
         for number in range(3):
             [code] = new_codes([JANE], behind_proxies, redis_db)
-            tries = [submit(JANE, wrong(code), forwarded(f"2001:db8:1:{number:x}::1")) for number in range(AT_ONCE)]
-            assert statuses(all_at_once(behind_proxies, tries)) == ({429: AT_ONCE} if number else {401: AT_ONCE})
-    assert statuses(all_at_once(behind_proxies, [submit(JANE, code, forwarded("2001:db8:2::1"))])) == {200: 1}
+            tries = [
+                submit(JANE, wrong(code), forwarded(f"2001:db8:1:{number:x}::1"))
+                for number in range(AT_ONCE)
+            ]
+            assert statuses(all_at_once(behind_proxies, tries)) == (
+                {429: AT_ONCE} if number else {401: AT_ONCE}
+            )
+    assert statuses(
+        all_at_once(behind_proxies, [submit(JANE, code, forwarded("2001:db8:2::1"))])
+    ) == {200: 1}
 
 
 @pytest.mark.parametrize(("tries", "status"), [(4, 200), (5, 401)])
@@ -188,13 +241,21 @@ def test_five_wrong_tries_at_once_use_a_code_up_and_four_do_not(
     emails = [f"payer{number}@example.com" for number in range(AT_ONCE // tries)]
     codes = new_codes(emails, behind_proxies, redis_db)
     headers = [another_client(number) for number in range(AT_ONCE)]
-    failing = [submit(emails[number // tries], wrong(codes[number // tries]), headers[number]) for number in range(AT_ONCE)]
+    failing = [
+        submit(emails[number // tries], wrong(codes[number // tries]), headers[number])
+        for number in range(AT_ONCE)
+    ]
     assert statuses(all_at_once(behind_proxies, failing)) == {401: AT_ONCE}
-    right = [submit(email, code, header) for email, code, header in zip(emails, codes, headers, strict=False)]
+    right = [
+        submit(email, code, header)
+        for email, code, header in zip(emails, codes, headers, strict=False)
+    ]
     assert statuses(all_at_once(behind_proxies, right)) == {status: len(emails)}
 
 
-def test_a_right_code_among_four_wrong_ones_gives_one_token(behind_proxies: list[int], redis_db: "redis.Redis") -> None:
+def test_a_right_code_among_four_wrong_ones_gives_one_token(
+    behind_proxies: list[int], redis_db: "redis.Redis"
+) -> None:
     """Forty e-mails at once, with five tries each."""
     emails = [f"payer{number}@example.com" for number in range(AT_ONCE // 5)]
     codes = new_codes(emails, behind_proxies, redis_db)
@@ -213,13 +274,18 @@ def test_a_right_code_submitted_200_times_at_once_gives_one_token(
     """Full: for 20 e-mails, one after the other."""
     emails = [f"payer{number}@example.com" for number in range(length(3, 20))]
     for email, code in zip(emails, new_codes(emails, behind_proxies, redis_db), strict=True):
-        tries = [submit(email.upper() if number % 2 else email, code, another_client(number)) for number in range(AT_ONCE)]
+        tries = [
+            submit(email.upper() if number % 2 else email, code, another_client(number))
+            for number in range(AT_ONCE)
+        ]
         answered = statuses(all_at_once(behind_proxies, tries))
         assert answered[200] == 1
         assert answered.keys() <= {200, 401, 429}
 
 
-@pytest.mark.parametrize("forged", [FORGED, FORGED_IN_A_NETWORK], ids=["an address", "an IPv6 network"])
+@pytest.mark.parametrize(
+    "forged", [FORGED, FORGED_IN_A_NETWORK], ids=["an address", "an IPv6 network"]
+)
 def test_a_client_behind_proxies_has_its_limits_whatever_it_forges(
     behind_proxies: list[int], forged: list[Callable[[int], list[str]]]
 ) -> None:
@@ -238,26 +304,42 @@ def test_a_client_without_a_proxy_has_its_limits_whatever_it_forges(exposed: lis
     [("2001:db8:1:00{:02x}::1", AT_ONCE, 150), ("203.0.113.{}", 2 * AT_ONCE, 300)],
     ids=["an IPv6 /56", "an IPv4 /24"],
 )
-def test_a_network_has_its_limit_whoever_in_it_asks(behind_proxies: list[int], address: str, asked: int, most: int) -> None:
-    sent = [send(f"payer{number}@example.com", forwarded(address.format(number % AT_ONCE))) for number in range(asked)]
+def test_a_network_has_its_limit_whoever_in_it_asks(
+    behind_proxies: list[int], address: str, asked: int, most: int
+) -> None:
+    sent = [
+        send(f"payer{number}@example.com", forwarded(address.format(number % AT_ONCE)))
+        for number in range(asked)
+    ]
     assert statuses(all_at_once(behind_proxies, sent)) == {202: most, 429: asked - most}
 
 
-def test_all_codes_together_have_their_ceiling(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with two_webs(own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED, OTP_SENDS_PER_MINUTE="50") as ports:
-        sent = [send(f"payer{number}@example.com", another_client(number)) for number in range(AT_ONCE)]
+def test_all_codes_together_have_their_ceiling(
+    own_store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with two_webs(
+        own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED, OTP_SENDS_PER_MINUTE="50"
+    ) as ports:
+        sent = [
+            send(f"payer{number}@example.com", another_client(number)) for number in range(AT_ONCE)
+        ]
         assert statuses(all_at_once(ports, sent)) == {202: 50, 429: AT_ONCE - 50}
 
 
 @pytest.mark.parametrize("ports", ["exposed", "behind_proxies"])
 def test_no_other_header_makes_another_client(ports: str, request: pytest.FixtureRequest) -> None:
-    headers: list[list[str]] = [[f"{name}: 198.51.100.{number}" for name in ELSEWHERE] for number in range(AT_ONCE)]
+    headers: list[list[str]] = [
+        [f"{name}: 198.51.100.{number}" for name in ELSEWHERE] for number in range(AT_ONCE)
+    ]
     assert_limited(request.getfixturevalue(ports), headers)
 
 
 def assert_limited(ports: list[int], headers: list[list[str]]) -> None:
     """All of ``headers`` come from one client, which has 30 codes sent and fails 100 times, for as many e-mails as it likes."""
     sent = [send(f"payer{number}@example.com", header) for number, header in enumerate(headers)]
-    failed = [submit(f"other{number}@example.com", "123456", header) for number, header in enumerate(headers)]
+    failed = [
+        submit(f"other{number}@example.com", "123456", header)
+        for number, header in enumerate(headers)
+    ]
     assert statuses(all_at_once(ports, sent)) == {202: 30, 429: AT_ONCE - 30}
     assert statuses(all_at_once(ports, failed)) == {401: 100, 429: AT_ONCE - 100}

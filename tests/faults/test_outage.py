@@ -89,7 +89,10 @@ def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
     span, alive = length(2, 60), processes(stack.service)
     for fault in ("half open", "killed", "stopped", "black hole")[: length(2, 4)]:
         asked_for = create(client, fault)
-        waiting = [create(client, fault, scheduled_in=1 + span * number / BACKLOG / 2)["email"] for number in range(BACKLOG)]
+        waiting = [
+            create(client, fault, scheduled_in=1 + span * number / BACKLOG / 2)["email"]
+            for number in range(BACKLOG)
+        ]
         with away(fault, stack.redis, stack.queue):
             answers = ask_everything(stack.service, asked_for, span)
         assert_all_serve(stack, client, time.monotonic(), waiting)
@@ -118,13 +121,19 @@ def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_
         assert max(took) < 1.5
 
 
-def assert_all_serve(stack: Stack, client: httpx.Client, back: float, waiting: Iterable[str] = ()) -> None:
+def assert_all_serve(
+    stack: Stack, client: httpx.Client, back: float, waiting: Iterable[str] = ()
+) -> None:
     """A link and a code that are asked for now are mailed in time, and so is what these recipients wait for."""
     fresh = create(client, "fresh", org_id="another", until=back + BACK_WITHIN)
     code = f"code-{fresh['email']}"
     assert client.post("/payment-links/otp", json={"email": code}).status_code == 202
     owed = {fresh["email"], code, *waiting}
-    wait_until(lambda: owed <= recipients(stack.mails), "all to serve", within=back + BACK_WITHIN - time.monotonic())
+    wait_until(
+        lambda: owed <= recipients(stack.mails),
+        "all to serve",
+        within=back + BACK_WITHIN - time.monotonic(),
+    )
 
 
 def assert_drains(stack: Stack, client: httpx.Client, waiting: set[str]) -> None:
@@ -133,7 +142,9 @@ def assert_drains(stack: Stack, client: httpx.Client, waiting: set[str]) -> None
 
 
 def recipients(mails: MailServer) -> set[str]:
-    return {recipient.lower() for envelope in mails.mailbox.envelopes for recipient in envelope.rcpt_tos}
+    return {
+        recipient.lower() for envelope in mails.mailbox.envelopes for recipient in envelope.rcpt_tos
+    }
 
 
 def readiness(client: httpx.Client) -> tuple[str, int]:
@@ -153,10 +164,19 @@ def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> li
                     return
                 began = time.monotonic()
                 answer = request(client)
-                answers.append(Told(route, answer.status_code, answer.headers.get("retry-after"), time.monotonic() - began))
+                answers.append(
+                    Told(
+                        route,
+                        answer.status_code,
+                        answer.headers.get("retry-after"),
+                        time.monotonic() - began,
+                    )
+                )
                 time.sleep(0.05)
 
-    callers = [threading.Thread(target=call, args=(number,)) for number in range(len(requests(link)))]
+    callers = [
+        threading.Thread(target=call, args=(number,)) for number in range(len(requests(link)))
+    ]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -168,27 +188,52 @@ def requests(link: dict[str, Any]) -> list[tuple[str, Callable[[httpx.Client], h
     """One to every route that asks Redis, but for `readyz`, whose answer is good for a second."""
     path, body = f"/payment-links/{link['id']}", {"email": link["email"]}
     return [
-        ("create", lambda client: client.post("/payment-links", json={"org_id": "nobody", "notify": False, **body})),
+        (
+            "create",
+            lambda client: client.post(
+                "/payment-links", json={"org_id": "nobody", "notify": False, **body}
+            ),
+        ),
         ("read", lambda client: client.get(path)),
-        ("verify", lambda client: client.post("/payment-links/verify", json={"link_id": link["id"]})),
+        (
+            "verify",
+            lambda client: client.post("/payment-links/verify", json={"link_id": link["id"]}),
+        ),
         ("open", lambda client: client.get(f"/pay/{link['id']}")),
         ("revoke", lambda client: client.delete(path)),
-        ("revoke a recipient's", lambda client: client.request("DELETE", "/payment-links", json=body)),
+        (
+            "revoke a recipient's",
+            lambda client: client.request("DELETE", "/payment-links", json=body),
+        ),
         ("list", lambda client: client.get("/orgs/acme/payment-links")),
         ("ask for a code", lambda client: client.post("/payment-links/otp", json=body)),
-        ("submit a code", lambda client: client.put("/payment-links/otp", json={"otp": "123456", **body})),
+        (
+            "submit a code",
+            lambda client: client.put("/payment-links/otp", json={"otp": "123456", **body}),
+        ),
         ("send a window", lambda client: client.post("/payment-links/scheduled", json={})),
     ]
 
 
 def create(
-    client: httpx.Client, name: str, *, org_id: str = "acme", scheduled_in: float | None = None, until: float = 0.0
+    client: httpx.Client,
+    name: str,
+    *,
+    org_id: str = "acme",
+    scheduled_in: float | None = None,
+    until: float = 0.0,
 ) -> dict[str, Any]:
     """A link to a recipient of its own; where it has ``until`` then, as often as it takes."""
     email = f"{name.replace(' ', '-')}-{time.monotonic_ns()}@example.com"
-    scheduled_at = None if scheduled_in is None else (datetime.now(UTC) + timedelta(seconds=scheduled_in)).isoformat()
+    scheduled_at = (
+        None
+        if scheduled_in is None
+        else (datetime.now(UTC) + timedelta(seconds=scheduled_in)).isoformat()
+    )
     while True:
-        answer = client.post("/payment-links", json={"email": email, "org_id": org_id, "scheduled_at": scheduled_at})
+        answer = client.post(
+            "/payment-links", json={"email": email, "org_id": org_id, "scheduled_at": scheduled_at}
+        )
         if answer.status_code == 201:
             return dict(answer.json())
         assert time.monotonic() < until, answer.text
@@ -225,5 +270,8 @@ def faults(server: Redis) -> dict[str, tuple[Callable[[], Any], Callable[[], Any
 
 def processes(service: Service) -> dict[str, list[int]]:
     """The processes of each of the Procfile's lines, children included."""
-    first = {process.command: process.process.pid for process in (service.web, service.worker, service.scheduler)}
+    first = {
+        process.command: process.process.pid
+        for process in (service.web, service.worker, service.scheduler)
+    }
     return {command: [pid, *sorted(descendants(pid))] for command, pid in first.items()}

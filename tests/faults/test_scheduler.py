@@ -11,8 +11,8 @@ from itertools import count
 import pytest
 import redis
 
-from service.jobs import SCAN_BELL, SCAN_JOB_ID, queue_name
-from service.store.client import Client, connect
+from service.outbox.doorbell import SCAN_BELL, SCAN_JOB_ID, queue_name
+from service.storage.client import Client, connect
 from tasks.delivery import LEASE
 from tasks.scheduler import PeriodicScheduler
 from tests.store.samples import make_link, put
@@ -43,7 +43,9 @@ class Site:
         self.queue = redis.Redis(unix_socket_path=str(store.socket))
         self.worker = service.worker
         self.scheduler = Process(
-            "scheduler", {**service.environ, "QUEUE_REDIS_URL": f"redis://127.0.0.1:{proxy.port}"}, service.scheduler.log
+            "scheduler",
+            {**service.environ, "QUEUE_REDIS_URL": f"redis://127.0.0.1:{proxy.port}"},
+            service.scheduler.log,
         )
         self.second_scheduler = service.scheduler
 
@@ -110,7 +112,9 @@ def test_the_scan_runs_again_wherever_the_scheduler_is_killed(site: Site, length
     assert max(took) < SCAN_AGAIN_WITHIN, took
 
 
-def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_with_its_lock_held(site: Site) -> None:
+def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_with_its_lock_held(
+    site: Site,
+) -> None:
     """Between ZREM and ZADD its job is on no list. The scan is back in time for the mails of a worker that died too."""
     site.kill_at(command("ZREM", JOBS), lands=True)
     assert (site.queue.exists(LOCK), site.queue.zscore(JOBS, SCAN_JOB_ID)) == (1, None)
@@ -130,7 +134,9 @@ def second_scheduler(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("second_scheduler")
-def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(site: Site) -> None:
+def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(
+    site: Site,
+) -> None:
     site.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
     took = site.seconds_to_the_next_scan()
     log.info("one of two killed: the scan ran again after %.1f s", took)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from service.domain.tokens import CustomerTokens, Role
+from service.auth.tokens import CustomerTokens, Role
 from tests.support.admins import admin_token
 from tests.support.length import Length
 from tests.support.processes import SECRET, UNLIMITED, Service
@@ -28,7 +28,9 @@ PRINCIPALS = ["internal-admin", "org-admin", "customer", "nobody"]
 TOKENS: dict[str, Callable[[], str]] = {
     "internal-admin": admin_token,
     "org-admin": lambda: admin_token(Role.ORG_ADMIN, "acme"),
-    "customer": lambda: CustomerTokens(SECRET.encode()).issue("jane@example.com", now=datetime.now(UTC), jti="0" * 16),
+    "customer": lambda: CustomerTokens(SECRET.encode()).issue(
+        "jane@example.com", now=datetime.now(UTC), jti="0" * 16
+    ),
 }
 
 
@@ -46,13 +48,22 @@ class Found(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def runs(service: Service, tmp_path_factory: pytest.TempPathFactory, length: Length) -> Iterator[dict[str, "Future[Found]"]]:
+def runs(
+    service: Service, tmp_path_factory: pytest.TempPathFactory, length: Length
+) -> Iterator[dict[str, "Future[Found]"]]:
     """One by each principal, two at a time."""
     with ThreadPoolExecutor(2) as threads:
 
         def begin(principal: str) -> "Future[Found]":
             phases = ALL_PHASES if length(0, 1) or principal == PRINCIPALS[0] else AT_RANDOM
-            return threads.submit(run, tmp_path_factory.mktemp(principal), service.url, principal, phases, length(3, 460))
+            return threads.submit(
+                run,
+                tmp_path_factory.mktemp(principal),
+                service.url,
+                principal,
+                phases,
+                length(3, 460),
+            )
 
         yield {principal: begin(principal) for principal in PRINCIPALS}
 
@@ -64,19 +75,47 @@ def test_every_answer_is_described_and_what_is_described_is_taken(
     """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
     report, output = runs[principal].result()
     print(output)  # noqa: T201 - shown where the test fails
-    assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == ([], [], "completed", 0)
+    assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == (
+        [],
+        [],
+        "completed",
+        0,
+    )
     assert report["operations"]["tested"] == report["operations"]["total"]
     assert report["test_cases"]["generated"] >= length(36, 5000)
 
 
 def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> Found:
     report = directory / "report.json"
-    options = ["--seed", SEED, "--phases", phases, "--max-examples", str(examples), "--continue-on-failure", "--no-color"]
-    options += ["--generation-database", "none", "--report", "json", "--report-json-path", str(report)]
+    options = [
+        "--seed",
+        SEED,
+        "--phases",
+        phases,
+        "--max-examples",
+        str(examples),
+        "--continue-on-failure",
+        "--no-color",
+    ]
+    options += [
+        "--generation-database",
+        "none",
+        "--report",
+        "json",
+        "--report-json-path",
+        str(report),
+    ]
     if principal in TOKENS:
         options += ["--header", f"Authorization: Bearer {TOKENS[principal]()}"]
     ended = subprocess.run(
-        [SCHEMATHESIS, "--config-file", str(HERE / "schemathesis.toml"), "run", f"{url}/schema/openapi.json", *options],
+        [
+            SCHEMATHESIS,
+            "--config-file",
+            str(HERE / "schemathesis.toml"),
+            "run",
+            f"{url}/schema/openapi.json",
+            *options,
+        ],
         check=False,
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(HERE), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},

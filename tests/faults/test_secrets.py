@@ -21,11 +21,11 @@ import pytest
 import redis
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from service.domain.link import partition_of
-from service.domain.otp import derive_code
-from service.domain.tokens import Role, derive_key
-from service.jobs import JOBS, NAMESPACE, Bell, queue_of
-from service.store import keys
+from service.auth.tokens import Role, derive_key
+from service.otps.model import derive_code
+from service.outbox.doorbell import JOBS, NAMESPACE, QueueName, queue_of
+from service.storage import keys
+from service.values.ids import partition_of
 from tests.api.helpers import bearer, wrong
 from tests.support.admins import admin_token
 from tests.support.length import Length
@@ -50,9 +50,13 @@ class PostOffice:
         self.link_ids: set[str] = set()
         self.lets_in = True
 
-    def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any) -> AuthResult:
+    def authenticate(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, given: Any
+    ) -> AuthResult:
         assert isinstance(given, LoginPassword)
-        return AuthResult(success=self.lets_in and given.password == PASSWORD.encode(), handled=False)
+        return AuthResult(
+            success=self.lets_in and given.password == PASSWORD.encode(), handled=False
+        )
 
     def reply(self, envelope: Envelope) -> str | None:
         """To recipients whose name begins with a failure, that, and all that the mail says."""
@@ -85,33 +89,64 @@ class Left(NamedTuple):
             return [*stored(connection), *in_files(self.written())]
 
     def written(self) -> list[Path]:
-        return [*self.logs, *(path for path in self.store.socket.parent.rglob("*") if path.is_file())]
+        return [
+            *self.logs,
+            *(path for path in self.store.socket.parent.rglob("*") if path.is_file()),
+        ]
 
 
 @pytest.fixture(scope="module")
 def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Length) -> Left:
     """The service at work for a while, twice on one store, with logs for people and in JSON."""
     tls, office = self_signed(tmp_path_factory.mktemp("tls")), PostOffice()
-    options = {"tls_context": tls.server, "require_starttls": True, "auth_required": True, "authenticator": office.authenticate}
+    options = {
+        "tls_context": tls.server,
+        "require_starttls": True,
+        "auth_required": True,
+        "authenticator": office.authenticate,
+    }
     with ExitStack() as started:
         mails = started.enter_context(MailServer(**options))
         mails.mailbox.reply = office.reply
         smtp_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{mails.port}"
-        settings = {"SSL_CERT_FILE": str(tls.certificate), "OTP_RESEND_AFTER": "1s", "OTP_CLIENT_SENDS_PER_HOUR": "10000"}
+        settings = {
+            "SSL_CERT_FILE": str(tls.certificate),
+            "OTP_RESEND_AFTER": "1s",
+            "OTP_CLIENT_SENDS_PER_HOUR": "10000",
+        }
         services = [
-            Service(tmp_path_factory.mktemp(log_format), own_store.url, smtp_url, LOG_FORMAT=log_format, **settings)
+            Service(
+                tmp_path_factory.mktemp(log_format),
+                own_store.url,
+                smtp_url,
+                LOG_FORMAT=log_format,
+                **settings,
+            )
             for log_format in ("json", "console")
         ]
         for service in services:
             started.enter_context(service)
         shift = Shift(services, own_store, office)
         shift.work(length(10, 100))
-    logs = [process.log for service in services for process in (service.web, service.worker, service.scheduler)] + [shift.checked]
+    logs = [
+        process.log
+        for service in services
+        for process in (service.web, service.worker, service.scheduler)
+    ] + [shift.checked]
     secrets = [secret.encode() for secret in (SECRET, PASSWORD, *shift.tokens)]
     secrets += [part.encode() for token in shift.tokens for part in token.split(".")[1:]]
-    secrets += [derive_key(SECRET.encode(), purpose) for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")]
+    secrets += [
+        derive_key(SECRET.encode(), purpose)
+        for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")
+    ]
     codes = [code.encode() for code in (*office.codes.values(), *shift.codes)]
-    return Left(secrets, codes, [keys.local_id(link_id).encode() for link_id in office.link_ids], own_store, logs)
+    return Left(
+        secrets,
+        codes,
+        [keys.local_id(link_id).encode() for link_id in office.link_ids],
+        own_store,
+        logs,
+    )
 
 
 class Shift:
@@ -128,16 +163,34 @@ class Shift:
 
     def work(self, customers: int) -> None:
         with ExitStack() as opened:
-            self.webs = [opened.enter_context(httpx.Client(base_url=service.url, timeout=10)) for service in self.services]
-            self.redis = opened.enter_context(redis.Redis.from_url(self.store.url, decode_responses=True))
+            self.webs = [
+                opened.enter_context(httpx.Client(base_url=service.url, timeout=10))
+                for service in self.services
+            ]
+            self.redis = opened.enter_context(
+                redis.Redis.from_url(self.store.url, decode_responses=True)
+            )
             names = [f"payer-{number}" for number in range(customers)]
-            names += [f"{failure}-{number}" for failure in self.office.failures for number in range(4)]
-            links = {name: self.ask_for(name, self.webs[number % 2]) for number, name in enumerate(names)}
-            wait_until(lambda: len(self.office.codes) == len(links), "every code to be mailed or refused", within=60)
+            names += [
+                f"{failure}-{number}" for failure in self.office.failures for number in range(4)
+            ]
+            links = {
+                name: self.ask_for(name, self.webs[number % 2]) for number, name in enumerate(names)
+            }
+            wait_until(
+                lambda: len(self.office.codes) == len(links),
+                "every code to be mailed or refused",
+                within=60,
+            )
             for number, (name, link) in enumerate(links.items()):
                 self.submit(name, link, self.webs[number % 2])
             for number, web in enumerate(self.webs):
-                for secret in (self.codes[number], self.office.codes[f"payer-{number}@example.com"], self.tokens[-1], *self.admins):
+                for secret in (
+                    self.codes[number],
+                    self.office.codes[f"payer-{number}@example.com"],
+                    self.tokens[-1],
+                    *self.admins,
+                ):
                     self.misplace(secret, next(iter(links.values())), web)
             self.break_records(next(iter(links.values())))
             self.break_mails()
@@ -146,14 +199,24 @@ class Shift:
 
     def ask_for(self, name: str, web: httpx.Client) -> dict[str, Any]:
         body = {"email": f"{name}@example.com", "org_id": "acme", "otp_required": True}
-        link: dict[str, Any] = web.post("/payment-links", json=body, headers=bearer(self.admins[1])).json()
-        assert web.post("/payment-links/otp", json={"email": f"{name.upper()}@example.com"}).status_code == 202
+        link: dict[str, Any] = web.post(
+            "/payment-links", json=body, headers=bearer(self.admins[1])
+        ).json()
+        assert (
+            web.post(
+                "/payment-links/otp", json={"email": f"{name.upper()}@example.com"}
+            ).status_code
+            == 202
+        )
         return link
 
     def submit(self, name: str, link: dict[str, Any], web: httpx.Client) -> None:
         address, code = f"{name}@example.com", self.office.codes[f"{name}@example.com"]
         self.codes.append(wrong(code))
-        assert web.put("/payment-links/otp", json={"email": address, "otp": wrong(code)}).status_code == 401
+        assert (
+            web.put("/payment-links/otp", json={"email": address, "otp": wrong(code)}).status_code
+            == 401
+        )
         answer = web.put("/payment-links/otp", json={"email": address, "otp": code})
         token = answer.json()["token"]
         self.tokens.append(token)
@@ -166,16 +229,37 @@ class Shift:
         """Puts ``secret`` wherever callers put things by mistake."""
         links, one = "/payment-links", f"/payment-links/{link['id']}"
         answers = [
-            *(web.get(f"{path}?token={secret}&otp={secret}") for path in (one, f"/pay/{secret}", f"/{secret}", f"{one}/{secret}")),
-            *(web.get("/orgs/acme/payment-links", headers={name: secret}) for name in ("Authorization", "Cookie", "Accept")),
-            *(web.get(one, headers={"Authorization": f"{scheme} {secret}"}) for scheme in ("Basic", "Bearer x", "Token")),
-            *(web.request(method, links, content=f'{{"otp": "{secret}"', headers=JSON) for method in ("POST", "PUT", "DELETE")),
-            *(web.put(f"{links}/otp", content=body, headers=JSON) for body in (f'{{"{secret}": 1}}', f'"{secret}"', secret)),
+            *(
+                web.get(f"{path}?token={secret}&otp={secret}")
+                for path in (one, f"/pay/{secret}", f"/{secret}", f"{one}/{secret}")
+            ),
+            *(
+                web.get("/orgs/acme/payment-links", headers={name: secret})
+                for name in ("Authorization", "Cookie", "Accept")
+            ),
+            *(
+                web.get(one, headers={"Authorization": f"{scheme} {secret}"})
+                for scheme in ("Basic", "Bearer x", "Token")
+            ),
+            *(
+                web.request(method, links, content=f'{{"otp": "{secret}"', headers=JSON)
+                for method in ("POST", "PUT", "DELETE")
+            ),
+            *(
+                web.put(f"{links}/otp", content=body, headers=JSON)
+                for body in (f'{{"{secret}": 1}}', f'"{secret}"', secret)
+            ),
             web.put(f"{links}/otp", content=secret, headers={"Content-Type": "text/plain"}),
             web.put(f"{links}/otp", json={"email": secret, "otp": secret}),
             web.post(f"{links}/verify", json={"link_id": secret}),
-            web.post(links, json={"email": f"{secret}@", "org_id": secret}, headers=bearer(self.admins[0])),
-            web.get(f"/orgs/acme/payment-links?cursor={secret[:100]}", headers=bearer(self.admins[0])),
+            web.post(
+                links,
+                json={"email": f"{secret}@", "org_id": secret},
+                headers=bearer(self.admins[0]),
+            ),
+            web.get(
+                f"/orgs/acme/payment-links?cursor={secret[:100]}", headers=bearer(self.admins[0])
+            ),
             web.get(f"/orgs/{secret}/payment-links", headers=bearer(self.admins[0])),
         ]
         assert max(answer.status_code for answer in answers) < 500
@@ -187,8 +271,13 @@ class Shift:
             self.redis.delete(key)
             self.redis.set(key, "no hash", px=60_000)
         for web in self.webs:
-            submitted = web.put("/payment-links/otp", json={"email": "broken@example.com", "otp": self.codes[0]})
-            read = [web.get(f"/payment-links/{link['id']}", headers=bearer(token)) for token in self.tokens[-2:]]
+            submitted = web.put(
+                "/payment-links/otp", json={"email": "broken@example.com", "otp": self.codes[0]}
+            )
+            read = [
+                web.get(f"/payment-links/{link['id']}", headers=bearer(token))
+                for token in self.tokens[-2:]
+            ]
             revoked = web.delete(f"/payment-links/{link['id']}", headers=bearer(self.admins[1]))
             assert {answer.status_code for answer in (submitted, *read, revoked)} == {500}
         self.redis.delete(keys.link(link["id"]))
@@ -200,11 +289,16 @@ class Shift:
         self.codes.append(derive_code(derive_key(SECRET.encode(), "otp"), nonce, UNREADABLE))
         for address, written in ((UNREADABLE, nonce.hex()), ("no-nonce@example.com", "no nonce")):
             ends = int((datetime.now(UTC) + timedelta(minutes=10)).timestamp() * 1000)
-            self.redis.hset(keys.otp(address), mapping={"nonce": written, "expires_at": ends, "tries": 0, "attempts": 0})
+            self.redis.hset(
+                keys.otp(address),
+                mapping={"nonce": written, "expires_at": ends, "tries": 0, "attempts": 0},
+            )
             self.redis.zadd(keys.otp_outbox(partition_of(address)), {address: 0})
         for event in ("mail_cannot_be_made", "record_unreadable"):
             wait_until(lambda event=event: event in self.logs(), event, within=60)  # type: ignore[misc]
-        self.redis.delete(keys.otp("no-nonce@example.com"), keys.otp_outbox(partition_of("no-nonce@example.com")))
+        self.redis.delete(
+            keys.otp("no-nonce@example.com"), keys.otp_outbox(partition_of("no-nonce@example.com"))
+        )
         outbox = keys.otp_outbox(partition_of(UNREADABLE))
         self.redis.delete(outbox)
         self.redis.set(outbox, "no outbox")
@@ -214,9 +308,9 @@ class Shift:
 
     def _fail_job(self) -> bool:
         """Has a job find no set where partitions should wait, unless a ring mends that before. RQ keeps what it raised."""
-        queue = queue_of(Bell.OTPS, self.redis)
+        queue = queue_of(QueueName.OTPS, self.redis)
         self.redis.set(f"{NAMESPACE}:waiting:otps", "no set")
-        queue.enqueue(JOBS[Bell.OTPS], result_ttl=0, failure_ttl=3600)
+        queue.enqueue(JOBS[QueueName.OTPS], result_ttl=0, failure_ttl=3600)
         time.sleep(0.2)
         return bool(self.redis.zcard(f"rq:failed:{queue.name}"))
 
@@ -228,14 +322,26 @@ class Shift:
         wait_until(lambda: "535" in self.logs(), "a mail to wait", within=60)
         with self.checked.open("wb") as output:
             environ = {"PATH": os.environ["PATH"], **self.services[0].environ}
-            subprocess.run([COMMAND, "check"], env=environ, stdout=output, stderr=output, check=False, timeout=30)
+            subprocess.run(
+                [COMMAND, "check"],
+                env=environ,
+                stdout=output,
+                stderr=output,
+                check=False,
+                timeout=30,
+            )
 
     def take_the_store_away(self, link: dict[str, Any]) -> None:
         self.store.kill()
         for web in self.webs:
             for token in self.tokens[-2:]:
-                assert web.get(f"/payment-links/{link['id']}", headers=bearer(token)).status_code == 503
-            submitted = web.put("/payment-links/otp", json={"email": "payer-0@example.com", "otp": self.codes[0]})
+                assert (
+                    web.get(f"/payment-links/{link['id']}", headers=bearer(token)).status_code
+                    == 503
+                )
+            submitted = web.put(
+                "/payment-links/otp", json={"email": "payer-0@example.com", "otp": self.codes[0]}
+            )
             created = self.ask_in_vain(web)
             assert {submitted.status_code, created.status_code} == {503}
         wait_until(lambda: "queue_away" in self.logs(), "a worker to notice")
@@ -274,7 +380,13 @@ def test_the_service_had_every_occasion(left: Left) -> None:
         "record_unreadable",
         "mail_server_away",
     ]
-    events += ["data_unreadable", "unavailable", "queue_away", "SMTPServerDisconnected", "Traceback"]
+    events += [
+        "data_unreadable",
+        "unavailable",
+        "queue_away",
+        "SMTPServerDisconnected",
+        "Traceback",
+    ]
     assert [event for event in events if event not in logs] == []
     assert len(left.codes) >= 40
     assert len(left.link_ids) >= 20
@@ -284,7 +396,9 @@ def test_the_service_had_every_occasion(left: Left) -> None:
 
 
 def plant_job(connection: "redis.Redis", _: Path, secret: bytes) -> None:
-    queue_of(Bell.OTPS, connection).enqueue("tasks.emails.deliver_otps", secret.decode(), result_ttl=0)
+    queue_of(QueueName.OTPS, connection).enqueue(
+        "tasks.jobs.deliver_otps", secret.decode(), result_ttl=0
+    )
 
 
 def plant_failure(connection: "redis.Redis", _: Path, secret: bytes) -> None:
@@ -303,13 +417,21 @@ def plant_line(_: "redis.Redis", log: Path, secret: bytes) -> None:
 
 
 PLANTS: dict[str, Callable[["redis.Redis", Path, bytes], object]] = {
-    "the value of b'a string'": lambda connection, _, secret: connection.append("a string", b" otp=" + secret),
-    "the value of b'a hash'": lambda connection, _, secret: connection.hset("a hash", len(secret), secret),
-    "the value of b'fields'": lambda connection, _, secret: connection.hset("fields", secret, "code"),
+    "the value of b'a string'": lambda connection, _, secret: connection.append(
+        "a string", b" otp=" + secret
+    ),
+    "the value of b'a hash'": lambda connection, _, secret: connection.hset(
+        "a hash", len(secret), secret
+    ),
+    "the value of b'fields'": lambda connection, _, secret: connection.hset(
+        "fields", secret, "code"
+    ),
     "the value of b'a list'": lambda connection, _, secret: connection.rpush("a list", secret),
     "the value of b'a set'": lambda connection, _, secret: connection.sadd("a set", secret),
     "the value of b'scores'": lambda connection, _, secret: connection.zadd("scores", {secret: 1}),
-    "the value of b'compressed": lambda connection, _, secret: connection.set(f"compressed {len(secret)}", zlib.compress(secret)),
+    "the value of b'compressed": lambda connection, _, secret: connection.set(
+        f"compressed {len(secret)}", zlib.compress(secret)
+    ),
     "the value of b'rq:job:": plant_job,
     "the value of b'rq:results:": plant_failure,
     "the name of b'pl:": lambda connection, _, secret: connection.set(b"pl:" + secret, 1),
@@ -329,13 +451,23 @@ def test_every_planted_secret_is_found(left: Left) -> None:
             plant(connection, left.logs[0], token)
     found = traces([*codes.values(), token], left.places())
     for place, code in codes.items():
-        assert [trace for trace in found if place in trace and trace.startswith(code[:4].decode())] != [], place
+        assert [
+            trace for trace in found if place in trace and trace.startswith(code[:4].decode())
+        ] != [], place
         assert [trace for trace in found if place in trace and trace.startswith("eyJ")] != [], place
 
 
-@pytest.mark.parametrize("secret", [b"042817", b"pass+word/1 \xc3\xa9", bytes(range(200, 232))], ids=["code", "password", "key"])
+@pytest.mark.parametrize(
+    "secret",
+    [b"042817", b"pass+word/1 \xc3\xa9", bytes(range(200, 232))],
+    ids=["code", "password", "key"],
+)
 def test_a_secret_is_found_however_it_is_written(secret: bytes) -> None:
-    assert [form for form in forms_of(secret) if not traces([secret], [("here", b"before " + form + b" after")])] == []
+    assert [
+        form
+        for form in forms_of(secret)
+        if not traces([secret], [("here", b"before " + form + b" after")])
+    ] == []
     for before in (b"", b"a", b"ab"):
         assert traces([secret], [("here", base64.b64encode(before + secret + b"after"))])
 
@@ -352,8 +484,18 @@ def test_digits_that_are_no_code_are_not_found() -> None:
 
 def test_a_person_can_search_too(left: Left) -> None:
     def search(secret: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "tests.support.search", "--store", left.store.url, "--files", *map(str, left.written())]
-        return subprocess.run(command, input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.search",
+            "--store",
+            left.store.url,
+            "--files",
+            *map(str, left.written()),
+        ]
+        return subprocess.run(
+            command, input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False
+        )
 
     with redis.Redis.from_url(left.store.url) as connection:
         connection.set("planted for a person", "the secret of a person")

@@ -16,10 +16,10 @@ import pytest
 import redis
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from service.domain.link import partition_of
-from service.jobs import Bell, ring
-from service.store import otps
-from service.store.client import Client, connect
+from service.otps import store as otps
+from service.outbox.doorbell import QueueName, ring
+from service.storage.client import Client, connect
+from service.values.ids import partition_of
 from tests.store.samples import make_link, put
 from tests.support.admins import as_admin
 from tests.support.length import Length
@@ -92,12 +92,17 @@ class Stack(NamedTuple):
     def create_ending(self, name: str, life: timedelta) -> str:
         """The id of a link to ``name`` that is good for ``life``, which may be shorter than the API allows."""
         now = datetime.now(UTC)
-        return put(self.store, msgspec.structs.replace(make_link(now, email=address(name)), expires_at=now + life)).id
+        return put(
+            self.store,
+            msgspec.structs.replace(make_link(now, email=address(name)), expires_at=now + life),
+        ).id
 
     def create_code(self, name: str, life: timedelta) -> None:
         """A code for ``name``, as the API makes it, which is good for ``life``."""
-        self.store.run(otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life))
-        ring(Bell.OTPS, [partition_of(address(name))], self.queue)
+        self.store.run(
+            otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life)
+        )
+        ring(QueueName.OTPS, [partition_of(address(name))], self.queue)
 
     def delivery(self, link_id: str) -> dict[str, Any]:
         return dict(read(self.service, link_id)["delivery"])
@@ -108,7 +113,11 @@ class Stack(NamedTuple):
 
 def create(service: Service, name: str) -> str:
     """The id of a link to ``name``, to be mailed now."""
-    answer = httpx.post(f"{service.url}/payment-links", headers=as_admin(), json={"email": address(name), "org_id": "acme"})
+    answer = httpx.post(
+        f"{service.url}/payment-links",
+        headers=as_admin(),
+        json={"email": address(name), "org_id": "acme"},
+    )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
@@ -133,7 +142,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterato
         server = opened.enter_context(MailServer(postmaster))
         proxy = opened.enter_context(Proxy((server.hostname, server.port)))
         smtp_url = f"smtp://127.0.0.1:{proxy.port}"
-        service = opened.enter_context(Service(tmp_path_factory.mktemp("service"), own_store.url, smtp_url))
+        service = opened.enter_context(
+            Service(tmp_path_factory.mktemp("service"), own_store.url, smtp_url)
+        )
         store = Client(connect(own_store.url))
         opened.callback(store.close)
         queue = opened.enter_context(redis.Redis.from_url(own_store.url))
@@ -160,12 +171,20 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
         address("declined"): ["451 4.3.0 try again later"] * declined,
         address("greylisted"): ["450 4.2.0 greylisted"] * declined,
         address("unknown"): ["550 5.1.1 no such mailbox"] * 100,
-        **{address(name): ["451 4.3.0 try again later"] * 100 for name in ("revoked", "expired", "expired code")},
+        **{
+            address(name): ["451 4.3.0 try again later"] * 100
+            for name in ("revoked", "expired", "expired code")
+        },
     }
-    postmaster.reply = lambda envelope: "554 5.7.1 spam" if envelope.rcpt_tos == [address("filtered")] else None
+    postmaster.reply = lambda envelope: (
+        "554 5.7.1 spam" if envelope.rcpt_tos == [address("filtered")] else None
+    )
     postmaster.hangs_up_on = {address("dropped")}
     postmaster.dawdles = {address("dawdling"): DAWDLES}
-    made = {name: create(stack.service, name) for name in ("declined", "greylisted", "unknown", "filtered", "dropped", "revoked")}
+    made = {
+        name: create(stack.service, name)
+        for name in ("declined", "greylisted", "unknown", "filtered", "dropped", "revoked")
+    }
     made["expired"] = stack.create_ending("expired", life)
     stack.create_code("expired code", life)
     for name in (*made, "expired code"):
@@ -176,11 +195,17 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def unreached(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator["Future[float]"]:
+def unreached(
+    tmp_path_factory: pytest.TempPathFactory, own_store: Store
+) -> Iterator["Future[float]"]:
     """In how many seconds a server that cannot be reached is given up; found out while other tests run."""
     port = free_port()
     with (
-        Service(tmp_path_factory.mktemp("unreached"), f"{own_store.url}?db=1", f"smtp://127.0.0.1:{port}") as service,
+        Service(
+            tmp_path_factory.mktemp("unreached"),
+            f"{own_store.url}?db=1",
+            f"smtp://127.0.0.1:{port}",
+        ) as service,
         ThreadPoolExecutor() as threads,
     ):
         yield threads.submit(reach_late, service, port)
@@ -189,7 +214,9 @@ def unreached(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Ite
 def reach_late(service: Service, port: int) -> float:
     with unreachable(port):
         began, link_id = time.monotonic(), create(service, "jane")
-        wait_until(lambda: read(service, link_id)["delivery"]["error"], "the server to be given up", 40)
+        wait_until(
+            lambda: read(service, link_id)["delivery"]["error"], "the server to be given up", 40
+        )
         given_up_in = time.monotonic() - began
     with MailServer(port=port) as server:
         server.mailbox.wait_for(address("jane"))
@@ -197,17 +224,24 @@ def reach_late(service: Service, port: int) -> float:
 
 
 @pytest.mark.usefixtures("unreached", "ids")
-def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(stack: Stack, length: Length) -> None:
+def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
+    stack: Stack, length: Length
+) -> None:
     """Full: whatever it hangs at; short: after the final dot."""
     for stage in list(HANGS)[: length(1, len(HANGS))]:
         with hanging(stack.proxy, stage) as hangs_since:
             link_id = create(stack.service, f"hanging {stage}")
             wait_until(
-                lambda link_id=link_id: stack.delivery(link_id)["error"], f"the server that hangs {stage} to be given up", 40
+                lambda link_id=link_id: stack.delivery(link_id)["error"],
+                f"the server that hangs {stage} to be given up",
+                40,
             )
             assert time.monotonic() - hangs_since() < GIVEN_UP_WITHIN
         mails = stack.postmaster.wait_for(address(f"hanging {stage}"), 2 if "dot" in stage else 1)
-        wait_until(lambda link_id=link_id: stack.delivery(link_id)["state"] == "sent", "the mail to count as sent")
+        wait_until(
+            lambda link_id=link_id: stack.delivery(link_id)["state"] == "sent",
+            "the mail to count as sent",
+        )
         assert len({mail["Message-ID"] for mail in mails}) == 1
 
 
@@ -225,15 +259,21 @@ def test_a_mail_that_is_declined_is_tried_again_later_and_later_and_arrives(
     assert len(stack.postmaster.to(address(name))) == 1
 
 
-def test_a_drop_after_the_final_dot_is_unknown_and_tried_again_with_the_same_message_id(stack: Stack, ids: dict[str, str]) -> None:
+def test_a_drop_after_the_final_dot_is_unknown_and_tried_again_with_the_same_message_id(
+    stack: Stack, ids: dict[str, str]
+) -> None:
     mails = stack.postmaster.wait_for(address("dropped"), 2)
-    wait_until(lambda: stack.delivery(ids["dropped"])["state"] == "sent", "the mail to count as sent")
+    wait_until(
+        lambda: stack.delivery(ids["dropped"])["state"] == "sent", "the mail to count as sent"
+    )
     assert (len(mails), len({mail["Message-ID"] for mail in mails})) == (2, 1)
     assert stack.delivery(ids["dropped"])["attempts"] == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("unknown", "550 5.1.1 no such mailbox"), ("filtered", "554 5.7.1 spam")], ids=["recipient", "content"]
+    ("name", "reason"),
+    [("unknown", "550 5.1.1 no such mailbox"), ("filtered", "554 5.7.1 spam")],
+    ids=["recipient", "content"],
 )
 def test_a_mail_that_is_refused_is_tried_once_and_its_link_says_why(
     stack: Stack, ids: dict[str, str], name: str, reason: str
@@ -244,9 +284,15 @@ def test_a_mail_that_is_refused_is_tried_once_and_its_link_says_why(
     assert len(stack.tries(name)) == 1
 
 
-def test_a_code_is_not_sent_after_it_expired(stack: Stack, ids: dict[str, str], life: timedelta) -> None:
+def test_a_code_is_not_sent_after_it_expired(
+    stack: Stack, ids: dict[str, str], life: timedelta
+) -> None:
     """Nor is a link. Full: after a minute; short: after 4 s."""
-    wait_until(lambda: stack.delivery(ids["expired"])["state"] == "failed", "the link to be given up", life.total_seconds() + 30)
+    wait_until(
+        lambda: stack.delivery(ids["expired"])["state"] == "failed",
+        "the link to be given up",
+        life.total_seconds() + 30,
+    )
     tries = [stack.tries(name) for name in ("expired", "expired code")]
     for name in ("expired", "expired code"):
         stack.postmaster.replies.pop(address(name))
@@ -259,7 +305,9 @@ def test_a_code_is_not_sent_after_it_expired(stack: Stack, ids: dict[str, str], 
 @pytest.mark.usefixtures("ids")
 def test_a_code_that_expires_while_its_server_dawdles_is_not_sent(stack: Stack) -> None:
     wait_until(lambda: stack.tries("dawdling"), "the code to be tried")
-    wait_until(lambda: time.monotonic() > stack.tries("dawdling")[0] + DAWDLES + 1, "the server to be done")
+    wait_until(
+        lambda: time.monotonic() > stack.tries("dawdling")[0] + DAWDLES + 1, "the server to be done"
+    )
     assert stack.postmaster.to(address("dawdling")) == []
 
 
@@ -270,7 +318,9 @@ def test_a_revoked_link_is_not_sent(stack: Stack, ids: dict[str, str]) -> None:
     assert stack.delivery(ids["revoked"])["state"] == "none"
 
 
-def test_a_server_that_cannot_be_reached_is_given_up_and_the_mail_arrives_when_it_can(unreached: "Future[float]") -> None:
+def test_a_server_that_cannot_be_reached_is_given_up_and_the_mail_arrives_when_it_can(
+    unreached: "Future[float]",
+) -> None:
     assert unreached.result() < GIVEN_UP_WITHIN
 
 

@@ -21,7 +21,13 @@ WARM_UP = 20
 """Samples after which pools are full, caches warm, and as many links end as are made."""
 GROWTH = 6.0
 """MB (or open files) that may be gained afterwards: a tenth of a process. Thirty bytes lost a request are more, in an hour."""
-SETTINGS = {"LINK_TTL": "5m", "RETENTION": "1m", "OTP_TTL": "1m", "OTP_RESEND_AFTER": "1s", **UNLIMITED}
+SETTINGS = {
+    "LINK_TTL": "5m",
+    "RETENTION": "1m",
+    "OTP_TTL": "1m",
+    "OTP_RESEND_AFTER": "1s",
+    **UNLIMITED,
+}
 ENDS_WITHIN = 6 * 60 + 10
 """Seconds in which every link is gone: ``LINK_TTL`` and ``RETENTION``, and a moment for those that are scheduled."""
 
@@ -34,7 +40,9 @@ class Gauge:
         self._pids = {"store": store.process.pid}
         for name in ("web", "worker", "scheduler"):
             pid = getattr(service, name).process.pid
-            self._pids |= {name: pid} | {f"{name}/{number}": child for number, child in enumerate(children(pid))}
+            self._pids |= {name: pid} | {
+                f"{name}/{number}": child for number, child in enumerate(children(pid))
+            }
         self.rows: list[dict[str, float]] = []
 
     def read(self) -> dict[str, float]:
@@ -50,7 +58,10 @@ class Gauge:
         middle = (len(late) - 1) / 2
         spread = sum((at - middle) ** 2 for at in range(len(late)))
         return {
-            name: sum((at - middle) * row[name] for at, row in enumerate(late)) / spread * (len(late) - 1) for name in self.rows[0]
+            name: sum((at - middle) * row[name] for at, row in enumerate(late))
+            / spread
+            * (len(late) - 1)
+            for name in self.rows[0]
         }
 
 
@@ -76,16 +87,22 @@ def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
     ):
         lasting = lasting_keys(found)
         gauge = Gauge(service, own_store, found)
-        silent = [socket.create_connection(("127.0.0.1", service.port), timeout=1) for _ in range(20)]
+        silent = [
+            socket.create_connection(("127.0.0.1", service.port), timeout=1) for _ in range(20)
+        ]
         requests = asyncio.run(load(service, postbox, gauge, seconds))
         slopes = gauge.slopes()
         report(gauge, slopes, f"{requests} requests, {postbox.count} mails in {seconds} s")
-        assert {name: slope for name, slope in slopes.items() if name != "keys" and slope > GROWTH} == {}
+        assert {
+            name: slope for name, slope in slopes.items() if name != "keys" and slope > GROWTH
+        } == {}
         assert '"status": 5' not in service.logs()
         for client in silent:
             with client:
                 assert client.recv(1) == b""
-        assert [key for key in found.scan_iter(match="pl:{*", count=1000) if found.ttl(key) == -1] == []
+        assert [
+            key for key in found.scan_iter(match="pl:{*", count=1000) if found.ttl(key) == -1
+        ] == []
         if seconds > ENDS_WITHIN:
             wait_until(lambda: lasting_keys(found) <= lasting, "links to end", within=ENDS_WITHIN)
             assert gauge.read()["store used"] < gauge.rows[0]["store used"] + 1

@@ -16,12 +16,15 @@ import httpx
 import pytest
 import redis
 
-from service import embedded
-from service.domain.link import DeliveryState, Link
-from service.store import keys, links, otps, outbox
-from service.store.call import to_ms
-from service.store.client import Client, connect
-from service.store.record import decode
+from service.links import store as links
+from service.links.model import DeliveryState, Link
+from service.links.record import decode
+from service.otps import store as otps
+from service.outbox import store as outbox
+from service.process import embedded
+from service.storage import keys
+from service.storage.client import Client, connect
+from service.storage.command import to_ms
 from tests.store.samples import RETENTION, id_in, ids_of, make_link, put
 from tests.support.admins import admin_of, as_admin
 from tests.support.length import Length
@@ -33,7 +36,10 @@ CALLERS = 16
 
 
 def create(client: httpx.Client, number: int = 0) -> httpx.Response:
-    return client.post("/payment-links", json={"email": f"payer{number}@example.com", "org_id": f"org-{number % 50}"})
+    return client.post(
+        "/payment-links",
+        json={"email": f"payer{number}@example.com", "org_id": f"org-{number % 50}"},
+    )
 
 
 def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, length: Length) -> None:
@@ -47,7 +53,11 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
     async def call(client: httpx.AsyncClient, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             number = random.randrange(10**9)  # noqa: S311 - nothing to guess
-            body = {"email": f"payer{number}@example.com", "org_id": f"org-{number % 50}", "notify": number % 3 > 0}
+            body = {
+                "email": f"payer{number}@example.com",
+                "org_id": f"org-{number % 50}",
+                "notify": number % 3 > 0,
+            }
             if number % 5 == 0:
                 body["scheduled_at"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
             answer = await client.post("/payment-links", json=body)
@@ -66,7 +76,9 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
                     while len(acknowledged) < least * kill / kills:  # noqa: ASYNC110 - callers do not say when they are done
                         await asyncio.sleep(0.05)
                     if kill % 2:
-                        rewriting.append(await asyncio.to_thread(begin_rewrite, data_dir, slowly=kill % 4 == 1))
+                        rewriting.append(
+                            await asyncio.to_thread(begin_rewrite, data_dir, slowly=kill % 4 == 1)
+                        )
                     process.kill()
                     await asyncio.to_thread(process.wait)
                     end_rewrite(process)
@@ -86,7 +98,9 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
 
 
 @pytest.mark.parametrize("where", ["at any byte", "within a script", "while it is rewritten"])
-def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(tmp_path: Path, length: Length, where: str) -> None:
+def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
+    tmp_path: Path, length: Length, where: str
+) -> None:
     """Full: 100 cuts at random of each."""
     data_dir = tmp_path / "var"
     data_dir.mkdir()
@@ -104,7 +118,11 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(tmp_path: Path
         shutil.copytree(data_dir, copy, ignore=shutil.ignore_patterns("*.sock"))
         written = max((copy / "appendonlydir").glob("*.incr.aof"))
         with written.open("r+b") as file:
-            ends = within_scripts(file.read()) if where == "within a script" else range(written.stat().st_size)
+            ends = (
+                within_scripts(file.read())
+                if where == "within a script"
+                else range(written.stat().st_size)
+            )
             file.truncate(chance.choice(ends))
         with embedded.serve(copy):
             found = store_in(copy)
@@ -113,7 +131,9 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(tmp_path: Path
         shutil.rmtree(copy)
 
 
-def test_connections_that_are_reset_disturb_no_later_request(own_store: Store, tmp_path: Path) -> None:
+def test_connections_that_are_reset_disturb_no_later_request(
+    own_store: Store, tmp_path: Path
+) -> None:
     with (
         Proxy(own_store.socket) as proxy,
         web(tmp_path, f"redis://127.0.0.1:{proxy.port}") as service,
@@ -175,32 +195,67 @@ def fill(data_dir: Path) -> None:
     for number in range(300):
         scheduled_at = now + timedelta(hours=number) if number % 2 else None
         link = put(
-            client, make_link(now, org_id=f"org-{number % 7}", email=f"payer{number}@example.com", scheduled_at=scheduled_at)
+            client,
+            make_link(
+                now,
+                org_id=f"org-{number % 7}",
+                email=f"payer{number}@example.com",
+                scheduled_at=scheduled_at,
+            ),
         )
         partition = keys.partition_of_link(link.id)
         if number % 3 == 0:
             client.run(links.revoke(link, now=now, retention=RETENTION))
         if number % 3 == 1:
-            claimed = client.run(outbox.claim_links(partition, now=now, deadline=now + timedelta(seconds=20), limit=5))
+            claimed = client.run(
+                outbox.claim_links(
+                    partition, now=now, deadline=now + timedelta(seconds=20), limit=5
+                )
+            )
             for position, link_id in enumerate(claimed):
                 if position % 3 == 0:
                     client.run(outbox.mark_sent(link_id, now=now))
                 if position % 3 == 1:
-                    client.run(outbox.retry_later(link_id, error="450 later", at=now + timedelta(seconds=5)))
+                    client.run(
+                        outbox.retry_later(
+                            link_id, error="450 later", at=now + timedelta(seconds=5)
+                        )
+                    )
         if number % 10 == 0:
-            client.run(outbox.claim_window(partition, now=now, start=now, end=now + timedelta(days=30), limit=2))
-        client.run(otps.create(f"payer{number}@example.com", bytes(16), now=now, ttl=timedelta(minutes=10)))
+            client.run(
+                outbox.claim_window(
+                    partition, now=now, start=now, end=now + timedelta(days=30), limit=2
+                )
+            )
+        client.run(
+            otps.create(f"payer{number}@example.com", bytes(16), now=now, ttl=timedelta(minutes=10))
+        )
     client.close()
 
 
 def torn_links(found: "redis.Redis") -> list[str]:
     """Records without their entries, entries without their record, and what ends never, too early or too late."""
-    ends = dict(zip(names := sorted(found.scan_iter(match="pl:{*", count=1000)), each(found, "PEXPIRETIME", names), strict=True))
+    ends = dict(
+        zip(
+            names := sorted(found.scan_iter(match="pl:{*", count=1000)),
+            each(found, "PEXPIRETIME", names),
+            strict=True,
+        )
+    )
     records = [key for key in names if ":link:" in key]
-    stored = [link for link in map(decode, map(id_in, records), each(found, "GET", records)) if link is not None]
+    stored = [
+        link
+        for link in map(decode, map(id_in, records), each(found, "GET", records))
+        if link is not None
+    ]
     kinds = ("org", "active", "revoked", "email", "claimed", "outbox", "scheduled")
     indexes = [key for key in names if key.split(":")[2] in kinds]
-    actual = {key: dict(entries) for key, entries in zip(indexes, each(found, "ZRANGE", indexes, 0, -1, "WITHSCORES"), strict=True)}
+    actual = {
+        key: dict(entries)
+        for key, entries in zip(
+            indexes, each(found, "ZRANGE", indexes, 0, -1, "WITHSCORES"), strict=True
+        )
+    }
     torn = [f"{key} never ends" for key, end in ends.items() if end == -1]
     torn += [
         f"{link.id} does not end with its retention"
@@ -221,12 +276,18 @@ def torn_links(found: "redis.Redis") -> list[str]:
 
 def entries_of(link: Link, actual: dict[str, dict[str, float]]) -> dict[str, float]:
     """The index entries that a link must have, and none but these: key and score."""
-    partition, created_at, due_at = keys.partition_of_link(link.id), to_ms(link.created_at), to_ms(link.due_at)
+    partition, created_at, due_at = (
+        keys.partition_of_link(link.id),
+        to_ms(link.created_at),
+        to_ms(link.due_at),
+    )
     entries: dict[str, float] = {keys.org(link.org_id): created_at}
     if link.revoked_at is not None:
         entries[keys.revoked(link.org_id)] = to_ms(link.revoked_at)
     else:
-        entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = to_ms(link.expires_at)
+        entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = to_ms(
+            link.expires_at
+        )
     if link.delivery.state in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
         # Who has claimed a mail, and until when, is up to workers.
         leased = actual.get(keys.outbox(partition), {}).get(keys.local_id(link.id))

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from service.domain.otp import derive_code
-from service.domain.tokens import derive_key
-from service.store import otps
-from service.store.client import Client, connect
+from service.auth.tokens import derive_key
+from service.otps import store as otps
+from service.otps.model import derive_code
+from service.storage.client import Client, connect
 from tests.api.helpers import wrong
 from tests.store.samples import make_link, put
 from tests.support.length import Length
@@ -24,7 +24,7 @@ from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED, Service
 from tests.support.servers import Store
 from tests.support.web import web
-from tests.support.wire import Wire, with_json
+from tests.support.wire import RedisProtocol, with_json
 
 NONCE = bytes(16)
 TOLERANCE = 50e-6
@@ -64,7 +64,11 @@ def submitting(email: str) -> bytes:
 
 
 UNKNOWN, ALSO_UNKNOWN = "unknown", "also unknown"
-SENDS = [Kind(UNKNOWN, nobody, sending), Kind(ALSO_UNKNOWN, nobody, sending), Kind("with a link", with_link, sending)]
+SENDS = [
+    Kind(UNKNOWN, nobody, sending),
+    Kind(ALSO_UNKNOWN, nobody, sending),
+    Kind("with a link", with_link, sending),
+]
 SUBMISSIONS = [
     Kind(UNKNOWN, nobody, submitting),
     Kind(ALSO_UNKNOWN, nobody, submitting),
@@ -100,9 +104,14 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
         measure(service, client, kinds, meters, length(150, 2000), measured, number)
-        by = {meter: {kind.name: measured.times[kind.name][meter] for kind in kinds} for meter in meters}
+        by = {
+            meter: {kind.name: measured.times[kind.name][meter] for kind in kinds}
+            for meter in meters
+        }
         least = by[next(iter(meters))]
-        if seen([taken + length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]):
+        if seen(
+            [taken + length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]
+        ):
             break
     else:
         pytest.fail("the machine is too busy to tell anything")
@@ -110,7 +119,9 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     assert len(measured.answers) == 1
     for meter, times in by.items():
         for name, taken in times.items():
-            found = f"{meter}, {name}: {len(taken)} e-mails, AUC {advantage(taken, times[UNKNOWN]):.3f}"
+            found = (
+                f"{meter}, {name}: {len(taken)} e-mails, AUC {advantage(taken, times[UNKNOWN]):.3f}"
+            )
             print(found)  # noqa: T201 - the figures, for pytest -rP
             assert not seen(taken, times[UNKNOWN]), found
             assert not seen(times[UNKNOWN], taken), found
@@ -119,7 +130,9 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
 def seen(slower: list[float], faster: list[float]) -> bool:
     """Whether ``slower`` took longer than ``faster`` by more than the tolerance, and chance does so less than once in a million."""
     count = len(slower)
-    return advantage([taken - TOLERANCE for taken in slower], faster) > 0.5 + max(0.05, 5 / sqrt(6 * count))
+    return advantage([taken - TOLERANCE for taken in slower], faster) > 0.5 + max(
+        0.05, 5 / sqrt(6 * count)
+    )
 
 
 def advantage(slower: list[float], faster: list[float]) -> float:
@@ -130,7 +143,13 @@ def advantage(slower: list[float], faster: list[float]) -> float:
 
 
 def measure(
-    service: Service, client: Client, kinds: list[Kind], meters: Mapping[str, Meter], count: int, measured: Measured, round_: int
+    service: Service,
+    client: Client,
+    kinds: list[Kind],
+    meters: Mapping[str, Meter],
+    count: int,
+    measured: Measured,
+    round_: int,
 ) -> None:
     asked = []
     for position, kind in enumerate(kinds):
@@ -139,7 +158,7 @@ def measure(
             kind.prepare(client, email)
             asked.append((kind, kind.ask(email)))
     Random(round_).shuffle(asked)  # noqa: S311 - nothing to guess
-    with Wire(service.port) as wire, no_collection():
+    with RedisProtocol(service.port) as wire, no_collection():
         for number in range(50):
             wire.ask(kinds[0].ask(f"warm{round_}{number}@example.com"))
         for kind, piece in asked:

@@ -23,12 +23,16 @@ from tests.support.length import Length
 from tests.support.processes import COMMAND
 from tests.support.servers import Store
 from tests.support.web import web
-from tests.support.wire import Answer, Wire, request, wires, with_json
+from tests.support.wire import Answer, RedisProtocol, request, wires, with_json
 
 Family = Callable[[Mint], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""
 ISSUED = {"iss": "https://id.example.com"}
-ALGORITHMS = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm, "EdDSA": jwt.algorithms.OKPAlgorithm}
+ALGORITHMS = {
+    "RS256": jwt.algorithms.RSAAlgorithm,
+    "ES256": jwt.algorithms.ECAlgorithm,
+    "EdDSA": jwt.algorithms.OKPAlgorithm,
+}
 FAMILIES: list[Family] = [*forgeries.FAMILIES, *alterations.FAMILIES]
 AT_ONCE = 32
 CONTROL_EVERY = 16
@@ -42,7 +46,14 @@ def an_idp(algorithm: str, kid: str | None = None) -> Issuer:
     jwk = ALGORITHMS[algorithm].to_jwk(public)
     members = json.loads(jwk)
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    known = [text, text.strip(), text.replace("\n", "\\n"), text.replace("\n", ""), jwk, members.get("n") or members["x"]]
+    known = [
+        text,
+        text.strip(),
+        text.replace("\n", "\\n"),
+        text.replace("\n", ""),
+        jwk,
+        members.get("n") or members["x"],
+    ]
     return Issuer(key, algorithm, kid, ISSUED, [*(form.encode() for form in known), der])
 
 
@@ -58,7 +69,10 @@ def set_up(request: pytest.FixtureRequest) -> Iterator[SetUp]:
     if request.param == "our own secret":
         yield SetUp([Issuer(ADMIN_KEY, "HS256", None, {}, [])], {})
     elif request.param == "a public key":
-        yield SetUp([an_idp("RS256")], {"ADMIN_JWT_PUBLIC_KEY": pem("RS256"), "ADMIN_JWT_ISSUER": ISSUED["iss"]})
+        yield SetUp(
+            [an_idp("RS256")],
+            {"ADMIN_JWT_PUBLIC_KEY": pem("RS256"), "ADMIN_JWT_ISSUER": ISSUED["iss"]},
+        )
     else:
         with served(KeyServer()) as keys:
             for algorithm in ALGORITHMS:
@@ -78,36 +92,78 @@ class Door(NamedTuple):
 
     def ask(self, authorizations: list[bytes]) -> bytes:
         line = f"{self.method} {self.path} HTTP/1.1"
-        headers = [b"Accept: application/json", *(b"Authorization: " + value for value in authorizations)]
-        return with_json(line, self.body, *headers, lasting=True) if self.body else request(line, *headers, lasting=True)
+        headers = [
+            b"Accept: application/json",
+            *(b"Authorization: " + value for value in authorizations),
+        ]
+        return (
+            with_json(line, self.body, *headers, lasting=True)
+            if self.body
+            else request(line, *headers, lasting=True)
+        )
 
     def refuses(self, answer: Answer) -> bool:
         """``verify`` masks what it does not show; all others say that the token is not valid, or that headers are too large."""
         if answer.status == 431:
             return True
         if self.path == "/payment-links/verify":
-            return answer.status == 200 and answer.json()["link"].keys() == {"id", "status", "expires_at", "otp_required", "email"}
+            return answer.status == 200 and answer.json()["link"].keys() == {
+                "id",
+                "status",
+                "expires_at",
+                "otp_required",
+                "email",
+            }
         return answer.status == 401 and answer.json()["code"] == "token_invalid"
 
 
-def doors(wire: Wire, mint: Mint) -> list[Door]:
+def doors(wire: RedisProtocol, mint: Mint) -> list[Door]:
     """Doors of the mint's organization, with a direct and a gated link behind them."""
     token = mint.internal_admin().signed()
     made = []
     for gated in (False, True):
         body = {"email": mint.email, "org_id": mint.org_id, "notify": False, "otp_required": gated}
-        answer = wire.ask(with_json("POST /payment-links HTTP/1.1", body, b"Authorization: Bearer " + token, lasting=True))
+        answer = wire.ask(
+            with_json(
+                "POST /payment-links HTTP/1.1",
+                body,
+                b"Authorization: Bearer " + token,
+                lasting=True,
+            )
+        )
         assert answer.status == 201, answer
         made.append(answer.json()["id"])
     direct, gated_link = made
     create = {"email": mint.email, "org_id": mint.org_id, "notify": False}
     return [
         Door("POST", "/payment-links", create, lambda answer: answer.status == 201),
-        Door("GET", f"/orgs/{mint.org_id}/payment-links?limit=1", None, lambda answer: answer.json()["total"] >= 2),
+        Door(
+            "GET",
+            f"/orgs/{mint.org_id}/payment-links?limit=1",
+            None,
+            lambda answer: answer.json()["total"] >= 2,
+        ),
         Door("DELETE", f"/payment-links/{direct}", None, lambda answer: "revoked" in answer.json()),
-        Door("DELETE", "/payment-links", {"email": f"nobody+{mint.email}"}, lambda answer: answer.json()["revoked"] == 0),
-        Door("GET", f"/payment-links/{gated_link}", None, lambda answer: answer.json()["email"] == mint.email, to_customers=True),
-        Door("GET", f"/pay/{gated_link}", None, lambda answer: answer.json()["email"] == mint.email, to_customers=True),
+        Door(
+            "DELETE",
+            "/payment-links",
+            {"email": f"nobody+{mint.email}"},
+            lambda answer: answer.json()["revoked"] == 0,
+        ),
+        Door(
+            "GET",
+            f"/payment-links/{gated_link}",
+            None,
+            lambda answer: answer.json()["email"] == mint.email,
+            to_customers=True,
+        ),
+        Door(
+            "GET",
+            f"/pay/{gated_link}",
+            None,
+            lambda answer: answer.json()["email"] == mint.email,
+            to_customers=True,
+        ),
         Door(
             "POST",
             "/payment-links/verify",
@@ -115,7 +171,12 @@ def doors(wire: Wire, mint: Mint) -> list[Door]:
             lambda answer: answer.json()["link"]["email"] == mint.email,
             to_customers=True,
         ),
-        Door("POST", "/payment-links/scheduled", {"period": 1}, lambda answer: answer.json()["due"] == 0),
+        Door(
+            "POST",
+            "/payment-links/scheduled",
+            {"period": 1},
+            lambda answer: answer.json()["due"] == 0,
+        ),
     ]
 
 
@@ -128,18 +189,30 @@ class Asked(NamedTuple):
 
 
 def wave(
-    families: Iterator[Callable[[Mint], bytes | list[bytes]]], victim: Mint, closed: list[Door], control: Mint, opened: list[Door]
+    families: Iterator[Callable[[Mint], bytes | list[bytes]]],
+    victim: Mint,
+    closed: list[Door],
+    control: Mint,
+    opened: list[Door],
 ) -> list[Asked]:
     """What is asked at the same moment, a good token among every few."""
     asked = []
     for family in islice(families, AT_ONCE - AT_ONCE // CONTROL_EVERY):
         drawn = family(victim)
         asked.append(
-            Asked(family.__name__, victim.chance.choice(closed), drawn if isinstance(drawn, list) else [b"Bearer " + drawn])
+            Asked(
+                family.__name__,
+                victim.chance.choice(closed),
+                drawn if isinstance(drawn, list) else [b"Bearer " + drawn],
+            )
         )
     for _ in range(AT_ONCE // CONTROL_EVERY):
         door = control.chance.choice(opened)
-        draft = control.customer() if door.to_customers and control.chance.random() < 0.5 else control.internal_admin()
+        draft = (
+            control.customer()
+            if door.to_customers and control.chance.random() < 0.5
+            else control.internal_admin()
+        )
         asked.append(Asked(None, door, [b"Bearer " + draft.signed()]))
     victim.chance.shuffle(asked)
     return asked
@@ -151,9 +224,15 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
 ) -> None:
     """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
     chance, now = Random(1138), int(datetime.now(UTC).timestamp())  # noqa: S311 - it has to be drawn again
-    victim, control = Mint(set_up.issuers, "acme", JANE, now, chance), Mint(set_up.issuers, "globex", JOHN, now, chance)
+    victim, control = (
+        Mint(set_up.issuers, "acme", JANE, now, chance),
+        Mint(set_up.issuers, "globex", JOHN, now, chance),
+    )
     families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
-    with web(tmp_path, own_store.url, **set_up.settings) as service, wires(*[service.port] * AT_ONCE) as callers:
+    with (
+        web(tmp_path, own_store.url, **set_up.settings) as service,
+        wires(*[service.port] * AT_ONCE) as callers,
+    ):
         closed, opened = doors(callers[0], victim), doors(callers[0], control)
         while drawn.total() - drawn[None] < length(400, 33_334):
             asked = wave(families, victim, closed, control, opened)
@@ -172,10 +251,26 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     assert drawn[None] > len(opened)
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "scheduler", "up", "check", "token --role internal-admin"])
-def test_a_secret_of_less_than_32_bytes_stops_the_start(own_store: Store, tmp_path: Path, command: str) -> None:
-    environ = {"PATH": os.environ["PATH"], "REDIS_URL": own_store.url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "s" * 31}
-    ended = subprocess.run([COMMAND, *command.split()], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30)  # noqa: PLW1510
+@pytest.mark.parametrize(
+    "command", ["web", "worker", "scheduler", "up", "check", "token --role internal-admin"]
+)
+def test_a_secret_of_less_than_32_bytes_stops_the_start(
+    own_store: Store, tmp_path: Path, command: str
+) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "REDIS_URL": own_store.url,
+        "DATA_DIR": str(tmp_path),
+        "SECRET_KEY": "s" * 31,
+    }
+    ended = subprocess.run(
+        [COMMAND, *command.split()],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )  # noqa: PLW1510
     assert ended.returncode == (1 if command == "check" else 2)
     assert "SECRET_KEY" in ended.stdout + ended.stderr
     assert "must be 32 bytes or more, not 31" in ended.stdout + ended.stderr

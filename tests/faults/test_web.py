@@ -12,8 +12,8 @@ import httpx
 import pytest
 import redis
 
-from service.drain import NOTICE
-from service.store.client import Client, connect
+from service.process.drain import NOTICE
+from service.storage.client import Client, connect
 from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
@@ -27,7 +27,11 @@ from tests.support.servers import Store, free_port, wait_until
 from tests.support.web import web, webs
 
 CALLERS = 16
-UNANSWERED = ("ConnectError", "ReadError", "RemoteProtocolError: Server disconnected without sending a response")
+UNANSWERED = (
+    "ConnectError",
+    "ReadError",
+    "RemoteProtocolError: Server disconnected without sending a response",
+)
 """How a request fails whose connection was closed before its answer began."""
 NO_SOCKET_FILTERS = """
 import socket
@@ -41,8 +45,8 @@ socket.socket.setsockopt = setsockopt
 """
 """Python's ``sitecustomize`` on a kernel that restricts them, as some do."""
 FAULTY_SHUTDOWN = """
-from service.heartbeat import Heartbeat
-from service.jobs import Doorbell
+from service.health.heartbeat import Heartbeat
+from service.outbox.doorbell import Doorbell
 
 def fail(self):
     raise RuntimeError("out of order")
@@ -63,27 +67,38 @@ def haproxy() -> str:
     return binary
 
 
-def test_stopped_behind_a_balancer_no_request_fails(own_store: Store, tmp_path: Path, haproxy: str, length: Length) -> None:
+def test_stopped_behind_a_balancer_no_request_fails(
+    own_store: Store, tmp_path: Path, haproxy: str, length: Length
+) -> None:
     """It looks at ``/readyz``. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
-    with webs(tmp_path, own_store.url, *ports) as services, balancer(haproxy, tmp_path, ports) as port:
-        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
-    assert load.failures == []
-
-
-def test_stopped_without_privileges_no_request_fails(own_store: Store, tmp_path: Path, haproxy: str, length: Length) -> None:
-    """Not even a socket may be told anything that needs CAP_NET_ADMIN. Full: 20 SIGTERMs."""
-    (tmp_path / "sitecustomize.py").write_text(NO_SOCKET_FILTERS)
-    ports = free_port(), free_port()
     with (
-        webs(tmp_path, own_store.url, *ports, prefix=unprivileged(), PYTHONPATH=str(tmp_path)) as services,
+        webs(tmp_path, own_store.url, *ports) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
     assert load.failures == []
 
 
-def test_what_fails_while_stopping_keeps_no_process_from_stopping(own_store: Store, tmp_path: Path, haproxy: str) -> None:
+def test_stopped_without_privileges_no_request_fails(
+    own_store: Store, tmp_path: Path, haproxy: str, length: Length
+) -> None:
+    """Not even a socket may be told anything that needs CAP_NET_ADMIN. Full: 20 SIGTERMs."""
+    (tmp_path / "sitecustomize.py").write_text(NO_SOCKET_FILTERS)
+    ports = free_port(), free_port()
+    with (
+        webs(
+            tmp_path, own_store.url, *ports, prefix=unprivileged(), PYTHONPATH=str(tmp_path)
+        ) as services,
+        balancer(haproxy, tmp_path, ports) as port,
+    ):
+        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
+    assert load.failures == []
+
+
+def test_what_fails_while_stopping_keeps_no_process_from_stopping(
+    own_store: Store, tmp_path: Path, haproxy: str
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAULTY_SHUTDOWN)
     ports = free_port(), free_port()
     with (
@@ -106,7 +121,9 @@ def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered
     assert len(load.failures) <= stops * CALLERS
 
 
-def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store, tmp_path: Path) -> None:
+def test_a_stream_under_way_is_finished_by_a_process_that_stops(
+    own_store: Store, tmp_path: Path
+) -> None:
     """Its whole group is signalled, as systemd does. Meanwhile others are served, and told to go elsewhere."""
     fill(own_store, "globex", 2_500)
     with (
@@ -114,13 +131,19 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store
         web(tmp_path, f"redis://127.0.0.1:{proxy.port}", WEB_CONCURRENCY="2") as service,
         admin_of(service.url) as client,
     ):
-        with client.stream("GET", "/orgs/globex/payment-links", headers={"Accept": "application/x-ndjson"}) as stream:
+        with client.stream(
+            "GET", "/orgs/globex/payment-links", headers={"Accept": "application/x-ndjson"}
+        ) as stream:
             lines = stream.iter_lines()
             next(lines)
             proxy.delay = 0.06
             began = time.monotonic()
             os.killpg(service.web.process.pid, signal.SIGTERM)
-            wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain", within=NOTICE)
+            wait_until(
+                lambda: httpx.get(f"{service.url}/readyz").status_code == 503,
+                "the drain",
+                within=NOTICE,
+            )
             stopping = httpx.get(f"{service.url}/readyz")
             assert (stopping.json()["code"], stopping.headers["retry-after"]) == ("stopping", "1")
             alive = httpx.get(f"{service.url}/healthz")
@@ -132,7 +155,9 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(own_store: Store
 
 
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
-def test_asked_twice_a_process_stops_at_once(own_store: Store, tmp_path: Path, again: signal.Signals) -> None:
+def test_asked_twice_a_process_stops_at_once(
+    own_store: Store, tmp_path: Path, again: signal.Signals
+) -> None:
     with web(tmp_path, own_store.url) as service:
         service.web.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
@@ -150,13 +175,18 @@ def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_
         wait_until(service.lives, "the web process")
 
 
-def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_path: Path, length: Length) -> None:
+def test_a_process_that_is_still_starting_stops_at_once(
+    own_store: Store, tmp_path: Path, length: Length
+) -> None:
     """Whatever it has come to. Full: 40 moments."""
     service = Service(tmp_path, own_store.url, None)
     for number in range(length(3, 40)):
         before = service.web.output().count("Spawning worker-1") if number else 0
         service.web.start()
-        wait_until(lambda before=before: service.web.output().count("Spawning worker-1") > before, "the fork")
+        wait_until(
+            lambda before=before: service.web.output().count("Spawning worker-1") > before,
+            "the fork",
+        )
         time.sleep(number / 40)
         try:
             assert service.web.stop(within=4) == 0
@@ -164,9 +194,14 @@ def test_a_process_that_is_still_starting_stops_at_once(own_store: Store, tmp_pa
             service.web.kill()  # unless it is gone
 
 
-def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: Store, tmp_path: Path, length: Length) -> None:
+def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
+    own_store: Store, tmp_path: Path, length: Length
+) -> None:
     """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000 requests."""
-    with web(tmp_path, own_store.url) as service, redis.Redis(unix_socket_path=str(own_store.socket)) as found:
+    with (
+        web(tmp_path, own_store.url) as service,
+        redis.Redis(unix_socket_path=str(own_store.socket)) as found,
+    ):
         fill(own_store, "acme", 500)
         [worker] = children(service.web.process.pid)
 
@@ -184,8 +219,15 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(own_store: 
         time.sleep(1)
         before = held()
         checked = asyncio.run(load(length(300, 10_000)))
-        wait_until(lambda: all(now <= then for now, then in zip(held(), before, strict=True)), f"{before}, not {held()}")
-        failed = [line for line in service.web.output().splitlines() if '"status": 5' in line or '"level": "error"' in line]
+        wait_until(
+            lambda: all(now <= then for now, then in zip(held(), before, strict=True)),
+            f"{before}, not {held()}",
+        )
+        failed = [
+            line
+            for line in service.web.output().splitlines()
+            if '"status": 5' in line or '"level": "error"' in line
+        ]
         assert (checked.failures, failed, service.lives()) == ([], [], True)
 
 
@@ -207,7 +249,9 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
             took.append(time.monotonic() - began)
             if number + 1 < times:
                 stopped.start()
-    print(f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most")  # noqa: T201 - the figures
+    print(
+        f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most"
+    )  # noqa: T201 - the figures
     assert max(took) < 10
     assert not any("refused to gracefully stop" in service.web.output() for service in services)
     return load
@@ -216,7 +260,13 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
 async def at_work(services: list[Service]) -> None:
     """Returns when each of the processes has answered 50 requests more."""
     before = [requests(service.web) for service in services]
-    while min(requests(service.web) - answered for service, answered in zip(services, before, strict=True)) < 50:  # noqa: ASYNC110
+    while (
+        min(
+            requests(service.web) - answered
+            for service, answered in zip(services, before, strict=True)
+        )
+        < 50
+    ):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 
@@ -227,5 +277,11 @@ def requests(process: Process) -> int:
 def fill(store: Store, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
     now, client = datetime.now(UTC), Client(connect(store.url))
-    put_all(client, (make_link(now, org_id=org_id, email=f"payer{number}@example.com", notify=False) for number in range(count)))
+    put_all(
+        client,
+        (
+            make_link(now, org_id=org_id, email=f"payer{number}@example.com", notify=False)
+            for number in range(count)
+        ),
+    )
     client.close()

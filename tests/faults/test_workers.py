@@ -15,10 +15,10 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from service.jobs import Bell, queue_name
-from service.store import keys
-from service.store.call import load_script
-from service.store.record import decode
+from service.links.record import decode
+from service.outbox.doorbell import QueueName, queue_name
+from service.storage import keys
+from service.storage.command import load_script
 from tests.support.campaign import Ledger, campaign
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
@@ -66,9 +66,11 @@ class Site:
             "web": lambda: self.replace(service.web),
             "web's child": self.kill_web_child,
             "worker": lambda: restart(service.worker),
-            "worker and its children": lambda: self.kill_sender(lambda _: self.replace(service.worker)),
+            "worker and its children": lambda: self.kill_sender(
+                lambda _: self.replace(service.worker)
+            ),
             "worker for links": lambda: self.kill_sender(self.kill),
-            "worker for codes": lambda: self.kill(self.worker_pid(Bell.OTPS)),
+            "worker for codes": lambda: self.kill(self.worker_pid(QueueName.OTPS)),
             "scheduler": lambda: restart(service.scheduler),
         }
 
@@ -78,7 +80,7 @@ class Site:
 
     def kill_sender(self, kill: Callable[[int], None]) -> None:
         """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
-        pid, self.ledger.pause = self.worker_pid(Bell.LINKS), A_SLOW_REPLY
+        pid, self.ledger.pause = self.worker_pid(QueueName.LINKS), A_SLOW_REPLY
         self.wait_for_mail(within=2)
         time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))  # noqa: S311 - nothing to guess
         os.kill(pid, signal.SIGSTOP)
@@ -96,13 +98,20 @@ class Site:
         """Granian puts another in its place; where that comes too often it ends, and is started again itself."""
         web, child = self.service.web, self.web_child()
         self.kill(child)
-        wait_until(lambda: web.process.poll() is not None or self.web_children()[-1] != str(child), "another child of web")
+        wait_until(
+            lambda: web.process.poll() is not None or self.web_children()[-1] != str(child),
+            "another child of web",
+        )
         if web.process.poll() is not None:
             web.start()
 
     def replace(self, process: Process) -> None:
         """As where a container goes and another comes."""
-        self._killed |= {self.web_child()} if process is self.service.web else {self.worker_pid(bell) for bell in Bell}
+        self._killed |= (
+            {self.web_child()}
+            if process is self.service.web
+            else {self.worker_pid(bell) for bell in QueueName}
+        )
         process.kill_all()
         process.start()
 
@@ -114,12 +123,18 @@ class Site:
         """Those that Granian speaks of, in their order."""
         return re.findall(r"Spawning worker-1 with PID: (\d+)", self.service.web.output())
 
-    def worker_pid(self, bell: Bell) -> int:
+    def worker_pid(self, bell: QueueName) -> int:
         """The youngest worker behind ``bell`` that RQ knows of."""
 
         def registered() -> list[str]:
-            workers = [self.queue.hmget(key, "birth", "pid") for key in self.queue.smembers(f"rq:workers:{queue_name(bell)}")]
-            return [str(pid) for birth, pid in sorted((birth, pid) for birth, pid in workers if birth and pid)]
+            workers = [
+                self.queue.hmget(key, "birth", "pid")
+                for key in self.queue.smembers(f"rq:workers:{queue_name(bell)}")
+            ]
+            return [
+                str(pid)
+                for birth, pid in sorted((birth, pid) for birth, pid in workers if birth and pid)
+            ]
 
         return self._living(registered, f"a worker for {bell}")
 
@@ -138,14 +153,24 @@ class Site:
         """The links that some worker, dead or alive, is to send, each with the lease's deadline."""
         with self._store.pipeline(transaction=False) as pipeline:
             for partition in keys.PARTITIONS:
-                pipeline.zrangebyscore(keys.outbox(partition), time.time() * 1000, "+inf", withscores=True)
+                pipeline.zrangebyscore(
+                    keys.outbox(partition), time.time() * 1000, "+inf", withscores=True
+                )
             found = zip(keys.PARTITIONS, pipeline.execute(), strict=True)
-        return {(keys.full_id(partition, local_id), deadline) for partition, leases in found for local_id, deadline in leases}
+        return {
+            (keys.full_id(partition, local_id), deadline)
+            for partition, leases in found
+            for local_id, deadline in leases
+        }
 
     def end_leases(self, links: Iterable[str]) -> None:
         """As if their time had passed."""
         for link in links:
-            self._store.zadd(keys.outbox(keys.partition_of_link(link)), {keys.local_id(link): time.time() * 1000}, xx=True)
+            self._store.zadd(
+                keys.outbox(keys.partition_of_link(link)),
+                {keys.local_id(link): time.time() * 1000},
+                xx=True,
+            )
 
     def unmarked(self, links: Iterable[str]) -> set[str]:
         """Those of ``links`` whose mail does not count as sent."""
@@ -153,8 +178,14 @@ class Site:
         with self._store.pipeline(transaction=False) as pipeline:
             for link in asked:
                 pipeline.get(keys.link(link))
-            found = [decode(link, record) for link, record in zip(asked, pipeline.execute(), strict=True)]
-            return {link for link, read in zip(asked, found, strict=True) if read is None or read.delivery.state != "sent"}
+            found = [
+                decode(link, record) for link, record in zip(asked, pipeline.execute(), strict=True)
+            ]
+            return {
+                link
+                for link, read in zip(asked, found, strict=True)
+                if read is None or read.delivery.state != "sent"
+            }
 
     def lateness(self, links: Iterable[str]) -> list[float]:
         """Seconds from each link's time to its mail's."""
@@ -183,10 +214,14 @@ def queue_store() -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, own_store: Store, queue_store: Store) -> Iterator[Site]:
+def site(
+    tmp_path_factory: pytest.TempPathFactory, own_store: Store, queue_store: Store
+) -> Iterator[Site]:
     with MailServer() as mails:
         directory = tmp_path_factory.mktemp("workers")
-        with Service(directory, own_store.url, mails.url, QUEUE_REDIS_URL=queue_store.url) as service:
+        with Service(
+            directory, own_store.url, mails.url, QUEUE_REDIS_URL=queue_store.url
+        ) as service:
             site = Site(service, own_store, queue_store, Ledger(mails.mailbox))
             yield site
             site.close()
@@ -215,17 +250,24 @@ def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked
     created = site.wait_for_all(creations, within=AGAIN_WITHIN)
     repeated = {(link, copy) for link in created for copy in range(1, len(site.ledger.taken[link]))}
     between = [death for death in site.deaths if death.unmarked]
-    log.info("%d kills, %d of a sender; %d between the 250 and the mark", kills, len(site.deaths), len(between))
+    log.info(
+        "%d kills, %d of a sender; %d between the 250 and the mark",
+        kills,
+        len(site.deaths),
+        len(between),
+    )
     log.info("%d mails, %d of them twice", len(created), len(repeated))
     assert repeated <= {copy for death in between for copy in death.unmarked}
     assert all(len(death.unmarked) == 1 for death in between)
     assert all(len({copy.message_id for copy in site.ledger.taken[link]}) == 1 for link in created)
 
 
-def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(site: Site, length: Callable[[int, int], int]) -> None:
+def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
+    site: Site, length: Callable[[int, int], int]
+) -> None:
     """Full: 5 times. Short: once, and leases are ended by hand."""
     for _ in range(length(1, 5)):
-        sender = site.worker_pid(Bell.LINKS)
+        sender = site.worker_pid(QueueName.LINKS)
         os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
         with campaign(site.service.url, 60, 0, orgs=1) as creations:
             pass
@@ -236,7 +278,10 @@ def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(site:
         if length(1, 0):
             site.end_leases(held)
         site.wait_for_all(creations, within=60)
-        again = [min(copy.at for copy in site.ledger.taken[link] if copy.at > death.at) - death.at for link in held]
+        again = [
+            min(copy.at for copy in site.ledger.taken[link] if copy.at > death.at) - death.at
+            for link in held
+        ]
         log.info("%d mails of a dead worker again after %.1f s at most", len(again), max(again))
         assert max(again) < AGAIN_WITHIN
 
@@ -253,7 +298,7 @@ def proxy(site: Site) -> Iterator[Proxy]:
         yield proxy
         behind.stop()
     direct.start()
-    for bell in Bell:
+    for bell in QueueName:
         site.worker_pid(bell)
 
 
@@ -261,7 +306,11 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
     site: Site, proxy: Proxy, length: Callable[[int, int], int]
 ) -> None:
     """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
-    pid, killed, settle = site.worker_pid(Bell.LINKS), threading.Event(), load_script("settle").sha.encode()
+    pid, killed, settle = (
+        site.worker_pid(QueueName.LINKS),
+        threading.Event(),
+        load_script("links/settle").sha.encode(),
+    )
 
     def watch(piece: bytes) -> None:
         if settle in piece and not killed.is_set():
@@ -284,7 +333,9 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
     assert second.at - died < AGAIN_WITHIN
 
 
-def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(site: Site, length: Callable[[int, int], int]) -> None:
+def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
+    site: Site, length: Callable[[int, int], int]
+) -> None:
     """Full: 1,000 mails within a minute, in which the queue is flushed some 200 times."""
     flushes = 0
     with campaign(site.service.url, length(100, 1000), length(1, 60)) as creations:
@@ -299,7 +350,9 @@ def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(site: Site, l
     assert all(len(site.ledger.taken[link]) == 1 for link in created)
 
 
-def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(site: Site, length: Callable[[int, int], int]) -> None:
+def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(
+    site: Site, length: Callable[[int, int], int]
+) -> None:
     """Full: 5 times, for 5 s each. What came due meanwhile is with the mail server soon after the queue is back."""
     for _ in range(length(1, 5)):
         away = length(1, 5)
@@ -310,7 +363,9 @@ def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(site: Site, length
             site.queue_store.start()
         created = site.wait_for_all(creations, within=30)
         late = max(site.lateness(created)) - away
-        log.info("%d mails, each within %.1f s of its time or the queue's return", len(created), late)
+        log.info(
+            "%d mails, each within %.1f s of its time or the queue's return", len(created), late
+        )
         assert late < AGAIN_WITHIN
         assert all(len(site.ledger.taken[link]) == 1 for link in created)
 

@@ -9,11 +9,15 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from service.domain.locale import LANGUAGES
+from service.values.locale import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = ROOT / "service" / "i18n" / "catalogues"
-METHODS = [("**/templates/**.html", "jinja2"), ("**/templates/**.txt", "jinja2"), ("**.py", "python")]
+METHODS = [
+    ("**/templates/**.html", "jinja2"),
+    ("**/templates/**.txt", "jinja2"),
+    ("**.py", "python"),
+]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}
 MORE_VALUES = re.compile(r"%\((\w+)\)s")
 SAME_IN = {("Code", "fr"), ("Code", "de")}
@@ -25,7 +29,10 @@ FOREIGN = {"es": {"muito", "muitos", "não", "você", "um"}, "pt": {"muy", "uste
 @cache
 def said() -> frozenset[str | tuple[str, ...]]:
     """What code and templates say, in English."""
-    found = [extract_from_dir(ROOT / folder, METHODS, keywords=KEYWORDS) for folder in ("service", "tasks")]
+    found = [
+        extract_from_dir(ROOT / folder, METHODS, keywords=KEYWORDS)
+        for folder in ("service", "tasks")
+    ]
     return frozenset(message for messages in found for _, _, message, _, _ in messages)
 
 
@@ -56,7 +63,10 @@ def test_messages_are_found() -> None:
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 class TestCatalogue:
     def test_it_has_what_is_said_and_nothing_else(self, language: str) -> None:
-        messages = {message.id if isinstance(message.id, str) else tuple(message.id) for message in catalogue(language)} - {""}
+        messages = {
+            message.id if isinstance(message.id, str) else tuple(message.id)
+            for message in catalogue(language)
+        } - {""}
         assert messages == said()
 
     def test_nothing_is_left_untranslated(self, language: str) -> None:
@@ -64,17 +74,26 @@ class TestCatalogue:
         for message in own:
             if message.id:
                 assert not message.fuzzy, message.id
-                assert len(forms(message)) == (own.num_plurals if message.pluralizable else 1), message.id
+                assert len(forms(message)) == (own.num_plurals if message.pluralizable else 1), (
+                    message.id
+                )
                 assert all(form.strip() for form in forms(message)), message.id
-                assert english(message) not in forms(message) or (english(message), language) in SAME_IN
+                assert (
+                    english(message) not in forms(message)
+                    or (english(message), language) in SAME_IN
+                )
 
     def test_no_word_is_a_neighbours(self, language: str) -> None:
         for message in catalogue(language):
             for form in forms(message) if message.id else []:
-                assert not FOREIGN.get(language, set()) & set(re.findall(r"\w+", form.lower())), form
+                assert not FOREIGN.get(language, set()) & set(re.findall(r"\w+", form.lower())), (
+                    form
+                )
 
     def test_every_translation_has_the_values_of_the_original(self, language: str) -> None:
         for message in catalogue(language):
             for form in forms(message) if message.id else []:
-                assert sorted(MORE_VALUES.findall(form)) == sorted(MORE_VALUES.findall(english(message))), form
+                assert sorted(MORE_VALUES.findall(form)) == sorted(
+                    MORE_VALUES.findall(english(message))
+                ), form
                 assert "%" not in MORE_VALUES.sub("", form), form

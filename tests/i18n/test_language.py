@@ -6,15 +6,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.domain.locale import LANGUAGES
-from service.i18n.language import speak, templates
+from service.i18n.language import get_language, templates
+from service.values.locale import LANGUAGES
 
 MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
 
 
 def plain(text: str) -> str:
     """``text`` with spaces as they are typed, and without marks of direction."""
-    return text.replace("\u00a0", " ").replace("\u202f", " ").replace("\u200f", "").replace("\u200e", "")
+    return (
+        text.replace("\u00a0", " ")
+        .replace("\u202f", " ")
+        .replace("\u200f", "")
+        .replace("\u200e", "")
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,11 +47,11 @@ def plain(text: str) -> str:
 def test_an_amount_is_written_as_the_currency_and_the_language_have_it(
     locale: str, amount: str, currency: str | None, written: str
 ) -> None:
-    assert plain(speak(locale).amount(Decimal(amount), currency)) == written
+    assert plain(get_language(locale).amount(Decimal(amount), currency)) == written
 
 
 def test_no_amount_is_nothing() -> None:
-    assert speak("en").amount(None, "USD") == ""
+    assert get_language("en").amount(None, "USD") == ""
 
 
 @pytest.mark.parametrize(
@@ -60,7 +65,7 @@ def test_no_amount_is_nothing() -> None:
     ],
 )
 def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
-    assert plain(speak(locale).moment(MOMENT)) == written
+    assert plain(get_language(locale).moment(MOMENT)) == written
 
 
 @pytest.mark.parametrize(
@@ -76,16 +81,19 @@ def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
     ],
 )
 def test_a_moment_says_its_zone(zone: str, written: str) -> None:
-    assert plain(speak("en-GB").moment(MOMENT, ZoneInfo(zone))) == written
+    assert plain(get_language("en-GB").moment(MOMENT, ZoneInfo(zone))) == written
 
 
 def test_a_moment_in_summer_is_in_summer_time() -> None:
-    assert plain(speak("en-GB").moment(MOMENT.replace(month=7), ZoneInfo("Europe/Berlin"))) == "26 July 2026, 12:30 CEST"
+    assert (
+        plain(get_language("en-GB").moment(MOMENT.replace(month=7), ZoneInfo("Europe/Berlin")))
+        == "26 July 2026, 12:30 CEST"
+    )
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 def test_a_zone_is_named_alike_in_every_language(locale: str) -> None:
-    assert plain(speak(locale).moment(MOMENT, ZoneInfo("Africa/Lagos"))).endswith(" WAT")
+    assert plain(get_language(locale).moment(MOMENT, ZoneInfo("Africa/Lagos"))).endswith(" WAT")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,7 @@ def test_a_zone_is_named_alike_in_every_language(locale: str) -> None:
     ],
 )
 def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str) -> None:
-    assert speak("en").span(span) == written
+    assert get_language("en").span(span) == written
 
 
 @pytest.mark.parametrize(
@@ -117,22 +125,31 @@ def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str)
     ],
 )
 def test_a_wait_is_never_told_too_short(span: timedelta, written: str) -> None:
-    assert speak("en").wait(span) == written
+    assert get_language("en").wait(span) == written
 
 
 @pytest.mark.parametrize(("language", "written"), [("en", "a@b"), ("ar", "\u2068a@b\u2069")])
-def test_a_value_stands_apart_where_the_language_is_written_from_right_to_left(language: str, written: str) -> None:
-    assert speak(language).isolate("a@b") == written
+def test_a_value_stands_apart_where_the_language_is_written_from_right_to_left(
+    language: str, written: str
+) -> None:
+    assert get_language(language).isolate("a@b") == written
 
 
 def test_arabic_has_its_own_plurals_and_direction() -> None:
-    arabic = speak("ar")
-    assert [arabic.span(timedelta(days=days)) for days in (1, 2, 3, 11)] == ["يوم", "يومان", "3 أيام", "11 يومًا"]
-    assert [speak(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
+    arabic = get_language("ar")
+    assert [arabic.span(timedelta(days=days)) for days in (1, 2, 3, 11)] == [
+        "يوم",
+        "يومان",
+        "3 أيام",
+        "11 يومًا",
+    ]
+    assert [get_language(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
 
 
 def test_a_template_is_compiled_once_for_all_locales(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks in one locale after the other has it compiled only once."""
-    templates("service", "fr").get_template("ended.html")
-    monkeypatch.setattr("jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again"))
-    assert templates("service", "pt-MO").get_template("ended.html").name == "ended.html"
+    templates("service.pages", "fr").get_template("ended.html")
+    monkeypatch.setattr(
+        "jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again")
+    )
+    assert templates("service.pages", "pt-MO").get_template("ended.html").name == "ended.html"

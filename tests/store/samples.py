@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.domain.link import Link
-from service.store import keys, links
-from service.store.call import call, from_ms
-from service.store.client import Client
+from service.links import store as links
+from service.links.model import Link
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call, from_ms
 from tests.support.links import create
 
 TTL = timedelta(hours=72)
@@ -18,9 +19,13 @@ NOBODYS = "pl_00" + "0" * 22
 """The id of a link that nobody made."""
 
 
-def make_link(now: datetime, *, org_id: str = "acme", email: str = "jane@example.com", **fields: Any) -> Link:
+def make_link(
+    now: datetime, *, org_id: str = "acme", email: str = "jane@example.com", **fields: Any
+) -> Link:
     """A link that is not stored."""
-    return create(entropy=secrets.token_bytes(32), now=now, ttl=TTL, org_id=org_id, email=email, **fields)
+    return create(
+        entropy=secrets.token_bytes(32), now=now, ttl=TTL, org_id=org_id, email=email, **fields
+    )
 
 
 def put(client: Client, link: Link) -> Link:
@@ -31,7 +36,9 @@ def put(client: Client, link: Link) -> Link:
 def put_all(client: Client, made: Iterable[Link]) -> list[Link]:
     """Stores links, and gives them in the same order."""
     stored = list(made)
-    results = client.run_all([links.create(link, now=link.created_at, retention=RETENTION) for link in stored])
+    results = client.run_all(
+        [links.create(link, now=link.created_at, retention=RETENTION) for link in stored]
+    )
     assert all(results)
     return stored
 
@@ -55,13 +62,17 @@ def queues_of(link: Link) -> dict[str, str]:
 
 def owed(client: Client, link: Link) -> dict[str, datetime]:
     """In which of its partition's queues the link is, and with which moment."""
-    found = {name: score(client, key, keys.local_id(link.id)) for name, key in queues_of(link).items()}
+    found = {
+        name: score(client, key, keys.local_id(link.id)) for name, key in queues_of(link).items()
+    }
     return {name: moment for name, moment in found.items() if moment is not None}
 
 
 def score(client: Client, key: str, member: str) -> datetime | None:
     """The moment by which ``member`` is sorted, if it is there."""
-    return client.run(call(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member))
+    return client.run(
+        call(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member)
+    )
 
 
 def members(client: Client, key: str) -> list[str]:
@@ -108,7 +119,10 @@ def ttl(client: Client, key: str) -> timedelta:
 
 def snapshot(client: Client) -> dict[str, tuple[Any, int]]:
     """Everything in Redis: each key's value, and when it goes."""
-    return {key: (_value(client, key), client.run(call(int, "PEXPIRETIME", key))) for key in all_keys(client)}
+    return {
+        key: (_value(client, key), client.run(call(int, "PEXPIRETIME", key)))
+        for key in all_keys(client)
+    }
 
 
 def _value(client: Client, key: str) -> Any:

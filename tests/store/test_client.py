@@ -12,10 +12,13 @@ import pytest
 import redis
 from redis.exceptions import ResponseError
 
-from service.domain.errors import Unavailable, Unreadable
-from service.store import keys, limits, links, outbox
-from service.store.call import Call, call
-from service.store.client import Client, connect
+from service.errors import Unavailable, Unreadable
+from service.links import store as links
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage import rate_limits as limits
+from service.storage.client import Client, connect
+from service.storage.command import Command, call
 from tests.store.samples import RETENTION, make_link, put, put_all, read
 from tests.support.clock import Clock
 from tests.support.servers import Store
@@ -41,14 +44,18 @@ def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) 
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
-def test_other_things_may_be_asked_before_the_replies_are_read(client: Client, clock: Clock) -> None:
+def test_other_things_may_be_asked_before_the_replies_are_read(
+    client: Client, clock: Clock
+) -> None:
     first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
     replies = client.start([links.get(first.id), links.get(second.id)])
     assert read(client, second.id) == second
     assert replies() == [first, second]
 
 
-def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
     link = put(client, make_link(clock.now))
     os.kill(own_store.process.pid, signal.SIGSTOP)
     replies = client.start([links.get(link.id)])
@@ -65,7 +72,9 @@ def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -
         client.run(call(str, "HGET", keys.org("acme")))
 
 
-def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
+def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
+    client: Client, clock: Clock
+) -> None:
     link = put(client, make_link(clock.now))
     wrong = call(str, "HGET", keys.org("acme"), "field")
     with pytest.raises(Unreadable):
@@ -79,9 +88,9 @@ def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: C
     made = [make_link(clock.now), make_link(clock.now)]
     put(client, made[0])
     client.run(call(bool, "SCRIPT FLUSH"))
-    calls: list[Call[Any]] = [
-        outbox.open_links(keys.partition_of_link(made[0].id), [made[0].id]),
-        outbox.owes("00"),
+    calls: list[Command[Any]] = [
+        outbox.load_claimed_links(keys.partition_of_link(made[0].id), [made[0].id]),
+        outbox.has_pending("00"),
         links.create(made[1], now=clock.now, retention=RETENTION),
     ]
     assert client.run_all(calls) == [[made[0]], False, True]
@@ -93,7 +102,9 @@ def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
     assert client.run(call(int, "GET", COUNTER)) == 5
 
 
-def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
     link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
     began = time.monotonic()
     os.kill(own_store.process.pid, signal.SIGSTOP)
@@ -106,7 +117,9 @@ def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(client: 
     assert read(client, other.id) == other
 
 
-def test_a_store_that_is_down_is_unavailable_at_once(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_that_is_down_is_unavailable_at_once(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
     link = put(client, make_link(clock.now))
     own_store.kill()
     began = time.monotonic()
@@ -121,7 +134,9 @@ def test_a_store_that_is_down_is_unavailable_at_once(client: Client, own_store: 
     assert read(client, link.id) == link
 
 
-def test_a_store_without_memory_is_unavailable_for_writes(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_without_memory_is_unavailable_for_writes(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
     link = put(client, make_link(clock.now))
     with redis.Redis.from_url(own_store.url) as connection:
         connection.config_set("maxmemory", 1)
@@ -133,7 +148,9 @@ def test_a_store_without_memory_is_unavailable_for_writes(client: Client, own_st
             connection.config_set("maxmemory", 0)
 
 
-def test_a_store_that_became_a_replica_is_unavailable(client: Client, own_store: Store, clock: Clock) -> None:
+def test_a_store_that_became_a_replica_is_unavailable(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
     """So it is for a moment in every failover."""
     with redis.Redis.from_url(own_store.url) as connection:
         connection.replicaof("127.0.0.1", 1)

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 import structlog.testing
 
-from service.heartbeat import Heartbeat
-from service.store import heartbeats
-from service.store.client import Client
-from service.store.clock import StoreClock
+from service.health import store as heartbeats
+from service.health.heartbeat import Heartbeat
+from service.storage.client import Client
+from service.storage.clock import StoreClock
 
 HOUR = timedelta(hours=1)
 CLOSE = timedelta(seconds=1)
@@ -20,7 +20,9 @@ CLOSE = timedelta(seconds=1)
 def wall(monkeypatch: pytest.MonkeyPatch) -> "WrongWall":
     """This machine's clock, which is turned by hand; the monotonic one and the store's go on."""
     wall = WrongWall()
-    monkeypatch.setattr("service.store.clock.time", SimpleNamespace(time=wall, monotonic=time.monotonic))
+    monkeypatch.setattr(
+        "service.storage.clock.time", SimpleNamespace(time=wall, monotonic=time.monotonic)
+    )
     return wall
 
 
@@ -50,7 +52,9 @@ def test_a_heartbeat_sets_it_right(client: Client, wall: WrongWall, hours: float
     assert abs(clock.skew - hours * HOUR) < CLOSE
 
 
-def test_what_happens_to_the_machines_clock_later_does_not_matter(client: Client, wall: WrongWall) -> None:
+def test_what_happens_to_the_machines_clock_later_does_not_matter(
+    client: Client, wall: WrongWall
+) -> None:
     """Not even before the next heartbeat, and not while the store is away."""
     clock = StoreClock()
     client.run(Heartbeat("worker-links", clock).record())
@@ -77,7 +81,9 @@ def test_a_clock_that_is_right_does_not_tremble() -> None:
     assert abs(before - after) < timedelta(milliseconds=5)
 
 
-def test_the_log_says_once_that_it_is_wrong_and_once_that_it_is_right_again(client: Client, wall: WrongWall) -> None:
+def test_the_log_says_once_that_it_is_wrong_and_once_that_it_is_right_again(
+    client: Client, wall: WrongWall
+) -> None:
     with structlog.testing.capture_logs() as logs:
         heartbeat = Heartbeat("worker-links", StoreClock())
         for wall.ahead in (0.0, -660.0, -660.0, 1.0, 1.0):

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from service.store import data_version, keys
-from service.store.call import Call, call
-from service.store.client import Client, connect
-from service.store.data_version import VERSION, WrongDataVersionError, claim, find
+from service.storage import data_version, keys
+from service.storage.client import Client, connect
+from service.storage.command import Command, call
+from service.storage.data_version import VERSION, WrongDataVersionError, claim, find
 from tests.store.samples import all_keys, make_link, put
 from tests.support.clock import Clock
 from tests.support.servers import Store
@@ -37,9 +37,14 @@ def test_our_own_data_is_taken_again(client: Client, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "3", "10", "two"])
-def test_data_of_another_version_is_refused_and_stays_as_it_is(client: Client, version: str) -> None:
+def test_data_of_another_version_is_refused_and_stays_as_it_is(
+    client: Client, version: str
+) -> None:
     client.run(call(bool, "SET", keys.DATA_VERSION, version))
-    with pytest.raises(WrongDataVersionError, match=f"data of version {version}, and this release reads version 2 only"):
+    with pytest.raises(
+        WrongDataVersionError,
+        match=f"data of version {version}, and this release reads version 2 only",
+    ):
         claim(client)
     assert client.run(data_version.read()) == version
 
@@ -79,17 +84,19 @@ class Watched:
         self._client, self._before = client, before
         self.asked: list[str] = []
 
-    def run(self, call: Call[Any]) -> Any:
+    def run(self, call: Command[Any]) -> Any:
         return self.run_all([call])[0]
 
-    def run_all(self, calls: list[Call[Any]]) -> list[Any]:
+    def run_all(self, calls: list[Command[Any]]) -> list[Any]:
         if len(calls) > 1:
             self._before()
         self.asked += [str(call.command[0]) for call in calls]
         return self._client.run_all(calls)
 
 
-def test_links_that_another_process_made_since_we_looked_are_ours(client: Client, clock: Clock) -> None:
+def test_links_that_another_process_made_since_we_looked_are_ours(
+    client: Client, clock: Clock
+) -> None:
     def another() -> None:
         claim(client)
         put(client, make_link(clock.now))

@@ -3,18 +3,20 @@
 import asyncio
 import re
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import redis
 
-from service.domain.errors import Unavailable
-from service.store import outbox, probe, profiles
-from service.store.call import Call
-from service.store.client import Client, connect, connect_async
-from service.store.failure import describe_failure
-from service.store.lane import Lane
+import service
+from service.errors import Unavailable
+from service.orgs import profile_store as profiles
+from service.outbox import store as outbox
+from service.storage import probe
+from service.storage.client import Client, connect, connect_async
+from service.storage.command import Command
+from service.storage.failure import describe_failure
+from service.storage.pipeline import AutoPipeline
 from tests.store.samples import all_keys
 from tests.support.clock import Clock
 from tests.support.servers import Store, free_port, store, valkey_server
@@ -29,7 +31,9 @@ DUE = outbox.due("7c", now=NOW)
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[Store, int]]:
     """One that listens on a port too."""
     port = free_port()
-    binary = valkey_server() if request.param == "valkey" else request.getfixturevalue("redis_binary")
+    binary = (
+        valkey_server() if request.param == "valkey" else request.getfixturevalue("redis_binary")
+    )
     with store(binary, "--port", str(port)) as running:
         yield running, port
 
@@ -42,19 +46,21 @@ def url_of(server: tuple[Store, int]) -> Callable[[str], str]:
     def url_of(rules: str) -> str:
         with redis.Redis.from_url(running.url) as connection:
             connection.script_flush()
-            connection.execute_command("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *rules.split())
+            connection.execute_command(
+                "ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *rules.split()
+            )
         return f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}"
 
     return url_of
 
 
-def failures(url: str, call: Call[object]) -> set[str]:
+def failures(url: str, call: Command[object]) -> set[str]:
     """What is told of it, by both ways to the store."""
 
     async def by_lane() -> str:
-        async with Lane(connect_async(url)) as lane:
+        async with AutoPipeline(connect_async(url)) as pipeline:
             with pytest.raises(Unavailable) as raised:
-                await lane.run(call)
+                await pipeline.run(call)
         return describe_failure(raised.value)
 
     client = Client(connect(url))
@@ -74,11 +80,15 @@ def failures(url: str, call: Call[object]) -> set[str]:
     ],
     ids=["no scripts", "none loaded", "no command", "no keys"],
 )
-def test_a_command_that_is_not_allowed_is_named(url_of: Callable[[str], str], rules: str, call: Call[object], told: str) -> None:
+def test_a_command_that_is_not_allowed_is_named(
+    url_of: Callable[[str], str], rules: str, call: Command[object], told: str
+) -> None:
     assert failures(url_of(rules), call) == {told}
 
 
-def test_a_command_that_a_script_may_not_run_is_no_fault_of_the_data(url_of: Callable[[str], str]) -> None:
+def test_a_command_that_a_script_may_not_run_is_no_fault_of_the_data(
+    url_of: Callable[[str], str],
+) -> None:
     [told] = failures(url_of("~* +@all -zrangebyscore -zcard -type"), DUE)
     assert told.startswith("NOPERM: the user may not")
 
@@ -89,20 +99,30 @@ def test_a_wrong_password_is_told_but_not_which(url_of: Callable[[str], str]) ->
 
 
 def test_nobody_who_listens_is_told() -> None:
-    assert failures(f"redis://{USER}:{PASSWORD}@127.0.0.1:{free_port()}", DUE) == {"Connection refused"}
+    assert failures(f"redis://{USER}:{PASSWORD}@127.0.0.1:{free_port()}", DUE) == {
+        "Connection refused"
+    }
 
 
 def test_a_certificate_that_is_not_trusted_is_told(redis_binary: str, tmp_path: Path) -> None:
     port, tls = free_port(), self_signed(tmp_path)
-    files = ["--tls-cert-file", str(tmp_path / "server.pem"), "--tls-key-file", str(tmp_path / "server.pem")]
+    files = [
+        "--tls-cert-file",
+        str(tmp_path / "server.pem"),
+        "--tls-key-file",
+        str(tmp_path / "server.pem"),
+    ]
     with store(redis_binary, "--tls-port", str(port), *files, "--tls-auth-clients", "no"):
-        assert failures(f"rediss://127.0.0.1:{port}", DUE) == {"certificate verify failed: self-signed certificate"}
+        assert failures(f"rediss://127.0.0.1:{port}", DUE) == {
+            "certificate verify failed: self-signed certificate"
+        }
         assert tls.certificate.exists()
 
 
 def test_all_commands_of_scripts_are_tried() -> None:
-    sources = {script.name: script.read_text() for script in (files("service.store") / "scripts").iterdir()}
-    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("probe.lua")))
+    scripts = Path(service.__file__).parent.glob("*/scripts/*.lua")
+    sources = {f"{path.parent.parent.name}/{path.name}": path.read_text() for path in scripts}
+    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/probe.lua")))
     assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
 
 

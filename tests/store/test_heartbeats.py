@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from service.store import heartbeats, keys
-from service.store.call import MILLISECOND, call
-from service.store.client import Client
-from service.store.heartbeats import REMEMBERED_FOR, STALLED_AFTER
+from service.health import store as heartbeats
+from service.health.store import REMEMBERED_FOR, STALLED_AFTER
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import MILLISECOND, call
 from tests.store.samples import ttl
 
 NONE = timedelta(0)
@@ -57,7 +58,9 @@ def test_heartbeats_end_by_themselves(client: Client) -> None:
     [("SET", "boom"), ("RPUSH", "boom"), ("HSET", "host:9", "boom")],
     ids=["string", "list", "another value"],
 )
-def test_a_key_that_holds_something_else_is_mended(client: Client, command: tuple[str, ...]) -> None:
+def test_a_key_that_holds_something_else_is_mended(
+    client: Client, command: tuple[str, ...]
+) -> None:
     client.run(call(str, command[0], keys.heartbeats("worker-links"), *command[1:]))
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
     assert [seen.process for seen in client.run(heartbeats.read("worker-links"))] == ["host:1"]

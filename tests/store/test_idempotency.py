@@ -5,16 +5,19 @@ from datetime import timedelta
 
 import msgspec
 
-from service.store import idempotency, keys, links
-from service.store.client import Client
-from service.store.idempotency import LIFE, Earlier, Once
+from service.links import store as links
+from service.storage import idempotency, keys
+from service.storage.client import Client
+from service.storage.idempotency import LIFE, Earlier, Once
 from tests.store.samples import RETENTION, all_keys, goes_at, make_link, snapshot
 from tests.support.clock import Clock
 
 ONCE = Once("acme", "0a1b", "2c3d")
 
 
-def create(client: Client, clock: Clock, once: Once | None = ONCE, *, org_id: str = "acme", gone: str = "") -> tuple[str, object]:
+def create(
+    client: Client, clock: Clock, once: Once | None = ONCE, *, org_id: str = "acme", gone: str = ""
+) -> tuple[str, object]:
     """The local id of a new link, and what came of storing it."""
     link = make_link(clock.now, org_id=org_id)
     made = links.create(link, now=clock.now, retention=RETENTION, once=once, gone=gone)
@@ -38,18 +41,26 @@ def test_a_request_without_a_key_is_not_remembered(client: Client, clock: Clock)
     assert not [key for key in all_keys(client) if "idempotency" in key]
 
 
-def test_a_repeated_request_changes_nothing_and_learns_what_it_made(client: Client, clock: Clock) -> None:
+def test_a_repeated_request_changes_nothing_and_learns_what_it_made(
+    client: Client, clock: Clock
+) -> None:
     link, _ = create(client, clock)
     before = snapshot(client)
     clock.advance(hours=1)
-    again = [create(client, clock)[1], create(client, clock, msgspec.structs.replace(ONCE, meaning="else"))[1]]
+    again = [
+        create(client, clock)[1],
+        create(client, clock, msgspec.structs.replace(ONCE, meaning="else"))[1],
+    ]
     assert again == [Earlier(link, "2c3d")] * 2
     assert snapshot(client) == before
 
 
 def test_keys_of_two_organizations_are_two(client: Client, clock: Clock) -> None:
     create(client, clock)
-    assert create(client, clock, msgspec.structs.replace(ONCE, org_id="globex"), org_id="globex")[1] is True
+    assert (
+        create(client, clock, msgspec.structs.replace(ONCE, org_id="globex"), org_id="globex")[1]
+        is True
+    )
 
 
 def test_a_request_whose_link_is_gone_makes_another(client: Client, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The lane: calls travel together, and each reply finds its caller, whatever happens to the store or to other callers."""
+"""The pipeline: calls travel together, and each reply finds its caller, whatever happens to the store or to other callers."""
 
 import asyncio
 import os
@@ -17,15 +17,19 @@ import redis
 import uvloop
 from redis.exceptions import ResponseError
 
-from service.domain.errors import Unavailable, Unreadable
-from service.domain.link import Link
-from service.domain.profile import Profile
-from service.store import keys, limits, links, outbox, profiles
-from service.store.call import Call, Script, call
-from service.store.client import Client, connect, connect_async
-from service.store.lane import MOST_WAITING, Lane
-from service.store.record import decode
-from service.store.wire import BATCHES, Line, Wire
+from service.errors import Unavailable, Unreadable
+from service.links import store as links
+from service.links.model import Link
+from service.links.record import decode
+from service.orgs import profile_store as profiles
+from service.orgs.model import Profile
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage import rate_limits as limits
+from service.storage.client import Client, connect, connect_async
+from service.storage.command import Command, Script, call
+from service.storage.connection import BATCHES, Line, RedisProtocol
+from service.storage.pipeline import MAX_PENDING_COMMANDS, AutoPipeline
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, free_port, store, wait_until
@@ -51,7 +55,7 @@ def run_in_loop(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture
 def client(own_store: Store) -> Iterator[Client]:
-    """Looks into that store, which is empty, past the lane."""
+    """Looks into that store, which is empty, past the pipeline."""
     connection = connect(own_store.url)
     connection.flushall()
     client = Client(connection)
@@ -61,21 +65,25 @@ def client(own_store: Store) -> Iterator[Client]:
 
 @pytest.fixture
 def made(client: Client, clock: Clock) -> list[Link]:
-    return put_all(client, [make_link(clock.now, transaction_id=str(number)) for number in range(LINKS)])
+    return put_all(
+        client, [make_link(clock.now, transaction_id=str(number)) for number in range(LINKS)]
+    )
 
 
 @pytest.fixture
-def lane(own_store: Store) -> Callable[[], Lane]:
-    """Makes a lane to that store; within a loop."""
-    return lambda: Lane(connect_async(own_store.url))
+def pipeline(own_store: Store) -> Callable[[], AutoPipeline]:
+    """Makes a pipeline to that store; within a loop."""
+    return lambda: AutoPipeline(connect_async(own_store.url))
 
 
-def test_it_counts_what_it_was_asked(run_in_loop: Run, lane: Callable[[], Lane], made: list[Link], own_store: Store) -> None:
+def test_it_counts_what_it_was_asked(
+    run_in_loop: Run, pipeline: Callable[[], AutoPipeline], made: list[Link], own_store: Store
+) -> None:
     """Not what it has to say again, to a store that has forgotten a script."""
     calls = [mixed(link) for link in made[:4]]
 
     async def story() -> None:
-        async with lane() as lane_:
+        async with pipeline() as lane_:
             for expected in (5, 10):
                 with redis.Redis.from_url(own_store.url) as connection:
                     connection.script_flush()
@@ -99,34 +107,34 @@ class Stalled:
         os.kill(self._process.pid, signal.SIGCONT)
 
 
-def mixed(link: Link) -> Call[Any]:
+def mixed(link: Link) -> Command[Any]:
     """A call that gives ``link``: a plain command for some, a script for others."""
     if int(link.transaction_id or 0) % 2:
         return links.get(link.id)
-    read: Call[Any] = outbox.open_links(keys.partition_of_link(link.id), [link.id])
+    read: Command[Any] = outbox.load_claimed_links(keys.partition_of_link(link.id), [link.id])
     return read._replace(decode=lambda records: decode(link.id, records[0]))
 
 
-async def outcomes(lane: Lane, calls: list[Call[Any]]) -> list[Any]:
+async def outcomes(pipeline: AutoPipeline, calls: list[Command[Any]]) -> list[Any]:
     """What each of concurrent callers gets: a reply, or an error."""
-    return await asyncio.gather(*map(lane.run, calls), return_exceptions=True)
+    return await asyncio.gather(*map(pipeline.run, calls), return_exceptions=True)
 
 
-async def until_answered(lane: Lane, link: Link) -> float:
+async def until_answered(pipeline: AutoPipeline, link: Link) -> float:
     """Seconds until the store answers again."""
     began = time.monotonic()
     while True:
         try:
-            assert await lane.run(links.get(link.id)) == link
+            assert await pipeline.run(links.get(link.id)) == link
         except Unavailable:
             await asyncio.sleep(0.01)
         else:
             return time.monotonic() - began
 
 
-async def closes(lane: Lane) -> bool:
-    """Whether the lane closes in half a second. If not, all that runs is stopped, as often as it takes."""
-    closing = asyncio.create_task(lane.__aexit__())
+async def closes(pipeline: AutoPipeline) -> bool:
+    """Whether the pipeline closes in half a second. If not, all that runs is stopped, as often as it takes."""
+    closing = asyncio.create_task(pipeline.__aexit__())
     done, _ = await asyncio.wait([closing], timeout=0.5)
     if done:
         return True
@@ -149,10 +157,12 @@ async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
     return await awaitable, time.monotonic() - began
 
 
-async def outcomes_of_a_kill(server: Store, lane: Lane, made: list[Link]) -> tuple[list[Any], float]:
+async def outcomes_of_a_kill(
+    server: Store, pipeline: AutoPipeline, made: list[Link]
+) -> tuple[list[Any], float]:
     """What callers hear whose store is killed while they wait, and after how many seconds. Then the store is there again."""
     os.kill(server.process.pid, signal.SIGSTOP)
-    callers = asyncio.create_task(outcomes(lane, [mixed(link) for link in made]))
+    callers = asyncio.create_task(outcomes(pipeline, [mixed(link) for link in made]))
     await asyncio.sleep(0.1)
     server.kill()
     try:
@@ -162,19 +172,21 @@ async def outcomes_of_a_kill(server: Store, lane: Lane, made: list[Link]) -> tup
 
 
 @asynccontextmanager
-async def counting_lane(server: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Lane, list[int]]]:
-    """A lane that is connected, and how many commands each of its batches has from then on."""
+async def counting_lane(
+    server: Store, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[AutoPipeline, list[int]]]:
+    """A pipeline that is connected, and how many commands each of its batches has from then on."""
     sizes: list[int] = []
 
-    def send_counted(wire: Wire) -> None:
+    def send_counted(wire: RedisProtocol) -> None:
         sizes.append(len(wire._gathered))  # noqa: SLF001 - what goes over a socket together cannot be seen from outside
         flush(wire)
 
-    flush = Wire._flush  # noqa: SLF001
-    async with Lane(connect_async(server.url)) as lane:
-        await lane.run(outbox.owes("00"))
-        monkeypatch.setattr(Wire, "_flush", send_counted)
-        yield lane, sizes
+    flush = RedisProtocol._flush  # noqa: SLF001
+    async with AutoPipeline(connect_async(server.url)) as pipeline:
+        await pipeline.run(outbox.has_pending("00"))
+        monkeypatch.setattr(RedisProtocol, "_flush", send_counted)
+        yield pipeline, sizes
 
 
 class TestBatches:
@@ -183,8 +195,10 @@ class TestBatches:
         self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch, calls: int
     ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
-                assert await outcomes(lane, [links.get(made[0].id)] * calls) == [made[0]] * calls
+            async with counting_lane(own_store, monkeypatch) as (pipeline, sizes):
+                assert (
+                    await outcomes(pipeline, [links.get(made[0].id)] * calls) == [made[0]] * calls
+                )
                 return sizes
 
         assert asyncio.run(run()) == [calls]
@@ -193,9 +207,9 @@ class TestBatches:
         self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
+            async with counting_lane(own_store, monkeypatch) as (pipeline, sizes):
                 for link in made[:3]:
-                    await lane.run(links.get(link.id))
+                    await pipeline.run(links.get(link.id))
                 return sizes
 
         assert asyncio.run(run()) == [1, 1, 1]
@@ -204,11 +218,11 @@ class TestBatches:
         self, own_store: Store, made: list[Link], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def run() -> list[int]:
-            async with counting_lane(own_store, monkeypatch) as (lane, sizes):
+            async with counting_lane(own_store, monkeypatch) as (pipeline, sizes):
                 with Stalled(own_store):
                     callers = []
                     for link in made:
-                        callers.append(asyncio.create_task(lane.run(links.get(link.id))))
+                        callers.append(asyncio.create_task(pipeline.run(links.get(link.id))))
                         await asyncio.sleep(0)
                         await asyncio.sleep(0)
                 assert await asyncio.gather(*callers) == made
@@ -216,10 +230,12 @@ class TestBatches:
 
         assert asyncio.run(run()) == [1] * BATCHES + [LINKS - BATCHES]
 
-    def test_calls_before_there_is_a_connection_share_one(self, own_store: Store, client: Client, made: list[Link]) -> None:
+    def test_calls_before_there_is_a_connection_share_one(
+        self, own_store: Store, client: Client, made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with Lane(connect_async(own_store.url)) as lane:
-                results = await outcomes(lane, [links.get(link.id) for link in made])
+            async with AutoPipeline(connect_async(own_store.url)) as pipeline:
+                results = await outcomes(pipeline, [links.get(link.id) for link in made])
                 assert connections(own_store) == before + 1
                 return results
 
@@ -228,43 +244,51 @@ class TestBatches:
 
 
 class TestReplies:
-    def test_every_caller_gets_its_own_reply(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_every_caller_gets_its_own_reply(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes(lane_, [mixed(link) for link in made * 10])
 
         assert asyncio.run(run()) == made * 10
 
-    def test_replies_to_many_calls_come_in_their_order(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_replies_to_many_calls_come_in_their_order(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Link | None]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await lane_.run_all([links.get(link.id) for link in made[::-1]])
 
         assert asyncio.run(run()) == made[::-1]
 
-    def test_no_calls_have_no_replies(self, lane: Callable[[], Lane]) -> None:
+    def test_no_calls_have_no_replies(self, pipeline: Callable[[], AutoPipeline]) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await lane_.run_all([])
 
         assert asyncio.run(run()) == []
 
-    def test_a_wrong_call_fails_alone(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_a_wrong_call_fails_alone(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         wrong = call(str, "HGET", keys.org("acme"))
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes(lane_, [mixed(made[0]), wrong, mixed(made[1])])
 
         first, error, second = asyncio.run(run())
         assert (first, second) == (made[0], made[1])
         assert isinstance(error, ResponseError)
 
-    def test_a_reply_that_cannot_be_read_fails_alone(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_a_reply_that_cannot_be_read_fails_alone(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         unreadable = call(int, *links.get(made[0].id).command)
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes(lane_, [mixed(made[0]), unreadable, mixed(made[1])])
 
         first, error, second = asyncio.run(run())
@@ -274,41 +298,50 @@ class TestReplies:
 
 class TestScripts:
     def test_scripts_that_the_store_forgot_are_loaded_again(
-        self, lane: Callable[[], Lane], client: Client, made: list[Link]
+        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 before = await outcomes(lane_, [mixed(link) for link in made])
                 await asyncio.to_thread(client.run, call(bool, "SCRIPT FLUSH"))
                 return before + await outcomes(lane_, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made * 2
 
-    def test_a_script_that_has_to_be_loaded_runs_once(self, lane: Callable[[], Lane], client: Client) -> None:
+    def test_a_script_that_has_to_be_loaded_runs_once(
+        self, pipeline: Callable[[], AutoPipeline], client: Client
+    ) -> None:
         client.run(call(bool, "SCRIPT FLUSH"))
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes(lane_, [COUNT] * 20)
 
         assert asyncio.run(run()) == [None] * 20
         assert client.run(call(int, "GET", COUNTER)) == 20
 
-    def test_so_it_does_among_many_calls_of_one_caller(self, lane: Callable[[], Lane], client: Client, made: list[Link]) -> None:
+    def test_so_it_does_among_many_calls_of_one_caller(
+        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
+    ) -> None:
         client.run(call(bool, "SCRIPT FLUSH"))
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
-                counts: list[Call[Any]] = [COUNT] * 20
+            async with pipeline() as lane_:
+                counts: list[Command[Any]] = [COUNT] * 20
                 return await lane_.run_all([*counts, *map(mixed, made)])
 
         assert asyncio.run(run()) == [None] * 20 + made
         assert client.run(call(int, "GET", COUNTER)) == 20
 
     def test_who_waits_for_a_script_to_be_loaded_is_answered_in_time_too(
-        self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        client: Client,
+        made: list[Link],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.3)
+        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.3)
         client.run(call(bool, "SCRIPT FLUSH"))
 
         async def stall(line: Line, script: Script) -> None:
@@ -319,7 +352,7 @@ class TestScripts:
         monkeypatch.setattr(Line, "load", stall)
 
         async def run() -> tuple[list[Any], float, float]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 results, took = await timed(outcomes(lane_, [mixed(made[0])]))
                 monkeypatch.setattr(Line, "load", load)
                 return results, took, await until_answered(lane_, made[0])
@@ -331,19 +364,23 @@ class TestScripts:
 
 
 class TestFullQueue:
-    def test_more_calls_than_may_wait_are_refused(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_more_calls_than_may_wait_are_refused(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
-                return await outcomes(lane_, [links.get(made[0].id)] * (MOST_WAITING + 10))
+            async with pipeline() as lane_:
+                return await outcomes(lane_, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10))
 
         results = asyncio.run(run())
-        assert results[:MOST_WAITING] == [made[0]] * MOST_WAITING
-        assert [type(result) for result in results[MOST_WAITING:]] == [Unavailable] * 10
+        assert results[:MAX_PENDING_COMMANDS] == [made[0]] * MAX_PENDING_COMMANDS
+        assert [type(result) for result in results[MAX_PENDING_COMMANDS:]] == [Unavailable] * 10
 
-    def test_a_queue_that_was_full_takes_calls_again(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_a_queue_that_was_full_takes_calls_again(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> Link | None:
-            async with lane() as lane_:
-                await outcomes(lane_, [links.get(made[0].id)] * (MOST_WAITING + 10))
+            async with pipeline() as lane_:
+                await outcomes(lane_, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10))
                 return await lane_.run(links.get(made[1].id))
 
         assert asyncio.run(run()) == made[1]
@@ -351,13 +388,19 @@ class TestFullQueue:
 
 class TestStalledStore:
     def test_callers_learn_within_two_seconds_and_are_served_again_in_one(
-        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        run_in_loop: Run,
+        made: list[Link],
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 assert await lane_.run(links.get(made[0].id)) == made[0]
                 with Stalled(own_store):
-                    results, took = await timed(outcomes(lane_, [mixed(link) for link in made * 15]))
+                    results, took = await timed(
+                        outcomes(lane_, [mixed(link) for link in made * 15])
+                    )
                 return results, took, await until_answered(lane_, made[0])
 
         results, took, back_after = run_in_loop(run())
@@ -365,12 +408,14 @@ class TestStalledStore:
         assert 1 < took < 2
         assert back_after < 1
 
-    def test_callers_that_come_meanwhile_wait_no_longer(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
-        async def one(lane_: Lane, link: Link) -> tuple[list[Any], float]:
+    def test_callers_that_come_meanwhile_wait_no_longer(
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
+        async def one(lane_: AutoPipeline, link: Link) -> tuple[list[Any], float]:
             return await timed(outcomes(lane_, [mixed(link)]))
 
         async def run() -> list[tuple[list[Any], float]]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 with Stalled(own_store):
                     callers = []
                     for link in made[:30]:
@@ -382,9 +427,11 @@ class TestStalledStore:
         assert {type(result) for (result,), _ in results} == {Unavailable}
         assert max(took for _, took in results) < 2
 
-    def test_a_short_stall_goes_unnoticed(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_a_short_stall_goes_unnoticed(
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 with Stalled(own_store):
                     callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
                     await asyncio.sleep(0.2)
@@ -393,13 +440,17 @@ class TestStalledStore:
         assert asyncio.run(run()) == made
 
     def test_nothing_is_sent_twice(
-        self, own_store: Store, lane: Callable[[], Lane], client: Client, monkeypatch: pytest.MonkeyPatch
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        client: Client,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.2)
+        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.2)
         count = COUNT
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 await lane_.run(count)
                 with Stalled(own_store):
                     return await outcomes(lane_, [count])
@@ -408,18 +459,26 @@ class TestStalledStore:
         assert client.run(call(int, "GET", COUNTER)) <= 2
 
     def test_stalls_leave_no_connections_behind(
-        self, own_store: Store, lane: Callable[[], Lane], client: Client, made: list[Link], monkeypatch: pytest.MonkeyPatch
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        client: Client,
+        made: list[Link],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("service.store.lane.TIMEOUT", 0.05)
+        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.05)
 
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 for _ in range(10):
                     with Stalled(own_store):
                         results = await outcomes(lane_, [links.get(made[0].id)] * 1000)
                         assert {type(result) for result in results} == {Unavailable}
                     await until_answered(lane_, made[0])
-                wait_until(lambda: connections(own_store) <= before + 1, "connections that were given up to be closed")
+                wait_until(
+                    lambda: connections(own_store) <= before + 1,
+                    "connections that were given up to be closed",
+                )
                 return await outcomes(lane_, [mixed(link) for link in made])
 
         before = connections(own_store)
@@ -428,10 +487,10 @@ class TestStalledStore:
 
 class TestKilledStore:
     def test_callers_learn_at_once_and_are_served_again_a_second_after_the_restart(
-        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 assert await lane_.run(links.get(made[0].id)) == made[0]
                 own_store.kill()
                 try:
@@ -445,9 +504,11 @@ class TestKilledStore:
         assert took < 0.5
         assert back_after < 1
 
-    def test_callers_under_way_learn_at_once(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_callers_under_way_learn_at_once(
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> tuple[list[Any], float]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes_of_a_kill(own_store, lane_, made)
 
         results, took = asyncio.run(run())
@@ -455,10 +516,10 @@ class TestKilledStore:
         assert took < 0.5
 
     def test_what_was_acknowledged_is_there_after_the_restart(
-        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 own_store.kill()
                 await asyncio.to_thread(own_store.start)
                 await until_answered(lane_, made[0])
@@ -468,12 +529,17 @@ class TestKilledStore:
 
     @pytest.mark.parametrize("turns", range(1, 9))
     def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_made_again(
-        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link], turns: int
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        run_in_loop: Run,
+        made: list[Link],
+        turns: int,
     ) -> None:
         """The store resets it at whatever turn of the loop."""
 
         async def run() -> float:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)]))
                 for _ in range(turns):
                     await asyncio.sleep(0.0005)
@@ -485,12 +551,14 @@ class TestKilledStore:
         assert run_in_loop(run()) < 1
 
     def test_a_connection_that_the_store_closed_fails_those_on_it_at_most(
-        self, lane: Callable[[], Lane], client: Client, made: list[Link]
+        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 await outcomes(lane_, [mixed(link) for link in made])
-                await asyncio.to_thread(client.run, call(int, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+                await asyncio.to_thread(
+                    client.run, call(int, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                )
                 await until_answered(lane_, made[0])
                 return await outcomes(lane_, [mixed(link) for link in made])
 
@@ -513,9 +581,16 @@ class TestOverTls:
 
     @pytest.fixture
     def own_store(self, redis_binary: str, port: int, authority: Path) -> Iterator[Store]:
-        options = {"port": port, "cert-file": authority.with_name("server.pem"), "key-file": authority.with_name("server.pem")}
+        options = {
+            "port": port,
+            "cert-file": authority.with_name("server.pem"),
+            "key-file": authority.with_name("server.pem"),
+        }
         options |= {"ca-cert-file": authority, "auth-clients": "no"}
-        with store(redis_binary, *(part for name, value in options.items() for part in (f"--tls-{name}", str(value)))) as server:
+        with store(
+            redis_binary,
+            *(part for name, value in options.items() for part in (f"--tls-{name}", str(value))),
+        ) as server:
             yield server
 
     @pytest.fixture
@@ -523,39 +598,53 @@ class TestOverTls:
         return f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}"
 
     @pytest.fixture
-    def lane(self, url: str) -> Callable[[], Lane]:
-        return lambda: Lane(connect_async(url))
+    def pipeline(self, url: str) -> Callable[[], AutoPipeline]:
+        return lambda: AutoPipeline(connect_async(url))
 
-    def test_every_caller_gets_its_own_reply(self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]) -> None:
+    def test_every_caller_gets_its_own_reply(
+        self, pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 return await outcomes(lane_, [mixed(link) for link in made * 10])
 
         assert run_in_loop(run()) == made * 10
 
-    def test_a_long_command_and_a_long_reply_come_whole(self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]) -> None:
+    def test_a_long_command_and_a_long_reply_come_whole(
+        self, pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 await lane_.run(call(bool, "SET", "long", self.LONG))
-                return await outcomes(lane_, [mixed(made[0]), call(str, "GET", "long"), mixed(made[1])] * 5)
+                return await outcomes(
+                    lane_, [mixed(made[0]), call(str, "GET", "long"), mixed(made[1])] * 5
+                )
 
         assert run_in_loop(run()) == [made[0], self.LONG, made[1]] * 5
 
     def test_callers_learn_at_once_that_the_store_is_gone_and_are_served_again_after_the_restart(
-        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        run_in_loop: Run,
+        made: list[Link],
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with lane() as lane_:
-                return *await outcomes_of_a_kill(own_store, lane_, made), await until_answered(lane_, made[0])
+            async with pipeline() as lane_:
+                return *await outcomes_of_a_kill(own_store, lane_, made), await until_answered(
+                    lane_, made[0]
+                )
 
         results, took, back_after = run_in_loop(run())
         assert {type(result) for result in results} == {Unavailable}
         assert took < 0.5
         assert back_after < 1
 
-    def test_a_stranger_who_answers_in_its_place_is_told_nothing(self, url: str, run_in_loop: Run, made: list[Link]) -> None:
+    def test_a_stranger_who_answers_in_its_place_is_told_nothing(
+        self, url: str, run_in_loop: Run, made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with Lane(connect_async(url.partition("?")[0])) as lane_:
+            async with AutoPipeline(connect_async(url.partition("?")[0])) as lane_:
                 return await outcomes(lane_, [links.get(made[0].id)])
 
         assert [type(result) for result in run_in_loop(run())] == [Unavailable]
@@ -568,10 +657,14 @@ class TestOverTls:
 
 class TestCancelledCallers:
     def test_a_caller_that_goes_away_disturbs_no_other(
-        self, own_store: Store, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link]
+        self,
+        own_store: Store,
+        pipeline: Callable[[], AutoPipeline],
+        run_in_loop: Run,
+        made: list[Link],
     ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 with Stalled(own_store):
                     callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
                     await asyncio.sleep(0.05)
@@ -586,43 +679,57 @@ class TestCancelledCallers:
             link for number, link in enumerate(made) if number % 3
         ]
 
-    def test_who_comes_after_it_gets_the_right_reply(self, own_store: Store, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_who_comes_after_it_gets_the_right_reply(
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 with Stalled(own_store):
                     callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
                     await asyncio.sleep(0.05)
                     for caller in callers:
                         caller.cancel()
-                    later = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made[::-1]]))
+                    later = asyncio.create_task(
+                        outcomes(lane_, [mixed(link) for link in made[::-1]])
+                    )
                     await asyncio.sleep(0)
                 return await later
 
         assert asyncio.run(run()) == made[::-1]
 
-    def test_what_it_asked_for_and_was_sent_is_done(self, own_store: Store, lane: Callable[[], Lane], client: Client) -> None:
+    def test_what_it_asked_for_and_was_sent_is_done(
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], client: Client
+    ) -> None:
         async def run() -> None:
-            async with lane() as lane_:
-                await lane_.run(outbox.owes("00"))
+            async with pipeline() as lane_:
+                await lane_.run(outbox.has_pending("00"))
                 with Stalled(own_store):
-                    caller = asyncio.create_task(lane_.run(profiles.put("acme", Profile(display_name="Acme"))))
+                    caller = asyncio.create_task(
+                        lane_.run(profiles.put("acme", Profile(display_name="Acme")))
+                    )
                     await asyncio.sleep(0.05)
                     caller.cancel()
-                await lane_.run(outbox.owes("00"))
+                await lane_.run(outbox.has_pending("00"))
 
         asyncio.run(run())
         assert client.run(profiles.get("acme")) == Profile(display_name="Acme")
 
     def test_no_reply_reaches_the_wrong_caller(
-        self, lane: Callable[[], Lane], run_in_loop: Run, made: list[Link], monkeypatch: pytest.MonkeyPatch
+        self,
+        pipeline: Callable[[], AutoPipeline],
+        run_in_loop: Run,
+        made: list[Link],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Callers go away, and pipelines are given up, at moments that chance chooses."""
         chance = random.Random(4226)  # noqa: S311 - nothing to guess
         seen: Counter[str] = Counter()
 
-        async def one(lane_: Lane, link: Link) -> None:
+        async def one(lane_: AutoPipeline, link: Link) -> None:
             try:
-                async with asyncio.timeout(chance.uniform(0, 0.02) if chance.random() < 0.3 else None):
+                async with asyncio.timeout(
+                    chance.uniform(0, 0.02) if chance.random() < 0.3 else None
+                ):
                     assert await lane_.run(mixed(link)) == link
                 seen["served"] += 1
             except Unavailable:
@@ -631,9 +738,11 @@ class TestCancelledCallers:
                 seen["gone"] += 1
 
         async def run() -> None:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 for _ in range(300):
-                    monkeypatch.setattr("service.store.lane.TIMEOUT", chance.uniform(0, 0.004))
+                    monkeypatch.setattr(
+                        "service.storage.pipeline.TIMEOUT", chance.uniform(0, 0.004)
+                    )
                     await asyncio.gather(*(one(lane_, link) for link in chance.sample(made, 20)))
 
         run_in_loop(run())
@@ -642,11 +751,11 @@ class TestCancelledCallers:
 
 class TestClosing:
     def test_a_caller_under_way_learns_that_the_lane_closes(
-        self, own_store: Store, lane: Callable[[], Lane], made: list[Link]
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             with Stalled(own_store):
-                async with lane() as lane_:
+                async with pipeline() as lane_:
                     callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
                     await asyncio.sleep(0.05)
                 return await asyncio.wait_for(callers, 3)
@@ -655,11 +764,11 @@ class TestClosing:
 
     @pytest.mark.parametrize("turns", range(8))
     def test_a_caller_learns_it_too_while_the_lane_connects(
-        self, own_store: Store, lane: Callable[[], Lane], made: list[Link], turns: int
+        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link], turns: int
     ) -> None:
         async def run() -> list[Any]:
             with Stalled(own_store):
-                async with lane() as lane_:
+                async with pipeline() as lane_:
                     callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)] * 100))
                     for _ in range(turns):
                         await asyncio.sleep(0)
@@ -667,18 +776,22 @@ class TestClosing:
 
         assert {type(result) for result in asyncio.run(run())} == {Unavailable}
 
-    def test_who_calls_a_closed_lane_learns_it_too(self, lane: Callable[[], Lane], made: list[Link]) -> None:
+    def test_who_calls_a_closed_lane_learns_it_too(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    ) -> None:
         async def run() -> list[Any]:
-            async with lane() as lane_:
+            async with pipeline() as lane_:
                 pass
             return await asyncio.wait_for(outcomes(lane_, [links.get(made[0].id)]), 3)
 
         assert [type(result) for result in asyncio.run(run())] == [Unavailable]
 
     @pytest.mark.parametrize("turns", range(1, 12))
-    def test_a_lane_closes_whatever_it_is_at(self, lane: Callable[[], Lane], made: list[Link], turns: int) -> None:
+    def test_a_lane_closes_whatever_it_is_at(
+        self, pipeline: Callable[[], AutoPipeline], made: list[Link], turns: int
+    ) -> None:
         async def run() -> list[Any]:
-            lane_ = await lane().__aenter__()
+            lane_ = await pipeline().__aenter__()
             await lane_.run(links.get(made[0].id))
             caller = asyncio.create_task(outcomes(lane_, [links.get(made[1].id)]))
             for _ in range(turns):
@@ -689,12 +802,16 @@ class TestClosing:
         (result,) = asyncio.run(run())
         assert result == made[1] or type(result) is Unavailable
 
-    def test_a_closed_lane_leaves_no_connections(self, own_store: Store, client: Client, made: list[Link]) -> None:
+    def test_a_closed_lane_leaves_no_connections(
+        self, own_store: Store, client: Client, made: list[Link]
+    ) -> None:
         async def run() -> None:
-            async with Lane(connect_async(own_store.url)) as lane_:
+            async with AutoPipeline(connect_async(own_store.url)) as lane_:
                 await outcomes(lane_, [mixed(link) for link in made])
                 assert connections(own_store) > before
 
         before = connections(own_store)
         asyncio.run(run())
-        wait_until(lambda: connections(own_store) == before, "the lane's connections to be closed")
+        wait_until(
+            lambda: connections(own_store) == before, "the pipeline's connections to be closed"
+        )

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from service.store import keys, limits, otps
-from service.store.client import Client
-from service.store.limits import RateLimit, RateLimited
+from service.otps import store as otps
+from service.storage import keys
+from service.storage import rate_limits as limits
+from service.storage.client import Client
+from service.storage.rate_limits import RateLimit, RateLimited
 from tests.store.samples import all_keys, delete, goes_at, snapshot, ttl
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -52,7 +54,10 @@ class TestCount:
         for _ in range(3):
             count(client, HOURLY, DAILY)
         delete(client, HOURLY.key)
-        assert [reached and reached.limit for reached in (count(client, HOURLY, DAILY) for _ in range(2))] == [None, DAILY]
+        assert [
+            reached and reached.limit
+            for reached in (count(client, HOURLY, DAILY) for _ in range(2))
+        ] == [None, DAILY]
 
     def test_of_several_limits_the_one_that_lasts_longest_is_told(self, client: Client) -> None:
         once = [limit._replace(maximum=1) for limit in (HOURLY, DAILY)]
@@ -70,7 +75,12 @@ class TestCount:
 
     def test_of_twenty_who_race_no_more_than_the_limit_pass(self, client: Client) -> None:
         with ThreadPoolExecutor(10) as pool:
-            assert list(pool.map(lambda _: count(client, HOURLY._replace(maximum=7), DAILY), range(20))).count(None) == 4
+            assert (
+                list(
+                    pool.map(lambda _: count(client, HOURLY._replace(maximum=7), DAILY), range(20))
+                ).count(None)
+                == 4
+            )
 
 
 class TestCheck:
@@ -116,7 +126,8 @@ class TestLimitsOfCodes:
     )
     def test_a_tag_makes_no_other_mailbox(self, client: Client, tagged: str, mailbox: str) -> None:
         first, second = (
-            otps.mailbox_limits(email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10) for email in (tagged, mailbox)
+            otps.mailbox_limits(email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10)
+            for email in (tagged, mailbox)
         )
         assert count(client, *first) is None
         reached = count(client, *second)
@@ -126,7 +137,9 @@ class TestLimitsOfCodes:
     @pytest.mark.parametrize("other", ["john@example.com", "jane@example.org", "+jane@example.com"])
     def test_another_mailbox_has_its_own(self, client: Client, other: str) -> None:
         for email in ("jane@example.com", other):
-            made = otps.mailbox_limits(email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10)
+            made = otps.mailbox_limits(
+                email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10
+            )
             assert count(client, *made) is None
 
     def test_the_networks_around_a_client_have_more(self) -> None:
@@ -134,7 +147,9 @@ class TestLimitsOfCodes:
         assert [limit.maximum for limit in made] == [30, 150, 600]
         assert {limit.window for limit in made} == {HOUR}
 
-    def test_an_organization_has_its_own_limit_of_unverified_codes_for_a_mailbox(self, client: Client) -> None:
+    def test_an_organization_has_its_own_limit_of_unverified_codes_for_a_mailbox(
+        self, client: Client
+    ) -> None:
         def counted(email: str, org_id: str) -> bool:
             return count(client, *otps.unverified_limit(email, org_id, 1)) is None
 

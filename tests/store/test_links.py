@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from service.domain.errors import Invalid
-from service.domain.link import Link, Status, partition_of
-from service.domain.time import to_millisecond
-from service.store import keys, links, outbox
-from service.store.call import to_ms
-from service.store.client import Client
-from service.store.record import STATES, decode, encode
+from service.errors import Invalid
+from service.links import store as links
+from service.links.model import Link, Status
+from service.links.record import STATES, decode, encode
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import to_ms
+from service.values.ids import partition_of
+from service.values.time import to_millisecond
 from tests.store.samples import (
     MILLISECOND,
     NOBODYS,
@@ -41,7 +44,11 @@ SOON = timedelta(minutes=5)
 """The shortest life of a link."""
 DELIVERIES = [
     pytest.param(make_link, {"outbox"}, id="e-mailed now"),
-    pytest.param(lambda now: make_link(now, scheduled_at=now + timedelta(hours=1)), {"scheduled"}, id="scheduled"),
+    pytest.param(
+        lambda now: make_link(now, scheduled_at=now + timedelta(hours=1)),
+        {"scheduled"},
+        id="scheduled",
+    ),
     pytest.param(lambda now: make_link(now, notify=False), set(), id="not e-mailed"),
 ]
 """How a link is made, and which queues it is in then."""
@@ -59,10 +66,21 @@ class Found(NamedTuple):
 
 
 def page(
-    client: Client, now: datetime, *, org_id: str = "acme", limit: int = 100, retention: timedelta = RETENTION, **options: Any
+    client: Client,
+    now: datetime,
+    *,
+    org_id: str = "acme",
+    limit: int = 100,
+    retention: timedelta = RETENTION,
+    **options: Any,
 ) -> Found:
     found = client.run(links.page(org_id, now=now, retention=retention, limit=limit, **options))
-    return Found(found.total, found.counts, keys.full_ids(partition_of(org_id), found.local_ids), found.next_cursor)
+    return Found(
+        found.total,
+        found.counts,
+        keys.full_ids(partition_of(org_id), found.local_ids),
+        found.next_cursor,
+    )
 
 
 def all_pages(client: Client, now: datetime, *, limit: int, **options: Any) -> list[str]:
@@ -107,25 +125,38 @@ class TestCreate:
                 },
                 id="full",
             ),
-            pytest.param({"org_id": "null", "transaction_id": "null", "otp_required": True}, id="what looks like nothing"),
+            pytest.param(
+                {"org_id": "null", "transaction_id": "null", "otp_required": True},
+                id="what looks like nothing",
+            ),
             pytest.param({"transaction_id": '"\\/] 💶, 1e5'}, id="what looks like a record"),
-            pytest.param({"payment_amount": Decimal("1.234"), "currency": "KWD"}, id="three decimals"),
+            pytest.param(
+                {"payment_amount": Decimal("1.234"), "currency": "KWD"}, id="three decimals"
+            ),
             pytest.param({"payment_amount": Decimal("0.10")}, id="a zero at the end"),
             pytest.param({"notify": False}, id="not e-mailed"),
         ],
     )
-    def test_a_link_reads_as_it_was_written(self, client: Client, clock: Clock, fields: dict[str, Any]) -> None:
+    def test_a_link_reads_as_it_was_written(
+        self, client: Client, clock: Clock, fields: dict[str, Any]
+    ) -> None:
         clock.advance(milliseconds=7)
         link = put(client, make_link(clock.now, **fields))
         assert client.run(links.get(link.id)) == link
         assert str(read(client, link.id).payment_amount) == str(link.payment_amount)
 
     @pytest.mark.parametrize(
-        "wait", [timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)], ids=["later", "just passed"]
+        "wait",
+        [timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)],
+        ids=["later", "just passed"],
     )
-    def test_a_scheduled_link_reads_as_it_was_written(self, client: Client, clock: Clock, wait: timedelta) -> None:
+    def test_a_scheduled_link_reads_as_it_was_written(
+        self, client: Client, clock: Clock, wait: timedelta
+    ) -> None:
         at = clock.now + wait
-        link = put(client, make_link(clock.now, scheduled_at=at, expires_at=max(at, clock.now) + SOON))
+        link = put(
+            client, make_link(clock.now, scheduled_at=at, expires_at=max(at, clock.now) + SOON)
+        )
         assert client.run(links.get(link.id)) == link
 
     def test_there_is_no_link_that_nobody_made(self, client: Client) -> None:
@@ -139,31 +170,50 @@ class TestCreate:
         assert client.run(links.get(link.id)) == link
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
-    def test_a_link_has_these_keys_and_no_others(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:
+    def test_a_link_has_these_keys_and_no_others(
+        self, client: Client, clock: Clock, make: Make, queues: set[str]
+    ) -> None:
         link = put(client, make(clock.now))
         partition = keys.partition_of_link(link.id)
-        indexes = {keys.org("acme"), keys.active("acme"), keys.email(partition, "jane@example.com"), keys.orgs(partition)}
-        assert all_keys(client) == {keys.link(link.id)} | indexes | {queues_of(link)[queue] for queue in queues}
+        indexes = {
+            keys.org("acme"),
+            keys.active("acme"),
+            keys.email(partition, "jane@example.com"),
+            keys.orgs(partition),
+        }
+        assert all_keys(client) == {keys.link(link.id)} | indexes | {
+            queues_of(link)[queue] for queue in queues
+        }
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
-    def test_the_e_mail_is_owed_when_it_is_due(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:
+    def test_the_e_mail_is_owed_when_it_is_due(
+        self, client: Client, clock: Clock, make: Make, queues: set[str]
+    ) -> None:
         link = put(client, make(clock.now))
         assert owed(client, link) == dict.fromkeys(queues, link.due_at)
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
-    def test_the_record_goes_when_its_retention_ends(self, client: Client, clock: Clock, make: Make, queues: set[str]) -> None:
+    def test_the_record_goes_when_its_retention_ends(
+        self, client: Client, clock: Clock, make: Make, queues: set[str]
+    ) -> None:
         link = put(client, make(clock.now))
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
 
     @pytest.mark.parametrize("make", MAKES)
-    @pytest.mark.parametrize("days", [pytest.param((1, 2), id="longer"), pytest.param((2, 1), id="shorter")])
+    @pytest.mark.parametrize(
+        "days", [pytest.param((1, 2), id="longer"), pytest.param((2, 1), id="shorter")]
+    )
     def test_an_index_lives_as_long_as_its_longest_link(
         self, client: Client, clock: Clock, make: Make, days: tuple[int, int]
     ) -> None:
         ends = [clock.now + timedelta(days=number) for number in days]
-        made = put_all(client, [msgspec.structs.replace(make(clock.now), expires_at=end) for end in ends])
+        made = put_all(
+            client, [msgspec.structs.replace(make(clock.now), expires_at=end) for end in ends]
+        )
         indexes = all_keys(client) - {keys.link(link.id) for link in made}
-        assert {key: goes_at(client, key) for key in indexes} == dict.fromkeys(indexes, max(ends) + RETENTION)
+        assert {key: goes_at(client, key) for key in indexes} == dict.fromkeys(
+            indexes, max(ends) + RETENTION
+        )
 
     def test_indexes_sort_a_link_by_its_times(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
@@ -172,11 +222,19 @@ class TestCreate:
         assert score(client, keys.active("acme"), keys.local_id(link.id)) == link.expires_at
         assert score(client, email, keys.local_id(link.id)) == link.expires_at
 
-    def test_a_second_link_of_the_same_id_changes_nothing(self, client: Client, clock: Clock) -> None:
+    def test_a_second_link_of_the_same_id_changes_nothing(
+        self, client: Client, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         before = snapshot(client)
         other = msgspec.structs.replace(
-            make_link(clock.now, email="else@example.com", expires_at=clock.now + SOON, transaction_id="other"), id=link.id
+            make_link(
+                clock.now,
+                email="else@example.com",
+                expires_at=clock.now + SOON,
+                transaction_id="other",
+            ),
+            id=link.id,
         )
         assert client.run(links.create(other, now=clock.now, retention=RETENTION * 2)) is False
         assert snapshot(client) == before
@@ -187,12 +245,16 @@ class TestCreate:
         assert client.run(links.create(link, now=clock.now, retention=RETENTION)) is False
         assert read(client, link.id).revoked_at == clock.now
 
-    def test_of_ten_racing_for_one_id_one_makes_the_link(self, client: Client, clock: Clock) -> None:
+    def test_of_ten_racing_for_one_id_one_makes_the_link(
+        self, client: Client, clock: Clock
+    ) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(client.run, [create] * 10)) == [False] * 9 + [True]
 
-    def test_a_new_link_makes_its_indexes_forget_old_ones(self, client: Client, clock: Clock) -> None:
+    def test_a_new_link_makes_its_indexes_forget_old_ones(
+        self, client: Client, clock: Clock
+    ) -> None:
         old = put(client, make_link(clock.now))
         revoked = put(client, make_link(clock.now))
         revoke(client, revoked, clock.now)
@@ -204,8 +266,12 @@ class TestCreate:
 
 
 class TestGetMany:
-    def test_links_come_in_the_order_they_were_asked_for(self, client: Client, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now, transaction_id=str(number)) for number in range(5)])
+    def test_links_come_in_the_order_they_were_asked_for(
+        self, client: Client, clock: Clock
+    ) -> None:
+        made = put_all(
+            client, [make_link(clock.now, transaction_id=str(number)) for number in range(5)]
+        )
         wanted = [made[number] for number in (3, 0, 4, 1, 2)]
         assert client.run(links.get_many([link.id for link in wanted])) == wanted
 
@@ -227,16 +293,27 @@ class TestRevoke:
         assert read(client, link.id).revoked_at == clock.now
         assert read(client, link.id).status(clock.now) is Status.REVOKED
 
-    def test_a_revoked_link_stands_among_the_revoked_only(self, client: Client, clock: Clock) -> None:
+    def test_a_revoked_link_stands_among_the_revoked_only(
+        self, client: Client, clock: Clock
+    ) -> None:
         link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
-        assert members(client, keys.active("acme")) == members(client, email) == [keys.local_id(other.id)]
+        assert (
+            members(client, keys.active("acme"))
+            == members(client, email)
+            == [keys.local_id(other.id)]
+        )
         assert score(client, keys.revoked("acme"), keys.local_id(link.id)) == clock.now
-        assert set(members(client, keys.org("acme"))) == {keys.local_id(link.id), keys.local_id(other.id)}
+        assert set(members(client, keys.org("acme"))) == {
+            keys.local_id(link.id),
+            keys.local_id(other.id),
+        }
 
     @pytest.mark.parametrize("make", MAKES)
-    def test_the_e_mail_it_owes_is_taken_back(self, client: Client, clock: Clock, make: Make) -> None:
+    def test_the_e_mail_it_owes_is_taken_back(
+        self, client: Client, clock: Clock, make: Make
+    ) -> None:
         link = put(client, make(clock.now))
         revoke(client, link, clock.now)
         assert owed(client, link) == {}
@@ -254,7 +331,10 @@ class TestRevoke:
         client.run(outbox.claim_links(partition, now=clock.now, deadline=deadline, limit=10))
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
-        assert client.run(outbox.renew_links(partition, [link.id], deadline=deadline, until=until)) == []
+        assert (
+            client.run(outbox.renew_links(partition, [link.id], deadline=deadline, until=until))
+            == []
+        )
 
     def test_what_was_sent_stays_sent(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
@@ -265,7 +345,11 @@ class TestRevoke:
 
     def test_what_failed_stays_failed(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
-        client.run(outbox.mark_failed(link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION))
+        client.run(
+            outbox.mark_failed(
+                link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION
+            )
+        )
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
@@ -276,7 +360,9 @@ class TestRevoke:
         revoke(client, link, clock.now)
         assert goes_at(client, keys.link(link.id)) == clock.now + RETENTION
 
-    def test_the_index_of_revoked_links_lives_as_long_as_they(self, client: Client, clock: Clock) -> None:
+    def test_the_index_of_revoked_links_lives_as_long_as_they(
+        self, client: Client, clock: Clock
+    ) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, second, clock.now + timedelta(hours=1))
         revoke(client, first, clock.now)
@@ -297,7 +383,9 @@ class TestRevoke:
             pytest.param(timedelta(days=1), False, id="a day later"),
         ],
     )
-    def test_an_expired_link_cannot_be_revoked(self, client: Client, clock: Clock, late: timedelta, revocable: bool) -> None:
+    def test_an_expired_link_cannot_be_revoked(
+        self, client: Client, clock: Clock, late: timedelta, revocable: bool
+    ) -> None:
         link = put(client, make_link(clock.now))
         assert revoke(client, link, link.expires_at + late) is revocable
         assert (read(client, link.id).revoked_at is not None) is revocable
@@ -313,15 +401,27 @@ class TestRevoke:
 
 
 class TestActiveIds:
-    def active(self, client: Client, link: Link, now: datetime, *, offset: int = 0, limit: int = 100) -> list[str]:
+    def active(
+        self, client: Client, link: Link, now: datetime, *, offset: int = 0, limit: int = 100
+    ) -> list[str]:
         partition = keys.partition_of_link(link.id)
-        return client.run(links.active_ids(partition, "jane@example.com", now=now, offset=offset, limit=limit))
+        return client.run(
+            links.active_ids(partition, "jane@example.com", now=now, offset=offset, limit=limit)
+        )
 
     def test_the_case_of_an_e_mail_does_not_matter(self, client: Client, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now, email=email) for email in ("jane@example.com", "JANE@Example.com")])
+        made = put_all(
+            client,
+            [
+                make_link(clock.now, email=email)
+                for email in ("jane@example.com", "JANE@Example.com")
+            ],
+        )
         assert set(self.active(client, made[0], clock.now)) == {link.id for link in made}
 
-    def test_another_recipients_links_are_not_among_them(self, client: Client, clock: Clock) -> None:
+    def test_another_recipients_links_are_not_among_them(
+        self, client: Client, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now, email="john@example.com"))
         assert self.active(client, link, clock.now) == []
 
@@ -333,7 +433,9 @@ class TestActiveIds:
             pytest.param(MILLISECOND, False, id="a millisecond later"),
         ],
     )
-    def test_an_expired_link_is_not_among_them(self, client: Client, clock: Clock, late: timedelta, active: bool) -> None:
+    def test_an_expired_link_is_not_among_them(
+        self, client: Client, clock: Clock, late: timedelta, active: bool
+    ) -> None:
         link = put(client, make_link(clock.now))
         assert self.active(client, link, link.expires_at + late) == ([link.id] if active else [])
 
@@ -345,21 +447,33 @@ class TestActiveIds:
     def test_they_come_in_parts_first_to_end_first(self, client: Client, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 5)
         link = read(client, ids[0])
-        assert [self.active(client, link, clock.now, offset=offset, limit=2) for offset in (0, 2, 4, 6)] == [
+        assert [
+            self.active(client, link, clock.now, offset=offset, limit=2) for offset in (0, 2, 4, 6)
+        ] == [
             ids[:2],
             ids[2:4],
             ids[4:],
             [],
         ]
 
-    def test_they_are_of_every_organization_in_the_partition(self, client: Client, clock: Clock) -> None:
-        neighbours = [f"org-{number}" for number in range(3000) if keys.org(f"org-{number}")[:7] == keys.org("acme")[:7]]
-        made = put_all(client, [make_link(clock.now, org_id=org_id) for org_id in ["acme", *neighbours[:2]]])
+    def test_they_are_of_every_organization_in_the_partition(
+        self, client: Client, clock: Clock
+    ) -> None:
+        neighbours = [
+            f"org-{number}"
+            for number in range(3000)
+            if keys.org(f"org-{number}")[:7] == keys.org("acme")[:7]
+        ]
+        made = put_all(
+            client, [make_link(clock.now, org_id=org_id) for org_id in ["acme", *neighbours[:2]]]
+        )
         assert set(self.active(client, made[0], clock.now)) == {link.id for link in made}
 
 
 class TestPage:
-    def test_an_organization_without_links_has_an_empty_page(self, client: Client, clock: Clock) -> None:
+    def test_an_organization_without_links_has_an_empty_page(
+        self, client: Client, clock: Clock
+    ) -> None:
         assert page(client, clock.now) == Found(0, dict.fromkeys(Status, 0), [], None)
 
     def test_the_newest_link_comes_first(self, client: Client, clock: Clock) -> None:
@@ -371,7 +485,9 @@ class TestPage:
         assert page(client, clock.now).total == 0
 
     @pytest.mark.parametrize("kind", ["active", "revoked"])
-    def test_an_organization_is_not_taken_for_anothers_index(self, client: Client, clock: Clock, kind: str) -> None:
+    def test_an_organization_is_not_taken_for_anothers_index(
+        self, client: Client, clock: Clock, kind: str
+    ) -> None:
         """Its id may hold colons, and both may be in one partition."""
         pairs = ((f"org{number}", f"org{number}:{kind}") for number in range(10_000))
         pair = next(pair for pair in pairs if len(set(map(partition_of, pair))) == 1)
@@ -389,7 +505,9 @@ class TestPage:
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 7])
     @pytest.mark.parametrize("status", [None, Status.ACTIVE], ids=["all", "active"])
-    def test_pages_hold_links_of_one_moment_once(self, client: Client, clock: Clock, limit: int, status: Status | None) -> None:
+    def test_pages_hold_links_of_one_moment_once(
+        self, client: Client, clock: Clock, limit: int, status: Status | None
+    ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(7)])
         ids = all_pages(client, clock.now, limit=limit, status=status)
         assert sorted(ids) == sorted(link.id for link in made)
@@ -407,7 +525,9 @@ class TestPage:
         put(client, make_link(clock.now + timedelta(seconds=1)))
         assert page(client, clock.now, limit=2, cursor=cursor).ids == ids[1::-1]
 
-    def test_a_cursor_of_another_organization_gives_none_of_its_links(self, client: Client, clock: Clock) -> None:
+    def test_a_cursor_of_another_organization_gives_none_of_its_links(
+        self, client: Client, clock: Clock
+    ) -> None:
         put_newest_last(client, clock, 4, org_id="globex")
         own = put(client, make_link(clock.now - timedelta(seconds=1)))
         cursor = page(client, clock.now, org_id="globex", limit=2).next_cursor
@@ -420,7 +540,13 @@ class TestPageOfAStatus:
         """Three links of each status, the last to end first; the clock stands where they have it."""
         lives = {Status.REVOKED: 3 * SOON, Status.ACTIVE: 2 * SOON, Status.EXPIRED: SOON}
         made = {
-            status: put_all(client, [make_link(clock.now, expires_at=clock.now + life + n * MILLISECOND) for n in (3, 2, 1)])
+            status: put_all(
+                client,
+                [
+                    make_link(clock.now, expires_at=clock.now + life + n * MILLISECOND)
+                    for n in (3, 2, 1)
+                ],
+            )
             for status, life in lives.items()
         }
         clock.advance(minutes=7)
@@ -456,27 +582,43 @@ class TestPageOfAStatus:
             pytest.param(MILLISECOND, Status.EXPIRED, id="a millisecond later"),
         ],
     )
-    def test_a_link_is_expired_from_the_moment_it_ends(self, client: Client, clock: Clock, late: timedelta, status: Status) -> None:
+    def test_a_link_is_expired_from_the_moment_it_ends(
+        self, client: Client, clock: Clock, late: timedelta, status: Status
+    ) -> None:
         link = put(client, make_link(clock.now))
         now = link.expires_at + late
         assert link.status(now) is status
         assert page(client, now).counts == dict.fromkeys(Status, 0) | {status: 1}
-        assert [page(client, now, status=each).ids for each in Status] == [[link.id] if each is status else [] for each in Status]
+        assert [page(client, now, status=each).ids for each in Status] == [
+            [link.id] if each is status else [] for each in Status
+        ]
 
-    def test_a_cursor_goes_on_behind_a_link_that_was_revoked_meanwhile(self, client: Client, clock: Clock) -> None:
+    def test_a_cursor_goes_on_behind_a_link_that_was_revoked_meanwhile(
+        self, client: Client, clock: Clock
+    ) -> None:
         ids = put_newest_last(client, clock, 5)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
         revoke(client, read(client, ids[3]), clock.now)
-        assert page(client, clock.now, status=Status.ACTIVE, limit=2, cursor=cursor).ids == [ids[2], ids[1]]
+        assert page(client, clock.now, status=Status.ACTIVE, limit=2, cursor=cursor).ids == [
+            ids[2],
+            ids[1],
+        ]
 
-    def test_a_cursor_goes_on_though_its_whole_page_was_revoked_meanwhile(self, client: Client, clock: Clock) -> None:
+    def test_a_cursor_goes_on_though_its_whole_page_was_revoked_meanwhile(
+        self, client: Client, clock: Clock
+    ) -> None:
         ids = put_newest_last(client, clock, 5)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
         for link_id in ids[3:]:
             revoke(client, read(client, link_id), clock.now)
-        assert page(client, clock.now, status=Status.ACTIVE, limit=2, cursor=cursor).ids == [ids[2], ids[1]]
+        assert page(client, clock.now, status=Status.ACTIVE, limit=2, cursor=cursor).ids == [
+            ids[2],
+            ids[1],
+        ]
 
-    def test_a_cursor_at_a_revoked_link_repeats_none_that_end_with_it(self, client: Client, clock: Clock) -> None:
+    def test_a_cursor_at_a_revoked_link_repeats_none_that_end_with_it(
+        self, client: Client, clock: Clock
+    ) -> None:
         """Links of one campaign often end at one moment."""
         put_all(client, [make_link(clock.now) for _ in range(6)])
         first = page(client, clock.now, status=Status.ACTIVE, limit=3)
@@ -485,7 +627,9 @@ class TestPageOfAStatus:
         assert not set(first.ids) & set(rest.ids)
         assert len(rest.ids) == 3
 
-    def test_a_cursor_among_the_active_ends_when_its_link_has_expired_meanwhile(self, client: Client, clock: Clock) -> None:
+    def test_a_cursor_among_the_active_ends_when_its_link_has_expired_meanwhile(
+        self, client: Client, clock: Clock
+    ) -> None:
         ids = put_newest_last(client, clock, 4)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
         later = read(client, ids[-1]).expires_at
@@ -497,7 +641,10 @@ class TestPageOfAStatus:
 class TestRetention:
     @pytest.mark.parametrize(
         ("late", "total"),
-        [pytest.param(-MILLISECOND, 1, id="a millisecond before"), pytest.param(timedelta(0), 0, id="at its end")],
+        [
+            pytest.param(-MILLISECOND, 1, id="a millisecond before"),
+            pytest.param(timedelta(0), 0, id="at its end"),
+        ],
     )
     def test_an_expired_link_leaves_the_list_when_its_retention_ends(
         self, client: Client, clock: Clock, late: timedelta, total: int
@@ -509,7 +656,10 @@ class TestRetention:
 
     @pytest.mark.parametrize(
         ("late", "total"),
-        [pytest.param(-MILLISECOND, 1, id="a millisecond before"), pytest.param(timedelta(0), 0, id="at its end")],
+        [
+            pytest.param(-MILLISECOND, 1, id="a millisecond before"),
+            pytest.param(timedelta(0), 0, id="at its end"),
+        ],
     )
     def test_a_revoked_link_leaves_the_list_when_its_retention_ends(
         self, client: Client, clock: Clock, late: timedelta, total: int
@@ -525,13 +675,18 @@ class TestRetention:
         kept = put(client, make_link(clock.now + timedelta(days=1)))
         assert page(client, old.expires_at + RETENTION).ids == [kept.id]
 
-    def test_more_than_a_call_forgets_leave_total_and_counts_at_once(self, client: Client, clock: Clock) -> None:
+    def test_more_than_a_call_forgets_leave_total_and_counts_at_once(
+        self, client: Client, clock: Clock
+    ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(250)])
         for link in made[:125]:
             revoke(client, link, clock.now)
         kept = put(client, make_link(clock.now + timedelta(days=1)))
         found = page(client, made[0].expires_at + RETENTION)
-        assert (found.total, found.counts) == (1, {Status.ACTIVE: 0, Status.EXPIRED: 1, Status.REVOKED: 0})
+        assert (found.total, found.counts) == (
+            1,
+            {Status.ACTIVE: 0, Status.EXPIRED: 1, Status.REVOKED: 0},
+        )
         assert found.ids[0] == kept.id
 
     def test_pages_forget_old_links_part_by_part(self, client: Client, clock: Clock) -> None:
@@ -543,7 +698,9 @@ class TestRetention:
             sizes.append(len(members(client, keys.org("acme"))))
         assert sizes == [150, 50, 0]
 
-    def test_a_revoked_link_leaves_the_total_though_redis_expired_its_index(self, client: Client) -> None:
+    def test_a_revoked_link_leaves_the_total_though_redis_expired_its_index(
+        self, client: Client
+    ) -> None:
         """The last revoked link's retention ends with the index that it alone is in."""
         now, short = to_millisecond(datetime.now(UTC)), timedelta(milliseconds=200)
         revoked, kept = put_all(client, [make_link(now), make_link(now + MILLISECOND)])
@@ -552,7 +709,9 @@ class TestRetention:
         found = page(client, now + short, retention=short)
         assert (found.total, found.ids) == (1, [kept.id])
 
-    def test_an_expired_link_leaves_the_total_though_redis_expired_its_index(self, client: Client, clock: Clock) -> None:
+    def test_an_expired_link_leaves_the_total_though_redis_expired_its_index(
+        self, client: Client, clock: Clock
+    ) -> None:
         """The index of active links begins anew when the last of them is revoked; the organization's own lives on."""
         long = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
         revoke(client, long, clock.now + SOON)

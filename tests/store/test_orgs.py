@@ -2,10 +2,21 @@
 
 from datetime import datetime, timedelta
 
-from service.domain.link import partition_of
-from service.store import keys, orgs
-from service.store.client import Client
-from tests.store.samples import MILLISECOND, RETENTION, all_keys, goes_at, make_link, members, put, put_all, revoke
+from service.orgs import store as orgs
+from service.storage import keys
+from service.storage.client import Client
+from service.values.ids import partition_of
+from tests.store.samples import (
+    MILLISECOND,
+    RETENTION,
+    all_keys,
+    goes_at,
+    make_link,
+    members,
+    put,
+    put_all,
+    revoke,
+)
 from tests.support.clock import Clock
 
 PARTITION = partition_of("acme")
@@ -27,8 +38,12 @@ def test_an_organization_is_there_from_its_first_link_on(client: Client, clock: 
     assert sorted(ids(client, clock.now)) == ["acme", BESIDE]
 
 
-def test_an_organization_is_there_until_its_last_link_is_forgotten(client: Client, clock: Clock) -> None:
-    last = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=30, milliseconds=1)))
+def test_an_organization_is_there_until_its_last_link_is_forgotten(
+    client: Client, clock: Clock
+) -> None:
+    last = put(
+        client, make_link(clock.now, expires_at=clock.now + timedelta(days=30, milliseconds=1))
+    )
     put(client, make_link(clock.now))
     assert ids(client, last.expires_at + RETENTION - MILLISECOND) == ["acme"]
     assert ids(client, last.expires_at + RETENTION + SECOND) == []
@@ -40,13 +55,18 @@ def test_revoking_its_links_forgets_no_organization(client: Client, clock: Clock
 
 
 def test_the_index_goes_with_the_last_link_there_is(client: Client, clock: Clock) -> None:
-    made = [make_link(clock.now, expires_at=clock.now + timedelta(days=days, milliseconds=1)) for days in (2, 9, 3)]
+    made = [
+        make_link(clock.now, expires_at=clock.now + timedelta(days=days, milliseconds=1))
+        for days in (2, 9, 3)
+    ]
     put_all(client, made)
     late = goes_at(client, keys.orgs(PARTITION)) - (made[1].expires_at + RETENTION)
     assert timedelta(0) <= late < SECOND
 
 
-def test_an_organization_whose_links_are_forgotten_leaves_the_index_when_another_writes(client: Client, clock: Clock) -> None:
+def test_an_organization_whose_links_are_forgotten_leaves_the_index_when_another_writes(
+    client: Client, clock: Clock
+) -> None:
     put(client, make_link(clock.now))
     clock.advance(days=94)
     put(client, make_link(clock.now, org_id=BESIDE))

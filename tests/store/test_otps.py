@@ -5,17 +5,34 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from service.domain.link import partition_of
-from service.store import keys, otps, outbox
-from service.store.call import call
-from service.store.client import Client
-from service.store.otps import Otp, TriesUsedUp
-from tests.store.samples import MILLISECOND, all_keys, delete, exists, goes_at, members, score, snapshot, ttl
+from service.otps import store as otps
+from service.otps.store import Otp, TriesUsedUp
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call
+from service.values.ids import partition_of
+from tests.store.samples import (
+    MILLISECOND,
+    all_keys,
+    delete,
+    exists,
+    goes_at,
+    members,
+    score,
+    snapshot,
+    ttl,
+)
 from tests.support.clock import Clock
 
 EMAIL = "jane@example.com"
 NONCE, OTHER = b"\x00n" * 8, b"\xffo" * 8
-TEN_MINUTES, MINUTE, HOUR, DAY = timedelta(minutes=10), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+TEN_MINUTES, MINUTE, HOUR, DAY = (
+    timedelta(minutes=10),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+    timedelta(days=1),
+)
 LEASE = timedelta(seconds=20)
 TAGGED, NETWORK = "jane+shop@example.com", "203.0.113.7"
 FAILURES, OF_NETWORK = keys.otp_limit(EMAIL, "failures_day"), keys.otp_failures(EMAIL, NETWORK)
@@ -26,9 +43,16 @@ def create(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = 
 
 
 def try_code(
-    client: Client, now: datetime, *, email: str = EMAIL, network: str = NETWORK, failures_per_day: int = 100
+    client: Client,
+    now: datetime,
+    *,
+    email: str = EMAIL,
+    network: str = NETWORK,
+    failures_per_day: int = 100,
 ) -> bytes | TriesUsedUp | None:
-    return client.run(otps.start_try(email, network, now=now, max_tries=5, failures_per_day=failures_per_day))
+    return client.run(
+        otps.start_attempt(email, network, now=now, max_tries=5, failures_per_day=failures_per_day)
+    )
 
 
 def redeem(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> bool:
@@ -40,11 +64,13 @@ def verified(client: Client, now: datetime, *, email: str = EMAIL) -> list[bytes
 
 
 def claim(client: Client, now: datetime) -> list[str]:
-    return client.run(outbox.claim_codes(partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10))
+    return client.run(
+        outbox.claim_codes(partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10)
+    )
 
 
 def open_code(client: Client, email: str = EMAIL) -> Otp | None:
-    (opened,) = client.run(otps.open_codes(partition_of(email), [email]))
+    (opened,) = client.run(otps.load_claimed_codes(partition_of(email), [email]))
     return opened
 
 
@@ -74,7 +100,9 @@ class TestCreate:
             pytest.param(keys.otp_outbox(partition_of(EMAIL)), TEN_MINUTES, id="the outbox"),
         ],
     )
-    def test_every_key_of_it_goes_by_itself(self, client: Client, clock: Clock, key: str, life: timedelta) -> None:
+    def test_every_key_of_it_goes_by_itself(
+        self, client: Client, clock: Clock, key: str, life: timedelta
+    ) -> None:
         create(client, clock.now)
         assert life - timedelta(seconds=10) < ttl(client, key) <= life
 
@@ -103,7 +131,10 @@ class TestCreate:
     def test_a_tagged_e_mail_has_a_code_of_its_own(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         create(client, clock.now, OTHER, email=TAGGED)
-        assert [try_code(client, clock.now), try_code(client, clock.now, email=TAGGED)] == [NONCE, OTHER]
+        assert [try_code(client, clock.now), try_code(client, clock.now, email=TAGGED)] == [
+            NONCE,
+            OTHER,
+        ]
         assert sorted(claim(client, clock.now)) == [TAGGED, EMAIL]
 
 
@@ -127,14 +158,25 @@ class TestTry:
         tried = []
         for nonce in (NONCE, OTHER, NONCE):
             create(client, clock.now, nonce)
-            tried += [try_code(client, clock.now, network=str(number), failures_per_day=10) for number in range(4)]
+            tried += [
+                try_code(client, clock.now, network=str(number), failures_per_day=10)
+                for number in range(4)
+            ]
         assert tried[:10] == [NONCE] * 4 + [OTHER] * 4 + [NONCE] * 2
         assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[10:])
 
-    def test_e_mails_that_differ_in_their_tags_share_them(self, client: Client, clock: Clock) -> None:
+    def test_e_mails_that_differ_in_their_tags_share_them(
+        self, client: Client, clock: Clock
+    ) -> None:
         for number in range(10):
             create(client, clock.now, email=f"jane+{number}@example.com")
-            try_code(client, clock.now, email=f"jane+{number}@example.com", network=str(number), failures_per_day=10)
+            try_code(
+                client,
+                clock.now,
+                email=f"jane+{number}@example.com",
+                network=str(number),
+                failures_per_day=10,
+            )
         create(client, clock.now)
         assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
 
@@ -146,18 +188,24 @@ class TestTry:
         tried = []
         for nonce in (NONCE, OTHER):
             create(client, clock.now, nonce)
-            tried += [try_code(client, clock.now, failures_per_day=failures_per_day) for _ in range(3)]
+            tried += [
+                try_code(client, clock.now, failures_per_day=failures_per_day) for _ in range(3)
+            ]
         assert tried[:half] == ([NONCE] * 3 + [OTHER] * 2)[:half]
         assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[half:])
 
     def test_the_other_half_is_left_to_others(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
-        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [NONCE] * 5 + [None] * 15
+        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [
+            NONCE
+        ] * 5 + [None] * 15
         create(client, clock.now, OTHER)
         assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
         assert try_code(client, clock.now, network="198.51.100.9", failures_per_day=10) == OTHER
 
-    def test_a_network_that_used_up_its_half_does_not_learn_whether_there_is_a_code(self, client: Client, clock: Clock) -> None:
+    def test_a_network_that_used_up_its_half_does_not_learn_whether_there_is_a_code(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         for _ in range(5):
             try_code(client, clock.now, failures_per_day=10)
@@ -165,7 +213,9 @@ class TestTry:
             prepare(client, keys.otp(EMAIL))
             assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
 
-    def test_who_failed_too_often_may_try_again_within_a_day(self, client: Client, clock: Clock) -> None:
+    def test_who_failed_too_often_may_try_again_within_a_day(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         refusal = try_code(client, clock.now, failures_per_day=1)
@@ -186,26 +236,34 @@ class TestTry:
         try_code(client, clock.now, failures_per_day=1)
         assert snapshot(client) == before
 
-    def test_tries_count_only_while_a_code_is_outstanding(self, client: Client, clock: Clock) -> None:
+    def test_tries_count_only_while_a_code_is_outstanding(
+        self, client: Client, clock: Clock
+    ) -> None:
         assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [None] * 20
         assert all_keys(client) == set()
         create(client, clock.now)
         assert try_code(client, clock.now, failures_per_day=10) == NONCE
 
-    def test_tries_of_a_code_that_has_expired_do_not_count(self, client: Client, clock: Clock) -> None:
+    def test_tries_of_a_code_that_has_expired_do_not_count(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         before = snapshot(client)
         assert try_code(client, clock.now + TEN_MINUTES) is None
         assert snapshot(client) == before
 
-    def test_tries_of_a_code_that_was_tried_too_often_count(self, client: Client, clock: Clock) -> None:
+    def test_tries_of_a_code_that_was_tried_too_often_count(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         for _ in range(7):
             try_code(client, clock.now)
         assert failures(client) == 7
 
     @pytest.mark.parametrize("key", [FAILURES, OF_NETWORK], ids=["of the e-mail", "of the network"])
-    def test_the_day_begins_with_the_first_failure(self, client: Client, clock: Clock, key: str) -> None:
+    def test_the_day_begins_with_the_first_failure(
+        self, client: Client, clock: Clock, key: str
+    ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         first = goes_at(client, key)
@@ -221,7 +279,9 @@ class TestTry:
             pytest.param(MILLISECOND, None, id="a millisecond later"),
         ],
     )
-    def test_an_expired_code_cannot_be_tried(self, client: Client, clock: Clock, late: timedelta, outcome: bytes | None) -> None:
+    def test_an_expired_code_cannot_be_tried(
+        self, client: Client, clock: Clock, late: timedelta, outcome: bytes | None
+    ) -> None:
         create(client, clock.now)
         assert try_code(client, clock.now + TEN_MINUTES + late) == outcome
 
@@ -247,7 +307,9 @@ class TestRedeem:
     def test_of_ten_who_race_one_uses_it(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
         with ThreadPoolExecutor(10) as pool:
-            assert sorted(pool.map(lambda _: redeem(client, clock.now), range(10))) == [False] * 9 + [True]
+            assert sorted(pool.map(lambda _: redeem(client, clock.now), range(10))) == [
+                False
+            ] * 9 + [True]
 
     def test_a_used_code_is_verified(self, client: Client, clock: Clock) -> None:
         create(client, clock.now)
@@ -281,14 +343,18 @@ class TestRedeem:
         redeem(client, clock.now)
         assert [failures(client), failures(client, OF_NETWORK)] == [2, 2]
 
-    def test_a_count_that_went_meanwhile_does_not_come_back(self, client: Client, clock: Clock) -> None:
+    def test_a_count_that_went_meanwhile_does_not_come_back(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         delete(client, FAILURES)
         redeem(client, clock.now)
         assert not exists(client, FAILURES)
 
-    def test_a_code_that_is_used_late_takes_no_failure_back(self, client: Client, clock: Clock) -> None:
+    def test_a_code_that_is_used_late_takes_no_failure_back(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         try_code(client, clock.now)
@@ -304,9 +370,14 @@ class TestVerified:
 
     @pytest.mark.parametrize(
         ("late", "counts"),
-        [pytest.param(-MILLISECOND, True, id="a millisecond before"), pytest.param(timedelta(0), False, id="at its end")],
+        [
+            pytest.param(-MILLISECOND, True, id="a millisecond before"),
+            pytest.param(timedelta(0), False, id="at its end"),
+        ],
     )
-    def test_a_used_code_counts_for_a_day(self, client: Client, clock: Clock, late: timedelta, counts: bool) -> None:
+    def test_a_used_code_counts_for_a_day(
+        self, client: Client, clock: Clock, late: timedelta, counts: bool
+    ) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         assert verified(client, clock.now + DAY + late) == ([NONCE] if counts else [])
@@ -325,7 +396,9 @@ class TestVerified:
         redeem(client, clock.now + HOUR, OTHER)
         assert goes_at(client, keys.otp_verified(EMAIL)) == clock.now + HOUR + DAY
 
-    def test_a_code_of_yesterday_is_forgotten_with_the_next(self, client: Client, clock: Clock) -> None:
+    def test_a_code_of_yesterday_is_forgotten_with_the_next(
+        self, client: Client, clock: Clock
+    ) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         create(client, clock.now, OTHER)
@@ -347,10 +420,14 @@ class TestOpen:
 
     def test_codes_come_in_the_order_of_their_e_mails(self, client: Client, clock: Clock) -> None:
         partition = partition_of(EMAIL)
-        same = [address for address in (f"{n}@example.com" for n in range(3000)) if partition_of(address) == partition][:2]
+        same = [
+            address
+            for address in (f"{n}@example.com" for n in range(3000))
+            if partition_of(address) == partition
+        ][:2]
         create(client, clock.now, OTHER, email=same[0])
         create(client, clock.now)
-        opened = client.run(otps.open_codes(partition, [EMAIL, *same]))
+        opened = client.run(otps.load_claimed_codes(partition, [EMAIL, *same]))
         assert [code and code.nonce for code in opened] == [NONCE, OTHER, None]
 
 
@@ -366,24 +443,35 @@ class TestSettle:
         assert settle(client, deadline) is True
         assert is_owed(client) is None
 
-    def test_what_is_out_can_be_used(self, client: Client, clock: Clock, deadline: datetime) -> None:
+    def test_what_is_out_can_be_used(
+        self, client: Client, clock: Clock, deadline: datetime
+    ) -> None:
         settle(client, deadline)
         assert redeem(client, clock.now) is True
 
-    def test_what_is_put_off_is_claimed_when_its_next_try_comes(self, client: Client, clock: Clock, deadline: datetime) -> None:
+    def test_what_is_put_off_is_claimed_when_its_next_try_comes(
+        self, client: Client, clock: Clock, deadline: datetime
+    ) -> None:
         assert settle(client, deadline, retry_at=clock.now + MINUTE) is True
-        assert [claim(client, clock.now + MINUTE - MILLISECOND), claim(client, clock.now + MINUTE)] == [[], [EMAIL]]
+        assert [
+            claim(client, clock.now + MINUTE - MILLISECOND),
+            claim(client, clock.now + MINUTE),
+        ] == [[], [EMAIL]]
 
     def test_every_try_counts(self, client: Client, clock: Clock, deadline: datetime) -> None:
         settle(client, deadline, retry_at=clock.now + MINUTE)
         settle(client, clock.now + MINUTE, retry_at=clock.now + HOUR)
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 2)
 
-    def test_what_is_put_off_untried_counts_no_try(self, client: Client, clock: Clock, deadline: datetime) -> None:
+    def test_what_is_put_off_untried_counts_no_try(
+        self, client: Client, clock: Clock, deadline: datetime
+    ) -> None:
         client.run(otps.settle(EMAIL, deadline=deadline, retry_at=clock.now + MINUTE, attempts=0))
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
 
-    @pytest.mark.parametrize("retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")])
+    @pytest.mark.parametrize(
+        "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
+    )
     def test_a_lease_that_another_took_over_settles_nothing(
         self, client: Client, clock: Clock, deadline: datetime, retry: timedelta | None
     ) -> None:
@@ -392,7 +480,9 @@ class TestSettle:
         assert settle(client, deadline, None if retry is None else clock.now + retry) is False
         assert snapshot(client) == before
 
-    @pytest.mark.parametrize("retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")])
+    @pytest.mark.parametrize(
+        "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
+    )
     def test_a_code_asked_for_meanwhile_is_still_owed(
         self, client: Client, clock: Clock, deadline: datetime, retry: timedelta | None
     ) -> None:
@@ -401,12 +491,16 @@ class TestSettle:
         assert claim(client, clock.now) == [EMAIL]
         assert open_code(client) == Otp(EMAIL, OTHER, clock.now + TEN_MINUTES, 0)
 
-    def test_a_code_used_meanwhile_is_not_owed_again(self, client: Client, clock: Clock, deadline: datetime) -> None:
+    def test_a_code_used_meanwhile_is_not_owed_again(
+        self, client: Client, clock: Clock, deadline: datetime
+    ) -> None:
         redeem(client, clock.now)
         assert settle(client, deadline, clock.now + MINUTE) is False
         assert is_owed(client) is None
 
-    def test_a_code_that_is_gone_does_not_come_back(self, client: Client, deadline: datetime) -> None:
+    def test_a_code_that_is_gone_does_not_come_back(
+        self, client: Client, deadline: datetime
+    ) -> None:
         delete(client, keys.otp(EMAIL))
         settle(client, deadline)
         assert all_keys(client) == set()

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from service.domain.errors import Unavailable
-from service.domain.profile import Profile
-from service.store import profiles
-from service.store.client import Client, connect, connect_async, connect_queue
-from service.store.lane import Lane
+from service.errors import Unavailable
+from service.orgs import profile_store as profiles
+from service.orgs.model import Profile
+from service.storage.client import Client, connect, connect_async, connect_queue
+from service.storage.pipeline import AutoPipeline
 from tests.support.servers import free_port, store, wait_until
 from tests.support.tls import self_signed
 
@@ -31,12 +31,23 @@ class Server(NamedTuple):
 def secured(redis_binary: str, directory: Path, *options: str) -> Iterator[Server]:
     port, certificate = free_port(), self_signed(directory).certificate
     key = str(directory / "server.pem")
-    tls = ["--tls-port", str(port), "--tls-cert-file", key, "--tls-key-file", key, "--tls-ca-cert-file", str(certificate)]
+    tls = [
+        "--tls-port",
+        str(port),
+        "--tls-cert-file",
+        key,
+        "--tls-key-file",
+        key,
+        "--tls-ca-cert-file",
+        str(certificate),
+    ]
     with store(redis_binary, *tls, "--tls-auth-clients", "no", *options) as server:
         if "--cluster-enabled" in options:
             with redis.Redis.from_url(server.url, decode_responses=True) as node:
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                wait_until(lambda: node.cluster("INFO")["cluster_state"] == "ok", "the cluster to be ready")
+                wait_until(
+                    lambda: node.cluster("INFO")["cluster_state"] == "ok", "the cluster to be ready"
+                )
         yield Server(port, certificate)
 
 
@@ -47,11 +58,21 @@ def single(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="module")
 def cluster(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", str(free_port())]
+    options = [
+        "--cluster-enabled",
+        "yes",
+        "--tls-cluster",
+        "yes",
+        "--cluster-port",
+        str(free_port()),
+    ]
     yield from secured(redis_binary, tmp_path_factory.mktemp("tls"), *options)
 
 
-@pytest.fixture(params=["rediss://127.0.0.1:{port}?", "redis+cluster://127.0.0.1:{port}?ssl=true&"], ids=["single", "cluster"])
+@pytest.fixture(
+    params=["rediss://127.0.0.1:{port}?", "redis+cluster://127.0.0.1:{port}?ssl=true&"],
+    ids=["single", "cluster"],
+)
 def url(request: pytest.FixtureRequest) -> str:
     server: Server = request.getfixturevalue("cluster" if "cluster" in request.param else "single")
     return str(request.param).format(port=server.port)
@@ -69,23 +90,29 @@ def ask_one_by_one(url: str) -> object:
 
 def ask_together(url: str) -> object:
     async def run() -> object:
-        async with Lane(connect_async(url)) as lane:
-            return await lane.run(profiles.get("acme"))
+        async with AutoPipeline(connect_async(url)) as pipeline:
+            return await pipeline.run(profiles.get("acme"))
 
     return asyncio.run(run())
 
 
 @pytest.mark.parametrize("ask", [ask_one_by_one, ask_together])
 class TestSelfSigned:
-    def test_it_is_refused_where_nobody_says_otherwise(self, url: str, ask: Callable[[str], object]) -> None:
+    def test_it_is_refused_where_nobody_says_otherwise(
+        self, url: str, ask: Callable[[str], object]
+    ) -> None:
         with pytest.raises(Unavailable):
             ask(url.rstrip("?&"))
 
-    def test_it_is_taken_where_none_is_asked_for(self, url: str, ask: Callable[[str], object]) -> None:
+    def test_it_is_taken_where_none_is_asked_for(
+        self, url: str, ask: Callable[[str], object]
+    ) -> None:
         """What Heroku's stores need."""
         assert ask(f"{url}ssl_cert_reqs=none") == Profile()
 
-    def test_it_is_taken_where_its_authority_is_named(self, url: str, certificate: Path, ask: Callable[[str], object]) -> None:
+    def test_it_is_taken_where_its_authority_is_named(
+        self, url: str, certificate: Path, ask: Callable[[str], object]
+    ) -> None:
         assert ask(f"{url}ssl_ca_certs={certificate}") == Profile()
 
     def test_another_host_s_is_taken_where_names_are_not_compared(

@@ -2,16 +2,20 @@
 
 import pytest
 
-from service.domain.errors import Unreadable
-from service.store import keys, links, orgs
-from service.store.call import call
-from service.store.client import Client
+from service.errors import Unreadable
+from service.links import store as links
+from service.orgs import store as orgs
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call
 from tests.store.samples import RETENTION, all_keys, make_link, read
 from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize("kind", ["org", "active", "revoked", "email", "outbox", "scheduled"])
-def test_a_link_that_an_index_does_not_take_is_not_there(client: Client, clock: Clock, kind: str) -> None:
+def test_a_link_that_an_index_does_not_take_is_not_there(
+    client: Client, clock: Clock, kind: str
+) -> None:
     link = make_link(clock.now, scheduled_at=clock.now if kind == "scheduled" else None)
     partition = keys.partition_of_link(link.id)
     key = {

@@ -4,12 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from service.domain.tokens import Admin, Role, issue_admin_token
+from service.auth.tokens import Admin, Role, issue_admin_token
 from tests.support.processes import SECRET
 
 
-def admin_token(role: Role = Role.INTERNAL_ADMIN, org_id: str | None = None, life: timedelta = timedelta(hours=1)) -> str:
-    return issue_admin_token(SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=life)
+def admin_token(
+    role: Role = Role.INTERNAL_ADMIN,
+    org_id: str | None = None,
+    life: timedelta = timedelta(hours=1),
+) -> str:
+    return issue_admin_token(
+        SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=life
+    )
 
 
 def as_admin(life: timedelta = timedelta(hours=1)) -> dict[str, str]:

@@ -49,12 +49,19 @@ def balancer(binary: str, directory: Path, ports: Sequence[int]) -> Iterator[int
     """
     port = free_port()
     servers = "\n".join(f"    server web{backend} 127.0.0.1:{backend}" for backend in ports)
-    with _haproxy(binary, directory, CONFIGURATION.format(port=port, servers=servers), f"http://127.0.0.1:{port}"):
+    with _haproxy(
+        binary,
+        directory,
+        CONFIGURATION.format(port=port, servers=servers),
+        f"http://127.0.0.1:{port}",
+    ):
         yield port
 
 
 @contextmanager
-def stripping_proxy(binary: str, directory: Path, port: int, path: str, backend: int) -> Iterator[None]:
+def stripping_proxy(
+    binary: str, directory: Path, port: int, path: str, backend: int
+) -> Iterator[None]:
     """HAProxy on ``port``, which hands what is under ``path`` to ``backend`` without it, and knows nothing else (404)."""
     configuration = STRIPPING.format(port=port, path=path, backend=backend)
     with _haproxy(binary, directory, configuration, f"http://127.0.0.1:{port}{path}"):
@@ -67,7 +74,9 @@ def _haproxy(binary: str, directory: Path, configuration: str, url: str) -> Iter
     file = directory / "haproxy.cfg"
     file.write_text(configuration)
     with (directory / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen([binary, "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [binary, "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT
+        )
     try:
         wait_until(lambda: lives(url), "the proxy")
         yield

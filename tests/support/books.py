@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
-from service.domain.link import partition_of
-from service.store import keys
-from service.store.call import to_ms
+from service.storage import keys
+from service.storage.command import to_ms
+from service.values.ids import partition_of
 from tests.store.samples import ids_of
 from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
 
@@ -30,7 +30,18 @@ SHORTEST_MS = 20_000
 SLACK_MS = 10_000
 """What a step may take of the store's own time."""
 
-INDEXES = {"org", "active", "revoked", "email", "claimed", "scheduled", "outbox", "otp_outbox", "orgs", "failed"}
+INDEXES = {
+    "org",
+    "active",
+    "revoked",
+    "email",
+    "claimed",
+    "scheduled",
+    "outbox",
+    "otp_outbox",
+    "orgs",
+    "failed",
+}
 
 Found = dict[str, tuple[int, int, Any]]
 """Each key: when it ends, what is left until then, and its value."""
@@ -54,7 +65,9 @@ class Books:
         """Removes what would have ended by now."""
         now, held = to_ms(self._model.now), set(self._held())
         over = [
-            key for key, ends_at, _, _ in self._read() if (key not in held if is_held(key) else ends_at <= now and ends_at != -1)
+            key
+            for key, ends_at, _, _ in self._read()
+            if (key not in held if is_held(key) else ends_at <= now and ends_at != -1)
         ]
         if over:
             self._store.delete(*over)
@@ -63,7 +76,13 @@ class Books:
     def audit(self) -> list[str]:
         """Where the books and the model differ."""
         found = {key: (ends_at, left, value) for key, ends_at, left, value in self._read()}
-        checks = (self._wrong_records, self._wrong_verified, self._wrong_requests, self._wrong_indexes, self._wrong_counts)
+        checks = (
+            self._wrong_records,
+            self._wrong_verified,
+            self._wrong_requests,
+            self._wrong_indexes,
+            self._wrong_counts,
+        )
         wrong = [difference for check in checks for difference in check(found)]
         wrong += [f"{key} is nobody's" for key in found if not self._is_anybodys(key)]
         self._hold()
@@ -86,13 +105,22 @@ class Books:
 
     def _read(self) -> list[Any]:
         found: list[Any] = self._everything()
-        return [entry for entry in found if not entry[0].startswith((keys.heartbeats(""), keys.DATA_VERSION))]
+        return [
+            entry
+            for entry in found
+            if not entry[0].startswith((keys.heartbeats(""), keys.DATA_VERSION))
+        ]
 
     def _is_anybodys(self, key: str) -> bool:
         kind = key.split(":")[2]
         if is_held(key):
             return key in self._held()
-        return kind in INDEXES or kind == "idempotency" or key in self._records() or key in self._verified()
+        return (
+            kind in INDEXES
+            or kind == "idempotency"
+            or key in self._records()
+            or key in self._verified()
+        )
 
     def _records(self) -> dict[str, Link]:
         return {keys.link(link.id): link for link in self._model.links.values()}
@@ -100,7 +128,11 @@ class Books:
     def _verified(self) -> dict[str, list[int]]:
         """When each e-mail's verified codes are forgotten."""
         kept = self._model.verified.items()
-        return {keys.otp_verified(email): sorted(to_ms(until) for _, until in codes) for email, codes in kept if codes}
+        return {
+            keys.otp_verified(email): sorted(to_ms(until) for _, until in codes)
+            for email, codes in kept
+            if codes
+        }
 
     def _wrong_records(self, found: Found) -> Iterator[str]:
         for key, link in self._records().items():
@@ -111,7 +143,11 @@ class Books:
     def _wrong_verified(self, found: Found) -> Iterator[str]:
         for key, until in self._verified().items():
             ends_at, _, value = found.get(key, (0, 0, []))
-            kept = [score for score in sorted(_entries(value).values()) if score > to_ms(self._model.now)]
+            kept = [
+                score
+                for score in sorted(_entries(value).values())
+                if score > to_ms(self._model.now)
+            ]
             if (ends_at, kept) != (max(until), until):
                 yield f"{key} holds {kept} until {ends_at} instead of {until}"
 
@@ -123,7 +159,11 @@ class Books:
             for (org_id, _), request in requests
         ]
         kept = [
-            (f"{key.rpartition(':')[0]}:", dict(zip(value[::2], value[1::2], strict=True))["id"], ends_at)
+            (
+                f"{key.rpartition(':')[0]}:",
+                dict(zip(value[::2], value[1::2], strict=True))["id"],
+                ends_at,
+            )
             for key, (ends_at, _, value) in found.items()
             if key.split(":")[2] == "idempotency"
         ]
@@ -135,7 +175,11 @@ class Books:
         yield from (f"{key} is missing" for key in expected.keys() - found.keys())
         for key, (ends_at, _, value) in found.items():
             if key.split(":")[2] in INDEXES:
-                known = {member: score for member, score in _entries(value).items() if self._is_known(key, member, score)}
+                known = {
+                    member: score
+                    for member, score in _entries(value).items()
+                    if self._is_known(key, member, score)
+                }
                 if known != expected.get(key, {}):
                     yield f"{key} holds {known} instead of {expected.get(key, {})}"
                 elif known and not self._least_end(key, known) <= ends_at <= self._most_end(key):
@@ -154,7 +198,10 @@ class Books:
         """Keys that end after a while, with the milliseconds that are left."""
         ends = {_key_of(name): window.ends_at for name, window in self._model.windows.items()}
         ends |= {keys.otp(email): code.expires_at for email, code in self._model.codes.items()}
-        return {key: (moment - self._model.now) // timedelta(milliseconds=1) for key, moment in ends.items()}
+        return {
+            key: (moment - self._model.now) // timedelta(milliseconds=1)
+            for key, moment in ends.items()
+        }
 
     def _indexes(self) -> dict[str, Index]:
         """What is in which index."""
@@ -174,7 +221,11 @@ class Books:
             if link.look_at is not None:
                 if link.claimed_since is not None:
                     put(keys.claimed(partition), keys.local_id(link.id), link.claimed_since)
-                put((keys.outbox if link.queue == "outbox" else keys.scheduled)(partition), keys.local_id(link.id), link.look_at)
+                put(
+                    (keys.outbox if link.queue == "outbox" else keys.scheduled)(partition),
+                    keys.local_id(link.id),
+                    link.look_at,
+                )
         for key, member, moment in self._kept():
             put(key, member, moment)
         for email, code in self._model.codes.items():
@@ -185,8 +236,16 @@ class Books:
     def _kept(self) -> Iterator[tuple[str, str, datetime]]:
         """Failures and organizations that are still told of: in which index, and by which moment."""
         for link in self._model.links.values():
-            if link.state == "failed" and link.failed_at is not None and self._is_kept(to_ms(link.failed_at)):
-                yield keys.failed(keys.partition_of_link(link.id)), keys.local_id(link.id), link.failed_at
+            if (
+                link.state == "failed"
+                and link.failed_at is not None
+                and self._is_kept(to_ms(link.failed_at))
+            ):
+                yield (
+                    keys.failed(keys.partition_of_link(link.id)),
+                    keys.local_id(link.id),
+                    link.failed_at,
+                )
         for org_id, ends_at in self._model.org_ends.items():
             to_second = ends_at + timedelta(microseconds=-ends_at.microsecond % 1_000_000)
             if self._is_kept(to_ms(to_second)):
@@ -201,7 +260,11 @@ class Books:
             return False
         if key.endswith(":orgs"):
             return True
-        return member in self._model.codes if key.endswith(":otp_outbox") else ids_of(key, [member])[0] not in self._model.gone
+        return (
+            member in self._model.codes
+            if key.endswith(":otp_outbox")
+            else ids_of(key, [member])[0] not in self._model.gone
+        )
 
     def _least_end(self, key: str, members: Index) -> int:
         if key.endswith(":otp_outbox"):
@@ -234,4 +297,6 @@ def _key_of(name: Counted) -> str:
 
 
 def _entries(value: list[str]) -> Index:
-    return {member: int(float(score)) for member, score in zip(value[::2], value[1::2], strict=True)}
+    return {
+        member: int(float(score)) for member, score in zip(value[::2], value[1::2], strict=True)
+    }

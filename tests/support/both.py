@@ -11,20 +11,41 @@ from typing import Any
 
 import httpx
 
-from service.domain.link import partition_of
-from service.domain.tokens import derive_key
-from service.heartbeat import Heartbeat
-from service.store import outbox
-from service.store.client import Client
-from service.store.clock import StoreClock
+from service.auth.tokens import derive_key
+from service.health.heartbeat import Heartbeat
+from service.outbox import store as outbox
+from service.storage.client import Client
+from service.storage.clock import StoreClock
+from service.values.ids import partition_of
 from tasks.delivery import Delivery
-from tasks.kinds import LinkMail, OtpMail
-from tasks.mailer import Deferred, Refused
+from tasks.kinds import LinkMails, OtpMails
+from tasks.mail.mailer import Deferred, Refused
 from tasks.profiles import Profiles
-from tests.api.helpers import PEER, PUBLIC_URL, Api, Headers, assert_problem, bearer, in_public, stamp
+from tests.api.helpers import (
+    PEER,
+    PUBLIC_URL,
+    Api,
+    Headers,
+    assert_problem,
+    bearer,
+    in_public,
+    stamp,
+)
 from tests.conftest import SECRET
 from tests.support.books import Books
-from tests.support.cast import ANN, JANE, JOHN, ORGS, SPELLINGS, Walk, Who, decode, encode, may, written
+from tests.support.cast import (
+    ANN,
+    JANE,
+    JOHN,
+    ORGS,
+    SPELLINGS,
+    Walk,
+    Who,
+    decode,
+    encode,
+    may,
+    written,
+)
 from tests.support.model import (
     DAY,
     DEFERRED,
@@ -85,8 +106,14 @@ class Both:
         write: Callable[[datetime], str] = stamp,
         who: Who = INTERNAL,
     ) -> None:
-        headers = self.headers(who) | {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        response = self.api.client.post("/payment-links", content=encode(body, write), headers=headers)
+        headers = (
+            self.headers(who)
+            | {"Content-Type": "application/json"}
+            | ({"Idempotency-Key": key} if key else {})
+        )
+        response = self.api.client.post(
+            "/payment-links", content=encode(body, write), headers=headers
+        )
         recipient = SPELLINGS[body["email"]]
         if who.role == "org-admin" and who.name != body["org_id"]:
             assert_problem(response, 403, "forbidden")
@@ -97,7 +124,10 @@ class Both:
             assert_problem(response, 409, "idempotency_conflict")
             self.happened["create: conflict"] += 1
         elif earlier is not None and earlier.link_id in self.model.links:
-            assert (response.status_code, response.headers["idempotency-replayed"]) == (201, "true"), response.text
+            assert (response.status_code, response.headers["idempotency-replayed"]) == (
+                201,
+                "true",
+            ), response.text
             assert decode(response) == self.answer(self.model.links[earlier.link_id])
             self.happened["create: repeated"] += 1
             self.happened["create: repeated in other words"] += earlier.body != body
@@ -116,7 +146,10 @@ class Both:
 
     def read(self, link_id: str, who: Who) -> None:
         """By GET and by verify."""
-        read, verified = self.api.get(link_id, self.headers(who)), self.api.verify(link_id, self.headers(who))
+        read, verified = (
+            self.api.get(link_id, self.headers(who)),
+            self.api.verify(link_id, self.headers(who)),
+        )
         link = self.model.links.get(link_id)
         if link is None:
             assert_problem(read, 404, "link_not_found")
@@ -131,7 +164,9 @@ class Both:
         else:
             assert_problem(read, *problem)
         self.happened[f"read: {status}" if problem is None else f"read: {problem[1]}"] += 1
-        self.happened["read: by its customer"] += link.otp_required and problem is None and who.role == "customer"
+        self.happened["read: by its customer"] += (
+            link.otp_required and problem is None and who.role == "customer"
+        )
 
     def shown(self, link: Link, who: Who) -> dict[str, Any]:
         """The link as it is answered to ``who``, who may read it."""
@@ -148,7 +183,9 @@ class Both:
         return None if who.name in {link.recipient, link.org_id} else (403, "forbidden")
 
     def revoke(self, link_id: str | None, email: str | None, who: Who) -> None:
-        response = self.api.revoke(link_id, self.headers(who), **({"email": email} if email else {}))
+        response = self.api.revoke(
+            link_id, self.headers(who), **({"email": email} if email else {})
+        )
         link = self.model.links.get(link_id or "")
         if link_id is None and email is None:
             assert_problem(response, 422, "validation_failed")
@@ -159,10 +196,18 @@ class Both:
             self.happened["revoke: another organization's"] += 1
         else:
             recipient = SPELLINGS[email] if email else None
-            named = [each for each in self.model.links.values() if each.recipient == recipient and may(who, each.org_id)]
+            named = [
+                each
+                for each in self.model.links.values()
+                if each.recipient == recipient and may(who, each.org_id)
+            ]
             newly = self.model.revoke([*named, *([link] if link is not None else [])])
             answer = decode(response)
-            assert (response.status_code, set(answer["links"]), answer["revoked"]) == (200, newly, len(answer["links"]))
+            assert (response.status_code, set(answer["links"]), answer["revoked"]) == (
+                200,
+                newly,
+                len(answer["links"]),
+            )
             assert len(answer["links"]) == len(newly)
             self.happened["revoke: none"] += not newly
             self.happened["revoke: link"] += len(newly)
@@ -188,7 +233,9 @@ class Both:
         """The walk's next page. False: it was the last."""
         asked = {"limit": walk.limit, "status": walk.status, "cursor": walk.cursor}
         response = self.api.list(
-            self.headers(who), walk.org_id, **{name: value for name, value in asked.items() if value is not None}
+            self.headers(who),
+            walk.org_id,
+            **{name: value for name, value in asked.items() if value is not None},
         )
         assert response.status_code == 200, response.text
         page = decode(response)
@@ -202,7 +249,9 @@ class Both:
             assert walk.wanted & listed.keys() <= walk.seen
         return walk.cursor is not None
 
-    def _check_listed(self, bodies: "list[dict[str, Any]]", walk: Walk, listed: dict[str, Link]) -> "list[Link]":
+    def _check_listed(
+        self, bodies: "list[dict[str, Any]]", walk: Walk, listed: dict[str, Link]
+    ) -> "list[Link]":
         """Each in its place, and none that was there before."""
         found = [listed[body["id"]] for body in bodies]
         assert bodies == [self.answer(link) for link in found]
@@ -231,10 +280,17 @@ class Both:
         whose = SPELLINGS[email]
         if wait := self.model.must_wait_to_ask(whose, client):
             self._check_wait(response, wait)
-            reached = [name for name, (most, _) in SEND_LIMITS.items() if self.model.reached((name, whose), most)]
+            reached = [
+                name
+                for name, (most, _) in SEND_LIMITS.items()
+                if self.model.reached((name, whose), most)
+            ]
             self.happened[f"ask: {' and '.join(reached) or 'client'} limit"] += 1
             return
-        assert (response.status_code, decode(response)) == (202, {"expires_in": 600, "resend_after": 60})
+        assert (response.status_code, decode(response)) == (
+            202,
+            {"expires_in": 600, "resend_after": 60},
+        )
         self.happened["ask: a code voids another"] += whose in self.model.codes
         self.model.ask(whose, client, self.api.code(whose))
         self.digits[whose].append(self.model.codes[whose].digits)
@@ -250,7 +306,11 @@ class Both:
         elif outcome:
             answer = decode(response)
             assert response.status_code == 200, response.text
-            assert {**answer, "token": ""} == {"token": "", "token_type": "Bearer", "expires_in": 86400}
+            assert {**answer, "token": ""} == {
+                "token": "",
+                "token_type": "Bearer",
+                "expires_in": 86400,
+            }
             issued = self.model.now.replace(microsecond=0)
             self.tokens.append(Who("customer", whose, answer["token"], issued + TOKEN_LIFE))
             self.happened["submit: right"] += 1
@@ -260,7 +320,9 @@ class Both:
             if digits in known:
                 code = self.model.codes.get(whose)
                 live = code is not None and code.digits == digits
-                self.happened["submit: tried too often" if live else "submit: used, expired or void"] += 1
+                self.happened[
+                    "submit: tried too often" if live else "submit: used, expired or void"
+                ] += 1
             self.happened["submit: wrong"] += digits not in known
 
     def _check_wait(self, response: httpx.Response, wait: timedelta) -> None:
@@ -268,7 +330,11 @@ class Both:
         assert abs(int(response.headers["retry-after"]) - wait.total_seconds()) <= SLACK
 
     def dispatch(self, start: datetime | None, period: int, *, whole_day: bool = False) -> None:
-        asked = {} if start is None else {"scheduled_at": f"{start:%Y-%m-%d}" if whole_day else stamp(start)}
+        asked = (
+            {}
+            if start is None
+            else {"scheduled_at": f"{start:%Y-%m-%d}" if whole_day else stamp(start)}
+        )
         begin = start or self.model.now
         if start is not None and whole_day:
             begin = start.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -284,18 +350,22 @@ class Both:
         offered: list[str] = []
 
         def record(message: EmailMessage) -> None:
-            offered.extend(re.findall(r"(?<=/pay/)pl_\w{24}|^\d{6}$", text_of(message), re.MULTILINE))
+            offered.extend(
+                re.findall(r"(?<=/pay/)pl_\w{24}|^\d{6}$", text_of(message), re.MULTILINE)
+            )
             if answer != "taken":
                 raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
 
         mailer, client = ScriptedMailer(record), Client(self.api.redis)
         profiles = Profiles(client, self.api.clock)
         for kind, names in (
-            (LinkMail(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
-            (OtpMail(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
+            (LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
+            (OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
             heartbeat = Heartbeat("worker-links", StoreClock())
-            worker: Delivery[Any] = Delivery(kind, client, mailer, self.api.clock, lambda: False, heartbeat)  # type: ignore[arg-type]
+            worker: Delivery[Any] = Delivery(
+                kind, client, mailer, self.api.clock, lambda: False, heartbeat
+            )  # type: ignore[arg-type]
             worker.drain(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
         links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)
@@ -310,7 +380,7 @@ class Both:
             claim = outbox.claim_links(partition, now=self.model.now, deadline=deadline, limit=1000)
             ids = client.run(claim)
             if ids and opened:
-                client.run(outbox.open_links(partition, ids))
+                client.run(outbox.load_claimed_links(partition, ids))
         claimed = [link.id for link in self.model.claim(opened=opened)]
         self.claims.append((claimed, deadline))
         self.happened["claim: some"] += bool(claimed)
@@ -326,7 +396,12 @@ class Both:
             elif answer == "refused":
                 client.run(
                     outbox.mark_failed(
-                        link_id, error=REFUSED, attempts=1, now=self.model.now, retention=RETENTION, deadline=deadline
+                        link_id,
+                        error=REFUSED,
+                        attempts=1,
+                        now=self.model.now,
+                        retention=RETENTION,
+                        deadline=deadline,
                     )
                 )
             else:
@@ -339,7 +414,16 @@ class Both:
 
     def answer(self, link: Link) -> dict[str, Any]:
         """The link as the application answers."""
-        shown = ("id", "org_id", "email", "transaction_id", "payment_amount", "currency", "otp_required", "locale")
+        shown = (
+            "id",
+            "org_id",
+            "email",
+            "transaction_id",
+            "payment_amount",
+            "currency",
+            "otp_required",
+            "locale",
+        )
         times = ("scheduled_at", "created_at", "expires_at", "revoked_at")
         return {
             **{name: getattr(link, name) for name in shown},

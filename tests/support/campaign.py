@@ -39,7 +39,8 @@ class Ledger:
     def _note(self, envelope: Envelope) -> None:
         assert isinstance(envelope.content, bytes)
         link, message_id = (
-            re.search(pattern, envelope.content) for pattern in (rb"/pay/(pl_[0-9A-Za-z]{24})", rb"Message-ID: (\S+)")
+            re.search(pattern, envelope.content)
+            for pattern in (rb"/pay/(pl_[0-9A-Za-z]{24})", rb"Message-ID: (\S+)")
         )
         assert link is not None
         assert message_id is not None
@@ -60,7 +61,10 @@ def campaign(url: str, count: int, seconds: float, orgs: int = 20) -> Iterator[l
     """Has ``count`` links created within ``seconds``, every other one scheduled, for ``orgs`` in turn; gives their ids to be."""
     headers = {"Authorization": f"Bearer {admin_token()}"}
     began = time.monotonic()
-    with httpx.Client(base_url=url, headers=headers, timeout=5) as client, ThreadPoolExecutor(CALLERS) as callers:
+    with (
+        httpx.Client(base_url=url, headers=headers, timeout=5) as client,
+        ThreadPoolExecutor(CALLERS) as callers,
+    ):
 
         def create(number: int) -> str:
             time.sleep(max(0.0, began + number * seconds / count - time.monotonic()))

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from service.domain.link import partition_of
+from service.values.ids import partition_of
 from tests.api.helpers import stamp
 
 JANE, JOHN, ANN = "jane@example.com", "john@example.com", "ann@xn--bcher-kva.example"
@@ -24,7 +24,15 @@ SPELLINGS = {
     "ANN@xn--bcher-kva.example": ANN,
 }
 """How an e-mail may be written, and whose it is."""
-ORGS = ["acme", next(name for number in range(9999) if partition_of(name := f"acme:{number}") == partition_of("acme")), "org:acme"]
+ORGS = [
+    "acme",
+    next(
+        name
+        for number in range(9999)
+        if partition_of(name := f"acme:{number}") == partition_of("acme")
+    ),
+    "org:acme",
+]
 """Two share a partition; one looks like a key."""
 WRITTEN: list[Callable[[datetime], str]] = [
     stamp,
@@ -67,7 +75,9 @@ def decode(response: httpx.Response) -> Any:
 
 
 def encode(body: dict[str, Any], write: Callable[[datetime], str]) -> bytes:
-    values = {name: write(value) if isinstance(value, datetime) else value for name, value in body.items()}
+    values = {
+        name: write(value) if isinstance(value, datetime) else value for name, value in body.items()
+    }
     return msgspec.json.Encoder(decimal_format="number").encode(values)
 
 

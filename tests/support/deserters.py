@@ -38,31 +38,60 @@ class Deserters:
         with socket.socket() as client:
             client.setblocking(False)
             await loop.sock_connect(client, ("127.0.0.1", self._port))
-            await loop.sock_sendall(client, whole[: chance.randrange(len(whole) + 1)] if chance.random() < 0.5 else whole)
+            await loop.sock_sendall(
+                client,
+                whole[: chance.randrange(len(whole) + 1)] if chance.random() < 0.5 else whole,
+            )
             await asyncio.sleep(chance.choice([0, 0.001, 0.01, 0.03]))
             if chance.random() < 0.5:
                 abort(client)
 
     def _requests(self) -> list[Callable[[], bytes]]:
-        return [self._create, self._create_in_chunks, self._submit, self._verify, self._list, self._stream]
+        return [
+            self._create,
+            self._create_in_chunks,
+            self._submit,
+            self._verify,
+            self._list,
+            self._stream,
+        ]
 
     def _create(self) -> bytes:
         return with_json("POST /payment-links HTTP/1.1", LINK, self._authorization, lasting=True)
 
     def _create_in_chunks(self) -> bytes:
         body = json.dumps(LINK).encode()
-        head = request("POST /payment-links HTTP/1.1", self._authorization, JSON, "Transfer-Encoding: chunked", lasting=True)
+        head = request(
+            "POST /payment-links HTTP/1.1",
+            self._authorization,
+            JSON,
+            "Transfer-Encoding: chunked",
+            lasting=True,
+        )
         return head + chunked(body[:20], body[20:])
 
     def _submit(self) -> bytes:
-        return with_json("PUT /payment-links/otp HTTP/1.1", {"email": "gone@example.com", "otp": "123456"}, lasting=True)
+        return with_json(
+            "PUT /payment-links/otp HTTP/1.1",
+            {"email": "gone@example.com", "otp": "123456"},
+            lasting=True,
+        )
 
     def _verify(self) -> bytes:
-        return with_json("POST /payment-links/verify HTTP/1.1", {"link_id": "pl_00" + "0" * 22}, self._authorization, lasting=True)
+        return with_json(
+            "POST /payment-links/verify HTTP/1.1",
+            {"link_id": "pl_00" + "0" * 22},
+            self._authorization,
+            lasting=True,
+        )
 
     def _list(self) -> bytes:
-        return request("GET /orgs/acme/payment-links?limit=200 HTTP/1.1", self._authorization, lasting=True)
+        return request(
+            "GET /orgs/acme/payment-links?limit=200 HTTP/1.1", self._authorization, lasting=True
+        )
 
     def _stream(self) -> bytes:
         accept = "Accept: application/x-ndjson"
-        return request("GET /orgs/acme/payment-links HTTP/1.1", self._authorization, accept, lasting=True)
+        return request(
+            "GET /orgs/acme/payment-links HTTP/1.1", self._authorization, accept, lasting=True
+        )

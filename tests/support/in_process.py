@@ -37,7 +37,10 @@ class InProcess:
     async def _serve(self) -> None:
         """Begins and ends the application in one task, as its lifespan asks for."""
         transport = httpx.ASGITransport(FromPeer(self._app))  # type: ignore[arg-type]
-        async with self._app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://service") as self._client:
+        async with (
+            self._app.lifespan(),
+            httpx.AsyncClient(transport=transport, base_url="http://service") as self._client,
+        ):
             self._started.set()
             await self._stopping.wait()
 

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.domain import link
-from service.domain.link import Link, parse_request
+from service.links import model as link
+from service.links.model import Link, parse_request
 
 
 def create(*, entropy: bytes, now: datetime, ttl: timedelta, **fields: Any) -> Link:

@@ -24,7 +24,9 @@ class Load:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         stopping = asyncio.Event()
-        callers = [asyncio.create_task(self._call(number, stopping)) for number in range(self._callers)]
+        callers = [
+            asyncio.create_task(self._call(number, stopping)) for number in range(self._callers)
+        ]
         try:
             yield
         finally:
@@ -46,7 +48,11 @@ class Load:
     async def _ask(self, client: httpx.AsyncClient, email: str) -> None:
         """Makes a link and reads it: both answers must be this client's own."""
         headers = {"X-Request-ID": email.replace("@", "-")}
-        made = await client.post("/payment-links", json={"email": email, "org_id": "acme", "notify": False}, headers=headers)
+        made = await client.post(
+            "/payment-links",
+            json={"email": email, "org_id": "acme", "notify": False},
+            headers=headers,
+        )
         self._require(made, 201, email)
         read = await client.get(f"/payment-links/{made.json()['id']}", headers=headers)
         self._require(read, 200, email)

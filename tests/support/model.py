@@ -18,7 +18,11 @@ FAILURES_PER_DAY = 10
 CLIENT_SENDS_PER_HOUR, CLIENT_FAILURES_PER_HOUR, UNVERIFIED_PER_HOUR = 12, 8, 2
 """Lower than the service's defaults, so that they are reached."""
 SENDS_PER_MINUTE = 600
-SEND_LIMITS = {"resend": (1, timedelta(seconds=60)), "sends_hour": (5, HOUR), "sends_day": (10, DAY)}
+SEND_LIMITS = {
+    "resend": (1, timedelta(seconds=60)),
+    "sends_hour": (5, HOUR),
+    "sends_day": (10, DAY),
+}
 STATUSES = ("active", "expired", "revoked")
 REFUSED, DEFERRED = "550 no such mailbox", "451 come back later"
 
@@ -128,32 +132,56 @@ class Model:
         self.now = now
         self.gone |= {link_id for link_id, link in self.links.items() if link.gone_at <= now}
         self.links = {link_id: link for link_id, link in self.links.items() if link.gone_at > now}
-        self.requests = {key: request for key, request in self.requests.items() if request.until > now}
+        self.requests = {
+            key: request for key, request in self.requests.items() if request.until > now
+        }
         self.codes = {email: code for email, code in self.codes.items() if code.expires_at > now}
-        self.windows = {name: window for name, window in self.windows.items() if window.ends_at > now}
-        self.verified = {email: [(digits, until) for digits, until in kept if until > now] for email, kept in self.verified.items()}
+        self.windows = {
+            name: window for name, window in self.windows.items() if window.ends_at > now
+        }
+        self.verified = {
+            email: [(digits, until) for digits, until in kept if until > now]
+            for email, kept in self.verified.items()
+        }
 
     def moments(self) -> list[datetime]:
         """When something changes by itself, soonest first."""
-        found = [window.ends_at for window in self.windows.values()] + [code.expires_at for code in self.codes.values()]
+        found = [window.ends_at for window in self.windows.values()] + [
+            code.expires_at for code in self.codes.values()
+        ]
         for link in self.links.values():
-            found += [moment for moment in (link.look_at, link.expires_at, link.gone_at) if moment is not None]
+            found += [
+                moment
+                for moment in (link.look_at, link.expires_at, link.gone_at)
+                if moment is not None
+            ]
         found += [until for kept in self.verified.values() for _, until in kept]
         found += [request.until for request in self.requests.values()]
         return sorted({moment for moment in found if moment > self.now})
 
     def of(self, org_id: str, status: str | None = None) -> list[Link]:
-        return [link for link in self.links.values() if link.org_id == org_id and status in {None, link.status(self.now)}]
+        return [
+            link
+            for link in self.links.values()
+            if link.org_id == org_id and status in {None, link.status(self.now)}
+        ]
 
     def counts(self, org_id: str) -> dict[str, int]:
         return {status: len(self.of(org_id, status)) for status in STATUSES}
 
     def counts_of_all(self) -> dict[str, int]:
-        return {status: sum(link.status(self.now) == status for link in self.links.values()) for status in STATUSES}
+        return {
+            status: sum(link.status(self.now) == status for link in self.links.values())
+            for status in STATUSES
+        }
 
     def fault(self, body: dict[str, Any], recipient: str) -> str | None:
         """The ``code`` of the problem that a new link of this ``body`` has."""
-        scheduled_at, expires_at, otp = body.get("scheduled_at"), body.get("expires_at"), body.get("otp")
+        scheduled_at, expires_at, otp = (
+            body.get("scheduled_at"),
+            body.get("expires_at"),
+            body.get("otp"),
+        )
         send_at = max(scheduled_at or self.now, self.now)
         if scheduled_at and not self.now - timedelta(seconds=60) <= scheduled_at <= self.now + YEAR:
             return "validation_failed"
@@ -191,10 +219,14 @@ class Model:
             link.state = "scheduled" if scheduled_at else "queued"
             link.owe("scheduled" if scheduled_at else "outbox", link.due_at)
         if key is not None:
-            self.requests[link.org_id, key] = Request(body, recipient, link_id, self.now + REPEATABLE_FOR)
+            self.requests[link.org_id, key] = Request(
+                body, recipient, link_id, self.now + REPEATABLE_FOR
+            )
         self.links[link_id] = link
         self.longest = max(self.longest or link.gone_at, link.gone_at)
-        self.org_ends[link.org_id] = max(self.org_ends.get(link.org_id, link.expires_at), link.expires_at)
+        self.org_ends[link.org_id] = max(
+            self.org_ends.get(link.org_id, link.expires_at), link.expires_at
+        )
         return link
 
     def revoke(self, links: list[Link]) -> set[str]:
@@ -209,7 +241,11 @@ class Model:
 
     def due(self) -> list[Link]:
         """Links whose e-mail a worker takes now."""
-        return [link for link in self.links.values() if link.look_at is not None and link.look_at <= self.now]
+        return [
+            link
+            for link in self.links.values()
+            if link.look_at is not None and link.look_at <= self.now
+        ]
 
     def claim(self, *, opened: bool) -> list[Link]:
         claimed = self.due()
@@ -247,14 +283,22 @@ class Model:
 
     def deliver_codes(self, answer: str) -> set[str]:
         """The codes that are handed to a server that answers so."""
-        due = [code for code in self.codes.values() if code.mail_at is not None and code.mail_at <= self.now]
+        due = [
+            code
+            for code in self.codes.values()
+            if code.mail_at is not None and code.mail_at <= self.now
+        ]
         for code in due:
             code.mail_at = self.now + backoff(code.mails) if answer == "deferred" else None
             code.mails += 1
         return {code.digits for code in due}
 
     def send_window(self, start: datetime, end: datetime) -> tuple[int, int]:
-        found = [link for link in self.links.values() if link.queue == "scheduled" and start <= link.due_at < end]
+        found = [
+            link
+            for link in self.links.values()
+            if link.queue == "scheduled" and start <= link.due_at < end
+        ]
         for link in found:
             link.state = "queued"
             link.owe("outbox", min(self.now, link.due_at))
@@ -265,7 +309,10 @@ class Model:
         if wait := self._client_must_wait("otp_sends", client, CLIENT_SENDS_PER_HOUR):
             return wait
         waits = [self.reached((name, email), most) for name, (most, _) in SEND_LIMITS.items()]
-        return max((wait for wait in waits if wait is not None), default=self.reached(CEILING, SENDS_PER_MINUTE))
+        return max(
+            (wait for wait in waits if wait is not None),
+            default=self.reached(CEILING, SENDS_PER_MINUTE),
+        )
 
     def ask(self, email: str, client: str, digits: str) -> None:
         for network in networks_of(client):
@@ -306,7 +353,10 @@ class Model:
         return True
 
     def _client_must_wait(self, limit: str, client: str, most: int) -> timedelta | None:
-        waits = [self.reached((limit, network), times * most) for network, times in networks_of(client).items()]
+        waits = [
+            self.reached((limit, network), times * most)
+            for network, times in networks_of(client).items()
+        ]
         return max((wait for wait in waits if wait is not None), default=None)
 
     def _count(self, name: Counted, span: timedelta) -> None:
@@ -326,7 +376,11 @@ def networks_of(client: str) -> dict[str, int]:
 def meaning(body: dict[str, Any], recipient: str) -> dict[str, Any]:
     """What a new link's ``body`` asks for, however it is written."""
     said = {"notify": True, "otp_required": "otp" in body} | body | {"email": recipient}
-    return {name: value.upper() if name == "currency" else value for name, value in said.items() if value is not None}
+    return {
+        name: value.upper() if name == "currency" else value
+        for name, value in said.items()
+        if value is not None
+    }
 
 
 def backoff(tries: int) -> timedelta:

@@ -9,7 +9,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def children(pid: int) -> list[int]:
     """The processes that ``pid`` has started."""
-    return [int(child) for tasks in Path(f"/proc/{pid}/task").iterdir() for child in (tasks / "children").read_text().split()]
+    return [
+        int(child)
+        for tasks in Path(f"/proc/{pid}/task").iterdir()
+        for child in (tasks / "children").read_text().split()
+    ]
 
 
 def runs(pid: int) -> bool:

@@ -95,7 +95,11 @@ class Up(Process):
     def start(self) -> None:
         seen = len(self.output()) if self.log.exists() else 0
         super().start()
-        wait_until(lambda: "Try\n" in self.output()[seen:] or self.process.poll() is not None, "the welcome", within=60)
+        wait_until(
+            lambda: "Try\n" in self.output()[seen:] or self.process.poll() is not None,
+            "the welcome",
+            within=60,
+        )
         self.welcome = self.output()[seen:]
 
     def example(self) -> dict[str, object]:
@@ -111,7 +115,9 @@ class Up(Process):
 class Service:
     """Web, worker and scheduler on a store and a mail server."""
 
-    def __init__(self, directory: Path, redis_url: str, smtp_url: str | None, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, redis_url: str, smtp_url: str | None, **settings: str
+    ) -> None:
         self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = {
@@ -121,11 +127,16 @@ class Service:
             "DATA_DIR": str(directory),
             "LOG_FORMAT": "json",
             "OTP_CLIENT_FAILURES_PER_HOUR": "10000",
-            **({"SMTP_URL": smtp_url, "MAIL_FROM": "Acme Pay <pay@acme.example>"} if smtp_url else {}),
+            **(
+                {"SMTP_URL": smtp_url, "MAIL_FROM": "Acme Pay <pay@acme.example>"}
+                if smtp_url
+                else {}
+            ),
             **settings,
         }
         self.web, self.worker, self.scheduler = (
-            Process(name, self.environ, directory / f"{name}.log") for name in ("web", "worker", "scheduler")
+            Process(name, self.environ, directory / f"{name}.log")
+            for name in ("web", "worker", "scheduler")
         )
 
     def __enter__(self) -> Self:
@@ -134,9 +145,16 @@ class Service:
         wait_until(self.ready, "the service to be ready", within=60)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for process in (self.web, self.worker, self.scheduler):
-            process.process.send_signal(signal.SIGINT)  # on which web does not wait for clients to move on
+            process.process.send_signal(
+                signal.SIGINT
+            )  # on which web does not wait for clients to move on
         for process in (self.web, self.worker, self.scheduler):
             process.process.wait(30)
 

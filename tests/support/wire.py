@@ -24,7 +24,7 @@ class Answer(NamedTuple):
         return msgspec.json.decode(self.body)
 
 
-class Wire:
+class RedisProtocol:
     """A connection that is kept alive, and made anew where the server has closed it after an answer."""
 
     def __init__(self, port: int) -> None:
@@ -67,10 +67,10 @@ class Wire:
 
 
 @contextmanager
-def wires(*ports: int) -> Iterator[list[Wire]]:
+def wires(*ports: int) -> Iterator[list[RedisProtocol]]:
     """A connection to each of ``ports``."""
     with ExitStack() as opened:
-        yield [opened.enter_context(Wire(port)) for port in ports]
+        yield [opened.enter_context(RedisProtocol(port)) for port in ports]
 
 
 def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]:
@@ -110,11 +110,20 @@ def read(connection: socket.socket, within: float) -> bytes:
     return bytes(found)
 
 
-def request(line: str | bytes, *headers: str | bytes, body: bytes = b"", lasting: bool = False) -> bytes:
+def request(
+    line: str | bytes, *headers: str | bytes, body: bytes = b"", lasting: bool = False
+) -> bytes:
     """A request, which asks for the connection to be closed, unless that is ``lasting``. Without ``body``, it says no length."""
-    closing, length = ([] if lasting else ["Connection: close"]), ([f"Content-Length: {len(body)}"] if body else [])
+    closing, length = (
+        ([] if lasting else ["Connection: close"]),
+        ([f"Content-Length: {len(body)}"] if body else []),
+    )
     lines = [line, "Host: pay.example.com", *closing, *headers, *length]
-    return CRLF.join(part.encode() if isinstance(part, str) else part for part in lines) + CRLF * 2 + body
+    return (
+        CRLF.join(part.encode() if isinstance(part, str) else part for part in lines)
+        + CRLF * 2
+        + body
+    )
 
 
 def with_json(line: str, content: Any, *headers: str | bytes, lasting: bool = False) -> bytes:
@@ -124,7 +133,9 @@ def with_json(line: str, content: Any, *headers: str | bytes, lasting: bool = Fa
 
 def chunked(*chunks: bytes, end: bool = True) -> bytes:
     """A body in chunks (RFC 9112, 7.1)."""
-    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (b"0\r\n\r\n" if end else b"")
+    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + (
+        b"0\r\n\r\n" if end else b""
+    )
 
 
 def answers(received: bytes) -> list[Answer]:
@@ -142,7 +153,9 @@ def first_answer(received: bytes) -> tuple[Answer, bytes] | None:
     if not end:
         return None
     line, *fields = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)
+    }
     status = int(line.split(" ")[1])
     size = int(headers.get("content-length", 0 if status < 200 else len(rest)))
     return (Answer(status, headers, rest[:size]), rest[size:]) if len(rest) >= size else None

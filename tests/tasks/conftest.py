@@ -6,8 +6,8 @@ from threading import Event
 import pytest
 from redis import Redis
 
-from service.store.client import Client, connect
-from service.store.clock import StoreClock
+from service.storage.client import Client, connect
+from service.storage.clock import StoreClock
 from tasks.runtime import CURRENT, Runtime, create_heartbeats
 from tests.support.clock import Clock
 from tests.support.servers import Store

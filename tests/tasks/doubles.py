@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mailer import Mailer, Verdict
-from tasks.mime import Mail
+from tasks.mail.mailer import Mailer, Verdict
+from tasks.mail.mime import Mail
 from tests.tasks.office import received
 
 Reply = str | Callable[[], str | Iterable[str] | None] | None
@@ -56,7 +56,14 @@ class ScriptedMailer:
     def __exit__(self, *_: object) -> None:
         self.open = False
 
-    def send(self, mail: Mail, *, within: float = 10.0, owed: Callable[[], Verdict], meanwhile: Callable[[], object]) -> bool:
+    def send(
+        self,
+        mail: Mail,
+        *,
+        within: float = 10.0,
+        owed: Callable[[], Verdict],
+        meanwhile: Callable[[], object],
+    ) -> bool:
         if not owed()():
             return False
         message = received(mail)
@@ -82,7 +89,12 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, tls: ssl.SSLContext | None = None, **replies: Reply) -> None:
-        self.replies: dict[str, Reply] = {"greeting": "220 ready", "EHLO": self.ehlo, "DATA": "354 go on", **replies}
+        self.replies: dict[str, Reply] = {
+            "greeting": "220 ready",
+            "EHLO": self.ehlo,
+            "DATA": "354 go on",
+            **replies,
+        }
         self.commands: list[str] = []
         self.content: list[bytes] = []
         self.connections = 0
@@ -91,7 +103,9 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Conversation)
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_: object) -> None:

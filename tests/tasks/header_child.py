@@ -1,4 +1,4 @@
-"""Writes a mail's head with ``tasks/headers.py`` for each line of JSON that it reads, and tells how this Python reads it again.
+"""Writes a mail's head with ``tasks/mail/headers.py`` for each line of JSON that it reads, and prints how this Python parses it.
 
 Needs nothing but the standard library, so that any Python can run it.
 """
@@ -24,7 +24,9 @@ def answer(headers: Any, text: str) -> dict[str, Any]:
     wire = head.encode() + FIELDS
     parsed = email.message_from_bytes(wire, policy=email.policy.default)
     plain = email.message_from_bytes(wire)
-    again = email.message_from_bytes(parsed.as_bytes(policy=email.policy.SMTP), policy=email.policy.default)
+    again = email.message_from_bytes(
+        parsed.as_bytes(policy=email.policy.SMTP), policy=email.policy.default
+    )
     return {
         "head": head,
         "names": [list(parsed.keys()), list(plain.keys()), list(again.keys())],

@@ -10,17 +10,21 @@ from typing import Any
 
 from redis import Redis
 
-from service.domain.link import DeliveryState, Link, partition_of
-from service.heartbeat import Heartbeat
-from service.store import keys, links, otps, outbox
-from service.store.call import from_ms
-from service.store.client import Client
-from service.store.clock import StoreClock
-from service.store.otps import Otp
+from service.health.heartbeat import Heartbeat
+from service.links import store as links
+from service.links.model import DeliveryState, Link
+from service.otps import store as otps
+from service.otps.store import Otp
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.clock import StoreClock
+from service.storage.command import from_ms
+from service.values.ids import partition_of
 from tasks.delivery import LEASE, Delivery
-from tasks.kinds import LinkMail, OtpMail
-from tasks.mailer import Mailer
-from tasks.mime import Mail
+from tasks.kinds import LinkMails, OtpMails
+from tasks.mail.mailer import Mailer
+from tasks.mail.mime import Mail
 from tasks.profiles import Profiles
 from tests.support.clock import Clock
 from tests.support.links import create
@@ -41,7 +45,9 @@ class Office:
         self.redis = redis
         self.clock = clock
 
-    def add_link(self, email: str = "jane@example.com", *, org_id: str = ORG, **fields: Any) -> Link:
+    def add_link(
+        self, email: str = "jane@example.com", *, org_id: str = ORG, **fields: Any
+    ) -> Link:
         link = create(
             entropy=secrets.token_bytes(24),
             now=self.clock(),
@@ -72,7 +78,9 @@ class Office:
     def revoke(self, link: Link) -> None:
         assert self.client.run(links.revoke(link, now=self.clock(), retention=RETENTION))
 
-    def add_code(self, email: str = "jane@example.com", *, ttl: timedelta = timedelta(minutes=10)) -> bytes:
+    def add_code(
+        self, email: str = "jane@example.com", *, ttl: timedelta = timedelta(minutes=10)
+    ) -> bytes:
         """The nonce of a new code."""
         nonce = secrets.token_bytes(16)
         self.client.run(otps.create(email, nonce, now=self.clock(), ttl=ttl))
@@ -81,12 +89,16 @@ class Office:
     def claim(self, partition: str = PARTITION) -> datetime:
         """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
         deadline = self.clock() + LEASE
-        self.client.run(outbox.claim_links(partition, now=self.clock(), deadline=deadline, limit=1000))
+        self.client.run(
+            outbox.claim_links(partition, now=self.clock(), deadline=deadline, limit=1000)
+        )
         return deadline
 
     def lease_of(self, link: Link) -> datetime | None:
         """When the link's e-mail must be looked at again; None where none is owed."""
-        score = self.redis.zscore(keys.outbox(keys.partition_of_link(link.id)), keys.local_id(link.id))
+        score = self.redis.zscore(
+            keys.outbox(keys.partition_of_link(link.id)), keys.local_id(link.id)
+        )
         return None if score is None else from_ms(score)
 
     def code_lease_of(self, email: str) -> datetime | None:
@@ -97,9 +109,11 @@ class Office:
         """How many e-mails are due and not out."""
         return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
 
-    def link_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Link]:
+    def link_worker(
+        self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
+    ) -> Delivery[Link]:
         return Delivery(
-            LinkMail("https://pay.example", SENDER, self.profiles, RETENTION),
+            LinkMails("https://pay.example", SENDER, self.profiles, RETENTION),
             self.client,
             mailer,
             self.clock,
@@ -107,9 +121,18 @@ class Office:
             Heartbeat("worker-links", StoreClock()),
         )
 
-    def code_worker(self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False) -> Delivery[Otp]:
+    def code_worker(
+        self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
+    ) -> Delivery[Otp]:
         heartbeat = Heartbeat("worker-otps", StoreClock())
-        return Delivery(OtpMail(OTP_KEY, SENDER, self.profiles), self.client, mailer, self.clock, should_stop, heartbeat)
+        return Delivery(
+            OtpMails(OTP_KEY, SENDER, self.profiles),
+            self.client,
+            mailer,
+            self.clock,
+            should_stop,
+            heartbeat,
+        )
 
 
 def received(mail: Mail) -> EmailMessage:

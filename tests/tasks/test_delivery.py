@@ -13,15 +13,23 @@ import pytest
 from redis import Redis
 from structlog.testing import CapturingLogger
 
-from service.domain.errors import Unavailable
-from service.domain.link import DeliveryState, Status, partition_of
-from service.domain.profile import Profile
-from service.store import keys, profiles
-from service.store.client import Client, connect
-from service.store.record import encode
+from service.errors import Unavailable
+from service.links.model import DeliveryState, Status
+from service.links.record import encode
+from service.orgs import profile_store as profiles
+from service.orgs.model import Profile
+from service.storage import keys
+from service.storage.client import Client, connect
+from service.values.ids import partition_of
 from tasks import delivery
-from tasks.delivery import LEASE, LONGEST_WAIT_FOR_RECIPIENT, LONGEST_WAIT_FOR_SESSION, backoff, loggable
-from tasks.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
+from tasks.delivery import (
+    LEASE,
+    LONGEST_WAIT_FOR_RECIPIENT,
+    LONGEST_WAIT_FOR_SESSION,
+    backoff,
+    loggable,
+)
+from tasks.mail.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
 from tests.support.clock import Clock
 from tests.support.servers import Store, store, valkey_server
 from tests.tasks.doubles import Answer, ScriptedMailer, ScriptedServer, refusing
@@ -49,7 +57,12 @@ class TestSending:
         assert office.link_worker(mailer).drain([PARTITION]) == []
         assert mailer.recipients == ["jane@example.com"]
         found = office.link(link).delivery
-        assert (found.state, found.attempts, found.sent_at, found.error) == (DeliveryState.SENT, 1, office.clock(), None)
+        assert (found.state, found.attempts, found.sent_at, found.error) == (
+            DeliveryState.SENT,
+            1,
+            office.clock(),
+            None,
+        )
 
     def test_a_mail_that_is_out_is_owed_no_more(self, office: Office) -> None:
         link, mailer = office.add_link(), ScriptedMailer()
@@ -66,9 +79,13 @@ class TestSending:
         assert len(mailer.sent) == 1
 
     @pytest.mark.parametrize(
-        ("early", "mails"), [(MILLISECOND, 0), (timedelta(0), 1)], ids=["a millisecond before", "at that moment"]
+        ("early", "mails"),
+        [(MILLISECOND, 0), (timedelta(0), 1)],
+        ids=["a millisecond before", "at that moment"],
     )
-    def test_a_scheduled_link_is_mailed_at_the_very_millisecond(self, office: Office, early: timedelta, mails: int) -> None:
+    def test_a_scheduled_link_is_mailed_at_the_very_millisecond(
+        self, office: Office, early: timedelta, mails: int
+    ) -> None:
         due = office.clock() + timedelta(hours=1)
         office.add_link(scheduled_at=due)
         office.clock.now = due - early
@@ -96,7 +113,9 @@ class TestSending:
         office.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
         assert (len(mailer.sent), mailer.sessions, mailer.open) == (10, 1, False)
 
-    def test_more_mails_than_a_batch_all_go_out(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_more_mails_than_a_batch_all_go_out(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(delivery, "BATCH", 2)
         office.add_links(5)
         mailer = ScriptedMailer()
@@ -122,24 +141,36 @@ class TestSending:
         start, trips = office.client.start, []
 
         def count(calls: Any) -> Any:
-            trips.extend({call.script.name for call in calls if call.script} & {"claim", "open"})
+            trips.extend(
+                {call.script.name for call in calls if call.script}
+                & {"outbox/claim", "links/load_claimed"}
+            )
             return start(calls)
 
         monkeypatch.setattr(office.client, "start", count)
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
         assert len(mailer.sent) == len(organizations)
-        assert trips == ["claim", "open", "claim"]
+        assert trips == ["outbox/claim", "links/load_claimed", "outbox/claim"]
 
     def test_partitions_that_had_no_turn_are_given_back_and_come_next(self, office: Office) -> None:
         """Those before them sent slowly, and go on sending."""
         for org_id in ("acme", "acme", "globex", "initech"):
             office.add_link(org_id=org_id)
         mailer = ScriptedMailer(lambda _: office.clock.advance(seconds=1.001))
-        office.link_worker(mailer).drain([partition_of(org_id) for org_id in ("acme", "globex", "initech")])
-        assert [str(message["Subject"]).split()[-1] for message in mailer.sent] == ["acme", "globex", "initech", "acme"]
+        office.link_worker(mailer).drain(
+            [partition_of(org_id) for org_id in ("acme", "globex", "initech")]
+        )
+        assert [str(message["Subject"]).split()[-1] for message in mailer.sent] == [
+            "acme",
+            "globex",
+            "initech",
+            "acme",
+        ]
 
-    def test_a_job_that_has_more_to_do_ends_and_says_so(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_job_that_has_more_to_do_ends_and_says_so(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(delivery, "SHIFT", 0.0)
         office.add_link()
         mailer = ScriptedMailer()
@@ -165,7 +196,9 @@ class TestSending:
         recipients = [recipient for mailer in mailers for recipient in mailer.recipients]
         assert sorted(recipients) == sorted(f"jane+{number}@example.com" for number in range(60))
 
-    def test_its_log_tells_no_address_and_nothing_that_opens_a_link(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_log_tells_no_address_and_nothing_that_opens_a_link(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         link, log = office.add_link(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
         office.link_worker(ScriptedMailer()).drain([PARTITION])
@@ -229,7 +262,9 @@ class TestDeferral:
     def test_it_waits_longer_every_time(self, office: Office) -> None:
         link, waits = office.add_link(), []
         for _ in range(7):
-            office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+            office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+                [PARTITION]
+            )
             lease = office.lease_of(link)
             assert lease is not None
             waits.append((lease - office.clock()).total_seconds())
@@ -258,7 +293,8 @@ class TestDeferral:
         assert len(set(tried)) == 1
 
     @pytest.mark.parametrize(
-        ("attempts", "seconds"), [(0, 5), (1, 15), (2, 45), (3, 135), (4, 405), (5, 900), (50, 900), (10**6, 900)]
+        ("attempts", "seconds"),
+        [(0, 5), (1, 15), (2, 45), (3, 135), (4, 405), (5, 900), (50, 900), (10**6, 900)],
     )
     def test_the_wait_triples_up_to_the_longest(self, attempts: int, seconds: int) -> None:
         assert backoff(attempts, LONGEST_WAIT_FOR_RECIPIENT) == timedelta(seconds=seconds)
@@ -278,16 +314,26 @@ class TestServerAway:
         assert {office.lease_of(link) for link in made} == {office.clock() + timedelta(seconds=5)}
         assert {office.link(link).delivery.error for link in made} == {"nobody listens"}
 
-    def test_what_the_server_said_to_us_is_not_told_to_who_reads_the_link(self, office: Office) -> None:
+    def test_what_the_server_said_to_us_is_not_told_to_who_reads_the_link(
+        self, office: Office
+    ) -> None:
         [link] = office.add_links(1)
         refused = NoSession("535 5.7.8 no such user pay@acme.example")
-        office.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain([PARTITION])
+        office.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain(
+            [PARTITION]
+        )
         assert office.link(link).delivery.error == "535 5.7.8"
 
     def test_what_was_sent_before_stays_sent(self, office: Office) -> None:
         made = office.add_links(3)
-        office.link_worker(ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))).drain([PARTITION])
-        assert [office.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED, DeliveryState.QUEUED]
+        office.link_worker(
+            ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))
+        ).drain([PARTITION])
+        assert [office.state(link) for link in made] == [
+            DeliveryState.SENT,
+            DeliveryState.QUEUED,
+            DeliveryState.QUEUED,
+        ]
 
     def test_all_goes_out_when_it_is_back(self, office: Office) -> None:
         made = office.add_links(3)
@@ -340,7 +386,9 @@ class TestDropped:
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
         assert office.state(made[2]) is DeliveryState.NONE
 
-    def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(self, office: Office) -> None:
+    def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(
+        self, office: Office
+    ) -> None:
         link = office.add_link()
         office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
         office.revoke(link)
@@ -357,7 +405,9 @@ class TestDropped:
         office.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
 
-    def test_a_link_revoked_between_claim_and_reading_is_not_mailed(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_link_revoked_between_claim_and_reading_is_not_mailed(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         link = office.add_link()
         mailer = ScriptedMailer()
         worker = office.link_worker(mailer)
@@ -377,7 +427,10 @@ class TestDropped:
         link = office.add_link()
         office.link_worker(ScriptedMailer(lambda _: office.revoke(link))).drain([PARTITION])
         found = office.link(link)
-        assert (found.delivery.state, found.status(office.clock())) == (DeliveryState.SENT, Status.REVOKED)
+        assert (found.delivery.state, found.status(office.clock())) == (
+            DeliveryState.SENT,
+            Status.REVOKED,
+        )
         assert office.lease_of(link) is None
 
     def test_a_link_that_expired_meanwhile_is_not_mailed_and_says_why(self, office: Office) -> None:
@@ -404,21 +457,28 @@ class TestDropped:
     ) -> None:
         log = CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
-        broken, other = office.add_link("jane@example.com"), office.add_link("john@example.com", org_id="umbrella")
+        broken, other = (
+            office.add_link("jane@example.com"),
+            office.add_link("john@example.com", org_id="umbrella"),
+        )
         office.redis.set(keys.link(broken.id), "no record")
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([PARTITION, partition_of("umbrella")])
         assert mailer.recipients == ["john@example.com"]
         assert office.state(other) is DeliveryState.SENT
         assert (office.lease_of(broken), office.unsent()) == (office.clock() + LEASE, 1)
-        assert [call.args for call in log.calls if call.method_name == "error"] == [("record_unreadable",)]
+        assert [call.args for call in log.calls if call.method_name == "error"] == [
+            ("record_unreadable",)
+        ]
 
     def test_a_code_that_cannot_be_read_keeps_no_other_back(self, office: Office) -> None:
         office.add_code("jane@example.com")
         office.add_code("john@example.com")
         office.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([partition_of("jane@example.com"), partition_of("john@example.com")])
+        office.code_worker(mailer).drain(
+            [partition_of("jane@example.com"), partition_of("john@example.com")]
+        )
         assert mailer.recipients == ["john@example.com"]
         assert office.code_lease_of("jane@example.com") == office.clock() + LEASE
 
@@ -428,8 +488,13 @@ class TestDropped:
         ids=["no address", "encoded word", "mailbox outside ASCII", "no IDN"],
     )
     def test_a_mail_that_cannot_be_made_fails_alone(self, office: Office, email: str) -> None:
-        made = [office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD") for number in range(3)]
-        office.redis.set(keys.link(made[1].id), encode(msgspec.structs.replace(made[1], email=email)))
+        made = [
+            office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD")
+            for number in range(3)
+        ]
+        office.redis.set(
+            keys.link(made[1].id), encode(msgspec.structs.replace(made[1], email=email))
+        )
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([PARTITION])
         assert sorted(mailer.recipients) == ["jane+0@example.com", "jane+2@example.com"]
@@ -438,9 +503,18 @@ class TestDropped:
         assert str(found.error).startswith("the e-mail cannot be made: ")
 
     @pytest.mark.parametrize(
-        "fields", [{"currency": "ZZZ"}, {"locale": "tlh"}, {"email": "jane@münchen.local"}, {"transaction_id": "a\u202eb"}], ids=str
+        "fields",
+        [
+            {"currency": "ZZZ"},
+            {"locale": "tlh"},
+            {"email": "jane@münchen.local"},
+            {"transaction_id": "a\u202eb"},
+        ],
+        ids=str,
     )
-    def test_a_link_that_is_older_than_a_rule_which_it_breaks_is_mailed(self, office: Office, fields: dict[str, str]) -> None:
+    def test_a_link_that_is_older_than_a_rule_which_it_breaks_is_mailed(
+        self, office: Office, fields: dict[str, str]
+    ) -> None:
         link = office.add_link(payment_amount=Decimal(5), currency="USD")
         office.redis.set(keys.link(link.id), encode(msgspec.structs.replace(link, **fields)))
         office.link_worker(ScriptedMailer()).drain([PARTITION])
@@ -458,7 +532,9 @@ class TestDropped:
         ],
         ids=str,
     )
-    def test_so_is_one_whose_organization_s_profile_is(self, office: Office, profile: Profile) -> None:
+    def test_so_is_one_whose_organization_s_profile_is(
+        self, office: Office, profile: Profile
+    ) -> None:
         office.client.run(profiles.put(ORG, profile))
         link = office.add_link()
         mailer = ScriptedMailer()
@@ -487,7 +563,9 @@ class TestLeases:
         office.link_worker(mailer).drain([PARTITION])
         assert (len(mailer.sent), other.sent) == (3, [])
 
-    def test_what_a_slow_batch_does_not_begin_is_anothers_and_none_is_sent_twice(self, office: Office) -> None:
+    def test_what_a_slow_batch_does_not_begin_is_anothers_and_none_is_sent_twice(
+        self, office: Office
+    ) -> None:
         office.add_links(8)
         other = ScriptedMailer()
 
@@ -497,9 +575,13 @@ class TestLeases:
 
         mailer = ScriptedMailer(slowly)
         office.link_worker(mailer).drain([PARTITION])
-        assert sorted(mailer.recipients + other.recipients) == [f"jane+{number}@example.com" for number in range(8)]
+        assert sorted(mailer.recipients + other.recipients) == [
+            f"jane+{number}@example.com" for number in range(8)
+        ]
 
-    def test_a_worker_that_lost_its_lease_leaves_the_rest_to_who_has_it(self, office: Office) -> None:
+    def test_a_worker_that_lost_its_lease_leaves_the_rest_to_who_has_it(
+        self, office: Office
+    ) -> None:
         office.add_links(3)
         other = ScriptedMailer()
 
@@ -512,8 +594,12 @@ class TestLeases:
         assert mailer.recipients == ["jane+0@example.com"]
         assert sorted(other.recipients) == [f"jane+{number}@example.com" for number in range(3)]
 
-    @pytest.mark.parametrize("error", [NoSession("gone"), Deferred("450 later")], ids=["server away", "deferred"])
-    def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(self, office: Office, error: Exception) -> None:
+    @pytest.mark.parametrize(
+        "error", [NoSession("gone"), Deferred("450 later")], ids=["server away", "deferred"]
+    )
+    def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(
+        self, office: Office, error: Exception
+    ) -> None:
         """Put off by 5 s, it would be claimed a third time while the second worker is at it."""
         made = office.add_links(2)
         taken = []
@@ -538,7 +624,9 @@ class TestLeases:
 
         with ScriptedServer(EHLO=slow_ehlo) as server:
             host, port = server.address
-            office.link_worker(lambda: SmtpMailer(host, port, implicit_tls=False, require_tls=False)).drain([PARTITION])
+            office.link_worker(
+                lambda: SmtpMailer(host, port, implicit_tls=False, require_tls=False)
+            ).drain([PARTITION])
             assert len(other.sent) + server.verbs().count(".") == 1
 
 
@@ -568,7 +656,9 @@ class TestOneAtATime:
         worker = office.link_worker(mailer)
         kind: Any = worker._kind  # noqa: SLF001 - where mails are made
         make = kind.message
-        monkeypatch.setattr(kind, "message", lambda link, now: make(link, now) if link.id == made[0].id else 1 + "")  # type: ignore[operator]
+        monkeypatch.setattr(
+            kind, "message", lambda link, now: make(link, now) if link.id == made[0].id else 1 + ""
+        )  # type: ignore[operator]
         with pytest.raises(TypeError):
             worker.drain([PARTITION])
         worker.drain([])
@@ -606,7 +696,9 @@ class TestStopping:
             taken.append(office.claim())
             stopping.set()
 
-        office.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain([PARTITION])
+        office.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain(
+            [PARTITION]
+        )
         assert office.lease_of(made[1]) == taken[0]
 
     def test_who_is_stopping_claims_nothing(self, office: Office) -> None:
@@ -632,7 +724,9 @@ def own_office(own_store: Store, clock: Clock) -> Iterator[Office]:
 
 
 class TestRedisAway:
-    def test_a_mail_sent_meanwhile_is_marked_and_not_sent_again(self, own_office: Office, own_store: Store) -> None:
+    def test_a_mail_sent_meanwhile_is_marked_and_not_sent_again(
+        self, own_office: Office, own_store: Store
+    ) -> None:
         made = own_office.add_links(2)
         mailer = ScriptedMailer(nth(1, own_store.kill))
         worker = own_office.link_worker(mailer)
@@ -644,7 +738,9 @@ class TestRedisAway:
         assert mailer.recipients == [link.email for link in made]
         assert {own_office.state(link) for link in made} == {DeliveryState.SENT}
 
-    def test_it_is_marked_even_where_nothing_was_rung_for(self, own_office: Office, own_store: Store) -> None:
+    def test_it_is_marked_even_where_nothing_was_rung_for(
+        self, own_office: Office, own_store: Store
+    ) -> None:
         link = own_office.add_link()
         worker = own_office.link_worker(ScriptedMailer(nth(1, own_store.kill)))
         with pytest.raises(Unavailable):
@@ -653,7 +749,9 @@ class TestRedisAway:
         worker.drain([])
         assert own_office.state(link) is DeliveryState.SENT
 
-    def test_it_is_remembered_through_several_tries(self, own_office: Office, own_store: Store) -> None:
+    def test_it_is_remembered_through_several_tries(
+        self, own_office: Office, own_store: Store
+    ) -> None:
         link = own_office.add_link()
         mailer = ScriptedMailer(nth(1, own_store.kill))
         worker = own_office.link_worker(mailer)
@@ -665,7 +763,9 @@ class TestRedisAway:
         worker.drain([PARTITION])
         assert (len(mailer.sent), own_office.state(link)) == (1, DeliveryState.SENT)
 
-    def test_a_code_sent_meanwhile_is_not_sent_again(self, own_office: Office, own_store: Store) -> None:
+    def test_a_code_sent_meanwhile_is_not_sent_again(
+        self, own_office: Office, own_store: Store
+    ) -> None:
         own_office.add_code()
         mailer = ScriptedMailer(nth(1, own_store.kill))
         worker = own_office.code_worker(mailer)
@@ -677,7 +777,9 @@ class TestRedisAway:
         worker.drain([partition])
         assert len(mailer.sent) == 1
 
-    def test_nothing_is_sent_that_could_not_be_claimed(self, own_office: Office, own_store: Store) -> None:
+    def test_nothing_is_sent_that_could_not_be_claimed(
+        self, own_office: Office, own_store: Store
+    ) -> None:
         own_office.add_link()
         own_store.kill()
         mailer = ScriptedMailer()

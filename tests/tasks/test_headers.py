@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import tasks.headers
-from tasks.headers import MAX_LINE, address_field, is_address, text_field
+import tasks.mail.headers
+from tasks.mail.headers import MAX_LINE, address_field, is_address, text_field
 
 CHILD = Path(__file__).parent / "header_child.py"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -49,7 +49,10 @@ NAMES = {
     "long": "o" * 64,
 }
 HOSTILE = st.lists(
-    st.one_of(st.text(), st.sampled_from([*'\r\n\0\\"<>@,:;()=? \t', "=?utf-8?q?", "=0D=0A", "?=", "Bcc: e@x.co"]))
+    st.one_of(
+        st.text(),
+        st.sampled_from([*'\r\n\0\\"<>@,:;()=? \t', "=?utf-8?q?", "=0D=0A", "?=", "Bcc: e@x.co"]),
+    )
 ).map("".join)
 
 
@@ -58,7 +61,10 @@ class Child:
 
     def __init__(self, python: str) -> None:
         self.process = subprocess.Popen(
-            [python, "-I", CHILD, tasks.headers.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, "-I", CHILD, tasks.mail.headers.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def ask(self, text: str) -> dict[str, Any]:
@@ -82,9 +88,15 @@ def python(request: pytest.FixtureRequest) -> Iterator[Child]:
 
 def find(version: str) -> str | None:
     """A Python of that version: pyenv's own, or on the PATH, where pyenv has stand-ins for those that it does not run."""
-    of_pyenv = [str(path) for path in (Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python{version}")]
+    of_pyenv = [
+        str(path)
+        for path in (Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python{version}")
+    ]
     for python in [*sorted(of_pyenv), shutil.which(f"python{version}")]:
-        if python and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0:
+        if (
+            python
+            and subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
             return python
     return None
 
@@ -114,7 +126,9 @@ def test_a_name_is_read_as_it_was_written(python: Child, text: str) -> None:
     assert (read["sender_name"], read["subject"]) == (text, text)
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=HOSTILE)
 def test_whatever_goes_in_the_mail_has_our_headers_only(python: Child, text: str) -> None:
     assert_harmless(python.ask(text), text)
@@ -122,7 +136,9 @@ def test_whatever_goes_in_the_mail_has_our_headers_only(python: Child, text: str
 
 @pytest.mark.parametrize("text", [*INJECTIONS.values(), *NAMES.values()], ids=[*INJECTIONS, *NAMES])
 def test_lines_are_ascii_and_no_longer_than_78(text: str) -> None:
-    for line in (text_field("Subject", text) + address_field("From", "pay@shop.example", text)).split("\r\n"):
+    for line in (
+        text_field("Subject", text) + address_field("From", "pay@shop.example", text)
+    ).split("\r\n"):
         assert line.isascii()
         assert len(line) <= MAX_LINE
 

@@ -8,14 +8,16 @@ import msgspec
 import pytest
 from structlog.testing import CapturingLogger
 
-from service.domain.link import Delivery as MailState
-from service.domain.link import DeliveryState, partition_of
-from service.domain.otp import derive_code
-from service.store import keys, otps
+from service.links.model import Delivery as MailState
+from service.links.model import DeliveryState
+from service.otps import store as otps
+from service.otps.model import derive_code
+from service.storage import keys
+from service.values.ids import partition_of
 from tasks import delivery
-from tasks.kinds import LinkMail, OtpMail
-from tasks.letter import Drop
-from tasks.mailer import Deferred, NoSession, Refused
+from tasks.kinds import LinkMails, OtpMails
+from tasks.mail.mailer import Deferred, NoSession, Refused
+from tasks.message import Drop
 from tests.tasks.doubles import ScriptedMailer, refusing
 from tests.tasks.office import OTP_KEY, PARTITION, RETENTION, SENDER, Office, received, text_of
 
@@ -31,35 +33,52 @@ def code_in(message: EmailMessage) -> str:
 class TestLinkMail:
     def test_it_leads_to_the_public_url(self, office: Office) -> None:
         link = office.add_link()
-        message = LinkMail("https://shop.example/links", SENDER, office.profiles, RETENTION).message(link, office.clock())
+        message = LinkMails(
+            "https://shop.example/links", SENDER, office.profiles, RETENTION
+        ).message(link, office.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
-    @pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str)
+    @pytest.mark.parametrize(
+        "state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str
+    )
     def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
         with pytest.raises(Drop, match=state.value):
-            LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock())
+            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).message(
+                link, office.clock()
+            )
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
     def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
         link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
-        assert LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock()).recipient == JANE
+        assert (
+            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION)
+            .message(link, office.clock())
+            .recipient
+            == JANE
+        )
 
     def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
         link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())
         with pytest.raises(Drop, match="revoked"):
-            LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).message(link, office.clock())
+            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).message(
+                link, office.clock()
+            )
 
     def test_a_log_names_a_link_by_its_beginning(self, office: Office) -> None:
         link = office.add_link()
-        about = LinkMail("https://pay.example", SENDER, office.profiles, RETENTION).describe(link.id)
+        about = LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).describe(
+            link.id
+        )
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
     def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, office: Office) -> None:
         link = office.add_link(scheduled_at=office.clock() + timedelta(hours=1))
         office.clock.advance(hours=1)
         seen = []
-        office.link_worker(ScriptedMailer(lambda _: seen.append(office.state(link)))).drain([PARTITION])
+        office.link_worker(ScriptedMailer(lambda _: seen.append(office.state(link)))).drain(
+            [PARTITION]
+        )
         assert seen == [DeliveryState.QUEUED]
 
 
@@ -77,17 +96,30 @@ class TestOtpMail:
     def test_a_code_that_is_out_can_be_submitted(self, office: Office) -> None:
         nonce = office.add_code()
         office.code_worker(ScriptedMailer()).drain([JANES])
-        assert office.client.run(otps.start_try(JANE, "192.0.2.1", now=office.clock(), max_tries=5, failures_per_day=10)) == nonce
+        assert (
+            office.client.run(
+                otps.start_attempt(
+                    JANE, "192.0.2.1", now=office.clock(), max_tries=5, failures_per_day=10
+                )
+            )
+            == nonce
+        )
 
     def test_nothing_in_redis_tells_the_code(self, office: Office) -> None:
         nonce = office.add_code()
         office.code_worker(ScriptedMailer()).drain([JANES])
         code = derive_code(OTP_KEY, nonce, JANE)
-        values = [value for key in office.redis.scan_iter(_type="hash") for value in office.redis.hgetall(key).values()]
+        values = [
+            value
+            for key in office.redis.scan_iter(_type="hash")
+            for value in office.redis.hgetall(key).values()
+        ]
         assert values
         assert code not in values
 
-    def test_its_log_tells_neither_code_nor_address(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_its_log_tells_neither_code_nor_address(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         nonce, log = office.add_code(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
         office.code_worker(ScriptedMailer()).drain([JANES])
@@ -97,7 +129,10 @@ class TestOtpMail:
         assert nonce.hex() not in str(log.calls)
 
     def test_a_log_names_an_address_by_its_mask(self, office: Office) -> None:
-        assert OtpMail(OTP_KEY, SENDER, office.profiles).describe(JANE) == {"kind": "otp", "email": "j***@example.com"}
+        assert OtpMails(OTP_KEY, SENDER, office.profiles).describe(JANE) == {
+            "kind": "otp",
+            "email": "j***@example.com",
+        }
 
     def test_an_expired_code_is_not_mailed(self, office: Office) -> None:
         office.add_code()
@@ -125,7 +160,11 @@ class TestOtpMail:
     def test_a_code_that_was_used_is_not_mailed_again(self, office: Office) -> None:
         nonce = office.add_code()
         office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
-        assert office.client.run(otps.redeem(JANE, "192.0.2.1", nonce, now=office.clock(), verified_for=timedelta(hours=24)))
+        assert office.client.run(
+            otps.redeem(
+                JANE, "192.0.2.1", nonce, now=office.clock(), verified_for=timedelta(hours=24)
+            )
+        )
         office.clock.advance(minutes=1)
         mailer = ScriptedMailer()
         office.code_worker(mailer).drain([JANES])
@@ -143,7 +182,9 @@ class TestOtpMail:
 
     def test_a_refused_code_is_given_up(self, office: Office) -> None:
         office.add_code()
-        office.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain([JANES])
+        office.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain(
+            [JANES]
+        )
         assert office.code_lease_of(JANE) is None
 
     def test_codes_are_put_off_while_the_server_is_away(self, office: Office) -> None:
@@ -153,8 +194,10 @@ class TestOtpMail:
 
     def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
         office.add_code()
-        kind, now = OtpMail(OTP_KEY, SENDER, office.profiles), office.clock()
-        assert office.client.run(kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)) == [JANE]
+        kind, now = OtpMails(OTP_KEY, SENDER, office.profiles), office.clock()
+        assert office.client.run(
+            kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
+        ) == [JANE]
         mailer = ScriptedMailer()
         office.code_worker(mailer).drain([JANES])
         assert mailer.sent == []
@@ -162,8 +205,14 @@ class TestOtpMail:
         office.code_worker(mailer).drain([JANES])
         assert mailer.recipients == [JANE]
 
-    @pytest.mark.parametrize("outcome", [None, Refused("550 no"), Deferred("450 later")], ids=["sent", "refused", "deferred"])
-    def test_a_code_asked_for_meanwhile_is_mailed_too(self, office: Office, outcome: Exception | None) -> None:
+    @pytest.mark.parametrize(
+        "outcome",
+        [None, Refused("550 no"), Deferred("450 later")],
+        ids=["sent", "refused", "deferred"],
+    )
+    def test_a_code_asked_for_meanwhile_is_mailed_too(
+        self, office: Office, outcome: Exception | None
+    ) -> None:
         """What becomes of the first code's mail says nothing about the second's."""
         nonces = [office.add_code()]
 

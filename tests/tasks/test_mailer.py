@@ -22,13 +22,13 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from service.domain.profile import Profile
-from tasks import mailer as mailer_module
-from tasks import smtp
-from tasks.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
-from tasks.mime import Mail
-from tasks.render import link_message
-from tasks.smtp import QUICK_ACK
+from service.orgs.model import Profile
+from tasks.mail import mailer as mailer_module
+from tasks.mail import smtp
+from tasks.mail.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
+from tasks.mail.mime import Mail
+from tasks.mail.render import link_message
+from tasks.mail.smtp import QUICK_ACK
 from tests.store.samples import make_link
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Pipelining, free_port, unreachable
@@ -39,7 +39,13 @@ from tests.tasks.test_headers import INJECTIONS
 
 HEADERS = [
     *(b"From:", b"To:", b"Subject:", b"Date:", b"Message-ID:"),
-    *(b"Auto-Submitted:", b"X-Payment-Links-Kind:", b"Content-Language:", b"MIME-Version:", b"Content-Type:"),
+    *(
+        b"Auto-Submitted:",
+        b"X-Payment-Links-Kind:",
+        b"Content-Language:",
+        b"MIME-Version:",
+        b"Content-Type:",
+    ),
 ]
 """Of every mail, in their order."""
 USER, PASSWORD = "ann", "pass word+1"
@@ -75,7 +81,9 @@ class CountingServer(MailServer):
         self.connections += 1
         return super().factory()
 
-    def authenticate(self, _server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
+    def authenticate(
+        self, _server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
         assert isinstance(data, LoginPassword)
         self.logins.append((mechanism, data.login, data.password))
         return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
@@ -90,7 +98,11 @@ def login_server(**options: Any) -> CountingServer:
 
 def mailer_for(server: MailServer | ScriptedServer | tuple[str, int], **options: Any) -> SmtpMailer:
     host, port = (
-        server if isinstance(server, tuple) else server.address if isinstance(server, ScriptedServer) else address_of(server)
+        server
+        if isinstance(server, tuple)
+        else server.address
+        if isinstance(server, ScriptedServer)
+        else address_of(server)
     )
     return SmtpMailer(host, port, **{"implicit_tls": False, "require_tls": False, **options})
 
@@ -106,7 +118,12 @@ def mail_to(recipient: str = "jane@example.com", *, text: str = "Hello\n") -> Ma
     message["Subject"] = "A link"
     message["Message-ID"] = make_msgid(domain="shop.example")
     message.set_content(text, cte="quoted-printable")
-    return Mail("pay@shop.example", recipient, message["Message-ID"], message.as_bytes(policy=email.policy.SMTP))
+    return Mail(
+        "pay@shop.example",
+        recipient,
+        message["Message-ID"],
+        message.as_bytes(policy=email.policy.SMTP),
+    )
 
 
 @pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
@@ -139,7 +156,12 @@ class TestPlain:
     def test_lines_that_begin_with_a_dot_arrive_whole(self, mail_server: MailServer) -> None:
         with mailer_for(mail_server) as mailer:
             mailer.send(mail_to(text=".\n..\n.hidden\nlast\n"))
-        assert mail_server.mailbox.messages[0].get_content().splitlines() == [".", "..", ".hidden", "last"]
+        assert mail_server.mailbox.messages[0].get_content().splitlines() == [
+            ".",
+            "..",
+            ".hidden",
+            "last",
+        ]
 
     def test_many_mails_take_one_session(self) -> None:
         with CountingServer() as server:
@@ -209,13 +231,19 @@ class TestOnTheWire:
     @pytest.mark.parametrize(
         ("body", "heard"),
         [
-            pytest.param(b".\r\n..\r\n.hidden\r\n", [b"..\r\n", b"...\r\n", b"..hidden\r\n"], id="CRLF"),
-            pytest.param(b"a\n.\nRCPT TO:<e@x>\n", [b"a\r\n", b"..\r\n", b"RCPT TO:<e@x>\r\n"], id="LF"),
+            pytest.param(
+                b".\r\n..\r\n.hidden\r\n", [b"..\r\n", b"...\r\n", b"..hidden\r\n"], id="CRLF"
+            ),
+            pytest.param(
+                b"a\n.\nRCPT TO:<e@x>\n", [b"a\r\n", b"..\r\n", b"RCPT TO:<e@x>\r\n"], id="LF"
+            ),
             pytest.param(b"a\r.\rb\r\n", [b"a\r\n", b"..\r\n", b"b\r\n"], id="CR"),
             pytest.param(b"a\n.\r\nb", [b"a\r\n", b"..\r\n", b"b\r\n"], id="mixed, without an end"),
         ],
     )
-    def test_a_dot_is_doubled_after_every_line_end_and_each_is_crlf(self, body: bytes, heard: list[bytes]) -> None:
+    def test_a_dot_is_doubled_after_every_line_end_and_each_is_crlf(
+        self, body: bytes, heard: list[bytes]
+    ) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             mailer.send(msgspec.structs.replace(mail_to(), content=b"Subject: x\r\n\r\n" + body))
             assert server.content == [b"Subject: x\r\n", b"\r\n", *heard]
@@ -226,7 +254,9 @@ class TestOnTheWire:
             assert server.content == [b"..\r\n", b"\r\n", b"Hello\r\n"]
 
     @pytest.mark.parametrize("content", BARE_HEADS.values(), ids=BARE_HEADS)
-    def test_a_head_with_a_bare_line_end_or_nul_is_never_sent(self, content: bytes, tmp_path: Path) -> None:
+    def test_a_head_with_a_bare_line_end_or_nul_is_never_sent(
+        self, content: bytes, tmp_path: Path
+    ) -> None:
         mail = msgspec.structs.replace(mail_to(), content=content)
         with ScriptedServer() as server, mailer_for(server) as mailer:
             with pytest.raises(Refused, match="its head holds a bare CR, LF or NUL"):
@@ -238,7 +268,9 @@ class TestOnTheWire:
 
     @pytest.mark.parametrize("field", ["sender", "recipient"])
     @pytest.mark.parametrize("address", NO_ADDRESSES)
-    def test_an_envelope_with_more_than_an_address_is_never_sent(self, field: str, address: str) -> None:
+    def test_an_envelope_with_more_than_an_address_is_never_sent(
+        self, field: str, address: str
+    ) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             with pytest.raises(Refused, match="sender or recipient is not one address"):
                 mailer.send(msgspec.structs.replace(mail_to(), **{field: address}))
@@ -251,11 +283,19 @@ class TestOnTheWire:
         link = make_link(datetime.now(UTC))
         profile, url = Profile(display_name=name, reply_to=name), "https://pay.example/pay/x"
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            mailer.send(link_message(link, profile=profile, url=url, sender="pay@shop.example", now=datetime.now(UTC)))
+            mailer.send(
+                link_message(
+                    link, profile=profile, url=url, sender="pay@shop.example", now=datetime.now(UTC)
+                )
+            )
             head = b"".join(server.content).partition(b"\r\n\r\n")[0]
             assert re.findall(rb"^[^ \r\n]*:", head, re.MULTILINE) == HEADERS
             assert re.fullmatch(rb"([^\r\n\0]+\r\n)*[^\r\n\0]+", head)
-            assert server.commands[1:4] == ["MAIL FROM:<pay@shop.example>", "RCPT TO:<jane@example.com>", "DATA"]
+            assert server.commands[1:4] == [
+                "MAIL FROM:<pay@shop.example>",
+                "RCPT TO:<jane@example.com>",
+                "DATA",
+            ]
 
 
 class TestTls:
@@ -272,21 +312,32 @@ class TestTls:
             assert len(server.mailbox.messages) == 1
 
     @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "SMTPS"])
-    def test_a_certificate_that_nobody_vouches_for_ends_the_session(self, tls: Tls, implicit: bool) -> None:
+    def test_a_certificate_that_nobody_vouches_for_ends_the_session(
+        self, tls: Tls, implicit: bool
+    ) -> None:
         options = {"ssl_context": tls.server} if implicit else {"tls_context": tls.server}
         with MailServer(**options) as server:
-            with mailer_for(server, implicit_tls=implicit) as mailer, pytest.raises(NoSession, match="CERTIFICATE_VERIFY_FAILED"):
+            with (
+                mailer_for(server, implicit_tls=implicit) as mailer,
+                pytest.raises(NoSession, match="CERTIFICATE_VERIFY_FAILED"),
+            ):
                 mailer.send(mail_to())
             assert not server.mailbox.messages
 
     def test_a_certificate_of_another_host_ends_the_session(self, tls: Tls) -> None:
         with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
             port = server.address[1]
-            with mailer_for(("localhost", port), tls=tls.client) as mailer, pytest.raises(NoSession, match="localhost"):
+            with (
+                mailer_for(("localhost", port), tls=tls.client) as mailer,
+                pytest.raises(NoSession, match="localhost"),
+            ):
                 mailer.send(mail_to())
 
     def test_starttls_that_is_offered_but_fails_ends_the_session(self) -> None:
-        with ScriptedServer(EHLO="250-here\r\n250 STARTTLS", STARTTLS="454 not now") as server, mailer_for(server) as mailer:
+        with (
+            ScriptedServer(EHLO="250-here\r\n250 STARTTLS", STARTTLS="454 not now") as server,
+            mailer_for(server) as mailer,
+        ):
             with pytest.raises(NoSession, match="454 not now"):
                 mailer.send(mail_to())
             assert "MAIL" not in server.verbs()
@@ -295,9 +346,20 @@ class TestTls:
         with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
             with mailer_for(server, tls=tls.client) as mailer:
                 mailer.send(mail_to())
-            assert server.verbs() == ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT"]
+            assert server.verbs() == [
+                "EHLO",
+                "STARTTLS",
+                "EHLO",
+                "MAIL",
+                "RCPT",
+                "DATA",
+                ".",
+                "QUIT",
+            ]
 
-    def test_a_greeting_tells_whether_it_was_secured(self, tls: Tls, mail_server: MailServer) -> None:
+    def test_a_greeting_tells_whether_it_was_secured(
+        self, tls: Tls, mail_server: MailServer
+    ) -> None:
         assert not mailer_for(mail_server).greet()
         with MailServer(tls_context=tls.server) as server:
             assert mailer_for(server, tls=tls.client).greet()
@@ -313,60 +375,95 @@ class TestLogin:
     @pytest.fixture
     def server(self, tls: Tls, mechanism: str) -> Iterator[CountingServer]:
         other = {"PLAIN": "LOGIN", "LOGIN": "PLAIN"}[mechanism]
-        with login_server(tls_context=tls.server, auth_required=True, auth_exclude_mechanism=[other]) as server:
+        with login_server(
+            tls_context=tls.server, auth_required=True, auth_exclude_mechanism=[other]
+        ) as server:
             yield server
 
-    def test_a_good_password_lets_in(self, server: CountingServer, mechanism: str, tls: Tls) -> None:
-        with mailer_for(server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+    def test_a_good_password_lets_in(
+        self, server: CountingServer, mechanism: str, tls: Tls
+    ) -> None:
+        with mailer_for(
+            server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client
+        ) as mailer:
             mailer.send(mail_to())
         assert server.logins == [(mechanism, USER.encode(), PASSWORD.encode())]
         assert len(server.mailbox.messages) == 1
 
     def test_a_bad_password_lets_nobody_in(self, server: CountingServer, tls: Tls) -> None:
-        with mailer_for(server, require_tls=True, user=USER, password="wrong", tls=tls.client) as mailer:
+        with mailer_for(
+            server, require_tls=True, user=USER, password="wrong", tls=tls.client
+        ) as mailer:
             with pytest.raises(NoSession, match="535"):
                 mailer.send(mail_to())
             assert not server.mailbox.messages
 
     def test_a_reason_does_not_tell_the_password(self, server: CountingServer, tls: Tls) -> None:
-        with mailer_for(server, require_tls=True, user=USER, password="hunter2", tls=tls.client) as mailer:
+        with mailer_for(
+            server, require_tls=True, user=USER, password="hunter2", tls=tls.client
+        ) as mailer:
             with pytest.raises(NoSession) as refusal:
                 mailer.send(mail_to())
             assert "hunter2" not in str(refusal.value)
 
     @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
     @pytest.mark.usefixtures("hurried")
-    def test_nor_does_that_of_a_server_which_repeats_what_it_got(self, mechanism: str, tls: Tls) -> None:
+    def test_nor_does_that_of_a_server_which_repeats_what_it_got(
+        self, mechanism: str, tls: Tls
+    ) -> None:
         user = "annabel"
-        with ScriptedServer(tls.server, EHLO=f"250-here\r\n250-STARTTLS\r\n250 AUTH {mechanism}") as server:
-            server.replies["AUTH"] = lambda: f"535 not {server.commands[-1]} of {user} with {PASSWORD}"
+        with ScriptedServer(
+            tls.server, EHLO=f"250-here\r\n250-STARTTLS\r\n250 AUTH {mechanism}"
+        ) as server:
+            server.replies["AUTH"] = lambda: (
+                f"535 not {server.commands[-1]} of {user} with {PASSWORD}"
+            )
             options = {"require_tls": True, "user": user, "password": PASSWORD, "tls": tls.client}
-            with mailer_for(server, **options) as mailer, pytest.raises(NoSession, match="535 not") as refusal:
+            with (
+                mailer_for(server, **options) as mailer,
+                pytest.raises(NoSession, match="535 not") as refusal,
+            ):
                 mailer.send(mail_to())
         told = str(refusal.value)
         plain = f"\0{user}\0{PASSWORD}".encode()
         assert "•••" in told
-        assert not any(b64encode(secret).decode() in told for secret in (plain, user.encode(), PASSWORD.encode()))
+        assert not any(
+            b64encode(secret).decode() in told
+            for secret in (plain, user.encode(), PASSWORD.encode())
+        )
         assert user not in told
         assert PASSWORD not in told
 
     def test_many_mails_take_one_login(self, server: CountingServer, tls: Tls) -> None:
-        with mailer_for(server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+        with mailer_for(
+            server, require_tls=True, user=USER, password=PASSWORD, tls=tls.client
+        ) as mailer:
             for _ in range(3):
                 mailer.send(mail_to())
         assert len(server.logins) == 1
 
-    def test_a_password_outside_ascii_lets_in_or_is_refused_by_the_session(self, server: CountingServer, tls: Tls) -> None:
+    def test_a_password_outside_ascii_lets_in_or_is_refused_by_the_session(
+        self, server: CountingServer, tls: Tls
+    ) -> None:
         """RFC 4616 has it in UTF-8. Whatever comes of it, the worker must not fall over."""
         with (
-            mailer_for(server, require_tls=True, user=USER, password="pässwörd", tls=tls.client) as mailer,
+            mailer_for(
+                server, require_tls=True, user=USER, password="pässwörd", tls=tls.client
+            ) as mailer,
             pytest.raises(NoSession),
         ):
             mailer.send(mail_to())
 
     def test_smtps_logs_in_too(self, tls: Tls) -> None:
         with login_server(ssl_context=tls.server, auth_require_tls=False) as server:
-            with mailer_for(server, implicit_tls=True, require_tls=True, user=USER, password=PASSWORD, tls=tls.client) as mailer:
+            with mailer_for(
+                server,
+                implicit_tls=True,
+                require_tls=True,
+                user=USER,
+                password=PASSWORD,
+                tls=tls.client,
+            ) as mailer:
                 mailer.send(mail_to())
             assert [password for _, _, password in server.logins] == [PASSWORD.encode()]
 
@@ -387,27 +484,38 @@ class TestLogin:
         [
             {"EHLO": "250-here\r\n250 AUTH PLAIN LOGIN"},
             {"EHLO": "250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN", "STARTTLS": "454 not now"},
-            {"EHLO": "250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN", "STARTTLS": "220 go ahead"},
+            {
+                "EHLO": "250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN",
+                "STARTTLS": "220 go ahead",
+            },
         ],
         ids=["not offered", "refused", "not kept"],
     )
     @pytest.mark.usefixtures("hurried")
     def test_a_password_is_never_sent_without_tls(self, replies: dict[str, str]) -> None:
         with ScriptedServer(**replies) as server:
-            with mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer, pytest.raises(NoSession):
+            with (
+                mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer,
+                pytest.raises(NoSession),
+            ):
                 mailer.send(mail_to())
             assert not [verb for verb in server.verbs() if verb in {"AUTH", "MAIL"}]
 
     def test_a_password_is_never_sent_to_who_cannot_prove_to_be_the_server(self, tls: Tls) -> None:
         with login_server(tls_context=tls.server) as server:
-            with mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer, pytest.raises(NoSession):
+            with (
+                mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer,
+                pytest.raises(NoSession),
+            ):
                 mailer.send(mail_to())
             assert not server.logins
 
 
 @pytest.mark.usefixtures("pipelined")
 class TestReplies:
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize(
+        "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
+    )
     @pytest.mark.parametrize("code", [450, 451, 452, 499])
     def test_4xx_is_for_now(self, verb: str, code: int) -> None:
         with ScriptedServer(**{verb: f"{code} try later"}) as server, mailer_for(server) as mailer:
@@ -415,7 +523,9 @@ class TestReplies:
                 mailer.send(mail_to())
             assert type(delay.value) is Deferred
 
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize(
+        "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
+    )
     @pytest.mark.parametrize("code", [500, 550, 554, 599])
     def test_5xx_is_for_good(self, verb: str, code: int) -> None:
         with (
@@ -433,14 +543,20 @@ class TestReplies:
         ):
             mailer.send(mail_to())
 
-    @pytest.mark.parametrize("reply", ["550 no such user", "450 later"], ids=["refused", "deferred"])
+    @pytest.mark.parametrize(
+        "reply", ["550 no such user", "450 later"], ids=["refused", "deferred"]
+    )
     def test_the_session_goes_on_to_the_next_mail(self, reply: str) -> None:
         with CountingServer() as server, mailer_for(server) as mailer:
-            server.mailbox.reply = lambda envelope: reply if "jane@example.com" in envelope.rcpt_tos else None
+            server.mailbox.reply = lambda envelope: (
+                reply if "jane@example.com" in envelope.rcpt_tos else None
+            )
             with pytest.raises((Refused, Deferred), match=reply):
                 mailer.send(mail_to("jane@example.com"))
             mailer.send(mail_to("joe@example.com"))
-            assert [str(message["To"]) for message in server.mailbox.messages] == ["joe@example.com"]
+            assert [str(message["To"]) for message in server.mailbox.messages] == [
+                "joe@example.com"
+            ]
             assert server.connections == 1
 
     @pytest.mark.parametrize("declined", ["MAIL", "RCPT", "DATA"])
@@ -460,7 +576,9 @@ class TestReplies:
                 mailer.send(mail_to())
             assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "RSET"]
 
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize(
+        "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
+    )
     def test_421_puts_the_mail_off_and_the_next_opens_another_session(self, verb: str) -> None:
         with ScriptedServer(**{verb: "421 shutting down"}) as server, mailer_for(server) as mailer:
             with pytest.raises(Deferred, match="421 shutting down") as delay:
@@ -470,7 +588,9 @@ class TestReplies:
             mailer.send(mail_to())
             assert server.connections == 2
 
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize(
+        "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
+    )
     def test_a_connection_that_drops_puts_the_mail_off(self, verb: str) -> None:
         """After the final dot nobody knows whether the server took it: it is sent again, under the same Message-ID."""
         with ScriptedServer(**{verb: None}) as server, mailer_for(server) as mailer:
@@ -482,7 +602,10 @@ class TestReplies:
             assert server.connections == 2
 
     def test_a_refusal_stands_though_the_server_then_hangs_up(self) -> None:
-        with ScriptedServer(RCPT="550 no such user", RSET=None) as server, mailer_for(server) as mailer:
+        with (
+            ScriptedServer(RCPT="550 no such user", RSET=None) as server,
+            mailer_for(server) as mailer,
+        ):
             with pytest.raises(Refused, match="550 no such user"):
                 mailer.send(mail_to())
             server.replies["RCPT"] = "250 fine"
@@ -491,7 +614,10 @@ class TestReplies:
 
     @pytest.mark.parametrize("reply", ["421 closing", "451 later", "502 what?"])
     def test_a_mail_that_could_not_be_forgotten_is_no_other_mails_trouble(self, reply: str) -> None:
-        with ScriptedServer(RCPT="550 no such user", RSET=reply) as server, mailer_for(server) as mailer:
+        with (
+            ScriptedServer(RCPT="550 no such user", RSET=reply) as server,
+            mailer_for(server) as mailer,
+        ):
             with pytest.raises(Refused, match="550 no such user"):
                 mailer.send(mail_to())
             server.replies["RCPT"] = "250 fine"
@@ -507,16 +633,28 @@ class TestReplies:
             server.replies["."] = "250 fine"
             mailer.send(mail_to())
 
-    @pytest.mark.parametrize("reply", ["nonsense", "", "999 what?", "2xx hm"], ids=["words", "empty", "unknown code", "no code"])
+    @pytest.mark.parametrize(
+        "reply",
+        ["nonsense", "", "999 what?", "2xx hm"],
+        ids=["words", "empty", "unknown code", "no code"],
+    )
     def test_a_reply_that_is_no_smtp_puts_the_mail_off(self, reply: str) -> None:
-        with ScriptedServer(RCPT=reply) as server, mailer_for(server) as mailer, pytest.raises(Deferred):
+        with (
+            ScriptedServer(RCPT=reply) as server,
+            mailer_for(server) as mailer,
+            pytest.raises(Deferred),
+        ):
             mailer.send(mail_to())
 
 
 class TestPipelining:
     def test_the_envelope_is_one_group_where_the_server_takes_groups(self, pipelined: bool) -> None:
         heard: list[bytes] = []
-        steps = [b"MAIL FROM:<pay@shop.example>\r\n", b"RCPT TO:<jane@example.com>\r\n", b"DATA\r\n"]
+        steps = [
+            b"MAIL FROM:<pay@shop.example>\r\n",
+            b"RCPT TO:<jane@example.com>\r\n",
+            b"DATA\r\n",
+        ]
         with ScriptedServer() as server, Proxy(server.address) as proxy:
             proxy.watch = heard.append
             with mailer_for(("127.0.0.1", proxy.port)) as mailer:
@@ -524,7 +662,10 @@ class TestPipelining:
         assert heard[1 : 2 if pipelined else 4] == ([b"".join(steps)] if pipelined else steps)
 
     def test_a_refusal_stands_though_the_server_hangs_up_before_it_answers_the_rest(self) -> None:
-        with ScriptedServer(RCPT="550 no such user", DATA=None) as server, mailer_for(server) as mailer:
+        with (
+            ScriptedServer(RCPT="550 no such user", DATA=None) as server,
+            mailer_for(server) as mailer,
+        ):
             server.lax = True
             with pytest.raises(Refused, match="550 no such user"):
                 mailer.send(mail_to())
@@ -533,7 +674,9 @@ class TestPipelining:
             assert server.connections == 2
 
     @pytest.mark.parametrize("refused", ["MAIL", "RCPT"])
-    def test_a_server_that_wants_the_content_of_what_it_refused_does_not_get_it(self, refused: str) -> None:
+    def test_a_server_that_wants_the_content_of_what_it_refused_does_not_get_it(
+        self, refused: str
+    ) -> None:
         """It would take whatever comes next for that content: the commands of the next mail, too."""
         with ScriptedServer(**{refused: "550 no"}) as server, mailer_for(server) as mailer:
             server.lax = True
@@ -557,14 +700,18 @@ class TestPipelining:
             assert time.monotonic() - began < 2
             assert not mailer.ready
 
-    @pytest.mark.skipif(QUICK_ACK is None, reason="elsewhere the server's replies may take this long")
+    @pytest.mark.skipif(
+        QUICK_ACK is None, reason="elsewhere the server's replies may take this long"
+    )
     def test_replies_that_are_written_one_by_one_do_not_wait_for_each_other(self) -> None:
         """The server's Nagle algorithm and our delayed ACK would have a mail take 44 ms."""
         with ScriptedServer() as server, mailer_for(server) as mailer:
             taken = timeit.repeat(lambda: mailer.send(mail_to()), number=1, repeat=21)
             assert statistics.median(taken) < 0.03
 
-    @pytest.mark.parametrize("command", ["RCPT TO:<jane@example.com>\r\nDATA", "DATA\n", "\rDATA", "DATA\0"])
+    @pytest.mark.parametrize(
+        "command", ["RCPT TO:<jane@example.com>\r\nDATA", "DATA\n", "\rDATA", "DATA\0"]
+    )
     def test_a_command_is_one_line(self, command: str) -> None:
         with ScriptedServer() as server:
             session = smtp.Session(*server.address, within=5)
@@ -581,31 +728,51 @@ class TestOwed:
             assert not mailer.send(mail_to("jane@example.com"), owed=lambda: lambda: False)
             assert mailer.send(mail_to("joe@example.com"))
             assert b"jane" not in b"".join(server.content)
-            assert server.verbs() == ["EHLO", "MAIL", "RCPT", "DATA", "EHLO", "MAIL", "RCPT", "DATA", "."]
+            assert server.verbs() == [
+                "EHLO",
+                "MAIL",
+                "RCPT",
+                "DATA",
+                "EHLO",
+                "MAIL",
+                "RCPT",
+                "DATA",
+                ".",
+            ]
 
-    def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(self) -> None:
+    def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(
+        self,
+    ) -> None:
         asked, seen = [], list[str]()
         with ScriptedServer() as server, mailer_for(server) as mailer:
             server.replies["DATA"] = lambda: asked.append(True) or "354 go on"
-            mailer.send(mail_to(), owed=lambda: lambda: bool(asked) and not seen.extend(server.verbs()))
+            mailer.send(
+                mail_to(), owed=lambda: lambda: bool(asked) and not seen.extend(server.verbs())
+            )
             assert "DATA" in seen
             assert "." not in seen
 
     def test_it_is_asked_while_the_server_thinks_about_the_addresses(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             asked = threading.Event()
-            server.replies["MAIL"] = lambda: "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
+            server.replies["MAIL"] = lambda: (
+                "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
+            )
             assert mailer.send(mail_to(), owed=lambda: asked.set() or always())
 
     @pytest.mark.parametrize(("step", "reply"), [("RCPT", "250 at last"), ("DATA", "354 at last")])
-    def test_it_is_asked_again_where_the_server_thought_for_long(self, step: str, reply: str) -> None:
+    def test_it_is_asked_again_where_the_server_thought_for_long(
+        self, step: str, reply: str
+    ) -> None:
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
             server.replies[step] = server.after(1.5 * mailer_module.FRESH, reply)
             assert not mailer.send(mail_to(), owed=lambda: answers.pop)
             assert "." not in server.verbs()
 
-    def test_it_is_asked_once_where_the_server_is_quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_asked_once_where_the_server_is_quick(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(mailer_module, "FRESH", 5)
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
@@ -613,14 +780,24 @@ class TestOwed:
         assert answers == [False]
 
     @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
-    @pytest.mark.parametrize("reply", ["550 no", "450 later", None], ids=["refused", "declined", "dropped"])
-    def test_the_answer_is_waited_for_whatever_the_server_says(self, step: str, reply: str | None) -> None:
+    @pytest.mark.parametrize(
+        "reply", ["550 no", "450 later", None], ids=["refused", "declined", "dropped"]
+    )
+    def test_the_answer_is_waited_for_whatever_the_server_says(
+        self, step: str, reply: str | None
+    ) -> None:
         answers = [True]
-        with ScriptedServer(**{step: reply}) as server, mailer_for(server) as mailer, pytest.raises((Refused, Deferred)):
+        with (
+            ScriptedServer(**{step: reply}) as server,
+            mailer_for(server) as mailer,
+            pytest.raises((Refused, Deferred)),
+        ):
             mailer.send(mail_to(), owed=lambda: answers.pop)
         assert answers == []
 
-    def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(self) -> None:
+    def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(
+        self,
+    ) -> None:
         def away() -> bool:
             raise LookupError
 
@@ -644,7 +821,9 @@ class TestOwed:
     def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             done = threading.Event()
-            server.replies["."] = lambda: "250 taken" if done.wait(5) else "451 nobody did anything meanwhile"
+            server.replies["."] = lambda: (
+                "250 taken" if done.wait(5) else "451 nobody did anything meanwhile"
+            )
             assert mailer.send(mail_to(), meanwhile=done.set)
 
     def test_a_file_that_is_not_owed_is_not_written(self, tmp_path: Path) -> None:
@@ -655,7 +834,10 @@ class TestOwed:
 
 class TestNoSession:
     def test_nobody_listens(self) -> None:
-        with mailer_for(refused_address()) as mailer, pytest.raises(NoSession, match="ConnectionRefusedError"):
+        with (
+            mailer_for(refused_address()) as mailer,
+            pytest.raises(NoSession, match="ConnectionRefusedError"),
+        ):
             mailer.send(mail_to())
 
     def test_no_such_host(self) -> None:
@@ -666,14 +848,26 @@ class TestNoSession:
         with mailer_for(("mail..example", 25)) as mailer, pytest.raises(NoSession):
             mailer.send(mail_to())
 
-    @pytest.mark.parametrize("greeting", ["554 no mail here", "421 too busy", None], ids=["554", "421", "hangs up"])
+    @pytest.mark.parametrize(
+        "greeting", ["554 no mail here", "421 too busy", None], ids=["554", "421", "hangs up"]
+    )
     def test_a_server_that_does_not_greet(self, greeting: str | None) -> None:
-        with ScriptedServer(greeting=greeting) as server, mailer_for(server) as mailer, pytest.raises(NoSession):
+        with (
+            ScriptedServer(greeting=greeting) as server,
+            mailer_for(server) as mailer,
+            pytest.raises(NoSession),
+        ):
             mailer.send(mail_to())
 
-    @pytest.mark.parametrize("reply", ["550 not you", "421 too busy", None], ids=["550", "421", "hangs up"])
+    @pytest.mark.parametrize(
+        "reply", ["550 not you", "421 too busy", None], ids=["550", "421", "hangs up"]
+    )
     def test_a_server_that_does_not_want_to_know_us(self, reply: str | None) -> None:
-        with ScriptedServer(EHLO=reply, HELO=reply) as server, mailer_for(server) as mailer, pytest.raises(NoSession):
+        with (
+            ScriptedServer(EHLO=reply, HELO=reply) as server,
+            mailer_for(server) as mailer,
+            pytest.raises(NoSession),
+        ):
             mailer.send(mail_to())
 
     def test_the_next_mail_tries_again(self) -> None:
@@ -699,14 +893,22 @@ class TestNoSession:
 @pytest.mark.usefixtures("hurried", "pipelined")
 class TestPatience:
     @pytest.mark.parametrize("good", [False, True], ids=["none answers", "the last answers"])
-    def test_a_host_s_addresses_share_the_time_of_one_session(self, monkeypatch: pytest.MonkeyPatch, good: bool) -> None:
+    def test_a_host_s_addresses_share_the_time_of_one_session(
+        self, monkeypatch: pytest.MonkeyPatch, good: bool
+    ) -> None:
         silent = free_port()
-        with ScriptedServer() as server, unreachable(silent), mailer_for(("mail.example", 25)) as mailer:
+        with (
+            ScriptedServer() as server,
+            unreachable(silent),
+            mailer_for(("mail.example", 25)) as mailer,
+        ):
             addresses = [("127.0.0.1", silent)] * 5 + [server.address] * good
             found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
             look_up = socket.getaddrinfo
             monkeypatch.setattr(
-                socket, "getaddrinfo", lambda host, *a, **k: found if host == "mail.example" else look_up(host, *a, **k)
+                socket,
+                "getaddrinfo",
+                lambda host, *a, **k: found if host == "mail.example" else look_up(host, *a, **k),
             )
             began = time.monotonic()
             with nullcontext() if good else pytest.raises(NoSession):
@@ -722,7 +924,9 @@ class TestPatience:
                 mailer.send(mail_to())
             assert time.monotonic() - began < 2
 
-    @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"])
+    @pytest.mark.parametrize(
+        "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
+    )
     def test_a_server_that_hangs_is_given_up_and_the_mail_put_off(self, verb: str) -> None:
         with ScriptedServer() as server:
             server.replies[verb] = server.never
@@ -815,7 +1019,10 @@ class TestFiles:
             mailer.send(mail_to("jane@example.com"))
             mailer.send(mail_to("joe@example.com"))
         written = sorted((tmp_path / "outbox").iterdir())
-        assert [str(self.read(path)["To"]) for path in written] == ["jane@example.com", "joe@example.com"]
+        assert [str(self.read(path)["To"]) for path in written] == [
+            "jane@example.com",
+            "joe@example.com",
+        ]
         assert {path.suffix for path in written} == {".eml"}
 
     def test_a_mail_is_whole(self, tmp_path: Path) -> None:
@@ -848,5 +1055,8 @@ class TestFiles:
 
     def test_a_folder_that_cannot_be_made_ends_the_session(self, tmp_path: Path) -> None:
         (tmp_path / "outbox").touch()
-        with FileMailer(tmp_path / "outbox") as mailer, pytest.raises(NoSession, match="cannot write to"):
+        with (
+            FileMailer(tmp_path / "outbox") as mailer,
+            pytest.raises(NoSession, match="cannot write to"),
+        ):
             mailer.send(mail_to())

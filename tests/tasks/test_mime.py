@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tasks.mime import Mail, write
+from tasks.mail.mime import Mail, write
 from tests.tasks.office import received
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -45,8 +45,11 @@ def test_it_is_what_an_email_message_is(subject: str) -> None:
     """But for the MIME-Version of its parts, which says nothing (RFC 2045, 4), and the language."""
     written = mail(subject=subject)
     expected = as_email_message(written, name="Shop", subject=subject)
-    assert written.content == expected.replace(b"base64\r\nMIME-Version: 1.0\r\n", b"base64\r\n").replace(
-        b"\r\nMIME-Version", b"\r\nX-Payment-Links-Kind: link\r\nContent-Language: en\r\nMIME-Version"
+    assert written.content == expected.replace(
+        b"base64\r\nMIME-Version: 1.0\r\n", b"base64\r\n"
+    ).replace(
+        b"\r\nMIME-Version",
+        b"\r\nX-Payment-Links-Kind: link\r\nContent-Language: en\r\nMIME-Version",
     )
 
 
@@ -62,7 +65,16 @@ def test_it_is_what_an_email_message_is(subject: str) -> None:
         "o " * 45 + "o",
         "o" * 90,
     ],
-    ids=["amount", "nothing else", "several", "one word", "two lines", "long", "ASCII", "one long word"],
+    ids=[
+        "amount",
+        "nothing else",
+        "several",
+        "one word",
+        "two lines",
+        "long",
+        "ASCII",
+        "one long word",
+    ],
 )
 def test_a_subject_outside_ascii_or_long_is_encoded_in_lines_of_78(subject: str) -> None:
     written = mail(subject=subject)
@@ -72,7 +84,10 @@ def test_a_subject_outside_ascii_or_long_is_encoded_in_lines_of_78(subject: str)
     assert max(map(len, header.split(b"\r\n"))) <= 78
 
 
-@pytest.mark.parametrize(("sender", "name"), [("Café Zoë <pay@shop.example>", "Café Zoë"), ('"A, B" <pay@shop.example>', "A, B")])
+@pytest.mark.parametrize(
+    ("sender", "name"),
+    [("Café Zoë <pay@shop.example>", "Café Zoë"), ('"A, B" <pay@shop.example>', "A, B")],
+)
 def test_so_is_its_sender(sender: str, name: str) -> None:
     [address] = received(mail(sender=sender))["From"].addresses
     assert (address.display_name, address.addr_spec) == (name, "pay@shop.example")
@@ -80,7 +95,14 @@ def test_so_is_its_sender(sender: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "recipient",
-    ["jane", "a@b.example, c@d.example", "jane@example.com\r\nBcc: a@b.example", "", "j é@x.example", "=?utf-8?q?a?=@b.example"],
+    [
+        "jane",
+        "a@b.example, c@d.example",
+        "jane@example.com\r\nBcc: a@b.example",
+        "",
+        "j é@x.example",
+        "=?utf-8?q?a?=@b.example",
+    ],
 )
 def test_a_recipient_is_one_address(recipient: str) -> None:
     with pytest.raises(ValueError, match="To is not one address"):

@@ -2,10 +2,11 @@
 
 import pytest
 
-from service.domain.errors import Unavailable
-from service.domain.profile import Profile
-from service.store import keys, profiles
-from service.store.client import Client, connect
+from service.errors import Unavailable
+from service.orgs import profile_store as profiles
+from service.orgs.model import Profile
+from service.storage import keys
+from service.storage.client import Client, connect
 from tasks.profiles import FRESH_FOR, MOST, Profiles
 from tests.tasks.office import Office
 
@@ -23,7 +24,10 @@ def test_a_change_is_seen_within_ten_seconds(office: Office) -> None:
 
 
 def test_who_said_nothing_has_an_empty_one(office: Office) -> None:
-    assert [Profiles(office.client, office.clock).of(org_id) for org_id in ("acme", None)] == [Profile(), Profile()]
+    assert [Profiles(office.client, office.clock).of(org_id) for org_id in ("acme", None)] == [
+        Profile(),
+        Profile(),
+    ]
 
 
 def test_one_that_cannot_be_read_keeps_no_mail_back(office: Office) -> None:

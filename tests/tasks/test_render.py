@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from service.domain.link import Delivery, DeliveryState, Link
-from service.domain.locale import LANGUAGES
-from service.domain.profile import SIGNATURES, Profile
-from service.i18n.language import speak
-from service.store.otps import Otp
-from tasks.mime import Mail
-from tasks.render import SPACES, link_message, otp_message
+from service.i18n.language import get_language
+from service.links.model import Delivery, DeliveryState, Link
+from service.orgs.model import SIGNATURES, Profile
+from service.otps.store import Otp
+from service.values.locale import LANGUAGES
+from tasks.mail.mime import Mail
+from tasks.mail.render import SPACES, link_message, otp_message
 from tests.support.links import create
 from tests.tasks.office import received
 
@@ -36,14 +36,23 @@ ACME = Profile(
 
 def make_link(**fields: Any) -> Link:
     defaults: dict[str, Any] = {"org_id": "acme", "email": "jane@example.com"}
-    return create(entropy=bytes(range(24)), now=NOW, ttl=timedelta(hours=72), **{**defaults, **fields})
+    return create(
+        entropy=bytes(range(24)), now=NOW, ttl=timedelta(hours=72), **{**defaults, **fields}
+    )
 
 
 def written(
-    link: Link | None = None, *, sender: str = SENDER, now: datetime = NOW, profile: Profile = NOBODY, **fields: Any
+    link: Link | None = None,
+    *,
+    sender: str = SENDER,
+    now: datetime = NOW,
+    profile: Profile = NOBODY,
+    **fields: Any,
 ) -> Mail:
     link = link or make_link(**fields)
-    return link_message(link, profile=profile, url=f"https://pay.example/pay/{link.id}", sender=sender, now=now)
+    return link_message(
+        link, profile=profile, url=f"https://pay.example/pay/{link.id}", sender=sender, now=now
+    )
 
 
 def mail(link: Link | None = None, **fields: Any) -> EmailMessage:
@@ -52,7 +61,11 @@ def mail(link: Link | None = None, **fields: Any) -> EmailMessage:
 
 
 def code_mail(
-    code: str = "042817", *, expires_in: timedelta = timedelta(minutes=10), profile: Profile = NOBODY, **fields: Any
+    code: str = "042817",
+    *,
+    expires_in: timedelta = timedelta(minutes=10),
+    profile: Profile = NOBODY,
+    **fields: Any,
 ) -> EmailMessage:
     otp = msgspec.structs.replace(Otp("jane@example.com", b"n" * 16, NOW + expires_in, 0), **fields)
     return received(otp_message(otp, code, profile=profile, sender=SENDER, now=NOW))
@@ -111,7 +124,9 @@ class Tables(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         if tag == "table" and (limit := re.search(r"max-width:(\d+)px", values.get("style", ""))):
-            self.limited.append((limit[1], [width for around, width in self._open if around == "table"][-1]))
+            self.limited.append(
+                (limit[1], [width for around, width in self._open if around == "table"][-1])
+            )
         if tag in {"table", "tr", "td"}:
             self._open.append((tag, values.get("width", "")))
 
@@ -123,7 +138,10 @@ class Tables(HTMLParser):
 class TestLinkMail:
     def test_it_goes_from_the_sender_to_the_recipient(self) -> None:
         message = mail(email="Jane@Example.com")
-        assert (str(message["From"]), str(message["To"])) == ("Shop <pay@shop.example>", "Jane@Example.com")
+        assert (str(message["From"]), str(message["To"])) == (
+            "Shop <pay@shop.example>",
+            "Jane@Example.com",
+        )
 
     def test_its_subject_says_who_asks_for_how_much(self) -> None:
         message = mail(payment_amount=Decimal("125000.50"), currency="NGN")
@@ -153,11 +171,18 @@ class TestLinkMail:
         ids=["who", "amount", "reference", "link", "until when", "code", "what else"],
     )
     def test_both_parts_say(self, fact: str) -> None:
-        message = mail(payment_amount=Decimal("12.5"), currency="USD", transaction_id="Invoice 17", otp_required=True)
+        message = mail(
+            payment_amount=Decimal("12.5"),
+            currency="USD",
+            transaction_id="Invoice 17",
+            otp_required=True,
+        )
         assert fact in " ".join(text_of(message).split())
         assert fact in Shown(html_of(message)).text
 
-    @pytest.mark.parametrize("fact", ["Reference", "code", " of "], ids=["reference", "code", "amount"])
+    @pytest.mark.parametrize(
+        "fact", ["Reference", "code", " of "], ids=["reference", "code", "amount"]
+    )
     def test_neither_part_says_what_the_link_does_not_have(self, fact: str) -> None:
         message = mail()
         assert fact not in text_of(message)
@@ -190,7 +215,14 @@ class TestLinkMail:
 class TestEscaping:
     @pytest.mark.parametrize(
         "reference",
-        ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a & b < c", "&lt;b&gt;", "{{ 7*7 }}{% raw %}", "'\"`"],
+        [
+            "<script>alert(1)</script>",
+            '"><img src=x onerror=alert(1)>',
+            "a & b < c",
+            "&lt;b&gt;",
+            "{{ 7*7 }}{% raw %}",
+            "'\"`",
+        ],
         ids=["script", "attribute", "marks", "entity", "template", "quotes"],
     )
     def test_a_reference_is_shown_as_it_is_and_never_runs(self, reference: str) -> None:
@@ -202,7 +234,12 @@ class TestEscaping:
 
     @pytest.mark.parametrize(
         "reference",
-        ["x\r\nBcc: evil@example.com", "x\nBcc: evil@example.com", "x\u2028Bcc: evil@example.com", "x\x85Bcc: evil@example.com"],
+        [
+            "x\r\nBcc: evil@example.com",
+            "x\nBcc: evil@example.com",
+            "x\u2028Bcc: evil@example.com",
+            "x\x85Bcc: evil@example.com",
+        ],
         ids=["CRLF", "LF", "line separator", "next line"],
     )
     def test_a_reference_never_becomes_a_header(self, reference: str) -> None:
@@ -210,16 +247,25 @@ class TestEscaping:
         link = msgspec.structs.replace(make_link(), transaction_id=reference)
         assert "Bcc" not in mail(link)
 
-    @pytest.mark.parametrize("name", ["acme\r\nBcc: evil@example.com", "acme\nBcc: evil@example.com"], ids=["CRLF", "LF"])
+    @pytest.mark.parametrize(
+        "name", ["acme\r\nBcc: evil@example.com", "acme\nBcc: evil@example.com"], ids=["CRLF", "LF"]
+    )
     def test_a_name_never_becomes_a_header(self, name: str) -> None:
         """Nor does it keep its mail from being sent."""
-        for message in (mail(msgspec.structs.replace(make_link(), org_id=name)), mail(profile=Profile(display_name=name))):
+        for message in (
+            mail(msgspec.structs.replace(make_link(), org_id=name)),
+            mail(profile=Profile(display_name=name)),
+        ):
             assert "Bcc" not in message
             assert message["Subject"] == "Payment link from acme Bcc: evil@example.com"
 
     @pytest.mark.parametrize(
         "recipient",
-        ["jane@example.com\r\nBcc: evil@example.com", "jane@example.com, evil@example.com", "jane@example.com\nevil@example.com"],
+        [
+            "jane@example.com\r\nBcc: evil@example.com",
+            "jane@example.com, evil@example.com",
+            "jane@example.com\nevil@example.com",
+        ],
         ids=["CRLF", "two addresses", "LF"],
     )
     def test_a_recipient_is_one_address_or_none(self, recipient: str) -> None:
@@ -242,7 +288,7 @@ class TestAmounts:
     @pytest.mark.parametrize("currency", ["JPY", "KWD", "NGN", "EUR", None], ids=str)
     def test_subject_and_parts_show_the_same_amount(self, currency: str | None) -> None:
         message = mail(payment_amount=Decimal(1000), currency=currency)
-        shown = speak("en").amount(Decimal(1000), currency).replace("\u00a0", " ")
+        shown = get_language("en").amount(Decimal(1000), currency).replace("\u00a0", " ")
         assert str(message["Subject"]).endswith(f"for {shown}")
         assert f"payment of {shown}." in text_of(message)
         assert shown in Shown(html_of(message)).text
@@ -251,7 +297,9 @@ class TestAmounts:
 class TestMessageId:
     def test_it_is_the_same_however_often_the_mail_is_made(self) -> None:
         link = make_link(scheduled_at=NOW + timedelta(hours=1))
-        tried = msgspec.structs.replace(link, delivery=Delivery(DeliveryState.QUEUED, attempts=3, error="450 later"))
+        tried = msgspec.structs.replace(
+            link, delivery=Delivery(DeliveryState.QUEUED, attempts=3, error="450 later")
+        )
         assert mail(link)["Message-ID"] == mail(tried, now=NOW + timedelta(hours=2))["Message-ID"]
 
     def test_another_schedule_makes_another(self) -> None:
@@ -289,7 +337,11 @@ class TestAddresses:
 
     @pytest.mark.parametrize(
         "recipient",
-        ["o'brien@example.ie", "x!#$%&*/?=^_`{|}~-@example.com", "a" * 64 + "@" + "b" * 60 + ".example.com"],
+        [
+            "o'brien@example.ie",
+            "x!#$%&*/?=^_`{|}~-@example.com",
+            "a" * 64 + "@" + "b" * 60 + ".example.com",
+        ],
         ids=["apostrophe", "marks", "long"],
     )
     def test_a_recipient_arrives_as_written(self, recipient: str) -> None:
@@ -297,7 +349,11 @@ class TestAddresses:
 
     @pytest.mark.parametrize(
         ("sender", "name"),
-        [("pay@shop.example", ""), ('"Shop, Inc." <pay@shop.example>', "Shop, Inc."), ("Café Zoë <pay@shop.example>", "Café Zoë")],
+        [
+            ("pay@shop.example", ""),
+            ('"Shop, Inc." <pay@shop.example>', "Shop, Inc."),
+            ("Café Zoë <pay@shop.example>", "Café Zoë"),
+        ],
         ids=["address", "comma", "accents"],
     )
     def test_a_sender_arrives_as_written(self, sender: str, name: str) -> None:
@@ -307,15 +363,26 @@ class TestAddresses:
 
 class TestEncodings:
     def encodings(self, message: EmailMessage) -> list[tuple[str, str]]:
-        return [(part.get_content_type(), part["Content-Transfer-Encoding"]) for part in message.iter_parts()]
+        return [
+            (part.get_content_type(), part["Content-Transfer-Encoding"])
+            for part in message.iter_parts()
+        ]
 
     def test_an_ascii_text_travels_as_it_is(self) -> None:
-        assert self.encodings(mail(payment_amount=Decimal(5), currency="USD")) == [("text/plain", "7bit"), ("text/html", "base64")]
+        assert self.encodings(mail(payment_amount=Decimal(5), currency="USD")) == [
+            ("text/plain", "7bit"),
+            ("text/html", "base64"),
+        ]
 
     def test_another_text_travels_as_quoted_printable(self) -> None:
-        assert self.encodings(mail(transaction_id="Nº 5")) == [("text/plain", "quoted-printable"), ("text/html", "base64")]
+        assert self.encodings(mail(transaction_id="Nº 5")) == [
+            ("text/plain", "quoted-printable"),
+            ("text/html", "base64"),
+        ]
 
-    @pytest.mark.parametrize("reference", ["x" * 128, "é" * 128, "😀" * 128], ids=["ASCII", "accents", "emoji"])
+    @pytest.mark.parametrize(
+        "reference", ["x" * 128, "é" * 128, "😀" * 128], ids=["ASCII", "accents", "emoji"]
+    )
     def test_no_line_is_longer_than_smtp_takes_and_all_is_ascii(self, reference: str) -> None:
         """Without 8BITMIME or SMTPUTF8, which a server need not offer."""
         wire = written(transaction_id=reference, org_id="o" * 64).content
@@ -332,7 +399,10 @@ class TestEncodings:
         """The last one is what a reader prefers (RFC 2046, 5.1.4)."""
         message = mail()
         assert message.get_content_type() == "multipart/alternative"
-        assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
+        assert [part.get_content_type() for part in message.iter_parts()] == [
+            "text/plain",
+            "text/html",
+        ]
 
 
 class TestCodeMail:
@@ -378,13 +448,18 @@ class TestProfile:
     def test_an_organization_presents_itself(self) -> None:
         message = mail(profile=ACME, payment_amount=Decimal(5), currency="EUR")
         assert message["Subject"] == "Acme & Söhne asks you for €5.00"
-        assert (str(message["From"]), str(message["Reply-To"])) == ("Acme & Söhne <pay@shop.example>", "help@acme.example")
+        assert (str(message["From"]), str(message["Reply-To"])) == (
+            "Acme & Söhne <pay@shop.example>",
+            "help@acme.example",
+        )
         assert "background:#ffd400;color:#000000" in html_of(message)
         assert "Acme & Söhne asks you for a payment" in Shown(html_of(message)).text
 
     def test_its_logo_travels_with_the_mail(self) -> None:
         message = mail(profile=ACME)
-        [page] = [part for part in message.iter_parts() if part.get_content_type() == "multipart/related"]
+        [page] = [
+            part for part in message.iter_parts() if part.get_content_type() == "multipart/related"
+        ]
         shown, picture = page.iter_parts()
         assert re.findall(r'<img src="([^"]+)"', shown.get_content()) == ["cid:logo"]
         assert (picture["Content-ID"], picture.get_content_type()) == ("<logo>", "image/png")
@@ -404,9 +479,16 @@ class TestProfile:
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 @pytest.mark.parametrize("amount", [None, Decimal(5)], ids=["without an amount", "with one"])
-def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(locale: str, amount: Decimal | None) -> None:
+def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
+    locale: str, amount: Decimal | None
+) -> None:
     """It reminds of nothing."""
-    fields = {"payment_amount": amount, "currency": "EUR", "locale": locale, "expires_at": NOW + timedelta(days=7)}
+    fields = {
+        "payment_amount": amount,
+        "currency": "EUR",
+        "locale": locale,
+        "expires_at": NOW + timedelta(days=7),
+    }
     now, later = mail(**fields), mail(scheduled_at=NOW + timedelta(days=1), **fields)
     assert later["Subject"] == now["Subject"]
     assert text_of(later) == text_of(now)
@@ -416,7 +498,7 @@ def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(local
 def test_times_are_in_the_organization_s_zone_and_say_so(locale: str) -> None:
     link = make_link(locale=locale)
     message = mail(link, profile=Profile(time_zone="Africa/Lagos"))
-    until = speak(locale).moment(link.expires_at, ZoneInfo("Africa/Lagos")).translate(SPACES)
+    until = get_language(locale).moment(link.expires_at, ZoneInfo("Africa/Lagos")).translate(SPACES)
     assert until.endswith(" WAT")
     for part in (text_of(message), html_of(message)):
         assert until in part
@@ -428,10 +510,14 @@ class TestLanguage:
         [("ar", "de", "ar"), (None, "de", "de"), (None, None, "en")],
         ids=["link", "profile", "none"],
     )
-    def test_it_is_the_link_s_or_the_organization_s(self, link: str | None, profile: str | None, language: str) -> None:
+    def test_it_is_the_link_s_or_the_organization_s(
+        self, link: str | None, profile: str | None, language: str
+    ) -> None:
         message = mail(locale=link, profile=Profile(locale=profile))
         assert message["Content-Language"] == language
-        assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}"' in html_of(message)
+        assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}"' in html_of(
+            message
+        )
 
     def test_a_code_comes_in_the_language_in_which_it_was_asked_for(self) -> None:
         assert code_mail(locale="ar", profile=Profile(locale="de"))["Content-Language"] == "ar"
@@ -449,7 +535,13 @@ class TestRightToLeft:
     def test_names_references_and_amounts_stand_apart_from_the_words_around_them(self) -> None:
         org, reference = "\u2068Acme (NG) Ltd\u2069", "\u20682026-000042\u2069"
         profile = Profile(display_name="Acme (NG) Ltd")
-        message = mail(locale="ar", profile=profile, transaction_id="2026-000042", payment_amount=Decimal(7), currency="NGN")
+        message = mail(
+            locale="ar",
+            profile=profile,
+            transaction_id="2026-000042",
+            payment_amount=Decimal(7),
+            currency="NGN",
+        )
         for part in (text_of(message), html_of(message)):
             assert org in part
             assert reference in part
@@ -457,7 +549,13 @@ class TestRightToLeft:
         assert message["Subject"].count("\u2068") == message["Subject"].count("\u2069") == 2
 
     def test_nothing_is_added_where_all_is_left_to_right(self) -> None:
-        message = mail(locale="fr", profile=ACME, transaction_id="2026-000042", payment_amount=Decimal(7), currency="NGN")
+        message = mail(
+            locale="fr",
+            profile=ACME,
+            transaction_id="2026-000042",
+            payment_amount=Decimal(7),
+            currency="NGN",
+        )
         assert "\u2068" not in text_of(message) + html_of(message) + message["Subject"]
 
 
@@ -467,7 +565,9 @@ def test_both_parts_of_a_codes_mail_name_who_asks() -> None:
     assert "Acme &amp; Söhne" in html_of(message)
 
 
-@pytest.mark.parametrize("message", [mail(profile=ACME), mail(locale="ar"), code_mail()], ids=["link", "Arabic", "code"])
+@pytest.mark.parametrize(
+    "message", [mail(profile=ACME), mail(locale="ar"), code_mail()], ids=["link", "Arabic", "code"]
+)
 def test_a_mail_is_no_wider_in_outlook_which_knows_no_max_width(message: EmailMessage) -> None:
     page = html_of(message)
     in_outlook = re.sub(r"<!--\[if mso\]>(.*?)<!\[endif\]-->", r"\1", page)
@@ -476,6 +576,8 @@ def test_a_mail_is_no_wider_in_outlook_which_knows_no_max_width(message: EmailMe
     assert Tables(in_outlook).limited == [("480", "480")] * 2
 
 
-@pytest.mark.parametrize(("colour", "edge"), [("#ffffff", "#bfbfbf"), ("#ffd400", "#bf9f00"), ("#000000", "#3f3f3f")])
+@pytest.mark.parametrize(
+    ("colour", "edge"), [("#ffffff", "#bfbfbf"), ("#ffd400", "#bf9f00"), ("#000000", "#3f3f3f")]
+)
 def test_the_button_shows_on_a_ground_of_its_own_colour(colour: str, edge: str) -> None:
     assert f"border:1px solid {edge}" in html_of(mail(profile=Profile(colour=colour)))

@@ -9,11 +9,19 @@ from datetime import datetime
 import pytest
 from redis import Redis
 
-from service.heartbeat import Heartbeat
-from service.jobs import SCAN_BELL, SCAN_INTERVAL, SCAN_JOB, SCAN_JOB_ID, JsonJob, queue_of
-from service.store import data_version, heartbeats
-from service.store.client import Client, connect
-from service.store.clock import StoreClock
+from service.health import store as heartbeats
+from service.health.heartbeat import Heartbeat
+from service.outbox.doorbell import (
+    SCAN_BELL,
+    SCAN_INTERVAL,
+    SCAN_JOB,
+    SCAN_JOB_ID,
+    JsonJob,
+    queue_of,
+)
+from service.storage import data_version
+from service.storage.client import Client, connect
+from service.storage.clock import StoreClock
 from tasks.scheduler import PeriodicScheduler
 from tests.support.servers import Store
 from tests.tasks.office import Office
@@ -21,7 +29,9 @@ from tests.tasks.office import Office
 
 @pytest.fixture
 def scheduler(office: Office, queue: Redis) -> PeriodicScheduler:
-    return PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
+    return PeriodicScheduler(
+        office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+    )
 
 
 def waiting(queue: Redis) -> list[str]:
@@ -49,7 +59,9 @@ def test_the_first_pass_has_the_scan_run(scheduler: PeriodicScheduler, queue: Re
     assert (job.func_name, job.args, job.kwargs) == (SCAN_JOB, [], {})
 
 
-def test_the_scan_comes_again_after_its_interval(scheduler: PeriodicScheduler, queue: Redis) -> None:
+def test_the_scan_comes_again_after_its_interval(
+    scheduler: PeriodicScheduler, queue: Redis
+) -> None:
     scheduler.enqueue_jobs()
     now = datetime.now().timestamp()  # noqa: DTZ005 - seconds since 1970 all the same
     assert next_run(scheduler, queue) == pytest.approx(now + SCAN_INTERVAL, abs=2)
@@ -61,14 +73,18 @@ def test_the_scan_comes_again_after_its_interval(scheduler: PeriodicScheduler, q
     assert waiting(queue) == [SCAN_JOB_ID]
 
 
-def test_scans_that_were_missed_are_not_made_up_for(scheduler: PeriodicScheduler, queue: Redis) -> None:
+def test_scans_that_were_missed_are_not_made_up_for(
+    scheduler: PeriodicScheduler, queue: Redis
+) -> None:
     for _ in range(5):
         scheduler.enqueue_jobs()
         make_due(scheduler, queue)
     assert waiting(queue) == [SCAN_JOB_ID]
 
 
-def test_a_scan_whose_next_run_was_lost_is_registered_again(scheduler: PeriodicScheduler, queue: Redis) -> None:
+def test_a_scan_whose_next_run_was_lost_is_registered_again(
+    scheduler: PeriodicScheduler, queue: Redis
+) -> None:
     """As where the scheduler dies between taking the job off its list and putting it back."""
     scheduler.enqueue_jobs()
     take_job(queue)
@@ -78,7 +94,9 @@ def test_a_scan_whose_next_run_was_lost_is_registered_again(scheduler: PeriodicS
     assert next_run(scheduler, queue) is not None
 
 
-def test_a_scan_that_a_clock_80_hours_ahead_put_off_runs_now(scheduler: PeriodicScheduler, queue: Redis) -> None:
+def test_a_scan_that_a_clock_80_hours_ahead_put_off_runs_now(
+    scheduler: PeriodicScheduler, queue: Redis
+) -> None:
     scheduler.enqueue_jobs()
     take_job(queue)
     queue.zincrby(scheduler.scheduled_jobs_key, 80 * 3600, SCAN_JOB_ID)
@@ -86,7 +104,9 @@ def test_a_scan_that_a_clock_80_hours_ahead_put_off_runs_now(scheduler: Periodic
     assert waiting(queue) == [SCAN_JOB_ID]
 
 
-def test_a_scan_whose_job_was_lost_is_registered_again(scheduler: PeriodicScheduler, queue: Redis) -> None:
+def test_a_scan_whose_job_was_lost_is_registered_again(
+    scheduler: PeriodicScheduler, queue: Redis
+) -> None:
     scheduler.enqueue_jobs()
     take_job(queue)
     JsonJob.fetch(SCAN_JOB_ID, connection=queue).delete()
@@ -103,8 +123,12 @@ def test_all_data_of_the_queue_may_be_lost(scheduler: PeriodicScheduler, queue: 
     assert waiting(queue) == [SCAN_JOB_ID]
 
 
-def test_two_schedulers_have_one_scan(scheduler: PeriodicScheduler, office: Office, queue: Redis) -> None:
-    other = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
+def test_two_schedulers_have_one_scan(
+    scheduler: PeriodicScheduler, office: Office, queue: Redis
+) -> None:
+    other = PeriodicScheduler(
+        office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+    )
     scheduler.enqueue_jobs()
     other.enqueue_jobs()
     assert waiting(queue) == [SCAN_JOB_ID]
@@ -124,9 +148,13 @@ def test_a_pass_leaves_jobs_of_others_alone(scheduler: PeriodicScheduler, queue:
     assert queue.zscore("rq:scheduler:scheduled_jobs", "somebody-elses") == 0
 
 
-def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(office: Office, queue: Redis) -> None:
+def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(
+    office: Office, queue: Redis
+) -> None:
     stopping = threading.Event()
-    scheduler = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), stopping, connection=queue)
+    scheduler = PeriodicScheduler(
+        office.client, Heartbeat("scheduler", StoreClock()), stopping, connection=queue
+    )
     stopping.set()
     with pytest.raises(SystemExit):
         scheduler.acquire_lock()
@@ -134,7 +162,9 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 
 
 class TestHeartbeat:
-    def test_it_says_that_the_scheduler_lives(self, scheduler: PeriodicScheduler, office: Office) -> None:
+    def test_it_says_that_the_scheduler_lives(
+        self, scheduler: PeriodicScheduler, office: Office
+    ) -> None:
         scheduler.heartbeat()
         [seen] = office.client.run(heartbeats.read("scheduler"))
         assert not seen.is_stalled
@@ -142,17 +172,23 @@ class TestHeartbeat:
     @pytest.fixture
     def away(self, valkey: Store, queue: Redis) -> Iterator[PeriodicScheduler]:
         client = Client(connect(f"{valkey.url}-that-nobody-has"))
-        yield PeriodicScheduler(client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
+        yield PeriodicScheduler(
+            client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+        )
         client.close()
 
-    def test_a_store_that_is_away_does_not_end_the_scheduler(self, away: PeriodicScheduler, queue: Redis) -> None:
+    def test_a_store_that_is_away_does_not_end_the_scheduler(
+        self, away: PeriodicScheduler, queue: Redis
+    ) -> None:
         queue.flushall()
         away.heartbeat()
         away.enqueue_jobs()
         assert waiting(queue) == [SCAN_JOB_ID]
 
 
-def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(office: Office, scheduler: PeriodicScheduler) -> None:
+def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(
+    office: Office, scheduler: PeriodicScheduler
+) -> None:
     scheduler.connection.flushall()
     scheduler.heartbeat()
     assert data_version.find(office.client) == data_version.VERSION

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import structlog.testing
 
-from service.domain.link import DeliveryState, partition_of
-from service.jobs import Bell, answer
-from service.store import keys
-from tasks.reminders import scan
+from service.links.model import DeliveryState
+from service.outbox.doorbell import QueueName, answer
+from service.storage import keys
+from service.values.ids import partition_of
+from tasks.jobs import scan
 from tasks.runtime import Runtime
 from tests.tasks.doubles import ScriptedMailer
 from tests.tasks.office import PARTITION, Office
@@ -24,7 +25,9 @@ def spoil(office: Office, key: str) -> None:
 
 
 def told(logs: list[Any]) -> str:
-    return "\n".join(str(line) for line in logs if line["event"] in {"data_unreadable", "record_unreadable"})
+    return "\n".join(
+        str(line) for line in logs if line["event"] in {"data_unreadable", "record_unreadable"}
+    )
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "claimed"])
@@ -34,28 +37,38 @@ def test_the_scan_rings_for_all_others(office: Office, runtime: Runtime, kind: s
     spoil(office, getattr(keys, kind)(PARTITION))
     with structlog.testing.capture_logs() as logs:
         scan()
-    assert set(answer(Bell.LINKS, runtime.queue)) == {ELSEWHERE} | ({PARTITION} if kind != "outbox" else set())
+    assert set(answer(QueueName.LINKS, runtime.queue)) == {ELSEWHERE} | (
+        {PARTITION} if kind != "outbox" else set()
+    )
     assert getattr(keys, kind)(PARTITION) in told(logs)
 
 
-def test_codes_go_out_where_scheduled_links_cannot_be_read(office: Office, runtime: Runtime) -> None:
+def test_codes_go_out_where_scheduled_links_cannot_be_read(
+    office: Office, runtime: Runtime
+) -> None:
     office.add_code()
     spoil(office, keys.scheduled(partition_of("jane@example.com")))
     scan()
-    assert answer(Bell.OTPS, runtime.queue) == [partition_of("jane@example.com")]
+    assert answer(QueueName.OTPS, runtime.queue) == [partition_of("jane@example.com")]
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "claimed"])
-def test_a_worker_sends_what_other_partitions_owe(office: Office, mailer: ScriptedMailer, kind: str) -> None:
+def test_a_worker_sends_what_other_partitions_owe(
+    office: Office, mailer: ScriptedMailer, kind: str
+) -> None:
     office.add_link()
     office.add_link("john@example.com", org_id=OTHERS)
     spoil(office, getattr(keys, kind)(PARTITION))
     office.link_worker(mailer).drain([PARTITION, ELSEWHERE])
-    assert set(mailer.recipients) == {"john@example.com"} | ({"jane@example.com"} if kind != "outbox" else set())
+    assert set(mailer.recipients) == {"john@example.com"} | (
+        {"jane@example.com"} if kind != "outbox" else set()
+    )
 
 
 @pytest.mark.parametrize("is_json", [False, True], ids=["another type", "no JSON"])
-def test_a_link_that_cannot_be_read_stays_owed_and_is_named(office: Office, mailer: ScriptedMailer, *, is_json: bool) -> None:
+def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
+    office: Office, mailer: ScriptedMailer, *, is_json: bool
+) -> None:
     bad, good = office.add_link("bad@example.com"), office.add_link()
     if is_json:
         office.redis.set(keys.link(bad.id), "boom", keepttl=True)
@@ -69,7 +82,9 @@ def test_a_link_that_cannot_be_read_stays_owed_and_is_named(office: Office, mail
     assert bad.id not in str(logs)
 
 
-def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(office: Office, mailer: ScriptedMailer) -> None:
+def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(
+    office: Office, mailer: ScriptedMailer
+) -> None:
     neighbor = next(
         email
         for email in (f"user{number}@example.com" for number in range(10_000))
@@ -83,15 +98,21 @@ def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(office: Office
     assert office.code_lease_of(neighbor) is not None
 
 
-def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(office: Office, mailer: ScriptedMailer) -> None:
+def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(
+    office: Office, mailer: ScriptedMailer
+) -> None:
     bad, good = office.add_link("bad@example.com"), office.add_link()
-    mailer.answer = lambda message: spoil(office, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
+    mailer.answer = lambda message: (
+        spoil(office, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
+    )
     office.link_worker(mailer).drain([PARTITION])
     assert set(mailer.recipients) == {"bad@example.com", "jane@example.com"}
     assert office.state(good) is DeliveryState.SENT
 
 
-def test_a_profile_that_cannot_be_read_delays_no_mail(office: Office, mailer: ScriptedMailer) -> None:
+def test_a_profile_that_cannot_be_read_delays_no_mail(
+    office: Office, mailer: ScriptedMailer
+) -> None:
     office.add_link()
     spoil(office, keys.profile("acme"))
     office.link_worker(mailer).drain([PARTITION])

@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from redis import Redis
 
-from service.domain.link import DeliveryState, partition_of
-from service.heartbeat import Heartbeat
-from service.jobs import Bell, probe_commands, queue_of, ring
-from service.store import heartbeats
-from service.store.client import Client, connect
-from service.store.clock import StoreClock
+from service.health import store as heartbeats
+from service.health.heartbeat import Heartbeat
+from service.links.model import DeliveryState
+from service.outbox.doorbell import QueueName, probe_commands, queue_of, ring
+from service.storage.client import Client, connect
+from service.storage.clock import StoreClock
+from service.values.ids import partition_of
 from tasks import worker
 from tasks.runtime import Runtime
 from tasks.scheduler import PeriodicScheduler
@@ -38,44 +39,50 @@ def _own_signal_handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("bell", "subject"), [(Bell.LINKS, "Payment link from acme"), (Bell.OTPS, "CODE is your payment code")], ids=["links", "codes"]
+    ("bell", "subject"),
+    [(QueueName.LINKS, "Payment link from acme"), (QueueName.OTPS, "CODE is your payment code")],
+    ids=["links", "codes"],
 )
 def test_a_worker_finds_its_job_by_name_and_sends(
-    office: Office, runtime: Runtime, mailer: ScriptedMailer, bell: Bell, subject: str
+    office: Office, runtime: Runtime, mailer: ScriptedMailer, bell: QueueName, subject: str
 ) -> None:
     office.add_link()
     office.add_code()
-    for each in Bell:
+    for each in QueueName:
         ring(each, [PARTITION, partition_of("jane@example.com")], runtime.queue)
     DoorbellWorker(bell, runtime).work(burst=True, logging_level="ERROR")
-    assert [re.sub("^[0-9]{6}", "CODE", str(message["Subject"])) for message in mailer.sent] == [subject]
+    assert [re.sub("^[0-9]{6}", "CODE", str(message["Subject"])) for message in mailer.sent] == [
+        subject
+    ]
 
 
-@pytest.mark.parametrize("bell", list(Bell), ids=str)
-def test_a_worker_says_that_it_lives(office: Office, runtime: Runtime, bell: Bell) -> None:
+@pytest.mark.parametrize("bell", list(QueueName), ids=str)
+def test_a_worker_says_that_it_lives(office: Office, runtime: Runtime, bell: QueueName) -> None:
     DoorbellWorker(bell, runtime).work(burst=True, logging_level="ERROR")
-    alive = [each for each in Bell if office.client.run(heartbeats.read(f"worker-{each}"))]
+    alive = [each for each in QueueName if office.client.run(heartbeats.read(f"worker-{each}"))]
     assert alive == [bell]
 
 
 def test_a_store_that_is_away_does_not_end_a_worker(runtime: Runtime, tmp_path: Path) -> None:
     away = Client(connect(f"unix://{tmp_path}/nobody"))
-    record_heartbeat(Bell.LINKS, msgspec.structs.replace(runtime, client=away))
+    record_heartbeat(QueueName.LINKS, msgspec.structs.replace(runtime, client=away))
     away.close()
 
 
-def test_a_job_that_fails_does_not_end_a_worker(office: Office, runtime: Runtime, mailer: ScriptedMailer) -> None:
+def test_a_job_that_fails_does_not_end_a_worker(
+    office: Office, runtime: Runtime, mailer: ScriptedMailer
+) -> None:
     def fall_over(_: object) -> None:
         raise RuntimeError("nobody thought of this")
 
     office.add_link()
-    ring(Bell.LINKS, [PARTITION], runtime.queue)
+    ring(QueueName.LINKS, [PARTITION], runtime.queue)
     mailer.answer = fall_over
-    DoorbellWorker(Bell.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
+    DoorbellWorker(QueueName.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
     mailer.answer = lambda _: None
     office.clock.advance(seconds=20)
-    ring(Bell.LINKS, [PARTITION], runtime.queue)
-    DoorbellWorker(Bell.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
+    ring(QueueName.LINKS, [PARTITION], runtime.queue)
+    DoorbellWorker(QueueName.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
     assert mailer.recipients == ["jane@example.com"]
 
 
@@ -83,19 +90,21 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
     office: Office, runtime: Runtime, mailer: ScriptedMailer
 ) -> None:
     made = office.add_links(3)
-    ring(Bell.LINKS, [PARTITION], runtime.queue)
+    ring(QueueName.LINKS, [PARTITION], runtime.queue)
     mailer.answer = lambda _: signal.raise_signal(signal.SIGTERM)
-    DoorbellWorker(Bell.LINKS, runtime).work(logging_level="ERROR")
+    DoorbellWorker(QueueName.LINKS, runtime).work(logging_level="ERROR")
     assert len(mailer.sent) == 1
     assert [office.lease_of(link) for link in made] == [None, office.clock(), office.clock()]
 
 
-def test_where_a_process_cannot_be_started_the_others_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_a_process_cannot_be_started_the_others_are_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Python would wait for them, and so never end."""
     started: list[SpawnProcess] = []
 
-    def start(bell: Bell) -> SpawnProcess:
-        if bell is Bell.OTPS:
+    def start(bell: QueueName) -> SpawnProcess:
+        if bell is QueueName.OTPS:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         started.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,)))
         started[0].start()
@@ -103,27 +112,40 @@ def test_where_a_process_cannot_be_started_the_others_are_stopped(monkeypatch: p
 
     monkeypatch.setattr(worker, "_start", start)
     with pytest.raises(BlockingIOError):
-        worker.supervise([Bell.LINKS, Bell.OTPS])
+        worker.supervise([QueueName.LINKS, QueueName.OTPS])
     assert not started[0].is_alive()
 
 
-def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(office: Office, runtime: Runtime, valkey: Store) -> None:
+def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
+    office: Office, runtime: Runtime, valkey: Store
+) -> None:
     """A command that RQ or rq-scheduler comes to use has to be tried too."""
     tried = {str(command) for command, *_ in probe_commands("rq:probe")}
-    others = ["client", "info", "lmove"]  # RQ does without the first two, and uses the third where it stops when nothing waits
-    rules = ["~rq:*", "~payment-links:*", "-@all", *(f"+{command}" for command in [*tried, *others])]
+    others = [
+        "client",
+        "info",
+        "lmove",
+    ]  # RQ does without the first two, and uses the third where it stops when nothing waits
+    rules = [
+        "~rq:*",
+        "~payment-links:*",
+        "-@all",
+        *(f"+{command}" for command in [*tried, *others]),
+    ]
     runtime.queue.execute_command("ACL", "SETUSER", "queue", "reset", "on", "nopass", *rules)
     runtime.queue.execute_command("ACL", "LOG", "RESET")
     with Redis.from_url(valkey.url, username="queue", password="any") as queue:
         runtime.queue, log = queue, runtime.queue
-        scheduler = PeriodicScheduler(office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue)
+        scheduler = PeriodicScheduler(
+            office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+        )
         scheduler.register_birth()
         assert scheduler.acquire_lock()
         scheduler.enqueue_jobs()
         scheduler.heartbeat()
         link = office.add_link()
-        ring(Bell.LINKS, [PARTITION], queue)
-        for bell in Bell:
+        ring(QueueName.LINKS, [PARTITION], queue)
+        for bell in QueueName:
             DoorbellWorker(bell, runtime).work(burst=True, logging_level="CRITICAL")
             assert queue_of(bell, queue).count == 0
         scheduler.remove_lock()

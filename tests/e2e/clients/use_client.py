@@ -5,13 +5,21 @@ from pathlib import Path
 
 from payment_link_service_client import AuthenticatedClient, Client
 from payment_link_service_client.api.payment_links import create_link, get_qr, verify_link
-from payment_link_service_client.models import CreateLink, LinkBody, QrFormat, Verification, VerifyLink
+from payment_link_service_client.models import (
+    CreateLink,
+    LinkBody,
+    QrFormat,
+    Verification,
+    VerifyLink,
+)
 from payment_link_service_client.types import File
 
 
 def main(url: str, token: str, picture: str) -> None:
     admin, public = AuthenticatedClient(base_url=url, token=token), Client(base_url=url)
-    body = CreateLink(email="jane@example.com", org_id="acme", payment_amount=125000.5, currency="NGN")
+    body = CreateLink(
+        email="jane@example.com", org_id="acme", payment_amount=125000.5, currency="NGN"
+    )
     link = create_link.sync(client=admin, body=body)
     assert isinstance(link, LinkBody), link
     verification = verify_link.sync(client=admin, body=VerifyLink(link.id))

@@ -1,1 +1,0 @@
-"""HTTP: controllers that translate between requests and the domain, the store and the jobs."""

@@ -1,0 +1,1 @@
+"""The organization console, a page that calls the API."""

@@ -1,0 +1,1 @@
+"""Readiness, heartbeats, and the state of outgoing mail."""

@@ -1,0 +1,1 @@
+"""Litestar plumbing: request bodies, problems, the access log, OpenAPI, static files."""

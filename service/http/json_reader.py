@@ -1,0 +1,196 @@
+"""Reads a JSON body into its Struct: straight with msgspec, and, where that fails, field by field, to name all faults."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple, cast
+
+import msgspec
+from msgspec import inspect
+
+from service.errors import MAX_NAME, Faults
+from service.http.request_bodies import Request, decode_hook
+from service.values.text import name_character
+from service.values.time import parse_time
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_UNKNOWN = 100
+"""Unknown fields that an answer names: a body has room for thousands."""
+MAX_INTEGER = 10**15
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+RULES: dict[type[inspect.Type], str] = {
+    inspect.BoolType: "must be true or false",
+    inspect.IntType: "must be a whole number",
+    inspect.CustomType: "must be a number",
+    inspect.DateTimeType: "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
+    inspect.StrType: "must be text",
+}
+"""In words, what values of a type must be."""
+
+
+class Field(NamedTuple):
+    """How a field of a body is read by itself."""
+
+    is_required: bool
+    kind: inspect.Type
+    decode: Callable[[bytes], Any]
+
+    def read(self, text: bytes) -> Any:
+        """The field's value.
+
+        Raises:
+            ValueError: it is not of the field's type.
+        """
+        try:
+            return self.decode(text)
+        except msgspec.ValidationError:
+            match self.kind:
+                case inspect.DateTimeType():
+                    return parse_time(msgspec.json.decode(text, type=str))
+                case inspect.IntType():
+                    return _whole(_decoder(Any).decode(text))
+            raise
+
+
+def read_body(model: type[Request], body: bytes, now: datetime) -> Request:
+    """The ``model`` that ``body`` is.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is no JSON.
+        Invalid: it is JSON, but not what is asked for.
+    """
+    body = body.removeprefix(BYTE_ORDER_MARK)
+    try:
+        decoded: Request = _decoder(model).decode(body)
+    except msgspec.ValidationError:
+        return _read_fields(model, body, now)
+    except msgspec.DecodeError:
+        _refuse_surrogates(model, body)
+        raise
+    return _read_fields(model, body, now) if _may_repeat(model, body) else decoded
+
+
+def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
+    """The same field by field: in the forms that msgspec does not read, or with all faults told."""
+    faults, fields = Faults(), _fields(model)
+    try:
+        sent = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        faults.add("", "must be a JSON object")
+        faults.raise_if_any()
+        raise
+    repeated = _repeated(body) if _may_repeat(model, body) else set()
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        text = bytes(sent.pop(name, b"null"))
+        if name in repeated:
+            faults.add(name, "must not be given twice")
+        elif text != b"null":
+            try:
+                values[name] = field.read(text)
+            except ValueError:
+                faults.add(name, RULES.get(type(field.kind), "has the wrong form"))
+        elif field.is_required:
+            faults.add(name, "is required")
+        if field.is_required:
+            values.setdefault(name)
+    for name in islice(sent, MAX_UNKNOWN):
+        faults.add(name[:MAX_NAME], "is not a known field")
+    decoded = model(**values)
+    if faults.found:
+        decoded.parse(now, faults)
+    return decoded
+
+
+def _may_repeat(model: type[Request], body: bytes) -> bool:
+    """Whether a field may stand in ``body`` twice; certainly not where False."""
+    return b"\\" in body or any([body.count(name) > 1 for name in _quoted_names(model)])  # noqa: C419 - is short
+
+
+def _repeated(body: bytes) -> set[str]:
+    """Names that stand in the object twice. RFC 8259 leaves open which of two values counts, so a caller may mean either."""
+    return {
+        name for name, count in Counter(name for name, _ in _members(body)).items() if count > 1
+    }
+
+
+def _refuse_surrogates(model: type[Request], body: bytes) -> None:
+    """Names the fields that hold half a character: JSON can escape it, and text that is cut in JavaScript ends so.
+
+    Raises:
+        Invalid: there are such fields. msgspec takes them for malformed JSON.
+    """
+    faults = Faults()
+    if _ESCAPED_SURROGATE.search(body):
+        with suppress(ValueError):
+            for name, value in _members(body):
+                if (
+                    name in _fields(model)
+                    and isinstance(value, str)
+                    and (found := _SURROGATE.search(value))
+                ):
+                    faults.add(name, f"must not contain {name_character(found[0])}")
+    faults.raise_if_any()
+
+
+def _members(body: bytes) -> Sequence[tuple[str, Any]]:
+    """Names and values of the object that ``body`` is, as they stand there: msgspec keeps one value of a name."""
+    outermost = json.loads(body, object_pairs_hook=tuple, parse_int=str, parse_float=str)
+    return outermost if isinstance(outermost, tuple) else ()
+
+
+def _whole(number: object) -> int:
+    """``number``, if it is an integer written as another number is: JSON knows no difference (``24.0``, ``2.4e1``)."""
+    if not isinstance(number, Decimal) or abs(number) >= MAX_INTEGER or number != int(number):
+        raise ValueError("is not whole")
+    return int(number)
+
+
+def _without_null(kind: inspect.Type) -> inspect.Type:
+    """What a type that may be null is otherwise, without what its schema says beside."""
+    if isinstance(kind, inspect.Metadata):
+        return _without_null(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return _without_null(
+            next(option for option in kind.types if not isinstance(option, inspect.NoneType))
+        )
+    return kind
+
+
+def _float_hook(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("is out of range") from None
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook, float_hook=_float_hook)
+
+
+@cache
+def _quoted_names(model: type[Request]) -> list[bytes]:
+    return [f'"{name}"'.encode() for name in _fields(model)]
+
+
+@cache
+def _fields(model: type[Request]) -> dict[str, Field]:
+    """By the name that each has on the wire."""
+    described = cast("inspect.StructType", inspect.type_info(model))
+    types = {field.name: field.type for field in msgspec.structs.fields(model)}
+    return {
+        field.encode_name: Field(
+            field.required, _without_null(field.type), _decoder(types[field.name]).decode
+        )
+        for field in described.fields
+    }

@@ -1,0 +1,179 @@
+"""Errors as RFC 9457 problems: what each becomes over HTTP is said here, once."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET
+
+from service import errors
+from service.context import AnyRequest
+from service.http.parameters import parameter_faults
+from service.http.responses import JsonResponse
+from service.http.schemas import FieldError, Problem
+from service.storage.failure import describe_failure
+
+log = structlog.get_logger(__name__)
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+READS_ONLY = "reads_only"
+"""The option of a POST that changes nothing."""
+RETRY_AFTER_OUTAGE = 1
+"""Seconds after which a request that found Redis away may be repeated."""
+
+STATUS: dict[type[Exception], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.LinkNotFound: 404,
+    errors.IdempotencyConflict: 409,
+    errors.LimitReached: 429,
+    errors.Unavailable: 503,
+    errors.Unreadable: 500,
+}
+CODES = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    414: "address_too_long",
+    431: "headers_too_large",
+    500: "internal_error",
+}
+
+
+class UnsupportedMediaType(HTTPException):
+    status_code = 415
+    detail = "the body must be JSON, without a Content-Encoding: Content-Type: application/json"
+
+
+class MalformedBody(HTTPException):
+    """The body is no JSON."""
+
+    status_code = 400
+
+
+class RequestTimeout(HTTPException):
+    """The body did not arrive in time; what is left of it must not be taken for the next request."""
+
+    status_code = 408
+    detail = "the body did not arrive in time"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Connection": "close"})
+
+
+class Stopping(errors.Unavailable):
+    """The process is about to end: requests had better go to another."""
+
+    code = "stopping"
+
+    def __init__(self) -> None:
+        super().__init__("this process is stopping")
+
+
+def responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """Declares that a route may answer with these problems, beside those that every route may."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=HTTPStatus(status).phrase,
+            media_type=PROBLEM_MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in (*statuses, 503)
+    }
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    field_errors: list[FieldError] | None = None,
+) -> JsonResponse[Problem]:
+    """The response that tells of a problem."""
+    body = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=field_errors or UNSET,
+    )
+    return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
+    """The problem that ``error`` is over HTTP."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    field_errors = (
+        [FieldError(*fault) for fault in error.faults]
+        if isinstance(error, errors.Invalid)
+        else None
+    )
+    headers: dict[str, str] = {}
+    detail = str(error)
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = (
+            'Bearer error="invalid_token"' if isinstance(error, errors.TokenInvalid) else "Bearer"
+        )
+    if isinstance(error, errors.LimitReached):
+        headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    if isinstance(error, errors.Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
+        log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
+        if error.may_be_done and _changes_something(request):
+            detail += "; the request may have been carried out all the same"
+    return problem(status, error.code, detail, headers, field_errors)
+
+
+def _changes_something(request: AnyRequest) -> bool:
+    handler = request.scope.get("route_handler")
+    return request.method not in {"GET", "HEAD"} and not (handler and handler.opt.get(READS_ONLY))
+
+
+def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    if isinstance(error, ValidationException):
+        extra = error.extra if isinstance(error.extra, list) else []
+        if any(item.get("source") == "body" for item in extra):
+            return problem(400, CODES[400], "a body is required")
+        if names := [item["key"] for item in extra if "key" in item]:
+            return from_domain(request, parameter_faults(request.route_handler, names).as_error())
+    if error.status_code >= 500:
+        return _from_fault(request, error)
+    code = (
+        "unsupported_media_type"
+        if error.status_code == 415
+        else CODES.get(error.status_code, "request_failed")
+    )
+    headers = {name.title(): value for name, value in (error.headers or {}).items()}
+    return problem(error.status_code, code, error.detail, headers)
+
+
+def _from_fault(_: AnyRequest, error: Exception) -> Response[Any]:
+    log.error("internal_error", exc_info=error)
+    return problem(
+        500, CODES[500], "something went wrong on our side; the request id names it in our logs"
+    )
+
+
+EXCEPTION_HANDLERS: ExceptionHandlersMap = {
+    errors.PaymentLinkError: from_domain,
+    HTTPException: _from_http,
+    Exception: _from_fault,
+}
+
+
+def problem_of(request: AnyRequest, error: Exception) -> Response[Any]:
+    """The problem that ``error``, whatever it is, is over HTTP."""
+    handler: Any = next(
+        EXCEPTION_HANDLERS[kind] for kind in type(error).__mro__ if kind in EXCEPTION_HANDLERS
+    )
+    told: Response[Any] = handler(request, error)
+    return told

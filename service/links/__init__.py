@@ -1,0 +1,1 @@
+"""Payment links: create, read, verify, revoke, list, and send by window."""

@@ -1,0 +1,193 @@
+"""Links in Redis: storing, reading, revoking, listing."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from service.errors import Invalid
+from service.links.model import DeliveryState, Link, Status
+from service.links.record import decode, encode
+from service.storage import keys
+from service.storage.command import Command, attempt, call, run_script, to_ms
+from service.storage.idempotency import LIFE, Earlier, Once, decode_earlier
+from service.values.ids import is_id, partition_of
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of an organization's links, and how many it has. ``next_cursor`` is null on the last page."""
+
+    total: int
+    counts: dict[Status, int]
+    local_ids: list[str]
+    next_cursor: str | None
+
+
+def create(
+    link: Link, *, now: datetime, retention: timedelta, once: Once | None = None, gone: str = ""
+) -> Command[bool | Earlier]:
+    """Stores ``link`` with its indexes and the e-mail it owes, and remembers the request where it may be repeated.
+
+    Where nothing was changed: False, if the link's id exists already, or what the request made before, unless that is ``gone``
+    (a local id).
+    """
+    partition = keys.partition_of_link(link.id)
+    queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
+    return run_script(
+        lambda reply: decode_earlier(reply) or False if isinstance(reply, list) else bool(reply),
+        "links/create",
+        [
+            keys.link(link.id),
+            keys.org(link.org_id),
+            keys.active(link.org_id),
+            keys.revoked(link.org_id),
+            keys.email(partition, link.recipient),
+            queue(partition),
+            keys.orgs(partition),
+            *(() if once is None else (once.store_key,)),
+        ],
+        keys.local_id(link.id),
+        encode(link),
+        to_ms(link.created_at),
+        to_ms(link.expires_at),
+        to_ms(link.ended_at + retention),
+        "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
+        to_ms(now - retention),
+        link.org_id,
+        *(() if once is None else (once.meaning, to_ms(now + LIFE), gone)),
+    )
+
+
+def get(link_id: str) -> Command[Link | None]:
+    """The link, or None where there is none."""
+    return call(partial(decode, link_id), "GET", keys.link(link_id))
+
+
+def get_many(link_ids: Sequence[str]) -> Command[list[Link | ValueError | None]]:
+    """The links behind ``link_ids`` (one or more, all of one partition), None where there is none.
+
+    ValueError: its record cannot be read.
+    """
+    return call(
+        lambda texts: [attempt(decode, *both) for both in zip(link_ids, texts, strict=True)],
+        "MGET",
+        *map(keys.link, link_ids),
+    )
+
+
+def records(org_id: str, local_ids: Sequence[str]) -> Command[list[str | None]]:
+    """What is kept of the organization's links with these ids (one or more), for ``decode``; None where there is none."""
+    return call(list, "MGET", *keys.links(partition_of(org_id), local_ids))
+
+
+def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
+    """Revokes ``link`` and takes back an e-mail that is not out yet. False: it had ended before."""
+    partition = keys.partition_of_link(link.id)
+    return run_script(
+        bool,
+        "links/revoke",
+        [
+            keys.link(link.id),
+            keys.active(link.org_id),
+            keys.revoked(link.org_id),
+            keys.email(partition, link.recipient),
+            keys.claimed(partition),
+            keys.outbox(partition),
+            keys.scheduled(partition),
+            keys.org(link.org_id),
+        ],
+        keys.local_id(link.id),
+        to_ms(now),
+        to_ms(now + retention),
+        to_ms(link.expires_at),
+    )
+
+
+def active_ids(
+    partition: str, recipient: str, *, now: datetime, offset: int, limit: int
+) -> Command[list[str]]:
+    """Ids of links in ``partition`` that are active and were sent to the canonical e-mail ``recipient``."""
+    key = keys.email(partition, recipient)
+    return call(
+        partial(keys.full_ids, partition),
+        "ZRANGEBYSCORE",
+        key,
+        f"({to_ms(now)}",
+        "+inf",
+        "LIMIT",
+        offset,
+        limit,
+    )
+
+
+def page(
+    org_id: str,
+    *,
+    now: datetime,
+    retention: timedelta,
+    limit: int,
+    status: Status | None = None,
+    cursor: str | None = None,
+) -> Command[Page]:
+    """The next ``limit`` links after ``cursor``: newest first, or, of one status, the latest to end first.
+
+    Raises:
+        Invalid: the cursor is none that a page gave out.
+    """
+    score, last = decode_cursor(cursor) if cursor else ("", "")
+    return run_script(
+        partial(_decode_page, partition_of(org_id)),
+        "links/page",
+        [keys.org(org_id), keys.active(org_id), keys.revoked(org_id)],
+        to_ms(now),
+        to_ms(now - retention),
+        status.value if status else "",
+        limit,
+        score,
+        keys.local_id(last),
+    )
+
+
+def encode_cursor(score: str, link_id: str) -> str:
+    """A page's last link, in a form that tells callers nothing to rely on."""
+    return base64.urlsafe_b64encode(f"{score}:{link_id}".encode()).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str) -> tuple[str, str]:
+    """What ``encode_cursor`` was given.
+
+    Raises:
+        Invalid: it is none of ours.
+    """
+    try:
+        padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+        score, _, link_id = (
+            base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(":")
+        )
+    except (binascii.Error, UnicodeError):
+        score, link_id = "", ""
+    if not (score.isascii() and score.isdigit() and len(score) < 16 and is_id(link_id)):
+        raise Invalid("cursor", "must be the next_cursor of a page")
+    return score, link_id
+
+
+def _decode_page(partition: str, reply: list[Any]) -> Page:
+    total, active, expired, revoked, last_score, local_ids = reply
+    return Page(
+        total=int(total),
+        counts={
+            Status.ACTIVE: int(active),
+            Status.EXPIRED: int(expired),
+            Status.REVOKED: int(revoked),
+        },
+        local_ids=local_ids,
+        next_cursor=encode_cursor(
+            str(int(float(last_score))), keys.full_id(partition, local_ids[-1])
+        )
+        if last_score
+        else None,
+    )

@@ -1,0 +1,1 @@
+"""What every process needs: the embedded store, the server, startup, shutdown, logs."""

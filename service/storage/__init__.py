@@ -1,0 +1,1 @@
+"""Redis: commands, keys, connections, scripts. ``README.md`` draws the keys and a lease's life."""

@@ -1,0 +1,1 @@
+"""Small types with rules: ids, e-mail addresses, money, locales, times."""
