@@ -148,7 +148,7 @@ class Health(Struct, frozen=True):
 
 
 class Reason(StrEnum):
-    """Why the service is ``degraded``. README's "Operation" explains each."""
+    """Why the service is ``degraded``. ``service/process/README.md`` explains each."""
 
     WORKER_LINKS_AWAY = "worker_links_away"
     WORKER_OTPS_AWAY = "worker_otps_away"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -19,6 +20,7 @@ REQUESTS = {
     "PutProfile",
     "DispatchWindow",
 }
+ROOT = Path(__file__).parents[2]
 HAS_NO_TEXT = {"image/png", "application/octet-stream"}
 """Media types of which JSON, and so a description, can hold no example."""
 
@@ -293,3 +295,33 @@ def test_a_repeated_creates_header_is_described_as_one_that_may_be_missing(
         "X-Request-ID": True,
         "Idempotency-Replayed": False,
     }
+
+
+def test_readme_lists_every_endpoint(description: dict[str, Any]) -> None:
+    table = (ROOT / "README.md").read_text()
+    described = {
+        f"{method.upper()} {path}"
+        for path, methods in description["paths"].items()
+        for method in methods
+    }
+    assert set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`", table)) == described
+
+
+@pytest.mark.parametrize(
+    ("document", "head", "schema"),
+    [
+        ("service/http/README.md", "| optional field | meaning |", "CreateLink"),
+        ("service/pages/README.md", "| field | effect |", "PutProfile"),
+    ],
+)
+def test_every_optional_field_is_explained(
+    description: dict[str, Any], document: str, head: str, schema: str
+) -> None:
+    table = (ROOT / document).read_text().partition(head)[2].partition("\n\n")[0]
+    named = {
+        name
+        for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    described = description["components"]["schemas"][schema]
+    assert named == set(described["properties"]) - set(described.get("required", ()))

@@ -1,4 +1,4 @@
-"""The README's examples, pasted one after the other."""
+"""The examples of README files, pasted one after the other."""
 
 import os
 import re
@@ -7,12 +7,15 @@ from pathlib import Path
 
 from tests.support.processes import COMMAND, Up
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+API = "service/http/README.md"
 
 
-def test_every_example_works_as_printed(up: Up) -> None:
-    """Each curl succeeds; the gated link opens with the token that the code from the mail gave."""
-    examples = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+def paste(up: Up, document: str) -> str:
+    """Runs the examples of ``document`` beside ``up``; each curl must succeed. Gives what they print."""
+    examples = re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL
+    )
     script = "set -e\n" + "\n".join(examples).replace(
         "curl -s", "curl --fail-with-body --no-progress-meter"
     )
@@ -31,6 +34,18 @@ def test_every_example_works_as_printed(up: Up) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert '"otp_required":true,"locale":null,"scheduled_at":null' in run.stdout
-    assert '"due":0,"queued":0' in run.stdout
-    assert '"status":"ok"' in run.stdout
+    return run.stdout
+
+
+def test_the_readme_creates_reads_and_revokes_a_link(up: Up) -> None:
+    printed = paste(up, "README.md")
+    assert printed.count('"status":"active"') == 2
+    assert '"revoked":1' in printed
+
+
+def test_every_example_of_the_api_works_as_printed(up: Up) -> None:
+    """The gated link opens with the token that the code from the mail gave."""
+    printed = paste(up, API)
+    assert '"otp_required":true,"locale":null,"scheduled_at":null' in printed
+    assert '"due":0,"queued":0' in printed
+    assert '"status":"ok"' in printed

@@ -1,0 +1,45 @@
+"""The pictures in README: a link's page and its mail, on a phone.
+
+They are kept in ``.screenshots`` with all others; ``README_PICTURES=.github`` replaces those that README shows.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import SCREENSHOTS, Visitor
+from tests.browser.pay import make, path_of
+from tests.browser.test_mails import show
+from tests.support.servers import MailServer
+
+MAX_BYTES = 60_000
+SIZE = (390, 600)
+EMAIL = "jane@example.com"
+Visit = Callable[..., Visitor]
+pytestmark = pytest.mark.usefixtures("branded")
+
+
+def keep(visitor: Visitor, name: str) -> None:
+    folder = Path(os.environ.get("README_PICTURES", SCREENSHOTS))
+    folder.mkdir(exist_ok=True)
+    picture = visitor.page.screenshot(path=folder / f"{name}.png")
+    assert len(picture) <= MAX_BYTES
+
+
+def test_the_page_of_a_link(visit: Visit, admin: httpx.Client) -> None:
+    visitor = visit(SIZE)
+    page = visitor.open(path_of(make(admin)))
+    expect(page.locator(".amount")).to_be_visible()
+    keep(visitor, "page")
+
+
+def test_the_mail_of_a_link(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+    make(admin, EMAIL, notify=True)
+    [mail] = mails.mailbox.wait_for(EMAIL)
+    visitor = visit(SIZE)
+    expect(show(visitor, mail).get_by_text("Acme Cleaning Ltd").first).to_be_visible()
+    keep(visitor, "mail")
