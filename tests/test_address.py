@@ -23,11 +23,11 @@ def taken() -> Iterator[int]:
     ("host", "address"),
     [
         ("127.0.0.1", "127.0.0.1"),
-        ("0.0.0.0", "0.0.0.0"),
+        ("0.0.0.0", "0.0.0.0"),  # noqa: S104
         ("localhost", "127.0.0.1"),
         ("::1", "::1"),
         ("::", "::"),
-    ],  # noqa: S104
+    ],
 )
 def test_addresses_and_names_are_found(host: str, address: str) -> None:
     if ":" in host and not has_ipv6():

@@ -84,8 +84,10 @@ class KeySet:
         )  # what this machine trusts, and not httpx' own list
         async with (
             httpx.AsyncClient(
-                verify=context, timeout=None, headers={"Accept-Encoding": "identity"}
-            ) as client,  # noqa: S113 - it has a deadline
+                verify=context,
+                timeout=None,
+                headers={"Accept-Encoding": "identity"},  # noqa: S113
+            ) as client,
             client.stream("GET", self._url) as response,
         ):
             if response.status_code != 200:

@@ -78,10 +78,10 @@ _BODIES: tuple[msgspec.Struct, ...] = (
     ),
     schemas.OtpSent(expires_in=600, resend_after=60),
     schemas.CustomerToken(
-        token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl",
-        token_type="Bearer",
+        token="eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl",  # noqa: S106
+        token_type="Bearer",  # noqa: S106
         expires_in=86400,
-    ),  # noqa: S106 - opens nothing
+    ),
     schemas.ProfileBody(**PROFILE, logo=None),
     schemas.Dispatch(
         start=CREATED_AT,

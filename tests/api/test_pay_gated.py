@@ -25,12 +25,12 @@ def test_a_gated_link_shows_no_more_than_its_masked_address(shop: Api) -> None:
 class TestAGatedLink:
     """Without proof it tells nothing but the masked address, in any state; with proof all that a direct one does."""
 
-    PROFILE = {
+    PROFILE = {  # noqa: RUF012
         "display_name": "Acme Ltd",
         "colour": "#0a7d4f",
         "logo": LOGO,
         "reply_to": "help@acme.example",
-    }  # noqa: RUF012
+    }
     BRAND = ("Acme Ltd", "acme", "#0a7d4f", "/logo", "mailto:")
 
     @pytest.fixture

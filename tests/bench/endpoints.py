@@ -398,7 +398,7 @@ def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
                 for word in words
             ]
         output = subprocess.run(
-            [
+            [  # noqa: S607
                 "redis-benchmark",
                 "-s",
                 str(server.socket),
@@ -410,7 +410,7 @@ def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
                 "1000000000",
                 "--csv",
                 *words,
-            ],  # noqa: S607
+            ],
             check=True,
             capture_output=True,
             text=True,

@@ -121,5 +121,9 @@ def _lines(path: Path) -> list[str]:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True
-    ).stdout.strip()  # noqa: S607
+        ["git", *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,  # noqa: S607
+    ).stdout.strip()

@@ -263,14 +263,14 @@ def test_a_secret_of_less_than_32_bytes_stops_the_start(
         "DATA_DIR": str(tmp_path),
         "SECRET_KEY": "s" * 31,
     }
-    ended = subprocess.run(
+    ended = subprocess.run(  # noqa: PLW1510
         [COMMAND, *command.split()],
         env=environ,
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=30,
-    )  # noqa: PLW1510
+    )
     assert ended.returncode == (1 if command == "check" else 2)
     assert "SECRET_KEY" in ended.stdout + ended.stderr
     assert "must be 32 bytes or more, not 31" in ended.stdout + ended.stderr

@@ -249,9 +249,9 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
             took.append(time.monotonic() - began)
             if number + 1 < times:
                 stopped.start()
-    print(
+    print(  # noqa: T201
         f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most"
-    )  # noqa: T201 - the figures
+    )
     assert max(took) < 10
     assert not any("refused to gracefully stop" in service.web.output() for service in services)
     return load
@@ -260,13 +260,13 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
 async def at_work(services: list[Service]) -> None:
     """Returns when each of the processes has answered 50 requests more."""
     before = [requests(service.web) for service in services]
-    while (
+    while (  # noqa: ASYNC110
         min(
             requests(service.web) - answered
             for service, answered in zip(services, before, strict=True)
         )
         < 50
-    ):  # noqa: ASYNC110
+    ):
         await asyncio.sleep(0.05)
 
 

@@ -150,9 +150,9 @@ class TestClaim:
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)],
         )
         owed = {
-            key: set(client._redis.zrange(key(PARTITION), 0, -1))
+            key: set(client._redis.zrange(key(PARTITION), 0, -1))  # noqa: SLF001
             for key in (keys.scheduled, keys.outbox)
-        }  # noqa: SLF001
+        }
         claimed = {*map(keys.local_id, claim(client, clock.now, limit=4))}
         assert [len(claimed & members) for members in owed.values()] == [2, 2]
 
