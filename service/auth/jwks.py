@@ -85,8 +85,8 @@ class KeySet:
         async with (
             httpx.AsyncClient(
                 verify=context,
-                timeout=None,
-                headers={"Accept-Encoding": "identity"},  # noqa: S113
+                timeout=None,  # noqa: S113
+                headers={"Accept-Encoding": "identity"},
             ) as client,
             client.stream("GET", self._url) as response,
         ):

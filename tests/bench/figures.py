@@ -121,9 +121,9 @@ def _lines(path: Path) -> list[str]:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments],
+        ["git", *arguments],  # noqa: S607
         cwd=ROOT,
         check=False,
         capture_output=True,
-        text=True,  # noqa: S607
+        text=True,
     ).stdout.strip()

@@ -59,9 +59,9 @@ def moment() -> st.SearchStrategy[str]:
         lambda seconds: datetime.now(UTC) + timedelta(seconds=seconds)
     )
     any_time = st.datetimes(
-        min_value=datetime(2000, 1, 1),
-        max_value=datetime(8999, 1, 1),
-        timezones=st.just(UTC),  # noqa: DTZ001
+        min_value=datetime(2000, 1, 1),  # noqa: DTZ001
+        max_value=datetime(8999, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
     )
     return st.one_of(near, near, any_time).map(lambda at: at.isoformat().replace("+00:00", "Z"))
 
