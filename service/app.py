@@ -59,7 +59,6 @@ from service.process.startup import StartupError, exit_with_parent, wait_for_dat
 from service.storage.client import TIMEOUT, connect_async, connect_queue
 from service.storage.clock import StoreClock
 from service.storage.pipeline import AutoPipeline
-from service.values.entropy import Entropy
 from service.values.pictures import Pictures
 
 HEARTBEAT_INTERVAL = 2.0
@@ -214,7 +213,6 @@ def _context(
         pipeline=pipeline,
         doorbell=doorbell,
         clock=clock,
-        entropy=Entropy(),
         find_admin_key=_key_finder(settings),
         admin_issuer=settings.admin_jwt_issuer,
         customer_tokens=CustomerTokens(settings.secret_key),

@@ -16,7 +16,6 @@ from service.links.listed import Lister
 from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
 from service.storage.pipeline import AutoPipeline
-from service.values.entropy import Entropy
 from service.values.pictures import Pictures
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -32,7 +31,6 @@ class Context(msgspec.Struct, kw_only=True):
     pipeline: AutoPipeline
     doorbell: Doorbell
     clock: Callable[[], datetime]
-    entropy: Entropy
     find_admin_key: Callable[[str], Awaitable[VerificationKey]]
     admin_issuer: str | None
     customer_tokens: CustomerTokens

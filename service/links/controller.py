@@ -1,5 +1,6 @@
 """Payment links over HTTP: create, read, verify, revoke, list."""
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -257,7 +258,7 @@ async def _create_once(
             if made is not None:
                 return made, False
         link = domain.create(
-            requested, entropy=context.entropy.take(32), now=context.clock(), ttl=context.link_ttl
+            requested, entropy=secrets.token_bytes(32), now=context.clock(), ttl=context.link_ttl
         )
         if requested.otp is not None:
             await require_verified(context, link.recipient, requested.otp, link.org_id)

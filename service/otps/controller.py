@@ -79,7 +79,7 @@ async def ask_for_code(
         raise
     except Unreadable:
         pass  # the log and /readyz report it: one broken counter must not keep everybody from their codes
-    nonce = context.entropy.take(NONCE_BYTES)
+    nonce = secrets.token_bytes(NONCE_BYTES)
     await context.pipeline.run(
         otps.create(email, nonce, now=context.clock(), ttl=policy.ttl, org_id=org_id, locale=locale)
     )
@@ -137,7 +137,7 @@ async def redeem_code(context: Context, email: str, otp: str, client: str) -> st
     )
     if isinstance(outcome, otps.TriesUsedUp):
         raise LimitReached("too many wrong codes for this e-mail today", outcome.retry_after)
-    nonce = outcome or context.entropy.take(NONCE_BYTES)
+    nonce = outcome or secrets.token_bytes(NONCE_BYTES)
     right = matches(otp, derive_code(context.otp_key, nonce, email)) and outcome is not None
     redeem = otps.redeem(email, site, nonce, now=context.clock(), verified_for=VERIFIED_FOR)
     if not right or not await context.pipeline.run(redeem):
