@@ -59,7 +59,6 @@ from service.process.startup import StartupError, exit_with_parent, wait_for_dat
 from service.storage.client import TIMEOUT, connect_async, connect_queue
 from service.storage.clock import StoreClock
 from service.storage.pipeline import AutoPipeline
-from service.values.pictures import Pictures
 
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
@@ -223,7 +222,6 @@ def _context(
         retention=settings.retention,
         public_url=settings.public_url,
         lister=Lister(settings.public_url),
-        pictures=Pictures(),
         checkout_url=settings.checkout_url,
         describe_disk_shortage=partial(describe_shortage, folder)
         if (folder := folder_in_use(settings))

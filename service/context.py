@@ -16,7 +16,6 @@ from service.links.listed import Lister
 from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
 from service.storage.pipeline import AutoPipeline
-from service.values.pictures import Pictures
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 AnyRequest = Request[Any, Any, Any]
@@ -41,7 +40,6 @@ class Context(msgspec.Struct, kw_only=True):
     retention: timedelta
     public_url: str
     lister: Lister
-    pictures: Pictures
     checkout_url: str | None
     describe_disk_shortage: Callable[[], str | None]
     """How little of the disk is free that the service writes to, where that is too little."""

@@ -1,9 +1,9 @@
 """A link's ``url`` as a QR code (ISO/IEC 18004), to be scanned or printed."""
 
+import asyncio
 import io
-import struct
-import zlib
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 import segno
@@ -20,10 +20,12 @@ from service.links.controller import PathId, find_link
 
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 QUIET_ZONE = 4
-"""Modules of white that scanners want around a code (9.1)."""
+"""Modules of white that scanners need around a code (9.1)."""
 DEFAULT_SIZE = 256
-COMPRESSION = 3
-"""zlib's level: 1 ms for the largest picture, where the highest takes 30 and saves two thirds of 16 KB."""
+CACHE_SIZE = 512
+"""Codes that a process keeps; none has more than a few kilobytes."""
+DRAWING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qr")
+"""A code takes up to 9 ms, too long for the event loop; several threads would slow the loop down."""
 
 
 @get(
@@ -44,83 +46,54 @@ async def get_qr(
     format: FromQuery[QrFormat] = QrFormat.SVG,  # noqa: A002 - its name on the wire
     size: Annotated[int | None, QueryParameter(ge=64, le=1024)] = None,
 ) -> Response[Any]:
-    """A QR code of the link's ``url``: SVG, or a PNG of ``size`` pixels (default 256) each way.
+    """A QR code of the link's ``url``: SVG, or a PNG of at most ``size`` pixels (default 256) each way.
 
-    To who accepts ``application/octet-stream`` only, it is sent as that.
+    The PNG has the largest whole number of pixels a module that fits into ``size``.
+    For a client that accepts only ``application/octet-stream``, that is the media type.
     """
     if size is not None and format is QrFormat.SVG:
         raise Invalid("size", "is for format=png: an SVG has none")
     context = context_of(request)
     link = await find_link(context, link_id)
-    media_type = SVG if format is QrFormat.SVG else PNG
-    size = None if format is QrFormat.SVG else size or DEFAULT_SIZE
-    picture = await context.pictures.get(
-        (link.id, size), partial(draw, f"{context.public_url}/pay/{link.id}", size)
-    )
+    url = f"{context.public_url}/pay/{link.id}"
+    if format is QrFormat.SVG:
+        media_type, draw = SVG, partial(draw_svg, url)
+    else:
+        media_type, draw = PNG, partial(draw_png, url, size or DEFAULT_SIZE)
     return Response(
-        picture,
+        await asyncio.get_running_loop().run_in_executor(DRAWING, draw),
         media_type=BYTES if request.accept.best_match([media_type, BYTES]) == BYTES else media_type,
     )
 
 
-def draw(url: str, size: int | None) -> bytes:
-    """The QR code of ``url``: a PNG of ``size`` pixels each way, or an SVG where there is none.
+@lru_cache(CACHE_SIZE)
+def draw_svg(url: str) -> bytes:
+    """The QR code of ``url``, dark on white also where a page shows it on a dark background."""
+    return _save(_encode(url), kind="svg", xmldecl=False, omitsize=True, title="QR code")
+
+
+@lru_cache(CACHE_SIZE)
+def draw_png(url: str, size: int) -> bytes:
+    """The QR code of ``url`` at the largest whole scale that fits into ``size`` pixels.
 
     Raises:
-        Invalid: the size is too small.
+        Invalid: a scale of 1 does not fit.
     """
-    code = segno.make(url, error="m", micro=False)
-    return draw_svg(code) if size is None else draw_png(code, size)
-
-
-def draw_svg(code: segno.QRCode) -> bytes:
-    """Dark on white, whatever it is shown on."""
-    drawing = io.BytesIO()
-    code.save(
-        drawing,
-        kind="svg",
-        xmldecl=False,
-        omitsize=True,
-        border=QUIET_ZONE,
-        dark="#000",
-        light="#fff",
-        title="QR code",
-    )
-    return drawing.getvalue()
-
-
-def draw_png(code: segno.QRCode, size: int) -> bytes:
-    """``size`` pixels each way, in black and white, a whole number of them a module: what is left over is quiet zone.
-
-    Raises:
-        Invalid: that is too small for a pixel a module.
-    """
-    modules = int(code.symbol_size(border=0)[0])
-    scale = max(1, size // (modules + 2 * QUIET_ZONE))
-    before = (size - modules * scale) // 2
-    if before < 0:
+    code = _encode(url)
+    modules = int(code.symbol_size(border=QUIET_ZONE)[0])
+    if size < modules:
         raise Invalid("size", f"must be {modules} at least for an address as long as this")
-    dark, white = bytes(scale), b"\xff" * scale
-    blank = b"\xff" * size
-    rows = [
-        b"\xff" * before + b"".join([dark if module else white for module in row])
-        for row in code.matrix
-    ]
-    picture = [*[blank] * before, *(row.ljust(size, b"\xff") for row in rows for _ in range(scale))]
-    picture += [blank] * (size - len(picture))
-    header = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)  # 8 bits of grey a pixel
-    pixels = zlib.compress(b"".join(b"\0" + row for row in picture), COMPRESSION)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(b"IHDR", header)
-        + _chunk(b"IDAT", pixels)
-        + _chunk(b"IEND", b"")
-    )
+    return _save(code, kind="png", scale=size // modules)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    """A part of a PNG file (ISO/IEC 15948, 5.3)."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def _encode(url: str) -> segno.QRCode:
+    return segno.make_qr(url, error="m")
+
+
+def _save(code: segno.QRCode, **options: Any) -> bytes:
+    file = io.BytesIO()
+    code.save(file, border=QUIET_ZONE, dark="#000", light="#fff", **options)
+    return file.getvalue()
 
 
 HANDLERS: list[Any] = [get_qr]

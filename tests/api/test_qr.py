@@ -2,11 +2,15 @@
 
 import asyncio
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from service.errors import Invalid
 from service.links import qr
-from service.links.qr import draw
+from service.links.qr import draw_png, draw_svg
 from tests.api.helpers import UNKNOWN_ID, Api, assert_invalid, assert_problem
 from tests.support.qr_codes import pixels_of_png, read
 
@@ -39,55 +43,91 @@ def test_the_drawing_says_the_links_url(api: Api) -> None:
     assert "<script" not in answer.text
 
 
-@pytest.mark.parametrize("size", [64, 65, 100, 256, 512, 1023, 1024])
-def test_the_picture_has_the_size_that_was_asked_for(api: Api, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "drawn"), [(64, 41), (81, 41), (82, 82), (256, 246), (512, 492), (1024, 984)]
+)
+def test_a_png_has_the_largest_whole_scale_that_fits(api: Api, size: int, drawn: int) -> None:
     link = api.create()
     answer = api.client.get(
         f"/payment-links/{link['id']}/qr", params={"format": "png", "size": size}
     )
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     pixels, width = pixels_of_png(answer.content)
-    assert (width, read(pixels, width)) == (size, [link["url"]])
+    assert (width, read(pixels, width)) == (drawn, [link["url"]])
 
 
-def test_a_picture_without_a_size_has_one(api: Api) -> None:
+def test_a_png_without_a_size_fits_into_256_pixels(api: Api) -> None:
     link = api.create()
     pixels, width = pixels_of_png(
         api.client.get(f"/payment-links/{link['id']}/qr?format=png").content
     )
-    assert (width, read(pixels, width)) == (256, [link["url"]])
+    assert (width, read(pixels, width)) == (246, [link["url"]])
+
+
+def test_an_address_too_long_for_the_size_is_refused() -> None:
+    with pytest.raises(Invalid, match="must be 65 at least"):
+        draw_png("https://pay.example/" + "x" * 180, 64)
+
+
+class Drawing:
+    """The drawing of codes, observed."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+        self.threads: set[int] = set()
+        self._encode = qr._encode  # noqa: SLF001
+
+    def __call__(self, url: str) -> Any:
+        self.drawn.append(url)
+        self.threads.add(threading.get_ident())
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return self._encode(url)
+
+
+@pytest.fixture
+def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
+    drawing = Drawing()
+    monkeypatch.setattr(qr, "_encode", drawing)
+    return drawing
 
 
 @pytest.mark.parametrize("query", ["", "?format=png&size=1024"])
-def test_a_picture_is_drawn_once_and_off_the_event_loop(
-    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+def test_a_code_is_drawn_once_and_off_the_event_loop(
+    api: Api, drawing: Drawing, query: str
 ) -> None:
-    drawn: list[str] = []
-
-    def draw_apart(url: str, size: int | None) -> bytes:
-        with pytest.raises(RuntimeError, match="no running event loop"):
-            asyncio.get_running_loop()
-        drawn.append(url)
-        return draw(url, size)
-
-    monkeypatch.setattr(qr, "draw", draw_apart)
     link = api.create()
     for _ in range(3):
         assert api.client.get(f"/payment-links/{link['id']}/qr{query}").status_code == 200
-    assert drawn == [link["url"]]
+    assert drawing.drawn == [link["url"]]
 
 
-def test_pictures_of_links_and_sizes_are_kept_apart(api: Api) -> None:
+def test_codes_are_drawn_one_at_a_time_and_once_for_all_who_ask_at_once(
+    api: Api, drawing: Drawing
+) -> None:
+    paths = [f"/payment-links/{api.create()['id']}/qr" for _ in range(4)] * 3
+    with ThreadPoolExecutor(len(paths)) as callers:
+        answers = list(callers.map(api.client.get, paths))
+    assert {answer.status_code for answer in answers} == {200}
+    assert (len(drawing.drawn), len(drawing.threads)) == (4, 1)
+
+
+def test_codes_of_links_and_sizes_are_kept_apart(api: Api) -> None:
     links = [api.create() for _ in range(2)]
     for _ in range(2):
         for link in links:
             path = f"/payment-links/{link['id']}/qr"
-            for size in (100, 200):
+            for size, drawn in ((100, 82), (200, 164)):
                 pixels, width = pixels_of_png(
                     api.client.get(path, params={"format": "png", "size": size}).content
                 )
-                assert (width, read(pixels, width)) == (size, [link["url"]])
+                assert (width, read(pixels, width)) == (drawn, [link["url"]])
             assert read(*pixels_of_svg(api.client.get(path).text)) == [link["url"]]
+
+
+def test_the_cache_is_bounded() -> None:
+    caches = draw_svg.cache_info(), draw_png.cache_info()
+    assert {cache.maxsize for cache in caches} == {qr.CACHE_SIZE}
 
 
 def test_a_code_is_there_whatever_became_of_the_link(api: Api) -> None:
