@@ -52,7 +52,7 @@ from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
 from service.pages import controller as pay
 from service.pages import home
-from service.process import embedded, listening, logs
+from service.process import embedded, logs
 from service.process.disk import describe_shortage, folder_in_use
 from service.process.drain import Drain
 from service.process.startup import StartupError, exit_with_parent, wait_for_data
@@ -147,7 +147,7 @@ def from_environment() -> Litestar:
         Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()
     )  # beside an `up` there is nowhere else to go
     app = create_app(settings, drain=drain)
-    app.on_startup += [drain.watch, listening.give_up_who_does_not_read, _spare_collector]
+    app.on_startup += [drain.watch, _spare_collector]
     app.on_shutdown.append(lines.write_out)
     return app
 

@@ -15,7 +15,6 @@ import pytest
 import redis
 
 from service.links.controller import BATCH
-from service.process.listening import SEND_TIMEOUT_SECONDS
 from service.storage.client import Client, connect
 from service.values.ids import make_id
 from tests.faults.hostile import (
@@ -426,10 +425,10 @@ def test_a_stream_waits_for_readers_that_do_not_read(
     assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
 
 
-def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(
+def test_clients_that_do_not_read_a_large_file_cost_little(
     service: Service, length: Length
 ) -> None:
-    """Anybody may ask for it. Full: 300, until the last is let go; short: 50."""
+    """Anybody may ask for it, and stay connected. Full: 300 clients; short: 50."""
     [server] = children(service.web.process.pid)
     held_before = resident(server)
     asked = request("GET /schema/assets/swagger-ui-bundle.js HTTP/1.1")
@@ -439,12 +438,6 @@ def test_readers_of_a_large_file_that_do_not_read_cost_little_and_are_let_go(
         wait_until(lambda: served(service.port, ports) == len(ports), "all to be served")
         assert service.lives()
         assert resident(server) - held_before < MEMORY + len(connections) * 0.5
-        if length(0, 1):
-            wait_until(
-                lambda: not served(service.port, ports),
-                "them to be let go",
-                within=3 * SEND_TIMEOUT_SECONDS,
-            )
     finally:
         for connection in connections:
             connection.close()
