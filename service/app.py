@@ -32,6 +32,7 @@ from service.context import Context
 from service.errors import PaymentLinkError
 from service.health import controller as health
 from service.health import outbox_controller as outbox
+from service.health import schemas as health_schemas
 from service.health.heartbeat import Heartbeat
 from service.http.access_log import observe
 from service.http.body import TimedRequest
@@ -44,10 +45,13 @@ from service.http.responses import JsonResponse
 from service.links import controller as links
 from service.links import dispatch as schedule
 from service.links import qr
+from service.links import schemas as links_schemas
 from service.links.listed import Lister
 from service.orgs import controller as orgs
 from service.orgs import profile_controller as profile
+from service.orgs import schemas as orgs_schemas
 from service.otps import controller as otp
+from service.otps import schemas as otps_schemas
 from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
 from service.pages import controller as pay
@@ -60,6 +64,13 @@ from service.storage.client import TIMEOUT, connect_async, connect_queue
 from service.storage.clock import StoreClock
 from service.storage.pipeline import AutoPipeline
 
+EXAMPLES = (
+    *links_schemas.EXAMPLES,
+    *otps_schemas.EXAMPLES,
+    *orgs_schemas.EXAMPLES,
+    *health_schemas.EXAMPLES,
+)
+"""Of every request body and answer, for the API's description."""
 HEARTBEAT_INTERVAL = 2.0
 """Seconds between two heartbeats."""
 CLOCK_RETRY_INTERVAL = 0.1
@@ -124,7 +135,7 @@ def create_app(
         route_handlers=[
             *options(handlers),
             *handlers,
-            *reference(handlers, version("payment-links"), settings.public_url),
+            *reference(handlers, EXAMPLES, version("payment-links"), settings.public_url),
         ],
         lifespan=[lifespan],
         before_request=check_query,

@@ -9,8 +9,8 @@ import pytest
 from config.settings import load
 from config.urls import OPTIONS
 from service.errors import PaymentLinkError, Unauthenticated
+from service.health.schemas import Reason
 from service.http.problems import CODES
-from service.http.schemas import Reason
 from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parents[1]

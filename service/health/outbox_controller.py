@@ -11,8 +11,8 @@ from litestar.params import QueryParameter
 from service.auth.guards import require_internal_admin
 from service.context import AdminRequest, Context, context_of
 from service.health.controller import look_at_mail
+from service.health.schemas import FailedDelivery, Outbox
 from service.http.problems import responses
-from service.http.schemas import FailedDelivery, Outbox
 from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.outbox import store as outbox

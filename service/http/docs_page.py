@@ -28,9 +28,11 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-def reference(handlers: Sequence[Any], version: str, public_url: str) -> list[Any]:
+def reference(
+    handlers: Sequence[Any], examples: Sequence[msgspec.Struct], version: str, public_url: str
+) -> list[Any]:
     """Handlers that describe ``handlers``: the page, the description itself, and the page's files."""
-    description = msgspec.json.encode(describe(handlers, version, public_url))
+    description = msgspec.json.encode(describe(handlers, examples, version, public_url))
     policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
     @get("/schema", include_in_schema=False, response_headers=policy)

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from service.errors import MAX_NAME, Faults
-from service.http.request_bodies import Request, decode_hook
+from service.http.schemas import RequestBody, decode_hook
 from service.values.text import name_character
 from service.values.time import parse_time
 
@@ -61,7 +61,7 @@ class Field(NamedTuple):
             raise
 
 
-def read_body(model: type[Request], body: bytes, now: datetime) -> Request:
+def read_body(model: type[RequestBody], body: bytes, now: datetime) -> RequestBody:
     """The ``model`` that ``body`` is.
 
     Raises:
@@ -70,7 +70,7 @@ def read_body(model: type[Request], body: bytes, now: datetime) -> Request:
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
-        decoded: Request = _decoder(model).decode(body)
+        decoded: RequestBody = _decoder(model).decode(body)
     except msgspec.ValidationError:
         return _read_fields(model, body, now)
     except msgspec.DecodeError:
@@ -79,7 +79,7 @@ def read_body(model: type[Request], body: bytes, now: datetime) -> Request:
     return _read_fields(model, body, now) if _may_repeat(model, body) else decoded
 
 
-def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
+def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> RequestBody:
     """The same field by field: in the forms that msgspec does not read, or with all faults told."""
     faults, fields = Faults(), _fields(model)
     try:
@@ -111,7 +111,7 @@ def _read_fields(model: type[Request], body: bytes, now: datetime) -> Request:
     return decoded
 
 
-def _may_repeat(model: type[Request], body: bytes) -> bool:
+def _may_repeat(model: type[RequestBody], body: bytes) -> bool:
     """Whether a field may stand in ``body`` twice; certainly not where False."""
     return b"\\" in body or any([body.count(name) > 1 for name in _quoted_names(model)])  # noqa: C419 - is short
 
@@ -123,7 +123,7 @@ def _repeated(body: bytes) -> set[str]:
     }
 
 
-def _refuse_surrogates(model: type[Request], body: bytes) -> None:
+def _refuse_surrogates(model: type[RequestBody], body: bytes) -> None:
     """Names the fields that hold half a character: JSON can escape it, and text that is cut in JavaScript ends so.
 
     Raises:
@@ -179,12 +179,12 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _quoted_names(model: type[Request]) -> list[bytes]:
+def _quoted_names(model: type[RequestBody]) -> list[bytes]:
     return [f'"{name}"'.encode() for name in _fields(model)]
 
 
 @cache
-def _fields(model: type[Request]) -> dict[str, Field]:
+def _fields(model: type[RequestBody]) -> dict[str, Field]:
     """By the name that each has on the wire."""
     described = cast("inspect.StructType", inspect.type_info(model))
     types = {field.name: field.type for field in msgspec.structs.fields(model)}

@@ -12,9 +12,10 @@ from litestar.openapi.spec import Components, Schema, SecurityScheme, Server, Ta
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from service.http import request_bodies, schemas
-from service.http.examples import TEXTS, body_examples, problem_example
+from service.http.fields import Amount
+from service.http.problem_examples import problem_example
 from service.http.problems import PROBLEM_MEDIA_TYPE
+from service.http.schemas import ENCODER, Problem, RequestBody
 from service.values.money import MAX_AMOUNT, MIN_AMOUNT
 
 TITLE = "Payment Link Service"
@@ -54,6 +55,11 @@ STREAMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
 }
 """What an answer is where it is asked for so."""
+TEXTS = {
+    "text/html": "<!doctype html>…",
+    "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>',
+}
+"""Examples of answers that are not JSON, by media type."""
 CREATED = {"link_id": "$response.body#/id"}
 LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("create_link", "201"): {
@@ -70,8 +76,13 @@ LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 """What an answer's values are good for: the parameters of other operations. Of bodies, openapi-generator takes no objects."""
 
 
-def describe(handlers: Sequence[Any], version: str, public_url: str) -> dict[str, Any]:
-    """The OpenAPI description of ``handlers``, which are reached by ``public_url``."""
+def describe(
+    handlers: Sequence[Any], examples: Sequence[msgspec.Struct], version: str, public_url: str
+) -> dict[str, Any]:
+    """The OpenAPI description of ``handlers``, which are reached by ``public_url``.
+
+    ``examples`` holds one of every request body and answer.
+    """
     described = Litestar(
         list(handlers),
         openapi_config=_config(version, public_url),
@@ -79,8 +90,13 @@ def describe(handlers: Sequence[Any], version: str, public_url: str) -> dict[str
         logging_config=None,
     )
     description = described.openapi_schema.to_schema()
-    description["components"]["schemas"] = _schemas(description["components"]["schemas"])
-    examples = body_examples()
+    schemas = description["components"]["schemas"]
+    for schema in schemas.values():
+        schema.pop("default", None)
+    schemas |= _schemas([*map(type, examples), Problem])
+    encoded = {type(example).__name__: ENCODER.encode(example) for example in examples}
+    texts = TEXTS | {"application/x-ndjson": f"{encoded['LinkBody'].decode()}\n"}
+    written = {name: json.loads(example) for name, example in encoded.items()}
     for operation in (
         operation for path in description["paths"].values() for operation in path.values()
     ):
@@ -88,12 +104,12 @@ def describe(handlers: Sequence[Any], version: str, public_url: str) -> dict[str
             parameter["schema"] = _without_null(parameter["schema"])
         if "requestBody" in operation:
             _describe_body(operation)
-            _add_examples(operation["requestBody"], examples)
+            _add_examples(operation["requestBody"], written, texts)
         for status, response in operation["responses"].items():
             _describe_response(operation["operationId"], status, response)
             if PROBLEM_MEDIA_TYPE in response.get("content", {}):
-                examples["Problem"] = problem_example(operation["operationId"], int(status))
-            _add_examples(response, examples)
+                written["Problem"] = problem_example(operation["operationId"], int(status))
+            _add_examples(response, written, texts)
     return description
 
 
@@ -126,29 +142,23 @@ def _config(version: str, public_url: str) -> OpenAPIConfig:
     )
 
 
-def _schemas(named: dict[str, Any]) -> dict[str, Any]:
-    """What is on the wire, in the schemas of msgspec: they say all that it will check."""
-    kinds = [kind for name in named if isinstance(kind := _type_of(name), type)]
+def _schemas(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
+    """The schemas of ``kinds`` and all in them, by msgspec: they hold every rule that it checks."""
     _, described = msgspec.json.schema_components(
         kinds, schema_hook=_schema_of, ref_template=COMPONENTS
     )
-    described["LinkBody"]["properties"]["payment_amount"] = {
-        "anyOf": [{"type": "number"}, {"type": "null"}]
-    }
+    requests = {kind.__name__ for kind in kinds if issubclass(kind, RequestBody)}
     for name, schema in described.items():
-        kind = _type_of(name)
         if "enum" in schema:
             schema["type"] = "string"
-        elif isinstance(kind, type) and issubclass(kind, request_bodies.Request):
+        elif name in requests:
             _describe_defaults(schema)
         else:
             _require_defaults(schema)
+    described["LinkBody"]["properties"]["payment_amount"] = {
+        "anyOf": [{"type": "number"}, {"type": "null"}]
+    }
     return described
-
-
-def _type_of(name: str) -> Any:
-    """What has this name on the wire."""
-    return getattr(schemas, name, None) or getattr(request_bodies, name, None)
 
 
 def _describe_defaults(schema: dict[str, Any]) -> None:
@@ -171,7 +181,7 @@ def _require_defaults(schema: dict[str, Any]) -> None:
 
 
 def _schema_of(kind: type[Any]) -> dict[str, Any]:
-    if issubclass(kind, request_bodies.Amount):
+    if issubclass(kind, Amount):
         return {
             "type": "number",
             "minimum": float(MIN_AMOUNT),
@@ -232,7 +242,9 @@ def _content(schemas_by_type: dict[str, dict[str, str]]) -> dict[str, Any]:
     return {media_type: {"schema": dict(schema)} for media_type, schema in schemas_by_type.items()}
 
 
-def _add_examples(body: dict[str, Any], examples: dict[str, Any]) -> None:
+def _add_examples(
+    body: dict[str, Any], examples: dict[str, Any], texts_by_type: dict[str, str]
+) -> None:
     """Gives each media type an example of every schema that it may have."""
     for media_type, content in body.get("content", {}).items():
         names = [
@@ -240,7 +252,7 @@ def _add_examples(body: dict[str, Any], examples: dict[str, Any]) -> None:
             for option in content["schema"].get("anyOf", [content["schema"]])
             if "$ref" in option
         ]
-        texts = {"text": TEXTS[media_type]} if media_type in TEXTS else {}
+        texts = {"text": texts_by_type[media_type]} if media_type in texts_by_type else {}
         found = texts or {name: examples[name] for name in names}
         if found:
             content["examples"] = {name: {"value": value} for name, value in found.items()}

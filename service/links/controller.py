@@ -26,23 +26,26 @@ from service.http.body import JsonBodyDTO
 from service.http.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.http.parameters import MAX_VALUE, PathOrgId
 from service.http.problems import READS_ONLY, responses
-from service.http.request_bodies import CreateLink, RevokeLinks, RevokeRecipient, VerifyLink
 from service.http.responses import JsonResponse
-from service.http.schemas import (
-    ENCODER,
-    Counts,
-    LinkBody,
-    LinkPage,
-    MaskedVerification,
-    Revocation,
-    Verification,
-    link_body,
-    masked_link,
-)
+from service.http.schemas import ENCODER
 from service.links import model as domain
 from service.links import store as links
 from service.links.listed import Listed
 from service.links.model import DeliveryState, Link, LinkRequest, Status
+from service.links.schemas import (
+    Counts,
+    CreateLink,
+    LinkBody,
+    LinkPage,
+    MaskedVerification,
+    Revocation,
+    RevokeLinks,
+    RevokeRecipient,
+    Verification,
+    VerifyLink,
+    link_body,
+    masked_link,
+)
 from service.otps.controller import require_verified
 from service.outbox.doorbell import QueueName
 from service.storage import idempotency, keys

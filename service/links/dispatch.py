@@ -17,9 +17,8 @@ from service.context import AdminRequest, Context, context_of
 from service.errors import Unreadable
 from service.http.body import JsonBodyDTO
 from service.http.problems import responses
-from service.http.request_bodies import DispatchWindow
-from service.http.schemas import Dispatch
 from service.links.model import Link, Status
+from service.links.schemas import Dispatch, DispatchWindow
 from service.outbox import store as outbox
 from service.outbox.doorbell import QueueName
 from service.storage.command import Command

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 
-from service.http.schemas import ENCODER, LinkBody, link_body
+from service.http.schemas import ENCODER
 from service.links.model import Link, Status
 from service.links.record import decode
+from service.links.schemas import LinkBody, link_body
 from service.storage.command import attempt
 from service.storage.keys import for_log, full_ids
 from service.storage.keys import link as key_of

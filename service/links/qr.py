@@ -15,8 +15,8 @@ from litestar.params import FromQuery, QueryParameter
 from service.context import PublicRequest, context_of
 from service.errors import Invalid
 from service.http.problems import responses
-from service.http.schemas import QrFormat
 from service.links.controller import PathId, find_link
+from service.links.schemas import QrFormat
 
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 QUIET_ZONE = 4

@@ -9,8 +9,8 @@ from litestar.params import QueryParameter
 from service.auth.guards import require_internal_admin
 from service.context import AdminRequest, context_of
 from service.http.problems import responses
-from service.http.schemas import OrgPage
 from service.orgs import store as orgs
+from service.orgs.schemas import OrgPage
 from service.storage.partitions import ask_partitions
 
 

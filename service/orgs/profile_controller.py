@@ -10,10 +10,9 @@ from service.context import AdminRequest, context_of
 from service.http.body import JsonBodyDTO
 from service.http.parameters import PathOrgId
 from service.http.problems import responses
-from service.http.request_bodies import PutProfile
-from service.http.schemas import ProfileBody
 from service.orgs import profile_store as profiles
 from service.orgs.model import Profile
+from service.orgs.schemas import ProfileBody, PutProfile
 from service.values.ids import parse_org_id
 
 

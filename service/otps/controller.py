@@ -14,10 +14,9 @@ from service.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_of, networks_around, site_of
 from service.http.problems import responses
-from service.http.request_bodies import SendOtp, SubmitOtp
-from service.http.schemas import CustomerToken, OtpSent
 from service.otps import store as otps
 from service.otps.model import NONCE_BYTES, VERIFIED_FOR, Policy, derive_code, matches
+from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.outbox.doorbell import QueueName
 from service.storage import keys
 from service.storage.rate_limits import RateLimit, check, count, uncount

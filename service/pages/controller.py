@@ -19,10 +19,10 @@ from service.http.client_ip import client_of
 from service.http.parameters import PAGE
 from service.http.problems import responses
 from service.http.responses import JsonResponse
-from service.http.schemas import LinkBody
 from service.http.static import SHARED_ASSETS, serve_files
 from service.links.controller import PathId, find_link, get_link
 from service.links.model import Status
+from service.links.schemas import LinkBody
 from service.orgs import profile_store as profiles
 from service.otps.controller import ask_for_code, redeem_code
 from service.otps.model import read_code

@@ -1,4 +1,4 @@
-"""Request bodies: nothing in them is guessed at."""
+"""RequestBody bodies: nothing in them is guessed at."""
 
 import re
 import time
@@ -12,14 +12,9 @@ import pytest
 from service.errors import Invalid
 from service.http.body import MAX_BODY_BYTES
 from service.http.json_reader import read_body
-from service.http.request_bodies import (
-    CreateLink,
-    DispatchWindow,
-    PutProfile,
-    Request,
-    RevokeLinks,
-    VerifyLink,
-)
+from service.http.schemas import RequestBody
+from service.links.schemas import CreateLink, DispatchWindow, RevokeLinks, VerifyLink
+from service.orgs.schemas import PutProfile
 from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, assert_problem
 
 TWICE = [
@@ -273,7 +268,7 @@ NULLS = [
 
 @pytest.mark.parametrize(("method", "path", "body", "model", "status"), NULLS)
 def test_null_is_as_good_as_absent(
-    api: Api, method: str, path: str, body: dict[str, Any], model: type[Request], status: int
+    api: Api, method: str, path: str, body: dict[str, Any], model: type[RequestBody], status: int
 ) -> None:
     optional = {
         field.encode_name: None for field in msgspec.structs.fields(model) if not field.required

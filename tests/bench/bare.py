@@ -11,9 +11,19 @@ from typing import Any
 import msgspec
 from litestar import Litestar, get, post, put
 
-from service.http.request_bodies import Amount, CreateLink, SubmitOtp, VerifyLink
-from service.http.schemas import Counts, DeliveryBody, LinkBody, LinkPage, Problem, Verification
+from service.http.fields import Amount
+from service.http.schemas import Problem
 from service.links.model import DeliveryState, Status
+from service.links.schemas import (
+    Counts,
+    CreateLink,
+    DeliveryBody,
+    LinkBody,
+    LinkPage,
+    Verification,
+    VerifyLink,
+)
+from service.otps.schemas import SubmitOtp
 from service.process.server import serve
 
 PAGE = 100
