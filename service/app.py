@@ -7,11 +7,8 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
-from functools import partial
 from importlib.metadata import version
-from typing import Any
 
-import msgspec
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
@@ -19,16 +16,8 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
-from service.auth.jwks import KeySet
-from service.auth.tokens import (
-    CustomerTokens,
-    VerificationKey,
-    derive_key,
-    load_public_key,
-    own_admin_key,
-)
 from service.console import controller as console
-from service.context import Context
+from service.context import create_context
 from service.errors import PaymentLinkError
 from service.health import controller as health
 from service.health import outbox_controller as outbox
@@ -46,18 +35,15 @@ from service.links import controller as links
 from service.links import dispatch as schedule
 from service.links import qr
 from service.links import schemas as links_schemas
-from service.links.listed import Lister
 from service.orgs import controller as orgs
 from service.orgs import profile_controller as profile
 from service.orgs import schemas as orgs_schemas
 from service.otps import controller as otp
 from service.otps import schemas as otps_schemas
-from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
 from service.pages import controller as pay
 from service.pages import home
 from service.process import embedded, logs
-from service.process.disk import describe_shortage, folder_in_use
 from service.process.drain import Drain
 from service.process.startup import StartupError, exit_with_parent, wait_for_data
 from service.storage.client import TIMEOUT, connect_async, connect_queue
@@ -106,7 +92,7 @@ def create_app(
         )
         async with AutoPipeline(connect_async(settings.redis_url)) as pipeline:
             store_clock = StoreClock()
-            app.state.context = _context(settings, pipeline, doorbell, clock or store_clock)
+            app.state.context = create_context(settings, pipeline, doorbell, clock or store_clock)
             try:
                 async with (
                     _data_claimed(settings.redis_url, pipeline),
@@ -214,44 +200,6 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
-
-
-def _context(
-    settings: Settings, pipeline: AutoPipeline, doorbell: Doorbell, clock: Callable[[], datetime]
-) -> Context:
-    return Context(
-        pipeline=pipeline,
-        doorbell=doorbell,
-        clock=clock,
-        find_admin_key=_key_finder(settings),
-        admin_issuer=settings.admin_jwt_issuer,
-        customer_tokens=CustomerTokens(settings.secret_key),
-        otp_key=derive_key(settings.secret_key, "otp"),
-        idempotency_key=derive_key(settings.secret_key, "idempotency"),
-        otp_policy=Policy(**msgspec.structs.asdict(settings.otp)),
-        link_ttl=settings.link_ttl,
-        retention=settings.retention,
-        public_url=settings.public_url,
-        lister=Lister(settings.public_url),
-        checkout_url=settings.checkout_url,
-        describe_disk_shortage=partial(describe_shortage, folder)
-        if (folder := folder_in_use(settings))
-        else lambda: None,
-        trusted_proxies=settings.trusted_proxies,
-    )
-
-
-def _key_finder(settings: Settings) -> Any:
-    """Where keys of admin tokens come from: the identity provider's set, its one key, or our own secret."""
-    if settings.admin_jwks_url:
-        return KeySet(settings.admin_jwks_url).find
-    pem = settings.admin_jwt_public_key
-    only = load_public_key(pem) if pem else own_admin_key(settings.secret_key)
-
-    async def find(_: str) -> VerificationKey:
-        return only
-
-    return find
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

@@ -1,8 +1,8 @@
-"""What controllers work with. The composition root makes one; it lives as long as the application."""
+"""What controllers work with, made once when the application starts."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,44 +11,67 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 
-from service.auth.tokens import Admin, CustomerTokens, VerificationKey
+from config.settings import Settings
+from service.auth.jwks import KeySet
+from service.auth.tokens import (
+    Admin,
+    CustomerTokens,
+    VerificationKey,
+    derive_key,
+    load_public_key,
+    own_admin_key,
+)
 from service.links.listed import Lister
-from service.otps.model import Policy
 from service.outbox.doorbell import Doorbell
+from service.process.disk import describe_shortage, folder_in_use
 from service.storage.pipeline import AutoPipeline
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 AnyRequest = Request[Any, Any, Any]
 PublicRequest = Request[None, None, State]
 AdminRequest = Request[Admin, None, State]
-"""One whose sender the guards let pass."""
+"""A request that the guards have authenticated."""
 
 
 class Context(msgspec.Struct, kw_only=True):
-    """The store, the doorbell, keys and limits."""
+    """The settings, and what is made of them: keys, tokens, and the ways to the store and the queue."""
 
+    settings: Settings
     pipeline: AutoPipeline
     doorbell: Doorbell
     clock: Callable[[], datetime]
     find_admin_key: Callable[[str], Awaitable[VerificationKey]]
-    admin_issuer: str | None
+    """Finds the key that an admin token must be signed with."""
     customer_tokens: CustomerTokens
     otp_key: bytes
     idempotency_key: bytes
-    otp_policy: Policy
-    link_ttl: timedelta
-    retention: timedelta
-    public_url: str
     lister: Lister
-    checkout_url: str | None
     describe_disk_shortage: Callable[[], str | None]
-    """How little of the disk is free that the service writes to, where that is too little."""
-    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    """Describes how little space is left on the disk that the service writes to; None if enough."""
 
     @property
     def root(self) -> str:
-        """The path of ``public_url``, which begins every path that is written; a proxy strips it from those that are asked for."""
-        return urlsplit(self.public_url).path
+        """The path of ``PUBLIC_URL``: it begins every path in an answer, and a proxy strips it."""
+        return urlsplit(self.settings.public_url).path
+
+
+def create_context(
+    settings: Settings, pipeline: AutoPipeline, doorbell: Doorbell, clock: Callable[[], datetime]
+) -> Context:
+    """The context of an application that ``settings`` describe."""
+    folder = folder_in_use(settings)
+    return Context(
+        settings=settings,
+        pipeline=pipeline,
+        doorbell=doorbell,
+        clock=clock,
+        find_admin_key=_admin_key_finder(settings),
+        customer_tokens=CustomerTokens(settings.secret_key),
+        otp_key=derive_key(settings.secret_key, "otp"),
+        idempotency_key=derive_key(settings.secret_key, "idempotency"),
+        lister=Lister(settings.public_url),
+        describe_disk_shortage=partial(describe_shortage, folder) if folder else lambda: None,
+    )
 
 
 def context_of(connection: Connection) -> Context:
@@ -57,16 +80,14 @@ def context_of(connection: Connection) -> Context:
     return context
 
 
-def cookie_value(connection: Connection, name: str) -> str | None:
-    """What the cookie called ``name`` holds. Litestar's own parser keeps 1,024 whole headers, whatever was sent."""
-    for line in header_values(connection, b"cookie"):
-        for pair in line.split(";"):
-            found, _, value = pair.strip().partition("=")
-            if found == name:
-                return value
-    return None
+def _admin_key_finder(settings: Settings) -> Callable[[str], Awaitable[VerificationKey]]:
+    """Admin tokens are signed by the identity provider where one is set, and by us otherwise."""
+    if settings.admin_jwks_url:
+        return KeySet(settings.admin_jwks_url).find
+    pem = settings.admin_jwt_public_key
+    key = load_public_key(pem) if pem else own_admin_key(settings.secret_key)
 
+    async def find(_: str) -> VerificationKey:
+        return key
 
-def header_values(connection: Connection, name: bytes) -> list[str]:
-    """What the request's headers called ``name`` (in lower case) say, one after the other."""
-    return [value.decode("latin-1") for sent, value in connection.scope["headers"] if sent == name]
+    return find

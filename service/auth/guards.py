@@ -1,8 +1,9 @@
 """Who is calling, and whether they may. Routes ask before the body is read."""
 
 from service.auth.tokens import Admin, Role, is_customer_token, verify_admin
-from service.context import AnyRequest, Connection, context_of, header_values
+from service.context import AnyRequest, Connection, context_of
 from service.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
+from service.http.headers import header_values
 from service.http.parameters import check_query
 from service.links.model import Link
 from service.values.email import canonical
@@ -99,4 +100,4 @@ async def _identify(request: AnyRequest) -> None:
 async def _admin_of(connection: Connection, token: str) -> Admin:
     context = context_of(connection)
     key = await context.find_admin_key(token)
-    return verify_admin(token, key, now=context.clock(), issuer=context.admin_issuer)
+    return verify_admin(token, key, now=context.clock(), issuer=context.settings.admin_jwt_issuer)

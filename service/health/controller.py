@@ -83,7 +83,7 @@ async def _look(context: Context, state: State) -> Readiness:
         ask_partitions(context.pipeline, heartbeats.read, KINDS),
         look_at_mail(context, now),
         context.pipeline.run_each(
-            [limits.check(otps.ceiling(context.otp_policy.sends_per_minute))]
+            [limits.check(otps.ceiling(context.settings.otp.sends_per_minute))]
         ),
     )
     processes = {kind: seen.by_partition.get(kind, []) for kind in KINDS}

@@ -43,7 +43,7 @@ async def get_outbox(
         context.doorbell.jobs_waiting(),
         ask_partitions(
             context.pipeline,
-            partial(outbox.failures, now=now, retention=context.retention, limit=limit),
+            partial(outbox.failures, now=now, retention=context.settings.retention, limit=limit),
         ),
     )
     latest = sorted(

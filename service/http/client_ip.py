@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from service.context import Connection, context_of, header_values
+from service.context import Connection, context_of
+from service.http.headers import header_values
 
 _DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""
@@ -20,7 +21,9 @@ def client_of(connection: Connection) -> str:
     """The address under which the client's doings are counted: an IPv4 address, or an IPv6 /64, which one customer has."""
     peer = connection.client.host if connection.client else ""
     forwarded = header_values(connection, b"x-forwarded-for")
-    return _network(client_address(peer, forwarded, context_of(connection).trusted_proxies))
+    return _network(
+        client_address(peer, forwarded, context_of(connection).settings.trusted_proxies)
+    )
 
 
 @lru_cache(maxsize=4096)

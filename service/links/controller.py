@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from service.auth.guards import require_access, require_admin, require_org
 from service.auth.tokens import Admin, Role
-from service.context import AdminRequest, Context, PublicRequest, context_of, header_values
+from service.context import AdminRequest, Context, PublicRequest, context_of
 from service.errors import (
     Forbidden,
     Invalid,
@@ -23,6 +23,7 @@ from service.errors import (
     Unreadable,
 )
 from service.http.body import JsonBodyDTO
+from service.http.headers import header_values
 from service.http.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.http.parameters import MAX_VALUE, PathOrgId
 from service.http.problems import READS_ONLY, responses
@@ -92,7 +93,9 @@ async def create_link(
     link, is_new = await _create_once(context, requested, repeatable)
     if is_new and link.delivery.state is DeliveryState.QUEUED:
         context.doorbell.ring(QueueName.LINKS, [keys.partition_of_link(link.id)])
-    body = link_body(link, now=context.clock(), public_url=context.public_url, for_admin=True)
+    body = link_body(
+        link, now=context.clock(), public_url=context.settings.public_url, for_admin=True
+    )
     location = {"Location": f"{context.root}/payment-links/{link.id}"}
     return JsonResponse(body, status_code=201, headers=location | ({} if is_new else REPLAYED))
 
@@ -110,7 +113,9 @@ async def get_link(request: PublicRequest, link_id: PathId) -> LinkBody:
     context = context_of(request)
     link = await find_link(context, link_id)
     for_admin = await require_access(request, link)
-    return link_body(link, now=context.clock(), public_url=context.public_url, for_admin=for_admin)
+    return link_body(
+        link, now=context.clock(), public_url=context.settings.public_url, for_admin=for_admin
+    )
 
 
 @post(
@@ -136,7 +141,7 @@ async def verify_link(
         for_admin = await require_access(request, link)
     except (OtpRequired, TokenInvalid, Forbidden, Unavailable):
         return MaskedVerification(status is Status.ACTIVE, status, masked_link(link, now=now))
-    body = link_body(link, now=now, public_url=context.public_url, for_admin=for_admin)
+    body = link_body(link, now=now, public_url=context.settings.public_url, for_admin=for_admin)
     return Verification(status is Status.ACTIVE, status, body)
 
 
@@ -161,7 +166,7 @@ async def revoke_link(
     link = await find_link(context, link_id)
     require_org(request.user, link.org_id)
     newly = await context.pipeline.run(
-        links.revoke(link, now=context.clock(), retention=context.retention)
+        links.revoke(link, now=context.clock(), retention=context.settings.retention)
     )
     revoked = [link.id] if newly else []
     if recipient is not None:
@@ -261,14 +266,21 @@ async def _create_once(
             if made is not None:
                 return made, False
         link = domain.create(
-            requested, entropy=secrets.token_bytes(32), now=context.clock(), ttl=context.link_ttl
+            requested,
+            entropy=secrets.token_bytes(32),
+            now=context.clock(),
+            ttl=context.settings.link_ttl,
         )
         if requested.otp is not None:
             await require_verified(context, link.recipient, requested.otp, link.org_id)
         gone = earlier.local_id if earlier else ""
         stored = await context.pipeline.run(
             links.create(
-                link, now=link.created_at, retention=context.retention, once=request, gone=gone
+                link,
+                now=link.created_at,
+                retention=context.settings.retention,
+                once=request,
+                gone=gone,
             )
         )
         if stored is True:
@@ -319,7 +331,7 @@ async def _revoke_in(
             link for link in found if isinstance(link, Link) and admin.may_act_for(link.org_id)
         ]
         outcomes = await context.pipeline.run_each(
-            [links.revoke(link, now=now, retention=context.retention) for link in theirs]
+            [links.revoke(link, now=now, retention=context.settings.retention) for link in theirs]
         )
         revoked += [
             link.id for link, outcome in zip(theirs, outcomes, strict=True) if outcome is True
@@ -348,7 +360,12 @@ async def _page(
 ) -> tuple[links.Page, Listed]:
     page = await context.pipeline.run(
         links.page(
-            org_id, now=now, retention=context.retention, limit=limit, status=status, cursor=cursor
+            org_id,
+            now=now,
+            retention=context.settings.retention,
+            limit=limit,
+            status=status,
+            cursor=cursor,
         )
     )
     records = (

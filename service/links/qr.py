@@ -55,7 +55,7 @@ async def get_qr(
         raise Invalid("size", "is for format=png: an SVG has none")
     context = context_of(request)
     link = await find_link(context, link_id)
-    url = f"{context.public_url}/pay/{link.id}"
+    url = f"{context.settings.public_url}/pay/{link.id}"
     if format is QrFormat.SVG:
         media_type, draw = SVG, partial(draw_svg, url)
     else:

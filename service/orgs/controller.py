@@ -30,7 +30,7 @@ async def list_orgs(
 ) -> OrgPage:
     """The organizations that have links, in order; those whose id begins with ``prefix``, in any case."""
     context = context_of(request)
-    now, retention = context.clock(), context.retention
+    now, retention = context.clock(), context.settings.retention
     answers = await ask_partitions(
         context.pipeline, partial(orgs.ids, now=now, retention=retention)
     )

@@ -9,13 +9,14 @@ from litestar import post, put
 from litestar.params import JSONBody
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.context import Context, PublicRequest, context_of, header_values
+from service.context import Context, PublicRequest, context_of
 from service.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable, Unreadable
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_of, networks_around, site_of
+from service.http.headers import header_values
 from service.http.problems import responses
 from service.otps import store as otps
-from service.otps.model import NONCE_BYTES, VERIFIED_FOR, Policy, derive_code, matches
+from service.otps.model import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
 from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.outbox.doorbell import QueueName
 from service.storage import keys
@@ -52,8 +53,8 @@ async def send_otp(request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
     context = context_of(request)
     await ask_for_code(context, data.parse(context.clock()), client_of(request), locale=locale)
     return OtpSent(
-        int(context.otp_policy.ttl.total_seconds()),
-        int(context.otp_policy.resend_after.total_seconds()),
+        int(context.settings.otp.ttl.total_seconds()),
+        int(context.settings.otp.resend_after.total_seconds()),
     )
 
 
@@ -65,10 +66,10 @@ async def ask_for_code(
     Raises:
         LimitReached: for this e-mail, for ``client`` or a network around it, or for all together.
     """
-    policy = context.otp_policy
+    policy = context.settings.otp
     own = (
         otps.client_limits(networks_around(client), SENDS, policy.client_sends_per_hour),
-        send_limits(policy, email),
+        send_limits(context, email),
     )
     await _count(context, *own)
     try:
@@ -86,8 +87,9 @@ async def ask_for_code(
     return nonce
 
 
-def send_limits(policy: Policy, email: str) -> list[RateLimit]:
+def send_limits(context: Context, email: str) -> list[RateLimit]:
     """What limits the codes for the canonical ``email``."""
+    policy = context.settings.otp
     return otps.mailbox_limits(
         email,
         resend_after=policy.resend_after,
@@ -120,7 +122,7 @@ async def redeem_code(context: Context, email: str, otp: str, client: str) -> st
         OtpInvalid: it is wrong, used, expired or unknown.
         LimitReached: for this e-mail, for ``client`` or a network around it.
     """
-    policy, site = context.otp_policy, site_of(client)
+    policy, site = context.settings.otp, site_of(client)
     failures = otps.client_limits(
         networks_around(client), FAILURES, policy.client_failures_per_hour
     )
@@ -161,7 +163,7 @@ async def require_verified(context: Context, email: str, otp: str, org_id: str) 
             matches(otp, derive_code(context.otp_key, nonce, email)) for nonce in nonces
         ]
     )
-    limits = otps.unverified_limit(email, org_id, context.otp_policy.unverified_per_hour)
+    limits = otps.unverified_limit(email, org_id, context.settings.otp.unverified_per_hour)
     reached = await context.pipeline.run(check(limits) if right else count(limits))
     if reached is not None:
         raise LimitReached(TOO_MANY[reached.limit.name], reached.retry_after)

@@ -5,8 +5,6 @@ import struct
 import unicodedata
 from datetime import timedelta
 
-import msgspec
-
 from service.errors import Invalid
 
 DIGITS = 6
@@ -15,21 +13,6 @@ MAX_TYPED = 100
 """Characters in which somebody may write a code."""
 VERIFIED_FOR = timedelta(hours=24)
 """How long a verified code may be named when a link is created."""
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """Limits of one-time passwords; ``config.settings.OtpSettings`` says what each is."""
-
-    ttl: timedelta
-    max_tries: int
-    resend_after: timedelta
-    sends_per_hour: int
-    sends_per_day: int
-    failures_per_day: int
-    sends_per_minute: int
-    unverified_per_hour: int
-    client_sends_per_hour: int
-    client_failures_per_hour: int
 
 
 def parse_code(text: str) -> str:

@@ -13,9 +13,10 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.context import PublicRequest, context_of, header_values
+from service.context import PublicRequest, context_of
 from service.errors import Forbidden, LimitReached, OtpInvalid, Unreadable
 from service.http.client_ip import client_of
+from service.http.headers import header_values
 from service.http.parameters import PAGE
 from service.http.problems import responses
 from service.http.responses import JsonResponse
@@ -179,7 +180,7 @@ def _refuse_foreign_forms(request: PublicRequest) -> None:
     ours = {
         "null",
         *header_values(request, b"host"),
-        urlsplit(context_of(request).public_url).netloc,
+        urlsplit(context_of(request).settings.public_url).netloc,
     }
     origins = {origin.partition("://")[2] or origin for origin in header_values(request, b"origin")}
     if (
@@ -208,14 +209,16 @@ async def _page(request: PublicRequest, visit: PageView) -> Response[str]:
     if not visit.is_verified:
         return visit.page("ask", email=mask(link.email))
     checkout, has_image = (
-        visit.context.checkout_url,
+        visit.context.settings.checkout_url,
         visit.profile.logo_file is not None and not link.otp_required,
     )
     return visit.page(
         "link",
         link=_view(visit),
         checkout=checkout and checkout.replace("{link_id}", link.id),
-        preview_image=f"{visit.context.public_url}/pay/{link.id}/logo" if has_image else None,
+        preview_image=f"{visit.context.settings.public_url}/pay/{link.id}/logo"
+        if has_image
+        else None,
     )
 
 
@@ -275,7 +278,7 @@ def _to_page(visit: PageView, token: str | None = None) -> Redirect:
             value=token,
             path=f"{visit.context.root}/pay",
             max_age=int(CUSTOMER_TOKEN_LIFETIME.total_seconds()),
-            secure=urlsplit(visit.context.public_url).scheme == "https",
+            secure=urlsplit(visit.context.settings.public_url).scheme == "https",
             httponly=True,
             samesite="lax",  # or whoever comes from the e-mail again would be asked again
         )

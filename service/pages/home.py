@@ -7,8 +7,9 @@ from litestar import Response, get
 from litestar.enums import MediaType
 from litestar.response import File
 
-from service.context import PublicRequest, context_of, header_values
+from service.context import PublicRequest, context_of
 from service.http.accept import prefers_json
+from service.http.headers import header_values
 from service.http.openapi import TITLE
 from service.http.responses import JsonResponse
 from service.http.static import KEPT, SHARED_ASSETS, serve_files
@@ -37,7 +38,8 @@ async def home(request: PublicRequest) -> Response[Any]:
     context = context_of(request)
     if prefers_json(",".join(header_values(request, b"accept"))):
         return JsonResponse(
-            {"title": TITLE} | {name: context.public_url + path for name, path in PLACES.items()}
+            {"title": TITLE}
+            | {name: context.settings.public_url + path for name, path in PLACES.items()}
         )
     return Response(
         templates("service.pages", LANGUAGES[0])

@@ -10,7 +10,8 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
 
-from service.context import PublicRequest, cookie_value
+from service.context import PublicRequest
+from service.http.headers import cookie_value
 from service.otps import store as otps
 from service.otps.controller import send_limits
 from service.otps.model import derive_reference
@@ -46,13 +47,13 @@ class SentCode(msgspec.Struct, frozen=True):
 
     def cookie(self, visit: PageView) -> Cookie:
         """The cookie, for this link's pages alone."""
-        life = visit.context.otp_policy.ttl + COOKIE_GRACE
+        life = visit.context.settings.otp.ttl + COOKIE_GRACE
         return Cookie(
             key=COOKIE,
             value=f"{int(self.sent_at.timestamp() * 1000) if self.sent_at else 0}.{self.reference}",
             path=path_of(visit),
             max_age=int(life.total_seconds()),
-            secure=urlsplit(visit.context.public_url).scheme == "https",
+            secure=urlsplit(visit.context.settings.public_url).scheme == "https",
             httponly=True,
             samesite="lax",  # or it would not come along from the e-mail
         )
@@ -99,7 +100,7 @@ async def look_at_code(visit: PageView, sent: SentCode) -> OtpForm:
     return OtpForm(
         sent_at=sent.sent_at,
         left=timedelta(minutes=max(1, round((code.expires_at - visit.now).total_seconds() / 60))),
-        tries_left=max(0, context.otp_policy.max_tries - code.tries),
+        tries_left=max(0, context.settings.otp.max_tries - code.tries),
         send_wait=send_wait,
         try_wait=try_wait,
     )
@@ -110,7 +111,7 @@ def is_outdated(visit: PageView, since: str) -> bool:
     if not re.fullmatch("[0-9]{1,13}", since):
         return False
     return (
-        datetime.fromtimestamp(int(since) / 1000, UTC) + visit.context.otp_policy.ttl <= visit.now
+        datetime.fromtimestamp(int(since) / 1000, UTC) + visit.context.settings.otp.ttl <= visit.now
     )
 
 
@@ -142,7 +143,7 @@ def otp_page(
         }
     error = error or _what_became_of_it(visit, form, is_wrong=is_wrong)
     tries = form.tries_left
-    has_failed = tries is not None and tries < visit.context.otp_policy.max_tries
+    has_failed = tries is not None and tries < visit.context.settings.otp.max_tries
     return visit.page(
         "code",
         form=form,
@@ -156,9 +157,9 @@ def otp_page(
 
 async def _waits(visit: PageView, email: str) -> tuple[timedelta, timedelta]:
     """How long to wait before another code can be sent, and before one can be tried."""
-    context, policy = visit.context, visit.context.otp_policy
-    tries = otps.try_limits(email, visit.site, policy.failures_per_day)
-    reached = await context.pipeline.run_all([check(send_limits(policy, email)), check(tries)])
+    context = visit.context
+    tries = otps.try_limits(email, visit.site, context.settings.otp.failures_per_day)
+    reached = await context.pipeline.run_all([check(send_limits(context, email)), check(tries)])
     send_wait, try_wait = (
         timedelta(0) if limit is None else limit.retry_after for limit in reached
     )
@@ -172,7 +173,7 @@ def _what_became_of_it(visit: PageView, form: OtpForm, *, is_wrong: bool) -> str
         return gettext("This code was tried too often. Ask for another.")
     if tries is not None:
         return _say_wrong(visit, tries) if is_wrong else ""
-    if form.sent_at is not None and form.sent_at + visit.context.otp_policy.ttl <= visit.now:
+    if form.sent_at is not None and form.sent_at + visit.context.settings.otp.ttl <= visit.now:
         return gettext("This code has expired. Ask for another.")
     if is_wrong:
         return gettext("That is not the code, or it has expired.")
