@@ -3,18 +3,13 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.datastructures import State
 
 from config.settings import Settings
 from service.auth.jwks import KeySet
 from service.auth.tokens import (
-    Admin,
     CustomerTokens,
     VerificationKey,
     derive_key,
@@ -25,12 +20,6 @@ from service.links.listed import Lister
 from service.outbox.doorbell import Doorbell
 from service.process.disk import describe_shortage, folder_in_use
 from service.storage.pipeline import AutoPipeline
-
-Connection = ASGIConnection[Any, Any, Any, Any]
-AnyRequest = Request[Any, Any, Any]
-PublicRequest = Request[None, None, State]
-AdminRequest = Request[Admin, None, State]
-"""A request that the guards have authenticated."""
 
 
 class Context(msgspec.Struct, kw_only=True):
@@ -72,12 +61,6 @@ def create_context(
         lister=Lister(settings.public_url),
         describe_disk_shortage=partial(describe_shortage, folder) if folder else lambda: None,
     )
-
-
-def context_of(connection: Connection) -> Context:
-    """The context of the application that serves ``connection``."""
-    context: Context = connection.app.state.context
-    return context
 
 
 def _admin_key_finder(settings: Settings) -> Callable[[str], Awaitable[VerificationKey]]:

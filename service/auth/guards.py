@@ -1,12 +1,10 @@
 """Who is calling, and whether they may. Routes ask before the body is read."""
 
-from service.auth.tokens import Admin, Role, is_customer_token, verify_admin
-from service.context import AnyRequest, Connection, context_of
-from service.errors import Forbidden, OtpRequired, TokenInvalid, TokenRequired, Unavailable
+from service.auth.tokens import Admin, Role, verify_admin
+from service.errors import Forbidden, TokenInvalid, TokenRequired
 from service.http.headers import header_values
 from service.http.parameters import check_query
-from service.links.model import Link
-from service.values.email import canonical
+from service.http.request import AnyRequest, Connection, context_of
 
 
 async def require_admin(request: AnyRequest) -> None:
@@ -33,48 +31,6 @@ def require_org(admin: Admin, org_id: str) -> None:
         raise Forbidden("the token is another organization's")
 
 
-async def require_access(connection: Connection, link: Link) -> bool:
-    """Lets pass who may read the link: everybody, or, where it is gated, its customer and admins of its organization.
-
-    Returns:
-        Whether it is an admin of its organization, who may read all of it.
-
-    Raises:
-        OtpRequired: there is no token.
-        TokenInvalid: there is one, but no good one.
-        Forbidden: it is somebody else's.
-    """
-    if not link.otp_required:
-        return await _is_admin_of(connection, link.org_id)
-    token = bearer_token(connection)
-    if token is None:
-        raise OtpRequired
-    context = context_of(connection)
-    is_admin = False
-    try:
-        allowed = context.customer_tokens.email(token, now=context.clock()) == canonical(link.email)
-    except TokenInvalid:
-        if is_customer_token(token):
-            raise
-        allowed = is_admin = (await _admin_of(connection, token)).may_act_for(link.org_id)
-    if not allowed:
-        raise Forbidden("the link was sent to somebody else")
-    return is_admin
-
-
-async def _is_admin_of(connection: Connection, org_id: str) -> bool:
-    """Whether the request carries the token of an admin who may act for the organization."""
-    try:
-        token = bearer_token(connection)
-        return (
-            token is not None
-            and not is_customer_token(token)
-            and (await _admin_of(connection, token)).may_act_for(org_id)
-        )
-    except (TokenInvalid, Unavailable):
-        return False
-
-
 def bearer_token(connection: Connection) -> str | None:
     """The token of the Authorization header (RFC 6750, 2.1).
 
@@ -94,10 +50,16 @@ async def _identify(request: AnyRequest) -> None:
     token = bearer_token(request)
     if token is None:
         raise TokenRequired
-    request.scope["user"] = await _admin_of(request, token)
+    request.scope["user"] = await admin_of(request, token)
 
 
-async def _admin_of(connection: Connection, token: str) -> Admin:
+async def admin_of(connection: Connection, token: str) -> Admin:
+    """The admin whom ``token`` names.
+
+    Raises:
+        TokenInvalid: the token is not valid.
+        Unavailable: the identity provider does not answer.
+    """
     context = context_of(connection)
     key = await context.find_admin_key(token)
     return verify_admin(token, key, now=context.clock(), issuer=context.settings.admin_jwt_issuer)

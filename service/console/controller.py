@@ -5,7 +5,7 @@ from typing import Any
 
 from litestar import Response, get
 
-from service.context import PublicRequest, context_of
+from service.http.request import PublicRequest, context_of
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_language, templates
 from service.values.ids import ORG_ID_PATTERN

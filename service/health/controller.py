@@ -12,12 +12,13 @@ import structlog
 from litestar import get
 from litestar.datastructures import State
 
-from service.context import Context, PublicRequest, context_of
+from service.context import Context
 from service.errors import Unreadable
 from service.health import store as heartbeats
 from service.health.schemas import Health, Readiness, Reason
 from service.health.store import Seen
 from service.http.problems import Stopping, responses
+from service.http.request import PublicRequest, context_of
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.storage import keys

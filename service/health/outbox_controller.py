@@ -9,10 +9,11 @@ from litestar import get
 from litestar.params import QueryParameter
 
 from service.auth.guards import require_internal_admin
-from service.context import AdminRequest, Context, context_of
+from service.context import Context
 from service.health.controller import look_at_mail
 from service.health.schemas import FailedDelivery, Outbox
 from service.http.problems import responses
+from service.http.request import AdminRequest, context_of
 from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.outbox import store as outbox

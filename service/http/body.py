@@ -16,11 +16,11 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
-from service.context import context_of
 from service.http.accept import MAX_HEADER
 from service.http.headers import header_values
 from service.http.json_reader import read_body
 from service.http.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
+from service.http.request import context_of
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from service.context import Connection, context_of
 from service.http.headers import header_values
+from service.http.request import Connection, context_of
 
 _DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""

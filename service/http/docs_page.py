@@ -9,8 +9,8 @@ import msgspec
 from litestar import Response, get
 from litestar.enums import MediaType, OpenAPIMediaType
 
-from service.context import PublicRequest, context_of
 from service.http.openapi import TITLE, describe
+from service.http.request import PublicRequest, context_of
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import templates
 from service.values.locale import LANGUAGES

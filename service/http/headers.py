@@ -3,7 +3,7 @@
 Litestar's parsers cache up to 1,024 whole headers, whatever a client sends.
 """
 
-from service.context import Connection
+from service.http.request import Connection
 
 
 def header_values(connection: Connection, name: bytes) -> list[str]:

@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from litestar.params import HeaderParameter
 
-from service.context import AnyRequest, context_of
 from service.errors import IdempotencyConflict, Invalid
 from service.http.headers import header_values
+from service.http.request import AnyRequest, context_of
 from service.storage.idempotency import Earlier, Once
 
 HEADER = "Idempotency-Key"

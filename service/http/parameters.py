@@ -8,8 +8,8 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
-from service.context import AnyRequest
 from service.errors import MAX_NAME, Faults
+from service.http.request import AnyRequest
 from service.values.ids import ORG_ID_PATTERN, ORG_ID_RULE
 
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]

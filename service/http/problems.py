@@ -12,8 +12,8 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
 from service import errors
-from service.context import AnyRequest
 from service.http.parameters import parameter_faults
+from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
 from service.http.schemas import FieldError, Problem
 from service.storage.failure import describe_failure

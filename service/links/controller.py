@@ -10,9 +10,9 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 
-from service.auth.guards import require_access, require_admin, require_org
+from service.auth.guards import require_admin, require_org
 from service.auth.tokens import Admin, Role
-from service.context import AdminRequest, Context, PublicRequest, context_of
+from service.context import Context
 from service.errors import (
     Forbidden,
     Invalid,
@@ -27,10 +27,12 @@ from service.http.headers import header_values
 from service.http.idempotency import REPLAYED, IdempotencyKey, once, require_same
 from service.http.parameters import MAX_VALUE, PathOrgId
 from service.http.problems import READS_ONLY, responses
+from service.http.request import AdminRequest, PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
 from service.links import model as domain
 from service.links import store as links
+from service.links.guards import require_access
 from service.links.listed import Listed
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.links.schemas import (

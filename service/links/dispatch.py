@@ -13,10 +13,11 @@ from litestar import post
 from litestar.params import JSONBody
 
 from service.auth.guards import require_internal_admin
-from service.context import AdminRequest, Context, context_of
+from service.context import Context
 from service.errors import Unreadable
 from service.http.body import JsonBodyDTO
 from service.http.problems import responses
+from service.http.request import AdminRequest, context_of
 from service.links.model import Link, Status
 from service.links.schemas import Dispatch, DispatchWindow
 from service.outbox import store as outbox

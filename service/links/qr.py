@@ -12,9 +12,9 @@ from litestar.datastructures import CacheControlHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, QueryParameter
 
-from service.context import PublicRequest, context_of
 from service.errors import Invalid
 from service.http.problems import responses
+from service.http.request import PublicRequest, context_of
 from service.links.controller import PathId, find_link
 from service.links.schemas import QrFormat
 

@@ -7,8 +7,8 @@ from litestar import get
 from litestar.params import QueryParameter
 
 from service.auth.guards import require_internal_admin
-from service.context import AdminRequest, context_of
 from service.http.problems import responses
+from service.http.request import AdminRequest, context_of
 from service.orgs import store as orgs
 from service.orgs.schemas import OrgPage
 from service.storage.partitions import ask_partitions

@@ -6,10 +6,10 @@ from litestar import get, put
 from litestar.params import JSONBody
 
 from service.auth.guards import require_admin, require_org
-from service.context import AdminRequest, context_of
 from service.http.body import JsonBodyDTO
 from service.http.parameters import PathOrgId
 from service.http.problems import responses
+from service.http.request import AdminRequest, context_of
 from service.orgs import profile_store as profiles
 from service.orgs.model import Profile
 from service.orgs.schemas import ProfileBody, PutProfile

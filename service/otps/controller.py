@@ -9,12 +9,13 @@ from litestar import post, put
 from litestar.params import JSONBody
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.context import Context, PublicRequest, context_of
+from service.context import Context
 from service.errors import LimitReached, OtpInvalid, OtpNotVerified, Unavailable, Unreadable
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_of, networks_around, site_of
 from service.http.headers import header_values
 from service.http.problems import responses
+from service.http.request import PublicRequest, context_of
 from service.otps import store as otps
 from service.otps.model import NONCE_BYTES, VERIFIED_FOR, derive_code, matches
 from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp

@@ -13,12 +13,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.context import PublicRequest, context_of
 from service.errors import Forbidden, LimitReached, OtpInvalid, Unreadable
 from service.http.client_ip import client_of
 from service.http.headers import header_values
 from service.http.parameters import PAGE
 from service.http.problems import responses
+from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
 from service.links.controller import PathId, find_link, get_link

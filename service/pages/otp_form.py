@@ -10,8 +10,8 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
 
-from service.context import PublicRequest
 from service.http.headers import cookie_value
+from service.http.request import PublicRequest
 from service.otps import store as otps
 from service.otps.controller import send_limits
 from service.otps.model import derive_reference

@@ -8,12 +8,13 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
-from service.context import Context, PublicRequest, context_of
+from service.context import Context
 from service.errors import LinkNotFound, PaymentLinkError, TokenInvalid
 from service.http.accept import prefers_json
 from service.http.client_ip import client_of, site_of
 from service.http.headers import cookie_value, header_values
 from service.http.problems import problem_of
+from service.http.request import PublicRequest, context_of
 from service.i18n.language import get_language, templates
 from service.links.model import Link, Status
 from service.orgs.model import Profile, text_color
