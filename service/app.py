@@ -139,13 +139,13 @@ def from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
     exit_with_parent()
     settings = load(os.environ)
-    lines = logs.configure(settings.log_format)
+    log_writer = logs.configure(settings.log_format)
     drain = (
         Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()
     )  # beside an `up` there is nowhere else to go
     app = create_app(settings, drain=drain)
     app.on_startup += [drain.watch, _spare_collector]
-    app.on_shutdown.append(lines.write_out)
+    app.on_shutdown.append(log_writer.flush_now)
     return app
 
 

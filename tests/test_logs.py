@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.process.logs import LARGEST_WRITE, Lines, Output
+from service.process.logs import BUFFER_BYTES, LogWriter, Output
 
 PRINTING = """
 import sys, structlog
@@ -32,32 +32,34 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def lines(file: Path) -> Iterator[Lines]:
-    with Lines(Output(file, "w"), LARGEST_WRITE) as lines:
-        yield lines
+def writer(file: Path) -> Iterator[LogWriter]:
+    with LogWriter(Output(file, "w"), BUFFER_BYTES) as writer:
+        yield writer
 
 
-def say(lines: Lines, line: bytes) -> None:
-    lines.write(line)
-    lines.flush()
+def emit(writer: LogWriter, line: bytes) -> None:
+    writer.write(line)
+    writer.flush()
 
 
-def test_a_line_is_written_at_once(lines: Lines, file: Path) -> None:
-    say(lines, b"one\n")
+def test_a_line_is_written_at_once(writer: LogWriter, file: Path) -> None:
+    emit(writer, b"one\n")
     assert file.read_bytes() == b"one\n"
 
 
-def test_lines_of_an_event_loop_are_written_together_and_soon(lines: Lines, file: Path) -> None:
+def test_lines_of_an_event_loop_are_written_together_and_soon(
+    writer: LogWriter, file: Path
+) -> None:
     read = file.read_bytes
 
     async def talk() -> list[bytes]:
         seen = []
         for line in (b"one\n", b"two\n"):
-            say(lines, line)
+            emit(writer, line)
             seen.append(read())
         await asyncio.sleep(0.1)
         seen.append(read())
-        say(lines, b"three\n")
+        emit(writer, b"three\n")
         await asyncio.sleep(0.1)
         return [*seen, read()]
 
@@ -65,20 +67,20 @@ def test_lines_of_an_event_loop_are_written_together_and_soon(lines: Lines, file
 
 
 def test_the_last_lines_of_an_event_loop_are_written_when_it_is_asked_to_stop(
-    lines: Lines, file: Path
+    writer: LogWriter, file: Path
 ) -> None:
     async def talk() -> None:
-        say(lines, b"one\n")
-        lines.write_out()
+        emit(writer, b"one\n")
+        writer.flush_now()
 
     asyncio.run(talk())
     assert file.read_bytes() == b"one\n"
 
 
-def test_another_thread_writes_what_waits_before_its_own(lines: Lines, file: Path) -> None:
+def test_another_thread_writes_what_waits_before_its_own(writer: LogWriter, file: Path) -> None:
     async def talk() -> None:
-        say(lines, b"one\n")
-        other = threading.Thread(target=say, args=(lines, b"two\n"))
+        emit(writer, b"one\n")
+        other = threading.Thread(target=emit, args=(writer, b"two\n"))
         other.start()
         other.join()
 
@@ -87,20 +89,20 @@ def test_another_thread_writes_what_waits_before_its_own(lines: Lines, file: Pat
 
 
 def test_nothing_fails_for_lines_that_cannot_be_written() -> None:
-    lines = Lines(Output("/dev/full", "w"), LARGEST_WRITE)
+    writer = LogWriter(Output("/dev/full", "w"), BUFFER_BYTES)
     for _ in range(3):
-        say(lines, b"x" * LARGEST_WRITE)
-    lines.close()
+        emit(writer, b"x" * BUFFER_BYTES)
+    writer.close()
 
 
-def said(log_format: str) -> str:
+def output_of(log_format: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", PRINTING, log_format], check=True, capture_output=True, text=True
     ).stdout
 
 
 def test_in_json_a_line_is_an_object_and_tells_of_its_exception() -> None:
-    printed, jammed = map(json.loads, said("json").splitlines())
+    printed, jammed = map(json.loads, output_of("json").splitlines())
     assert printed.keys() == {"event", "level", "logger", "timestamp", "page"}
     assert (printed["event"], printed["level"], printed["logger"], printed["page"]) == (
         "printed",
@@ -115,7 +117,7 @@ def test_in_json_a_line_is_an_object_and_tells_of_its_exception() -> None:
 
 
 def test_on_a_console_an_exception_follows_its_line() -> None:
-    printed, jammed, traceback, *_, error = said("console").splitlines()
+    printed, jammed, traceback, *_, error = output_of("console").splitlines()
     assert "printed" in printed
     assert "page=3" in printed
     assert "jammed" in jammed
