@@ -297,7 +297,7 @@ class TestDoorbell:
             with Redis(unix_socket_path=str(server.socket)) as connection:
                 return answer(QueueName.LINKS, connection)
 
-        with store(valkey_server()) as server:
+        with store(valkey_server(), durable=True) as server:
             server.kill()
             assert asyncio.run(requests()) == ["02"]
 

@@ -1,7 +1,7 @@
 """The application under test, on the shared store, with a clock that tests turn by hand."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,14 @@ MakeApi = Callable[..., Api]
 @pytest.fixture
 def redis_db(valkey: Store) -> Iterator[redis.Redis]:
     """The store's own client; the store is empty, but for the version of its data."""
-    connection = connect(valkey.url)
+    with empty(valkey) as connection:
+        yield connection
+
+
+@contextmanager
+def empty(store: Store) -> Iterator[redis.Redis]:
+    """A connection to ``store``, which then holds nothing but the version of its data."""
+    connection = connect(store.url)
     assert isinstance(connection, redis.Redis)
     connection.flushall()
     claim(Client(connection))
@@ -75,7 +82,7 @@ def application(valkey: Store) -> Iterator[tuple[TestClient[Any], ClockOfTheTest
     """Started once, which takes longer than most tests. It rings in a database of its own, where it disturbs nobody."""
     clock = ClockOfTheTest()
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1"), clock)
-    with TestClient(FromPeer(app)) as client:
+    with empty(valkey), TestClient(FromPeer(app)) as client:
         yield client, clock
 
 

@@ -8,9 +8,15 @@ from unittest.mock import patch
 
 import httpx
 import pytest
+import redis
+from litestar.testing import TestClient
 
+from service.app import create_app
 from service.storage import keys
-from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, Headers, assert_problem, bearer
+from tests.api.conftest import settings_of
+from tests.api.helpers import JANE, JSON, UNKNOWN_ID, Api, FromPeer, Headers, assert_problem, bearer
+from tests.support.clock import Clock
+from tests.support.servers import Store
 
 MakeApi = Callable[..., Api]
 LIMIT = 64 * 1024
@@ -408,10 +414,14 @@ def test_a_validation_does_not_repeat_an_email_it_refuses(api: Api) -> None:
 # 503.
 
 
-@pytest.fixture
-def storeless(make_api: MakeApi, tmp_path: Path) -> Api:
+@pytest.fixture(scope="module")
+def storeless(valkey: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service whose store listens nowhere."""
-    return make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}")
+    away = f"unix://{tmp_path_factory.mktemp('store')}/nobody"
+    clock = Clock()
+    app = create_app(settings_of(valkey, REDIS_URL=away), clock)
+    with TestClient(FromPeer(app)) as client:
+        yield Api(client, clock, redis.Redis.from_url(away))
 
 
 READS = {"read", "pay", "verify", "list", "stream", "readyz"}

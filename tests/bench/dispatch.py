@@ -125,10 +125,7 @@ class Nowhere:
 
 def _claim(binary: str, count: int, organizations: int) -> Measured:
     """A scan finds where links are due, and a worker claims and opens them: all it does, but for the mails themselves."""
-    with (
-        store(binary, "--appendonly", "no") as server,
-        redis.Redis.from_url(server.url) as connection,
-    ):
+    with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = Counting(connect(server.url))
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
@@ -168,10 +165,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
 def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
     folder = home / secrets.token_hex(4)
     folder.mkdir()
-    with (
-        store(binary, "--appendonly", "no") as server,
-        redis.Redis.from_url(server.url) as connection,
-    ):
+    with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = Client(connect(server.url))
         claim(client)
         fill(client, count, organizations, timedelta(hours=1))

@@ -87,7 +87,7 @@ def _fresh_dispatch(home: Path, count: int, connections: int) -> Measured:
 @contextmanager
 def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[int, int, str]]:
     """A web process alone: its port and its worker's pid; and the id of a link."""
-    with store(valkey_server(), "--appendonly", "no") as server:
+    with store(valkey_server()) as server:
         claim(Client(connect(server.url)))
         fill(server.url, count, 1 if later is None else count // 100, later)
         client = Client(connect(server.url))

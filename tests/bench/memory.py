@@ -79,10 +79,7 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
 
 def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
     made = realistic(LINKS, each, scheduled=state == "mail scheduled")
-    with (
-        store(binary, "--appendonly", "no") as server,
-        redis.Redis.from_url(server.url) as connection,
-    ):
+    with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = Client(connect(server.url))
         empty = connection.info("memory")["used_memory"]
         for batch in _batches(made):

@@ -254,7 +254,7 @@ def _compare(places: Sequence[Place], name: str) -> Measured:
 @contextmanager
 def _place(home: Path, count: int, organizations: int) -> Iterator[Place]:
     home.mkdir()
-    with store(valkey_server(), "--appendonly", "no") as server:
+    with store(valkey_server()) as server:
         fill(server.url, count, organizations)
         with web(home, server.url, **UNLIMITED) as service:
             pid = service.web.process.pid

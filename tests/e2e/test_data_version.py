@@ -25,7 +25,7 @@ LINE = (
 @pytest.fixture
 def old_store() -> Iterator[Store]:
     """A store that 0.1.0 wrote to."""
-    with store(valkey_server()) as server:
+    with store(valkey_server(), durable=True) as server:
         with closing(Client(connect(server.url))) as client:
             put(client, make_link(Clock().now))
         yield server
@@ -96,7 +96,7 @@ def test_a_process_that_waits_for_the_store_stops_when_it_is_asked_to(
 
 
 def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> None:
-    with store(valkey_server()) as server:
+    with store(valkey_server(), durable=True) as server:
         server.kill()
         port = free_port()
         process = Process(

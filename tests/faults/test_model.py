@@ -313,7 +313,7 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.fixture
 def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """The application, which rings in a database of its own and logs nothing, on a store that does not wait for its disk.
+    """The application, which rings in a database of its own and logs nothing.
 
     It waits for the store for as long as a busy machine may take: that it gives up in time is tested elsewhere.
     """
@@ -322,10 +322,8 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
-    store.config_set("appendfsync", "no")
     with InProcess(app) as client:
         yield Api(client, clock, store)  # type: ignore[arg-type]
-    store.config_set("appendfsync", "always")
     store.close()
     structlog.reset_defaults()
 

@@ -55,7 +55,7 @@ class Told(NamedTuple):
 
 @contextmanager
 def reachable_store() -> Iterator[Redis]:
-    with store(valkey_server()) as server, Proxy(server.socket) as proxy:
+    with store(valkey_server(), durable=True) as server, Proxy(server.socket) as proxy:
         yield Redis(server, proxy)
 
 

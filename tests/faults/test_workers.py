@@ -209,7 +209,7 @@ class Site:
 @pytest.fixture(scope="module")
 def queue_store() -> Iterator[Store]:
     """RQ's, which keeps nothing when it dies."""
-    with store(valkey_server(), "--appendonly", "no") as server:
+    with store(valkey_server()) as server:
         yield server
 
 

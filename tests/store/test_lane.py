@@ -587,10 +587,10 @@ class TestOverTls:
             "key-file": authority.with_name("server.pem"),
         }
         options |= {"ca-cert-file": authority, "auth-clients": "no"}
-        with store(
-            redis_binary,
-            *(part for name, value in options.items() for part in (f"--tls-{name}", str(value))),
-        ) as server:
+        arguments = [
+            part for name, value in options.items() for part in (f"--tls-{name}", str(value))
+        ]
+        with store(redis_binary, *arguments, durable=True) as server:
             yield server
 
     @pytest.fixture

@@ -49,13 +49,19 @@ def _version(binary: str) -> str:
     return "{} {}, {}".format(*found.groups())
 
 
-class Store:
-    """A store on a unix socket, with the embedded one's allocator, that can be stopped, killed and started on the same files."""
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
-    def __init__(self, binary: str, directory: Path, *options: str) -> None:
+
+class Store:
+    """A store on a unix socket, with the embedded one's allocator, that can be killed and started again.
+
+    A durable one then holds what it acknowledged.
+    """
+
+    def __init__(self, binary: str, directory: Path, *options: str, durable: bool = False) -> None:
         self._binary = binary
         self._directory = directory
-        self._options = options
+        self._options = [*DURABLE, *options] if durable else [*options]
         self._process: subprocess.Popen[bytes] | None = None
         self.socket = directory / "s"
         self.url = f"unix://{self.socket}"
@@ -71,15 +77,7 @@ class Store:
             "--save",
             "",
         ]
-        arguments += [
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "always",
-            "--logfile",
-            str(self._directory / "log"),
-            *self._options,
-        ]
+        arguments += ["--logfile", str(self._directory / "log"), *self._options]
         self._process = subprocess.Popen([self._binary, *arguments], env=store_environment())
         client = redis.Redis(unix_socket_path=str(self.socket))
         wait_until(lambda: _answers(client), "the store to answer")
@@ -90,11 +88,6 @@ class Store:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait()
-
     @property
     def process(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None
@@ -102,10 +95,10 @@ class Store:
 
 
 @contextmanager
-def store(binary: str, *options: str) -> Iterator[Store]:
-    """A store of its own, with an append-only file that is fsynced always."""
+def store(binary: str, *options: str, durable: bool = False) -> Iterator[Store]:
+    """A store of its own."""
     with tempfile.TemporaryDirectory(prefix="pl-") as directory:
-        server = Store(binary, Path(directory), *options)
+        server = Store(binary, Path(directory), *options, durable=durable)
         server.start()
         try:
             yield server

@@ -711,7 +711,7 @@ class TestStopping:
 @pytest.fixture
 def own_store() -> Iterator[Store]:
     """A store that may be killed."""
-    with store(valkey_server()) as server:
+    with store(valkey_server(), durable=True) as server:
         yield server
 
 
