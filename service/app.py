@@ -38,8 +38,8 @@ from service.links import schemas as links_schemas
 from service.orgs import controller as orgs
 from service.orgs import profile_controller as profile
 from service.orgs import schemas as orgs_schemas
-from service.otps import controller as otp
 from service.otps import schemas as otps_schemas
+from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
 from service.pages import controller as pay
 from service.pages import home
@@ -110,7 +110,7 @@ def create_app(
         *home.HANDLERS,
         *links.HANDLERS,
         *orgs.HANDLERS,
-        *otp.HANDLERS,
+        OtpController,
         *outbox.HANDLERS,
         *pay.HANDLERS,
         *profile.HANDLERS,
@@ -119,7 +119,7 @@ def create_app(
     ]
     return PaymentLinks(
         route_handlers=[
-            *options(handlers),
+            *options([handler for handler in handlers if not isinstance(handler, type)]),
             *handlers,
             *reference(handlers, EXAMPLES, version("payment-links"), settings.public_url),
         ],

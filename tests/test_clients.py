@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.http.client_ip import client_address, client_of, networks_around, site_of
+from service.http.client_ip import client_address, client_of
+from service.otps.model import client_site, networks_around
 
 TRUSTED = tuple(
     ipaddress.ip_network(network) for network in ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8")
@@ -19,7 +20,9 @@ def connection(peer: str | None, *forwarded: str) -> Any:
         client=None if peer is None else SimpleNamespace(host=peer),
         scope={"headers": [(b"x-forwarded-for", line.encode()) for line in forwarded]},
         app=SimpleNamespace(
-            state=SimpleNamespace(context=SimpleNamespace(trusted_proxies=TRUSTED))
+            state=SimpleNamespace(
+                context=SimpleNamespace(settings=SimpleNamespace(trusted_proxies=TRUSTED))
+            )
         ),
     )
 
@@ -163,7 +166,7 @@ def test_networks_around_a_client_are_counted_too(
 ) -> None:
     assert networks_around(client) == networks
     assert [*networks_around(client)] == [*networks]
-    assert site_of(client) == site
+    assert client_site(client) == site
 
 
 def test_no_more_than_a_hundred_hops_are_looked_at() -> None:

@@ -1,24 +1,21 @@
-"""Whose address a request comes from, as far as it can be believed."""
+"""The client's IP address, from the connection and from what trusted proxies have added."""
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 
 from service.http.headers import header_values
 from service.http.request import Connection, context_of
 
-_DRESSED = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
-"""Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``, ``[2001:db8::1]``."""
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_HOPS = 100
-"""Addresses that are looked at, from the last one back: more proxies than a request goes through."""
-SHARES = {4: {24: 10}, 6: {56: 5, 48: 20}}
-"""Wider networks that are counted too, by IP version and prefix length, and how many times a client's limit each has."""
+"""Addresses of ``X-Forwarded-For`` that are read, from the last one back."""
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+"""Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``."""
 
 
 def client_of(connection: Connection) -> str:
-    """The address under which the client's doings are counted: an IPv4 address, or an IPv6 /64, which one customer has."""
+    """The client that rate limits count: an IPv4 address, or an IPv6 /64, which one customer has."""
     peer = connection.client.host if connection.client else ""
     forwarded = header_values(connection, b"x-forwarded-for")
     return _network(
@@ -26,29 +23,11 @@ def client_of(connection: Connection) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
-def networks_around(client: str) -> Mapping[str, int]:
-    """``client`` and the networks it lies in, the widest last, and how many times a client's limit each has."""
-    try:
-        network = ipaddress.ip_network(client)
-    except ValueError:
-        return {client: 1}
-    return {client: 1} | {
-        str(network.supernet(new_prefix=prefix)): share
-        for prefix, share in SHARES[network.version].items()
-    }
-
-
-def site_of(client: str) -> str:
-    """Who may use up half of the tries that an e-mail's codes have.
-
-    That is one IPv4 address, behind which there may be many, or an IPv6 /48, of which one site has all /64s.
-    """
-    return client if ":" not in client else [*networks_around(client)][-1]
-
-
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[IPNetwork]) -> str:
-    """The last address on the way here that is no trusted proxy. What stands before it in ``X-Forwarded-For`` anyone may write."""
+    """The last address on the request's way that is not a trusted proxy.
+
+    The addresses before it in ``X-Forwarded-For`` may be forged.
+    """
     address = peer
     hops = [hop.strip() for line in forwarded for hop in line.split(",")][-MAX_HOPS:]
     while hops and _is_trusted(address, trusted) and _parse(hops[-1]) is not None:
@@ -76,8 +55,8 @@ def _network(address: str) -> str:
 
 def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        dressed = _DRESSED.fullmatch(address)
-        parsed = ipaddress.ip_address(dressed[1] or dressed[2] if dressed else address)
+        match = _WITH_PORT.fullmatch(address)
+        parsed = ipaddress.ip_address(match[1] or match[2] if match else address)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -49,7 +49,7 @@ from service.links.schemas import (
     link_body,
     masked_link,
 )
-from service.otps.controller import require_verified
+from service.otps.operations import require_verified
 from service.outbox.doorbell import QueueName
 from service.storage import idempotency, keys
 from service.storage.idempotency import Once

@@ -1,18 +1,23 @@
-"""One-time passwords: six digits that web and worker both derive, so that nobody has to store or carry them."""
+"""One-time passwords: codes that web and worker both derive, so that none is ever stored."""
 
 import hmac
+import ipaddress
 import struct
 import unicodedata
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 
 from service.errors import Invalid
 
 DIGITS = 6
 NONCE_BYTES = 16
-MAX_TYPED = 100
-"""Characters in which somebody may write a code."""
+MAX_TYPED_CHARACTERS = 100
+"""Length of the longest text that is read as a code."""
 VERIFIED_FOR = timedelta(hours=24)
 """How long a verified code may be named when a link is created."""
+NETWORK_MULTIPLIERS = {4: {24: 10}, 6: {56: 5, 48: 20}}
+"""By IP version and prefix length: how many times a client's limit all clients of a network have."""
 
 
 def parse_code(text: str) -> str:
@@ -27,22 +32,28 @@ def parse_code(text: str) -> str:
 
 
 def derive_code(key: bytes, nonce: bytes, email: str) -> str:
-    """The code of ``nonce`` for the canonical ``email``: HOTP (RFC 4226) with counter 0 under a key of its own."""
+    """The code of ``nonce`` for the canonical ``email``.
+
+    It is the HOTP (RFC 4226) of counter 0, under a key that is derived from nonce and e-mail.
+    """
     return hotp(hmac.digest(key, nonce + email.encode(), "sha256"), 0)
 
 
 def derive_reference(key: bytes, nonce: bytes) -> str:
-    """What names the code of ``nonce`` to the browser that asked for it: nobody can guess it, nor learn the code from it."""
+    """The name of the code of ``nonce`` for the browser that asked for it.
+
+    It cannot be guessed, and the code cannot be derived from it.
+    """
     return hmac.digest(key, b"reference " + nonce, "sha256").hex()[:32]
 
 
 def read_code(text: str) -> str | None:
-    """The code that somebody typed or pasted, in ASCII digits: ``text`` may hold the decimal digits of any script, spaces, dashes,
-    and format characters, which are invisible. None if it holds anything else, or not six digits.
+    """The code that a customer typed or pasted, in ASCII digits; None if ``text`` is not a code.
 
-    ``assets/pay.js`` reads a code in the same way.
+    It may hold six decimal digits of any script, spaces, dashes, and invisible format characters.
+    ``pages/assets/pay.js`` reads a code in the same way.
     """
-    if len(text) > MAX_TYPED:
+    if len(text) > MAX_TYPED_CHARACTERS:
         return None
     typed = [character for character in text if not _is_separator(character)]
     digits = [unicodedata.decimal(character, -1) for character in typed]
@@ -50,7 +61,7 @@ def read_code(text: str) -> str | None:
 
 
 def _is_separator(character: str) -> bool:
-    """Whether it is a space, a dash (the Unicode property of that name) or a format character."""
+    """Whether it is a space, a dash (Unicode's property Dash) or a format character."""
     return (
         unicodedata.category(character) in {"Zs", "Zl", "Zp", "Pd", "Cf"}
         or character in "\t\n\v\f\r\u2053\u207b\u208b\u2212"
@@ -66,5 +77,27 @@ def hotp(key: bytes, counter: int) -> str:
 
 
 def matches(code: str, expected: str) -> bool:
-    """Whether both are the same, in a time that does not tell where they differ."""
+    """Compares two codes in constant time."""
     return hmac.compare_digest(code.encode(), expected.encode())
+
+
+@lru_cache(maxsize=4096)
+def networks_around(client: str) -> Mapping[str, int]:
+    """How many times a client's limit ``client`` and each network around it have, the widest last."""
+    try:
+        network = ipaddress.ip_network(client)
+    except ValueError:
+        return {client: 1}
+    return {client: 1} | {
+        str(network.supernet(new_prefix=prefix)): multiplier
+        for prefix, multiplier in NETWORK_MULTIPLIERS[network.version].items()
+    }
+
+
+def client_site(client: str) -> str:
+    """The network of ``client`` that can use up half of the tries that an e-mail's codes have.
+
+    It is one IPv4 address, which many clients may share, or an IPv6 /48, since one site has all
+    of its /64s.
+    """
+    return client if ":" not in client else [*networks_around(client)][-1]

@@ -25,7 +25,7 @@ from service.links.controller import PathId, find_link, get_link
 from service.links.model import Status
 from service.links.schemas import LinkBody
 from service.orgs import profile_store as profiles
-from service.otps.controller import ask_for_code, redeem_code
+from service.otps import operations as otps
 from service.otps.model import read_code
 from service.pages.otp_form import (
     COOKIE,
@@ -92,7 +92,7 @@ async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
         return _to_page(visit)
     email, client, language = canonical(visit.link.email), client_of(request), visit.language
     try:
-        nonce = await ask_for_code(
+        nonce = await otps.send_code(
             visit.context, email, client, locale=language.tag, org_id=visit.link.org_id
         )
     except LimitReached as error:
@@ -145,7 +145,7 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
         said = visit.language.texts.gettext("Enter the six digits of the code.")
         return otp_page(visit, await look_at_code(visit, sent), said)
     try:
-        token = await redeem_code(
+        token = await otps.redeem_code(
             visit.context, canonical(visit.link.email), otp, client_of(request)
         )
     except LimitReached as error:

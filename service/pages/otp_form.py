@@ -12,11 +12,10 @@ from litestar.datastructures import Cookie
 
 from service.http.headers import cookie_value
 from service.http.request import PublicRequest
+from service.otps import operations
 from service.otps import store as otps
-from service.otps.controller import send_limits
 from service.otps.model import derive_reference
 from service.pages.page_view import PageView
-from service.storage.rate_limits import check
 from service.values.email import canonical, mask
 
 COOKIE = "payment_link_code"
@@ -96,7 +95,7 @@ async def look_at_code(visit: PageView, sent: SentCode) -> OtpForm:
         sent.reference, derive_reference(context.otp_key, code.nonce)
     ):
         return OtpForm(sent_at=sent.sent_at)
-    send_wait, try_wait = await _waits(visit, email)
+    send_wait, try_wait = await operations.waiting_times(context, email, visit.client)
     return OtpForm(
         sent_at=sent.sent_at,
         left=timedelta(minutes=max(1, round((code.expires_at - visit.now).total_seconds() / 60))),
@@ -153,17 +152,6 @@ def otp_page(
         tries=_say_tries(visit, tries or 0) if has_failed and not error else "",
         is_too_soon=is_too_soon and not form.try_wait,
     )
-
-
-async def _waits(visit: PageView, email: str) -> tuple[timedelta, timedelta]:
-    """How long to wait before another code can be sent, and before one can be tried."""
-    context = visit.context
-    tries = otps.try_limits(email, visit.site, context.settings.otp.failures_per_day)
-    reached = await context.pipeline.run_all([check(send_limits(context, email)), check(tries)])
-    send_wait, try_wait = (
-        timedelta(0) if limit is None else limit.retry_after for limit in reached
-    )
-    return send_wait, try_wait
 
 
 def _what_became_of_it(visit: PageView, form: OtpForm, *, is_wrong: bool) -> str:

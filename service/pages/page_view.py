@@ -11,7 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from service.context import Context
 from service.errors import LinkNotFound, PaymentLinkError, TokenInvalid
 from service.http.accept import prefers_json
-from service.http.client_ip import client_of, site_of
+from service.http.client_ip import client_of
 from service.http.headers import cookie_value, header_values
 from service.http.problems import problem_of
 from service.http.request import PublicRequest, context_of
@@ -37,7 +37,7 @@ class PageView:
         self.now = self.context.clock()
         self.link = link
         self.language = get_language(choose_locale(link.locale, _accepted(request), profile.locale))
-        self.site = site_of(client_of(request))
+        self.client = client_of(request)
         self._token = cookie_value(request, cookie_of(link))
         self.profile = profile if self.is_verified else NOBODY
         self.org = (profile.display_name or link.org_id) if self.is_verified else ""

@@ -437,7 +437,7 @@ def test_of_two_hundred_wrong_codes_at_once_five_are_compared(
             compared.append(email)
         return domain.derive_code(key, given, email)
 
-    monkeypatch.setattr("service.otps.controller.derive_code", derive_code)
+    monkeypatch.setattr("service.otps.operations.derive_code", derive_code)
     calls = [
         lambda number=number: processes[number % 2].submit_otp(wrong(code)) for number in range(200)
     ]
@@ -466,7 +466,7 @@ def test_a_code_that_is_voided_while_it_is_compared_gives_no_token(
         api.redis.hset(keys.otp(JANE), "nonce", "00" * 16)
         return domain.matches(given, expected)
 
-    monkeypatch.setattr("service.otps.controller.matches", matches)
+    monkeypatch.setattr("service.otps.operations.matches", matches)
     assert_problem(api.submit_otp(code), 401, "otp_invalid")
 
 
