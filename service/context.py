@@ -16,7 +16,6 @@ from service.auth.tokens import (
     load_public_key,
     own_admin_key,
 )
-from service.links.listed import Lister
 from service.outbox.doorbell import Doorbell
 from service.process.disk import describe_shortage, folder_in_use
 from service.storage.pipeline import AutoPipeline
@@ -34,7 +33,6 @@ class Context(msgspec.Struct, kw_only=True):
     customer_tokens: CustomerTokens
     otp_key: bytes
     idempotency_key: bytes
-    lister: Lister
     describe_disk_shortage: Callable[[], str | None]
     """Describes how little space is left on the disk that the service writes to; None if enough."""
 
@@ -58,7 +56,6 @@ def create_context(
         customer_tokens=CustomerTokens(settings.secret_key),
         otp_key=derive_key(settings.secret_key, "otp"),
         idempotency_key=derive_key(settings.secret_key, "idempotency"),
-        lister=Lister(settings.public_url),
         describe_disk_shortage=partial(describe_shortage, folder) if folder else lambda: None,
     )
 

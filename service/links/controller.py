@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
+import structlog
 from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
@@ -33,7 +34,6 @@ from service.http.schemas import ENCODER
 from service.links import model as domain
 from service.links import store as links
 from service.links.guards import require_access
-from service.links.listed import Listed
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.links.schemas import (
     Counts,
@@ -55,6 +55,8 @@ from service.storage import idempotency, keys
 from service.storage.idempotency import Once
 from service.storage.partitions import ask_partitions
 from service.values.ids import ID_PATTERN, is_id, parse_org_id, partition_of
+
+log = structlog.get_logger(__name__)
 
 BATCH = 100
 """Links in a piece of a stream. The server takes a dozen pieces for a client that does not read, and waits then."""
@@ -232,10 +234,11 @@ async def list_links(
     ):
         await _page(context, now, org_id, 1, cursor, status)
         return Stream(_stream(context, org_id, cursor, status), media_type=NDJSON)  # type: ignore[return-value]
-    page, listed = await _page(context, now, org_id, limit, cursor, status)
-    write = context.lister.write_first if cursor is None else context.lister.write
+    page = await _page(context, now, org_id, limit, cursor, status)
     counts = Counts(**{status.value: count for status, count in page.counts.items()})
-    return JsonResponse(LinkPage(page.total, counts, write(listed, now=now), page.next_cursor))  # type: ignore[arg-type] # as JSON
+    return JsonResponse(
+        LinkPage(page.total, counts, _bodies(context, page.links, now), page.next_cursor)
+    )
 
 
 async def find_link(context: Context, link_id: str) -> Link:
@@ -326,9 +329,7 @@ async def _revoke_in(
         )
         if not ids:
             return is_complete
-        found = await context.pipeline.run(links.get_many(ids))
-        missing = [link_id for link_id, link in zip(ids, found, strict=True) if link is None]
-        is_complete &= not missing or await _are_gone(context, missing)
+        found = await context.pipeline.run_each([links.get(link_id) for link_id in ids])
         theirs = [
             link for link in found if isinstance(link, Link) and admin.may_act_for(link.org_id)
         ]
@@ -338,18 +339,10 @@ async def _revoke_in(
         revoked += [
             link.id for link, outcome in zip(theirs, outcomes, strict=True) if outcome is True
         ]
-        is_complete &= not any(
-            isinstance(one, ValueError | Unreadable) for one in (*found, *outcomes)
-        )
+        is_complete &= not any(isinstance(one, Unreadable) for one in (*found, *outcomes))
         passed_over += len(ids) - sum(
             1 for outcome in outcomes if not isinstance(outcome, Unreadable)
         )
-
-
-async def _are_gone(context: Context, link_ids: Sequence[str]) -> bool:
-    """Whether there is nothing behind any of them. MGET takes a key of another type for none; the log names it."""
-    found = await context.pipeline.run_each([links.get(link_id) for link_id in link_ids])
-    return not any(isinstance(link, Unreadable) for link in found)
 
 
 async def _page(
@@ -359,7 +352,8 @@ async def _page(
     limit: int,
     cursor: str | None,
     status: Status | None,
-) -> tuple[links.Page, Listed]:
+) -> links.Page:
+    """A page, its links newest first. A record that cannot be read hides no other."""
     page = await context.pipeline.run(
         links.page(
             org_id,
@@ -370,16 +364,16 @@ async def _page(
             cursor=cursor,
         )
     )
-    records = (
-        await context.pipeline.run(links.records(org_id, page.local_ids)) if page.local_ids else []
-    )
-    if None in records:
-        link_ids = keys.full_ids(partition_of(org_id), page.local_ids)
-        await _are_gone(
-            context,
-            [link_id for link_id, record in zip(link_ids, records, strict=True) if record is None],
-        )
-    return page, Listed(org_id, status, page.local_ids, records)
+    if page.unreadable:
+        log.error("data_unreadable", keys=keys.for_log(page.unreadable))
+    if status is not None:  # whose index sorts links by their end
+        page.links.sort(key=lambda link: link.created_at, reverse=True)
+    return page
+
+
+def _bodies(context: Context, found: Sequence[Link], now: datetime) -> list[LinkBody]:
+    public_url = context.settings.public_url
+    return [link_body(link, now=now, public_url=public_url, for_admin=True) for link in found]
 
 
 async def _stream(
@@ -387,8 +381,8 @@ async def _stream(
 ) -> AsyncIterator[bytes]:
     while True:
         now = context.clock()
-        page, listed = await _page(context, now, org_id, BATCH, cursor, status)
-        yield ENCODER.encode_lines(context.lister.read(listed, now=now))
+        page = await _page(context, now, org_id, BATCH, cursor, status)
+        yield ENCODER.encode_lines(_bodies(context, page.links, now))
         if page.next_cursor is None:
             return
         cursor = page.next_cursor

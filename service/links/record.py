@@ -1,114 +1,93 @@
-"""A link as Redis keeps it: a JSON array, which takes half the memory of a hash's fields and is read in one go."""
+"""A link as Redis keeps it: a hash, with a field for each value that the link has."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
 import msgspec
 
 from service.links.model import Delivery, DeliveryState, Link
+from service.values.time import format_time
 
-STATES = (
-    DeliveryState.NONE,
-    DeliveryState.SCHEDULED,
-    DeliveryState.QUEUED,
-    DeliveryState.SENT,
-    DeliveryState.FAILED,
-)
-"""Records hold a state's place here, which ``common.lua`` knows too: another would be the last."""
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
-    """What the array holds, in this order, which ``common.lua`` knows too: last what is seldom there, which is then left out.
+    """The fields of the hash, in the order in which they are read. A value that the link lacks has none.
 
-    ``created_at`` is in seconds since 1970, other times in seconds since ``created_at``, and ``expires_at`` in seconds since
-    ``scheduled_at`` where there is one: all of it is shorter so. An amount is a string, so that no script rounds it.
+    Times are RFC 3339, UTC, three decimals, so that scripts can compare them as text.
+    ``amount`` is the exact decimal. ``gated`` is ``1``.
     """
 
-    delivery_state: Annotated[int, msgspec.Meta(ge=0, lt=len(STATES))]
-    """Its place among ``STATES``."""
-    org_id: str
+    org: str
     email: str
-    created_at: datetime
-    expires_at: timedelta
-    delivery_attempts: int
-    delivery_sent_at: timedelta | None = None
-    transaction_id: str | None = None
-    payment_amount: Decimal | None = None
-    currency: str | None = None
-    scheduled_at: timedelta | None = None
-    otp_required: bool | None = None
-    revoked_at: timedelta | None = None
-    delivery_error: str | None = None
-    locale: str | None = None
+    created: Time
+    expires: Time
+    state: DeliveryState
+    attempts: Annotated[int, msgspec.Meta(ge=0)]
+    sent: Time | None
+    error: str | None
+    reference: str | None
+    amount: Decimal | None
+    currency: str | None
+    gated: bool | None
+    scheduled: Time | None
+    revoked: Time | None
+    locale: str | None
 
 
-def encode(link: Link) -> str:
-    """``link`` as Redis keeps it."""
-    delivery, created_at = link.delivery, link.created_at
-    values = [
-        state_number(delivery.state),
-        link.org_id,
-        link.email,
-        created_at.timestamp(),
-        _since(link.due_at, link.expires_at),
-        delivery.attempts,
-        _since(created_at, delivery.sent_at),
-        link.transaction_id,
-        None if link.payment_amount is None else str(link.payment_amount),
-        link.currency,
-        _since(created_at, link.scheduled_at),
-        link.otp_required or None,
-        _since(created_at, link.revoked_at),
-        delivery.error,
-        link.locale,
-    ]
-    while values[-1] is None:
-        values.pop()
-    return _ENCODER.encode(values).decode()
+FIELDS: tuple[str, ...] = Record.__struct_fields__
 
 
-def decode(link_id: str, text: str | None) -> Link | None:
-    """The link behind ``text``, or None where there is none."""
-    if text is None:
+def encode(link: Link) -> list[str]:
+    """Names and values in turn, as ``HSET`` takes them."""
+    delivery = link.delivery
+    values = {
+        "org": link.org_id,
+        "email": link.email,
+        "created": format_time(link.created_at),
+        "expires": format_time(link.expires_at),
+        "state": delivery.state.value,
+        "attempts": str(delivery.attempts),
+        "sent": _format(delivery.sent_at),
+        "error": delivery.error,
+        "reference": link.transaction_id,
+        "amount": None if link.payment_amount is None else str(link.payment_amount),
+        "currency": link.currency,
+        "gated": "1" if link.otp_required else None,
+        "scheduled": _format(link.scheduled_at),
+        "revoked": _format(link.revoked_at),
+        "locale": link.locale,
+    }
+    return [text for name, value in values.items() if value is not None for text in (name, value)]
+
+
+def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
+    """The link whose ``FIELDS`` have these values, or None where the hash does not exist.
+
+    Raises:
+        ValueError: a value is missing, or is not of its field's type.
+    """
+    if not any(values):
         return None
-    record = _DECODER.decode(text)
-    created_at, sent_at, revoked_at = record.created_at, record.delivery_sent_at, record.revoked_at
-    scheduled_at = None if record.scheduled_at is None else created_at + record.scheduled_at
+    record = msgspec.convert(values, Record, strict=False)
     return Link(
         id=link_id,
-        org_id=record.org_id,
+        org_id=record.org,
         email=record.email,
-        transaction_id=record.transaction_id,
-        payment_amount=record.payment_amount,
+        transaction_id=record.reference,
+        payment_amount=record.amount,
         currency=record.currency,
-        otp_required=record.otp_required is True,
-        scheduled_at=scheduled_at,
-        created_at=created_at,
-        expires_at=(scheduled_at or created_at) + record.expires_at,
-        revoked_at=None if revoked_at is None else created_at + revoked_at,
-        delivery=Delivery(
-            STATES[record.delivery_state],
-            record.delivery_attempts,
-            None if sent_at is None else created_at + sent_at,
-            record.delivery_error,
-        ),
+        otp_required=record.gated is True,
+        scheduled_at=record.scheduled,
+        created_at=record.created,
+        expires_at=record.expires,
+        revoked_at=record.revoked,
+        delivery=Delivery(record.state, record.attempts, record.sent, record.error),
         locale=record.locale,
     )
 
 
-def state_number(state: DeliveryState) -> int:
-    """What stands for ``state`` in a record."""
-    return STATES.index(state)
-
-
-def _since(start: datetime, moment: datetime | None) -> float | None:
-    """Seconds, whole ones without a ``.0``."""
-    if moment is None:
-        return None
-    seconds = (moment - start).total_seconds()
-    return int(seconds) if seconds.is_integer() else seconds
-
-
-_ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Record, strict=False)  # or it would not take a number for a time
+def _format(moment: datetime | None) -> str | None:
+    return None if moment is None else format_time(moment)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,11 +10,15 @@ import msgspec
 
 from service.errors import Invalid
 from service.links.model import DeliveryState, Link, Status
-from service.links.record import decode, encode
+from service.links.record import FIELDS, decode, encode
 from service.storage import keys
 from service.storage.command import Command, attempt, call, run_script, to_ms
 from service.storage.idempotency import LIFE, Earlier, Once, decode_earlier
 from service.values.ids import is_id, partition_of
+from service.values.time import format_time
+
+PRUNE_EVERY = 16
+"""One new link in so many, by the milliseconds of its time, drops up to 100 expired entries of each index it is added to."""
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -23,7 +26,10 @@ class Page(msgspec.Struct, frozen=True):
 
     total: int
     counts: dict[Status, int]
-    local_ids: list[str]
+    links: list[Link]
+    """Those whose record still exists and can be read."""
+    unreadable: list[str]
+    """Keys that hold something else."""
     next_cursor: str | None
 
 
@@ -37,6 +43,7 @@ def create(
     """
     partition = keys.partition_of_link(link.id)
     queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
+    created_ms, expires_ms = to_ms(link.created_at), to_ms(link.expires_at)
     return run_script(
         lambda reply: decode_earlier(reply) or False if isinstance(reply, list) else bool(reply),
         "links/create",
@@ -46,42 +53,26 @@ def create(
             keys.active(link.org_id),
             keys.revoked(link.org_id),
             keys.email(partition, link.recipient),
-            queue(partition),
             keys.orgs(partition),
+            queue(partition),
             *(() if once is None else (once.store_key,)),
         ],
         keys.local_id(link.id),
-        encode(link),
-        to_ms(link.created_at),
-        to_ms(link.expires_at),
-        to_ms(link.ended_at + retention),
-        "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
-        to_ms(now - retention),
         link.org_id,
-        *(() if once is None else (once.meaning, to_ms(now + LIFE), gone)),
+        created_ms,
+        expires_ms,
+        to_ms(link.ended_at + retention),
+        -(-expires_ms // 1000) * 1000,  # of many links a second only the first writes it
+        "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
+        to_ms(now - retention) if created_ms % PRUNE_EVERY == 0 else "",
+        *(("", "", "") if once is None else (once.meaning, to_ms(now + LIFE), gone)),
+        *encode(link),
     )
 
 
 def get(link_id: str) -> Command[Link | None]:
     """The link, or None where there is none."""
-    return call(partial(decode, link_id), "GET", keys.link(link_id))
-
-
-def get_many(link_ids: Sequence[str]) -> Command[list[Link | ValueError | None]]:
-    """The links behind ``link_ids`` (one or more, all of one partition), None where there is none.
-
-    ValueError: its record cannot be read.
-    """
-    return call(
-        lambda texts: [attempt(decode, *both) for both in zip(link_ids, texts, strict=True)],
-        "MGET",
-        *map(keys.link, link_ids),
-    )
-
-
-def records(org_id: str, local_ids: Sequence[str]) -> Command[list[str | None]]:
-    """What is kept of the organization's links with these ids (one or more), for ``decode``; None where there is none."""
-    return call(list, "MGET", *keys.links(partition_of(org_id), local_ids))
+    return call(partial(decode, link_id), "HMGET", keys.link(link_id), *FIELDS)
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
@@ -92,18 +83,19 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
         "links/revoke",
         [
             keys.link(link.id),
+            keys.org(link.org_id),
             keys.active(link.org_id),
             keys.revoked(link.org_id),
             keys.email(partition, link.recipient),
-            keys.claimed(partition),
             keys.outbox(partition),
             keys.scheduled(partition),
-            keys.org(link.org_id),
+            keys.pending_since(partition),
         ],
         keys.local_id(link.id),
         to_ms(now),
+        format_time(now),
         to_ms(now + retention),
-        to_ms(link.expires_at),
+        DeliveryState.NONE.value,
     )
 
 
@@ -139,16 +131,26 @@ def page(
         Invalid: the cursor is none that a page gave out.
     """
     score, last = decode_cursor(cursor) if cursor else ("", "")
+    org, active, revoked = keys.org(org_id), keys.active(org_id), keys.revoked(org_id)
+    now_ms, prune_before = str(to_ms(now)), str(to_ms(now - retention))
+    index, lowest, highest = {
+        None: (org, "-inf", "+inf"),
+        Status.ACTIVE: (active, f"({now_ms}", "+inf"),
+        Status.EXPIRED: (active, f"({prune_before}", now_ms),
+        Status.REVOKED: (revoked, f"({prune_before}", "+inf"),
+    }[status]
     return run_script(
         partial(_decode_page, partition_of(org_id)),
         "links/page",
-        [keys.org(org_id), keys.active(org_id), keys.revoked(org_id)],
-        to_ms(now),
-        to_ms(now - retention),
-        status.value if status else "",
+        [org, active, revoked, index, keys.link_prefix(partition_of(org_id))],
+        now_ms,
+        prune_before,
+        lowest,
+        highest,
         limit,
         score,
         keys.local_id(last),
+        *FIELDS,
     )
 
 
@@ -176,18 +178,21 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
 
 
 def _decode_page(partition: str, reply: list[Any]) -> Page:
-    total, active, expired, revoked, last_score, local_ids = reply
+    total, active, expired, revoked, last_score, local_ids, records = reply
+    link_ids = keys.full_ids(partition, local_ids)
+    links = [
+        attempt(decode, link_id, values) for link_id, values in zip(link_ids, records, strict=True)
+    ]
     return Page(
-        total=int(total),
-        counts={
-            Status.ACTIVE: int(active),
-            Status.EXPIRED: int(expired),
-            Status.REVOKED: int(revoked),
-        },
-        local_ids=local_ids,
-        next_cursor=encode_cursor(
-            str(int(float(last_score))), keys.full_id(partition, local_ids[-1])
-        )
+        total=total,
+        counts={Status.ACTIVE: active, Status.EXPIRED: expired, Status.REVOKED: revoked},
+        links=[link for link in links if isinstance(link, Link)],
+        unreadable=[
+            keys.link(link_id)
+            for link_id, link in zip(link_ids, links, strict=True)
+            if isinstance(link, ValueError)
+        ],
+        next_cursor=encode_cursor(str(int(float(last_score))), link_ids[-1])
         if last_score
         else None,
     )

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.storage import keys
-from service.storage.command import Command, attempt, call, duration_ms, from_ms, run_script, to_ms
+from service.storage.command import Command, attempt, call, duration_ms, run_script, to_ms
 from service.storage.rate_limits import RateLimit, to_wait
+from service.values.time import format_time, parse_time
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -96,6 +97,7 @@ def create(
         email,
         nonce.hex(),
         to_ms(now),
+        format_time(now + ttl),
         duration_ms(ttl),
         org_id or "",
         locale or "",
@@ -106,12 +108,12 @@ def outstanding(email: str, *, now: datetime) -> Command[Outstanding | None]:
     """The code of the canonical ``email``, if there is one that is neither used nor expired."""
 
     def decode(reply: list[str | None]) -> Outstanding | None:
-        nonce, expires_at, tries = reply
-        if nonce is None or expires_at is None or from_ms(expires_at) <= now:
+        nonce, expires, tries = reply
+        if nonce is None or expires is None or parse_time(expires) <= now:
             return None
-        return Outstanding(bytes.fromhex(nonce), from_ms(expires_at), int(tries or 0))
+        return Outstanding(bytes.fromhex(nonce), parse_time(expires), int(tries or 0))
 
-    return call(decode, "HMGET", keys.otp(email), "nonce", "expires_at", "tries")
+    return call(decode, "HMGET", keys.otp(email), "nonce", "expires", "tries")
 
 
 def start_attempt(
@@ -126,10 +128,11 @@ def start_attempt(
         _decode_try,
         "otps/start_attempt",
         [*_keys_of_try(email, network), keys.otp_limit(email, "decoy")],
-        to_ms(now),
+        format_time(now),
         max_tries,
         failures_per_day,
         _share(failures_per_day),
+        duration_ms(DAY),
     )
 
 
@@ -217,14 +220,7 @@ def _decode_try(reply: list[str]) -> bytes | TriesUsedUp | None:
 
 
 def _decode_otp(email: str, code: list[str | None]) -> Otp | None:
-    nonce, expires_at, attempts, org_id, locale = code
-    if nonce is None or expires_at is None:
+    nonce, expires, attempts, org, locale = code
+    if nonce is None or expires is None:
         return None
-    return Otp(
-        email,
-        bytes.fromhex(nonce),
-        from_ms(expires_at),
-        int(attempts or 0),
-        org_id or None,
-        locale or None,
-    )
+    return Otp(email, bytes.fromhex(nonce), parse_time(expires), int(attempts or 0), org, locale)

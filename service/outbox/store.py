@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from service.links.model import DeliveryState, Link
-from service.links.record import decode, state_number
+from service.links.record import FIELDS, decode
 from service.storage import keys
-from service.storage.command import Command, attempt, call, from_ms, run_script, to_ms
+from service.storage.command import Command, attempt, call, duration_ms, from_ms, run_script, to_ms
+from service.values.time import format_time
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ def claim_links(
     partition: str, *, now: datetime, deadline: datetime, limit: int
 ) -> Command[list[str]]:
     """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
-    queues = [keys.outbox(partition), keys.scheduled(partition), keys.claimed(partition)]
+    queues = [keys.outbox(partition), keys.scheduled(partition), keys.pending_since(partition)]
     full_ids = partial(keys.full_ids, partition)
     return run_script(
         full_ids,
@@ -116,17 +117,21 @@ def load_claimed_links(
     """
     return run_script(
         lambda records: [
-            attempt(decode, link_id, text) for link_id, text in zip(link_ids, records, strict=True)
+            attempt(decode, link_id, values)
+            for link_id, values in zip(link_ids, records, strict=True)
         ],
         "links/load_claimed",
-        [keys.outbox(partition), keys.claimed(partition), *map(keys.link, link_ids)],
+        [keys.outbox(partition), keys.pending_since(partition), *map(keys.link, link_ids)],
+        DeliveryState.SCHEDULED.value,
+        DeliveryState.QUEUED.value,
         *map(keys.local_id, link_ids),
+        *FIELDS,
     )
 
 
 def mark_sent(link_id: str, *, now: datetime) -> Command[bool]:
     """The SMTP server has the link's e-mail."""
-    return _settle(link_id, DeliveryState.SENT, 1, to_ms(now), "", "")
+    return _settle(link_id, DeliveryState.SENT, sent=format_time(now))
 
 
 def mark_failed(
@@ -142,15 +147,17 @@ def mark_failed(
 
     ``failures`` tells of it for as long as ``retention``.
     """
-    times = [to_ms(now), to_ms(now - retention), to_ms(now + retention)]
-    return _settle(link_id, DeliveryState.FAILED, attempts, "", error, "", deadline, times)
+    failed = (to_ms(now), duration_ms(retention))
+    return _settle(link_id, DeliveryState.FAILED, attempts, deadline, error=error, failed=failed)
 
 
 def retry_later(
     link_id: str, *, error: str, at: datetime, attempts: int = 1, deadline: datetime | None = None
 ) -> Command[bool]:
     """After ``attempts`` more tries (0 or 1) there is another at ``at``, unless the lease until ``deadline`` was lost."""
-    return _settle(link_id, DeliveryState.QUEUED, attempts, "", error, to_ms(at), deadline)
+    return _settle(
+        link_id, DeliveryState.QUEUED, attempts, deadline, error=error, retry_at=to_ms(at)
+    )
 
 
 def has_pending(partition: str) -> Command[bool]:
@@ -179,7 +186,7 @@ def due(partition: str, *, now: datetime) -> Command[Due]:
             keys.outbox(partition),
             keys.scheduled(partition),
             keys.otp_outbox(partition),
-            keys.claimed(partition),
+            keys.pending_since(partition),
         ],
         to_ms(now),
     )
@@ -214,12 +221,13 @@ def failures(
 def _settle(
     link_id: str,
     state: DeliveryState,
-    attempts: int,
-    sent_at: int | str,
-    error: str,
-    next_look: int | str,
+    attempts: int = 1,
     deadline: datetime | None = None,
-    failed: Sequence[int] = (),
+    *,
+    sent: str = "",
+    error: str = "",
+    retry_at: int | str = "",
+    failed: tuple[int | str, int | str] = ("", ""),
 ) -> Command[bool]:
     partition = keys.partition_of_link(link_id)
     return run_script(
@@ -228,16 +236,16 @@ def _settle(
         [
             keys.link(link_id),
             keys.outbox(partition),
-            keys.claimed(partition),
+            keys.pending_since(partition),
             keys.failed(partition),
         ],
         keys.local_id(link_id),
-        state_number(state),
+        state.value,
         attempts,
-        sent_at,
-        error,
-        next_look,
         "" if deadline is None else to_ms(deadline),
+        sent,
+        error,
+        retry_at,
         *failed,
     )
 

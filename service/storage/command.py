@@ -31,12 +31,12 @@ class Command(NamedTuple, Generic[T_co]):
     def keys(self) -> tuple[Argument, ...]:
         """The keys that it touches, all in one slot."""
         if self.script is None:
-            return self.command[1:] if self.command[0] in {"MGET", "EXISTS"} else self.command[1:2]
+            return self.command[1:] if self.command[0] == "EXISTS" else self.command[1:2]
         return self.command[3 : 3 + int(self.command[2])]
 
 
 def call(decode: Callable[[Any], T], *command: Argument) -> Command[T]:
-    """A plain command; its first argument after its name is its only key, but for MGET and EXISTS, which have keys only."""
+    """A plain command. Its first argument is its only key; those of EXISTS are all keys."""
     return Command(command, decode)
 
 
@@ -52,10 +52,10 @@ def run_script(
 def load_script(name: str) -> Script:
     """The script ``<room>/<name>``, read once."""
     room, _, script = name.partition("/")
+    constants = f"local TTL_MARGIN = {duration_ms(TTL_MARGIN)}\n"
     common = files("service.storage") / "scripts" / "common.lua"
-    source = (
-        common.read_text() + (files(f"service.{room}") / "scripts" / f"{script}.lua").read_text()
-    )
+    own = files(f"service.{room}") / "scripts" / f"{script}.lua"
+    source = constants + common.read_text() + own.read_text()
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -84,5 +84,7 @@ def duration_ms(duration: timedelta) -> int:
     return int(duration / MILLISECOND)
 
 
+TTL_MARGIN = timedelta(days=1)
+"""How much later than its last entry an index may end."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

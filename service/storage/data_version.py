@@ -5,7 +5,7 @@ from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import Command, call
 
-VERSION = "2"
+VERSION = "3"
 """This release's. It is raised with each change of a key's format that the release before could not read, or we of its."""
 OLDEST = "1"
 """That of data without a version: 0.1.0 wrote none."""

@@ -48,14 +48,13 @@ def heartbeats(kind: str) -> str:
 
 
 def link(link_id: str) -> str:
-    """string: the link (``record.py``). Ends with its retention."""
-    return f"pl:{{{partition_of_link(link_id)}}}:link:{local_id(link_id)}"
+    """hash: the link (``record.py``). Ends with its retention."""
+    return link_prefix(partition_of_link(link_id)) + local_id(link_id)
 
 
-def links(partition: str, local_ids: Iterable[str]) -> list[str]:
-    """The same of several, all of one partition."""
-    prefix = f"pl:{{{partition}}}:link:"
-    return [prefix + local for local in local_ids]
+def link_prefix(partition: str) -> str:
+    """What the keys of the partition's links begin with; their local ids follow."""
+    return f"pl:{{{partition}}}:link:"
 
 
 def org(org_id: str) -> str:
@@ -103,9 +102,9 @@ def outbox(partition: str) -> str:
     return f"pl:{{{partition}}}:outbox"
 
 
-def claimed(partition: str) -> str:
+def pending_since(partition: str) -> str:
     """zset: links whose e-mail was claimed and is still owed, by the moment since when: the outbox forgets that."""
-    return f"pl:{{{partition}}}:claimed"
+    return f"pl:{{{partition}}}:pending_since"
 
 
 def failed(partition: str) -> str:
@@ -119,7 +118,7 @@ def otp_partition(address: str) -> str:
 
 
 def otp(address: str) -> str:
-    """hash: the nonce of the e-mail's code, and how often it was tried. Ends with the code."""
+    """hash: ``nonce``, ``expires``, ``tries``, ``attempts``, ``org`` and ``locale`` of the e-mail's code. Ends with it."""
     return f"pl:{{{otp_partition(address)}}}:otp:{address}"
 
 

@@ -5,18 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
-from service.links import record
-from service.links.listed import KEPT, LONGEST, Listed, Lister
-from service.links.model import Link
 from service.outbox import store as outbox
-from service.storage import keys
 from service.storage.client import Client
 from tests.api.helpers import JOHN, Api, assert_invalid, assert_problem, stamp
-from tests.store.samples import make_link
-from tests.support.clock import Clock
 
 NDJSON = "application/x-ndjson"
 COUNTS = {"active": 0, "expired": 0, "revoked": 0}
@@ -101,77 +94,6 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
         ["active", "revoked", "expired"],
     ]
     assert [links[0]["delivery"]["state"] for links in seen] == ["queued", "sent", "sent", "sent"]
-
-
-def page_of(*links: Link) -> Listed:
-    local_ids = [keys.local_id(link.id) for link in links]
-    return Listed(links[0].org_id, None, local_ids, [record.encode(link) for link in links])
-
-
-@pytest.fixture
-def lister() -> Lister:
-    return Lister("https://pay.example.com")
-
-
-def test_a_first_page_is_written_once(lister: Lister, clock: Clock) -> None:
-    link = make_link(clock.now)
-    first, again = (
-        lister.write_first(page_of(link), now=clock.now + timedelta(seconds=seconds))
-        for seconds in range(2)
-    )
-    assert first is again
-    assert [one["url"] for one in msgspec.json.decode(first)] == [
-        f"https://pay.example.com/pay/{link.id}"
-    ]
-
-
-def test_a_first_page_is_written_again_when_one_of_its_links_has_ended(
-    lister: Lister, clock: Clock
-) -> None:
-    links = [
-        make_link(clock.now, expires_at=clock.now + timedelta(minutes=minutes))
-        for minutes in (10, 5)
-    ]
-    seen = []
-    for minutes in (0, 4, 5, 9, 10, 11, 0):
-        written = lister.write_first(page_of(*links), now=clock.now + timedelta(minutes=minutes))
-        seen.append([one["status"] for one in msgspec.json.decode(written)])
-    assert seen == [
-        ["active", "active"],
-        ["active", "active"],
-        ["active", "expired"],
-        ["active", "expired"],
-        ["expired", "expired"],
-        ["expired", "expired"],
-        ["active", "active"],
-    ]
-
-
-def test_links_alike_are_told_apart(lister: Lister, clock: Clock) -> None:
-    for link in (make_link(clock.now), make_link(clock.now)):
-        assert [
-            one["id"]
-            for one in msgspec.json.decode(lister.write_first(page_of(link), now=clock.now))
-        ] == [link.id]
-
-
-def test_no_more_first_pages_are_kept_than_there_is_room_for(lister: Lister, clock: Clock) -> None:
-    pages = [page_of(make_link(clock.now, org_id=f"org-{number}")) for number in range(KEPT + 1)]
-    written = [lister.write_first(page, now=clock.now) for page in pages]
-    assert [
-        lister.write_first(page, now=clock.now) is before
-        for page, before in zip(pages[::-1], written[::-1], strict=True)
-    ] == [
-        *[True] * KEPT,
-        False,
-    ]
-
-
-def test_a_long_page_is_not_kept(lister: Lister, clock: Clock) -> None:
-    page = page_of(*[make_link(clock.now)] * (LONGEST + 1))
-    first, again = (lister.write_first(page, now=clock.now) for _ in range(2))
-    assert first == again
-    assert first is not again
 
 
 def test_admins_see_gated_links_in_full(api: Api) -> None:

@@ -98,7 +98,7 @@ def test_a_sent_code_is_owed_as_a_mail(api: Api) -> None:
 def test_the_store_never_holds_the_code(api: Api) -> None:
     code = api.new_code()
     stored = api.redis.hgetall(keys.otp(JANE))
-    assert set(stored) == {"nonce", "expires_at", "tries", "attempts", "locale"}
+    assert set(stored) == {"nonce", "expires", "tries", "attempts", "locale"}
     assert code not in stored.values()
 
 

@@ -350,7 +350,7 @@ def test_anothers_code_opens_nothing(api: Api, browser: Browser) -> None:
 
 def test_the_code_is_owed_in_the_language_and_the_name_of_the_link(api: Api) -> None:
     Browser(api, api.create(otp_required=True, locale="ar")).ask()
-    stored = api.redis.hmget(keys.otp(JANE), "org_id", "locale")
+    stored = api.redis.hmget(keys.otp(JANE), "org", "locale")
     assert [value.decode() if isinstance(value, bytes) else value for value in stored] == [
         "acme",
         "ar",

@@ -64,7 +64,11 @@ def test_a_revoked_link_owes_no_mail(api: Api) -> None:
     partition = partition_of("acme")
     assert [
         api.redis.zcard(key)
-        for key in (keys.scheduled(partition), keys.outbox(partition), keys.claimed(partition))
+        for key in (
+            keys.scheduled(partition),
+            keys.outbox(partition),
+            keys.pending_since(partition),
+        )
     ] == [
         0,
         0,

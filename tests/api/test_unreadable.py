@@ -38,7 +38,7 @@ def told(logs: list[Any]) -> str:
     return "\n".join(str(line["keys"]) for line in logs if line["event"] == "data_unreadable")
 
 
-@pytest.mark.parametrize("kind", ["scheduled", "outbox", "otp_outbox", "claimed"])
+@pytest.mark.parametrize("kind", ["scheduled", "outbox", "otp_outbox", "pending_since"])
 def test_a_partitions_queue_hides_no_others(api: Api, kind: str) -> None:
     api.create()
     api.create(org_id=OTHERS)
@@ -98,20 +98,22 @@ def test_a_window_tells_of_an_outbox_that_takes_nothing(api: Api) -> None:
     assert (found["queued"], found["unreadable_partitions"]) == (1, [BROKEN])
 
 
-@pytest.fixture(params=["another type", "no JSON", "another shape", "a time that never comes"])
+@pytest.fixture(
+    params=["another type", "a field is missing", "another state", "a time that never comes"]
+)
 def spoiled(request: pytest.FixtureRequest, api: Api) -> tuple[dict[str, Any], dict[str, Any]]:
     """Two links of acme's to Jane, of which the second cannot be read."""
     good, bad = api.create(), api.create()
     key = keys.link(bad["id"])
-    values = {
-        "no JSON": "boom",
-        "another shape": '{"org_id": "acme"}',
-        "a time that never comes": '[2,"acme","jane@example.com",1e15,1,0]',
-    }
-    if request.param in values:
-        api.redis.set(key, values[request.param], keepttl=True)
-    else:
-        spoil(api, key)
+    match request.param:
+        case "another type":
+            spoil(api, key)
+        case "a field is missing":
+            api.redis.hdel(key, "email")
+        case "another state":
+            api.redis.hset(key, "state", "lost")
+        case "a time that never comes":
+            api.redis.hset(key, "created", "9999999-12-01T09:00:00.000Z")
     return good, bad
 
 

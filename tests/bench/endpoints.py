@@ -187,7 +187,6 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
     client = "192.0.2.1"
     listing: list[Command[Any]] = [
         links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
-        links.get_many([link.id for link in stage.open[:PAGE]] or [some.id]),
     ]
     return [
         Endpoint(

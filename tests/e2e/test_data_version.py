@@ -17,7 +17,7 @@ from tests.support.processes import COMMAND, SECRET, Process
 from tests.support.servers import Store, free_port, store, valkey_server, wait_until
 
 LINE = (
-    "REDIS_URL: it holds data of version 1, and this release reads version 2 only: give it an empty database "
+    "REDIS_URL: it holds data of version 1, and this release reads version 3 only: give it an empty database "
     "(`up`: another DATA_DIR), or run the release that wrote the data\n"
 )
 
@@ -56,7 +56,7 @@ def test_check_names_it(environ: dict[str, str]) -> None:
     )
     assert run.returncode == 1
     assert (
-        "FAIL  redis data: holds data of version 1, and this release reads version 2 only\n"
+        "FAIL  redis data: holds data of version 1, and this release reads version 3 only\n"
         in run.stdout
     )
 
@@ -111,7 +111,7 @@ def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> No
             server.start()
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "it to serve")
             with closing(Client(connect(server.url))) as client:
-                assert client.run(data_version.read()) == "2"
+                assert client.run(data_version.read()) == data_version.VERSION
         finally:
             process.interrupt()
 

@@ -26,6 +26,7 @@ from service.otps.model import derive_code
 from service.outbox.doorbell import JOBS, NAMESPACE, QueueName, queue_of
 from service.storage import keys
 from service.values.ids import partition_of
+from service.values.time import format_time
 from tests.api.helpers import bearer, wrong
 from tests.support.admins import admin_token
 from tests.support.length import Length
@@ -288,10 +289,10 @@ class Shift:
         nonce = bytes(range(16))
         self.codes.append(derive_code(derive_key(SECRET.encode(), "otp"), nonce, UNREADABLE))
         for address, written in ((UNREADABLE, nonce.hex()), ("no-nonce@example.com", "no nonce")):
-            ends = int((datetime.now(UTC) + timedelta(minutes=10)).timestamp() * 1000)
+            ends = format_time(datetime.now(UTC) + timedelta(minutes=10))
             self.redis.hset(
                 keys.otp(address),
-                mapping={"nonce": written, "expires_at": ends, "tries": 0, "attempts": 0},
+                mapping={"nonce": written, "expires": ends, "tries": 0, "attempts": 0},
             )
             self.redis.zadd(keys.otp_outbox(partition_of(address)), {address: 0})
         for event in ("mail_cannot_be_made", "record_unreadable"):

@@ -18,7 +18,7 @@ import redis
 
 from service.links import store as links
 from service.links.model import DeliveryState, Link
-from service.links.record import decode
+from service.links.record import FIELDS, decode
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.process import embedded
@@ -245,10 +245,10 @@ def torn_links(found: "redis.Redis") -> list[str]:
     records = [key for key in names if ":link:" in key]
     stored = [
         link
-        for link in map(decode, map(id_in, records), each(found, "GET", records))
+        for link in map(decode, map(id_in, records), each(found, "HMGET", records, *FIELDS))
         if link is not None
     ]
-    kinds = ("org", "active", "revoked", "email", "claimed", "outbox", "scheduled")
+    kinds = ("org", "active", "revoked", "email", "pending_since", "outbox", "scheduled")
     indexes = [key for key in names if key.split(":")[2] in kinds]
     actual = {
         key: dict(entries)
@@ -295,9 +295,9 @@ def entries_of(link: Link, actual: dict[str, dict[str, float]]) -> dict[str, flo
             entries[keys.scheduled(partition)] = due_at
         else:
             entries[keys.outbox(partition)] = due_at if leased is None else leased
-        claimed = actual.get(keys.claimed(partition), {}).get(keys.local_id(link.id))
+        claimed = actual.get(keys.pending_since(partition), {}).get(keys.local_id(link.id))
         if claimed is not None or link.delivery.attempts:
-            entries[keys.claimed(partition)] = due_at if claimed is None else claimed
+            entries[keys.pending_since(partition)] = due_at if claimed is None else claimed
     return entries
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 import redis
 
-from service.links.record import decode
+from service.links.record import FIELDS, decode
 from service.outbox.doorbell import QueueName, queue_name
 from service.storage import keys
 from service.storage.command import load_script
@@ -177,7 +177,7 @@ class Site:
         asked = list(links)
         with self._store.pipeline(transaction=False) as pipeline:
             for link in asked:
-                pipeline.get(keys.link(link))
+                pipeline.hmget(keys.link(link), FIELDS)
             found = [
                 decode(link, record) for link, record in zip(asked, pipeline.execute(), strict=True)
             ]
@@ -191,7 +191,7 @@ class Site:
         """Seconds from each link's time to its mail's."""
         late = []
         for link in links:
-            read = decode(link, self._store.get(keys.link(link)))
+            read = decode(link, self._store.hmget(keys.link(link), FIELDS))
             assert read is not None
             due = max(read.created_at, read.due_at)
             late.append(self.ledger.taken[link][0].at - due.timestamp())

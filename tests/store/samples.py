@@ -57,7 +57,9 @@ def revoke(client: Client, link: Link, now: datetime) -> bool:
 def queues_of(link: Link) -> dict[str, str]:
     """The keys of what a link's partition owes."""
     partition = keys.partition_of_link(link.id)
-    return {name: getattr(keys, name)(partition) for name in ("scheduled", "outbox", "claimed")}
+    return {
+        name: getattr(keys, name)(partition) for name in ("scheduled", "outbox", "pending_since")
+    }
 
 
 def owed(client: Client, link: Link) -> dict[str, datetime]:

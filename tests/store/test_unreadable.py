@@ -4,15 +4,16 @@ import pytest
 
 from service.errors import Unreadable
 from service.links import store as links
+from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import call
-from tests.store.samples import RETENTION, all_keys, make_link, read
+from tests.store.samples import MILLISECOND, RETENTION, all_keys, make_link, put_all, read
 from tests.support.clock import Clock
 
 
-@pytest.mark.parametrize("kind", ["org", "active", "revoked", "email", "outbox", "scheduled"])
+@pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])
 def test_a_link_that_an_index_does_not_take_is_not_there(
     client: Client, clock: Clock, kind: str
 ) -> None:
@@ -21,7 +22,6 @@ def test_a_link_that_an_index_does_not_take_is_not_there(
     key = {
         "org": keys.org("acme"),
         "active": keys.active("acme"),
-        "revoked": keys.revoked("acme"),
         "email": keys.email(partition, link.recipient),
         "outbox": keys.outbox(partition),
         "scheduled": keys.scheduled(partition),
@@ -40,3 +40,9 @@ def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) ->
     assert read(client, link.id) == link
     with pytest.raises(Unreadable):
         client.run(orgs.ids(keys.partition_of_link(link.id), now=clock.now, retention=RETENTION))
+
+
+def test_a_link_needs_no_index_of_revoked_ones(client: Client, clock: Clock) -> None:
+    client.run(call(int, "RPUSH", keys.revoked("acme"), "boom"))
+    made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
+    assert put_all(client, made) == made

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from service.storage import keys
-from service.storage.command import to_ms
+from service.storage.command import TTL_MARGIN, to_ms
 from service.values.ids import partition_of
 from tests.store.samples import ids_of
 from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
@@ -35,7 +35,7 @@ INDEXES = {
     "active",
     "revoked",
     "email",
-    "claimed",
+    "pending_since",
     "scheduled",
     "outbox",
     "otp_outbox",
@@ -220,7 +220,7 @@ class Books:
                 put(keys.revoked(link.org_id), keys.local_id(link.id), link.revoked_at)
             if link.look_at is not None:
                 if link.claimed_since is not None:
-                    put(keys.claimed(partition), keys.local_id(link.id), link.claimed_since)
+                    put(keys.pending_since(partition), keys.local_id(link.id), link.claimed_since)
                 put(
                     (keys.outbox if link.queue == "outbox" else keys.scheduled)(partition),
                     keys.local_id(link.id),
@@ -277,7 +277,7 @@ class Books:
         """An outbox's end is moved on by what is left of another key by the store's clock, which the model does not turn."""
         if key.endswith(("outbox", ":orgs", ":failed")) or self._model.longest is None:
             return math.inf
-        return to_ms(self._model.longest)
+        return to_ms(self._model.longest + TTL_MARGIN)
 
 
 def is_held(key: str) -> bool:

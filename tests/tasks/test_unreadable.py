@@ -30,7 +30,7 @@ def told(logs: list[Any]) -> str:
     )
 
 
-@pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "claimed"])
+@pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "pending_since"])
 def test_the_scan_rings_for_all_others(office: Office, runtime: Runtime, kind: str) -> None:
     office.add_link()
     office.add_link(org_id=OTHERS)
@@ -52,7 +52,7 @@ def test_codes_go_out_where_scheduled_links_cannot_be_read(
     assert answer(QueueName.OTPS, runtime.queue) == [partition_of("jane@example.com")]
 
 
-@pytest.mark.parametrize("kind", ["outbox", "scheduled", "claimed"])
+@pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])
 def test_a_worker_sends_what_other_partitions_owe(
     office: Office, mailer: ScriptedMailer, kind: str
 ) -> None:
@@ -65,13 +65,13 @@ def test_a_worker_sends_what_other_partitions_owe(
     )
 
 
-@pytest.mark.parametrize("is_json", [False, True], ids=["another type", "no JSON"])
+@pytest.mark.parametrize("is_hash", [False, True], ids=["another type", "another value"])
 def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
-    office: Office, mailer: ScriptedMailer, *, is_json: bool
+    office: Office, mailer: ScriptedMailer, *, is_hash: bool
 ) -> None:
     bad, good = office.add_link("bad@example.com"), office.add_link()
-    if is_json:
-        office.redis.set(keys.link(bad.id), "boom", keepttl=True)
+    if is_hash:
+        office.redis.hset(keys.link(bad.id), "created", "boom")
     else:
         spoil(office, keys.link(bad.id))
     with structlog.testing.capture_logs() as logs:

@@ -1,4 +1,7 @@
--- When the processes of a kind were last alive.
--- KEYS 1 heartbeats of a kind
--- Returns {{seconds, microseconds} of the store's time, {process, "when in ms, and skew of its clock in ms", ...}}.
-return {redis.call('TIME'), redis.call('HGETALL', KEYS[1])}
+-- Reads when the processes of a kind were last alive.
+-- KEYS heartbeats of a kind
+-- Returns {{seconds, microseconds} of the store's time, {process, "when in ms, and skew of its
+--      clock in ms", ...}}.
+local heartbeats = KEYS[1]
+
+return {redis.call('TIME'), redis.call('HGETALL', heartbeats)}

@@ -1,8 +1,12 @@
--- Records that a process is alive, and forgets others of its kind that have not been for long. Mends a key of another type.
--- KEYS 1 heartbeats of a kind
--- ARGV 1 process  2 skew of its clock in ms  3 for how long it is remembered, in ms
+-- Records that a process is alive, and forgets others of its kind that have not been for long.
+-- Replaces a key of another type.
+-- KEYS heartbeats of a kind
+-- ARGV process, skew of its clock (ms), for how long it is remembered (ms)
 -- Returns the store's time: {seconds, microseconds}.
-local heartbeats, process, skew, remembered_for = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])
+local heartbeats = KEYS[1]
+local process, skew, remembered_for = unpack(ARGV)
+remembered_for = tonumber(remembered_for)
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if redis.call('TYPE', heartbeats).ok ~= 'hash' then redis.call('DEL', heartbeats) end

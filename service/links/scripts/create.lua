@@ -1,38 +1,60 @@
--- A new link: its record, its indexes, and the e-mail it owes.
--- KEYS 1 link  2 org  3 active  4 revoked  5 email  6 the queue that owes its e-mail  7 orgs  8 idempotency (if the request has a key)
--- ARGV 1 local id  2 record  3 created_at  4 expires_at  5 gone_at  6 due_at ('' where it owes none)  7 forget_before  8 org_id
---      9 digest of the request's meaning  10 until when it may be repeated  11 the local id it made that is gone (these with a key)
--- Where an index holds something else, nothing is stored; that of organizations is done without.
--- Returns 1; or, where nothing was changed, 0 if the id exists already, or what the request made before (common.lua).
-local id, gone_at, idempotency = ARGV[1], ARGV[5], KEYS[8]
-local earlier = idempotency and find_earlier(idempotency, ARGV[11])
+-- Creates a link: its record, its index entries, and the e-mail it owes.
+-- KEYS link
+--      org, active, revoked: its organization's indexes
+--      email: its recipient's index
+--      orgs: its partition's organizations
+--      queue: where its e-mail is owed
+--      idempotency: what is remembered of the request, if it has an idempotency key
+-- ARGV local id, organization
+--      created_at, expires_at, gone_at: when the record goes, org_ends_at: the end of the second it
+--      expires in, due_at: when its e-mail is due ('' if it owes none), prune_before: up to when
+--      index entries are pruned ('' for no pruning) (all ms)
+--      meaning, repeatable_until (ms), gone: for find_earlier and remember ('' without a key)
+--      the record's fields and values in turn
+-- Returns 1; or, where it changed nothing, 0 if the id exists already, or what find_earlier found.
+--      Where a key holds another type, it stores nothing; it needs neither revoked nor orgs.
+local link, org, active, revoked, email, orgs, queue, idempotency = unpack(KEYS)
+local id, org_id, created_at, expires_at = unpack(ARGV, 1, 4)
+local gone_at, org_ends_at, due_at, prune_before = unpack(ARGV, 5, 8)
+local meaning, repeatable_until, gone = unpack(ARGV, 9, 11)
+local FIRST_FIELD = 12
+
+local earlier = idempotency and find_earlier(idempotency, gone)
 if earlier then return earlier end
-if not redis.call('SET', KEYS[1], ARGV[2], 'NX', 'PXAT', gone_at) then return 0 end
-if idempotency then remember(idempotency, id, ARGV[9], ARGV[10]) end
-local function add_to_indexes()
-  redis.call('ZADD', KEYS[2], ARGV[3], id)
-  redis.call('ZADD', KEYS[3], ARGV[4], id)
-  redis.call('ZADD', KEYS[5], ARGV[4], id)
-  keep(KEYS[2], gone_at)
-  keep_as_long(KEYS[3], KEYS[2])
-  keep_as_long(KEYS[4], KEYS[2])
-  keep(KEYS[5], gone_at)
-  if ARGV[6] ~= '' then
-    redis.call('ZADD', KEYS[6], ARGV[6], id)
-    keep(KEYS[6], gone_at)
+if redis.call('EXISTS', link) == 1 then return 0 end
+
+local function store()
+  redis.call('HSET', link, unpack(ARGV, FIRST_FIELD))
+  redis.call('PEXPIREAT', link, gone_at)
+  redis.call('ZADD', org, created_at, id)
+  redis.call('ZADD', active, expires_at, id)
+  redis.call('ZADD', email, expires_at, id)
+  local ends_at, is_moved = extend_ttl(org, gone_at)
+  match_ttl(active, ends_at)
+  if is_moved then match_ttl(revoked, ends_at) end
+  extend_ttl(email, gone_at)
+  if due_at ~= '' then
+    redis.call('ZADD', queue, due_at, id)
+    extend_ttl(queue, gone_at)
   end
-  local last_end = math.ceil(ARGV[4] / 1000) * 1000 -- in whole seconds: of many links a second only the first writes anything
-  if redis.pcall('ZADD', KEYS[7], 'GT', 'CH', string.format('%.0f', last_end), ARGV[8]) == 1 then
-    keep(KEYS[7], string.format('%.0f', last_end + gone_at - ARGV[4]))
-    forget(KEYS[7], ARGV[7])
+  if idempotency then remember(idempotency, id, meaning, repeatable_until) end
+  if redis.pcall('ZADD', orgs, 'GT', 'CH', org_ends_at, org_id) == 1 then
+    extend_ttl(orgs, gone_at + org_ends_at - expires_at)
   end
-  forget(KEYS[3], ARGV[7], KEYS[2])
-  forget(KEYS[4], ARGV[7], KEYS[2])
-  forget(KEYS[5], ARGV[7])
 end
-local is_stored, problem = pcall(add_to_indexes)
-if is_stored then return 1 end
-for _, key in ipairs({KEYS[2], KEYS[3], KEYS[5], KEYS[6]}) do redis.pcall('ZREM', key, id) end
-redis.call('DEL', KEYS[1])
+local function prune_all()
+  prune(active, prune_before, org)
+  prune(email, prune_before)
+  prune(revoked, prune_before, org)
+  prune(orgs, prune_before)
+end
+
+local is_stored, problem = pcall(store)
+if is_stored then
+  if prune_before ~= '' then pcall(prune_all) end
+  return 1
+end
+for _, index in ipairs({org, active, email, queue}) do redis.pcall('ZREM', index, id) end
+redis.call('DEL', link)
 if idempotency then redis.call('DEL', idempotency) end
 return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))

@@ -1,10 +1,11 @@
--- Links whose e-mail was given up, latest first.
--- KEYS 1 failed
--- ARGV 1 forget_before  2 limit
+-- Reads links whose e-mail was given up, latest first.
+-- KEYS failed
+-- ARGV up to when failures are forgotten (ms), limit
 -- Returns {how many, local id, when, local id, when, ...}: up to limit pairs.
-local before = '(' .. ARGV[1]
-local found = {redis.call('ZCOUNT', KEYS[1], before, '+inf')}
-for _, value in ipairs(redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', before, 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
-  found[#found + 1] = value
-end
-return found
+local failed = KEYS[1]
+local forget_before, limit = unpack(ARGV)
+
+local kept = '(' .. forget_before
+local latest =
+  redis.call('ZREVRANGEBYSCORE', failed, '+inf', kept, 'WITHSCORES', 'LIMIT', 0, limit)
+return {redis.call('ZCOUNT', failed, kept, '+inf'), unpack(latest)}

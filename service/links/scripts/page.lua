@@ -1,35 +1,51 @@
--- One page of an organization's links, newest first, and how many there are.
--- KEYS 1 org  2 active  3 revoked
--- ARGV 1 now  2 forget_before  3 status ('' for all)  4 limit  5 cursor's score ('' for the first page)  6 cursor's local id
--- Returns {total, active, expired, revoked, last id's score ('' on the last page), {local id, local id, ...}}.
-local now, before = ARGV[1], '(' .. ARGV[2]
-forget(KEYS[2], ARGV[2], KEYS[1])
-forget(KEYS[3], ARGV[2], KEYS[1])
-local forgotten = redis.call('ZCOUNT', KEYS[2], '-inf', ARGV[2]) + redis.call('ZCOUNT', KEYS[3], '-inf', ARGV[2])
-local active = redis.call('ZCOUNT', KEYS[2], '(' .. now, '+inf')
-local expired = redis.call('ZCOUNT', KEYS[2], before, now)
-local revoked = redis.call('ZCOUNT', KEYS[3], before, '+inf')
-local total = redis.call('ZCARD', KEYS[1]) - forgotten
+-- Reads a page of an organization's links, highest score first, and counts all its links.
+-- KEYS org, active, revoked: its indexes
+--      index: the one of them that the page is of
+--      links: what the keys of its links begin with. They lie in the same slot; which of them are
+--      read is known only here.
+-- ARGV now, prune_before: up to when index entries are pruned (ms)
+--      lowest, highest: the bounds of the scores
+--      limit
+--      score, cursor: of the last link on the page before, its local id ('' for the first page)
+--      the fields to read
+-- Returns {total, active, expired, revoked, score of the last link ('' on the last page),
+--      {local id, ...}, {values of its fields, ...}}: nil for values where a key holds another type.
+local org, active, revoked, index, links = unpack(KEYS)
+local now, prune_before, lowest, highest, limit, score, cursor = unpack(ARGV, 1, 7)
+local fields = {unpack(ARGV, 8)}
 
-local index, first, size = KEYS[1], 0, redis.call('ZCARD', KEYS[1])
-if ARGV[3] == 'active' then index, size = KEYS[2], active end
-if ARGV[3] == 'expired' then index, first, size = KEYS[2], active, expired end
-if ARGV[3] == 'revoked' then index, size = KEYS[3], revoked end
+prune(active, prune_before, org)
+prune(revoked, prune_before, org)
+local kept = '(' .. prune_before
+local total = redis.call('ZCARD', org)
+  - redis.call('ZCOUNT', active, '-inf', prune_before)
+  - redis.call('ZCOUNT', revoked, '-inf', prune_before)
+local active_count = redis.call('ZCOUNT', active, '(' .. now, '+inf')
+local expired_count = redis.call('ZCOUNT', active, kept, now)
+local revoked_count = redis.call('ZCOUNT', revoked, kept, '+inf')
 
+local first = redis.call('ZCARD', index) - redis.call('ZCOUNT', index, '-inf', highest)
+local last = first + redis.call('ZCOUNT', index, lowest, highest) - 1
 local start = first
-if ARGV[5] ~= '' then
-  local rank = redis.call('ZREVRANK', index, ARGV[6])
+if score ~= '' then
+  local rank = redis.call('ZREVRANK', index, cursor)
   if rank then
     start = rank + 1
   else
-    -- The cursor's link left this index meanwhile: where it would stand is known once it stands there again.
-    redis.call('ZADD', index, ARGV[5], ARGV[6])
-    start = redis.call('ZREVRANK', index, ARGV[6])
-    redis.call('ZREM', index, ARGV[6])
+    -- The cursor's link left this index meanwhile: its rank is known once it is back for a moment.
+    redis.call('ZADD', index, score, cursor)
+    start = redis.call('ZREVRANK', index, cursor)
+    redis.call('ZREM', index, cursor)
   end
   start = math.max(first, start)
 end
-local last = first + size - 1
-local stop = math.min(start + tonumber(ARGV[4]) - 1, last)
+local stop = math.min(start + tonumber(limit) - 1, last)
 local ids = start <= stop and redis.call('ZREVRANGE', index, start, stop) or {}
-return {total, active, expired, revoked, stop < last and redis.call('ZSCORE', index, ids[#ids]) or '', ids}
+
+local records = {}
+for i, id in ipairs(ids) do
+  local record = redis.pcall('HMGET', links .. id, unpack(fields))
+  records[i] = not record.err and record
+end
+local next_score = stop < last and redis.call('ZSCORE', index, ids[#ids]) or ''
+return {total, active_count, expired_count, revoked_count, next_score, ids, records}

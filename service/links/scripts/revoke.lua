@@ -1,19 +1,25 @@
 -- Revokes an active link, and takes back the e-mail it still owes.
--- KEYS 1 link  2 active  3 revoked  4 email  5 claimed  6 outbox  7 scheduled  8 org
--- ARGV 1 local id  2 now  3 gone_at  4 expires_at
+-- KEYS link
+--      org, active, revoked: its organization's indexes
+--      email: its recipient's index
+--      outbox, scheduled, pending_since
+-- ARGV local id, now (ms), now (text), when the record goes (ms)
+--      the delivery state of a link that owes no e-mail
 -- Returns 1, or 0 where the link had ended before.
-local text = redis.call('GET', KEYS[1])
-if not text then return 0 end
-local link = cjson.decode(text)
-local is_revoked = field(link, REVOKED_AT)
-if is_revoked then redis.call('ZREM', KEYS[4], ARGV[1]) end
-if is_revoked or tonumber(ARGV[4]) <= tonumber(ARGV[2]) then return 0 end
-local owes = link[STATE] == SCHEDULED or link[STATE] == QUEUED
-write(KEYS[1], link, {[STATE] = owes and NONE or link[STATE], [REVOKED_AT] = since_created(link, ARGV[2])})
-redis.call('PEXPIREAT', KEYS[1], ARGV[3])
-redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
-keep_as_long(KEYS[3], KEYS[8])
-for _, key in ipairs({KEYS[2], KEYS[4], KEYS[5], KEYS[6], KEYS[7]}) do
-  redis.call('ZREM', key, ARGV[1])
-end
+local link, org, active, revoked, email, outbox, scheduled, pending_since = unpack(KEYS)
+local id, now, now_text, gone_at, no_delivery = unpack(ARGV)
+
+local expires, revoked_before = unpack(redis.call('HMGET', link, 'expires', 'revoked'))
+if revoked_before then redis.call('ZREM', email, id) end
+if not expires or revoked_before or expires <= now_text then return 0 end
+
+local owed = redis.call('ZREM', outbox, id) + redis.call('ZREM', scheduled, id)
+redis.call('ZREM', pending_since, id)
+redis.call('ZADD', revoked, now, id)
+match_ttl(revoked, redis.call('PEXPIRETIME', org))
+redis.call('ZREM', active, id)
+redis.call('ZREM', email, id)
+redis.call('HSET', link, 'revoked', now_text)
+if owed > 0 then redis.call('HSET', link, 'state', no_delivery) end
+redis.call('PEXPIREAT', link, gone_at)
 return 1

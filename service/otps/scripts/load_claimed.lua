@@ -1,11 +1,14 @@
--- Reads what claimed e-mails are owed; where there is no code any more, no mail is owed.
--- KEYS 1 otp_outbox  2.. otps
--- ARGV e-mails, in the order of their keys
--- Returns for each {nonce, expires_at, attempts, org_id, locale}, or {} where its key holds something else: that mail stays owed.
-local codes = {}
-for i = 2, #KEYS do
-  local code = redis.pcall('HMGET', KEYS[i], 'nonce', 'expires_at', 'attempts', 'org_id', 'locale')
-  codes[i - 1] = code.err and {} or code
-  if redis.call('EXISTS', KEYS[i]) == 0 then redis.call('ZREM', KEYS[1], ARGV[i - 1]) end
+-- Reads what claimed e-mails are owed. Where there is no code any more, no mail is owed.
+-- KEYS otp_outbox, then the codes
+-- ARGV e-mails, in the order of their codes
+-- Returns {nonce, expires, attempts, org, locale} of each, or {} where its key holds another type:
+--      that mail stays owed.
+local outbox, emails, otps = KEYS[1], ARGV, {unpack(KEYS, 2)}
+
+local found = {}
+for i, otp in ipairs(otps) do
+  local code = redis.pcall('HMGET', otp, 'nonce', 'expires', 'attempts', 'org', 'locale')
+  found[i] = code.err and {} or code
+  if redis.call('EXISTS', otp) == 0 then redis.call('ZREM', outbox, emails[i]) end
 end
-return codes
+return found

@@ -1,9 +1,17 @@
--- What became of a code's e-mail after a try, unless another code was asked for meanwhile.
--- KEYS 1 otp  2 otp_outbox
--- ARGV 1 e-mail  2 lease deadline  3 next look ('' for none)  4 attempts made
+-- Records what became of a code's e-mail after an attempt, unless a new code voided it meanwhile.
+-- KEYS otp, otp_outbox
+-- ARGV e-mail, deadline of the lease it was sent under (ms)
+--      retry_at: when it is tried again (ms; '' for never), attempts made
 -- Returns 1, or 0 where the lease was lost.
-local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if not score or tonumber(score) ~= tonumber(ARGV[2]) then return 0 end
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'attempts', ARGV[4]) end
-if ARGV[3] == '' then redis.call('ZREM', KEYS[2], ARGV[1]) else redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1]) end
+local otp, outbox = unpack(KEYS)
+local email, deadline, retry_at, attempts = unpack(ARGV)
+
+local leased_until = redis.call('ZSCORE', outbox, email)
+if not leased_until or tonumber(leased_until) ~= tonumber(deadline) then return 0 end
+if redis.call('EXISTS', otp) == 1 then redis.call('HINCRBY', otp, 'attempts', attempts) end
+if retry_at == '' then
+  redis.call('ZREM', outbox, email)
+else
+  redis.call('ZADD', outbox, retry_at, email)
+end
 return 1

@@ -1,13 +1,16 @@
--- Prolongs a lease on the members that are still under it.
--- KEYS 1 outbox
--- ARGV 1 lease deadline  2 new deadline  3.. members
--- Returns the members that are held on to.
+-- Extends a lease on the members that are still under it.
+-- KEYS outbox
+-- ARGV lease deadline, new deadline (both ms), then the members
+-- Returns the members that are still under it.
+local outbox = KEYS[1]
+local deadline, new_deadline, members = ARGV[1], ARGV[2], {unpack(ARGV, 3)}
+
 local held = {}
-for i = 3, #ARGV do
-  local score = redis.call('ZSCORE', KEYS[1], ARGV[i])
-  if score and tonumber(score) == tonumber(ARGV[1]) then
-    redis.call('ZADD', KEYS[1], ARGV[2], ARGV[i])
-    held[#held + 1] = ARGV[i]
+for _, member in ipairs(members) do
+  local score = redis.call('ZSCORE', outbox, member)
+  if score and tonumber(score) == tonumber(deadline) then
+    redis.call('ZADD', outbox, new_deadline, member)
+    held[#held + 1] = member
   end
 end
 return held

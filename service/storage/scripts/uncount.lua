@@ -1,4 +1,6 @@
 -- Takes one count back from each counter.
 -- KEYS counters
 -- Returns nothing.
-for _, key in ipairs(KEYS) do uncount(key) end
+local counters = KEYS
+
+for _, counter in ipairs(counters) do uncount(counter) end
