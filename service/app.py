@@ -35,9 +35,8 @@ from service.links import controller as links
 from service.links import dispatch as schedule
 from service.links import qr
 from service.links import schemas as links_schemas
-from service.orgs import controller as orgs
-from service.orgs import profile_controller as profile
 from service.orgs import schemas as orgs_schemas
+from service.orgs.controller import OrgController
 from service.otps import schemas as otps_schemas
 from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
@@ -109,11 +108,10 @@ def create_app(
         *health.HANDLERS,
         *home.HANDLERS,
         *links.HANDLERS,
-        *orgs.HANDLERS,
+        OrgController,
         OtpController,
         *outbox.HANDLERS,
         *pay.HANDLERS,
-        *profile.HANDLERS,
         *qr.HANDLERS,
         *schedule.HANDLERS,
     ]

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from service.errors import Unreadable
-from service.orgs import profile_store as profiles
-from service.orgs.model import Profile
+from service.orgs import store as orgs
+from service.orgs.model import EMPTY_PROFILE, Profile
 from service.storage.client import Client
 
 FRESH_FOR = timedelta(seconds=10)
@@ -28,9 +28,9 @@ class Profiles:
             Unavailable: Redis does not answer.
         """
         if org_id is None:
-            return profiles.NOTHING
+            return EMPTY_PROFILE
         now = self._clock()
-        read_at, profile = self._known.get(org_id, (None, profiles.NOTHING))
+        read_at, profile = self._known.get(org_id, (None, EMPTY_PROFILE))
         if read_at is not None and read_at <= now < read_at + FRESH_FOR:
             return profile
         if len(self._known) >= MOST:
@@ -41,6 +41,6 @@ class Profiles:
 
     def _read(self, org_id: str) -> Profile:
         try:
-            return self._client.run(profiles.get(org_id))
+            return self._client.run(orgs.get_profile(org_id))
         except Unreadable:
-            return profiles.NOTHING
+            return EMPTY_PROFILE

@@ -8,10 +8,15 @@ from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 
 
-def options(handlers: Sequence[HTTPRouteHandler]) -> list[Any]:
-    """A handler for each path of ``handlers``, to be registered before them."""
+def options(handlers: Sequence[Any]) -> list[Any]:
+    """A handler for each path of ``handlers``, to be registered before them.
+
+    Litestar's own answer is right for the paths of a Controller.
+    """
     methods: dict[str, set[str]] = {}
     for handler in handlers:
+        if not isinstance(handler, HTTPRouteHandler):
+            continue
         for path in handler.paths:
             methods.setdefault(path, {HttpMethod.OPTIONS.value}).update(handler.http_methods)
     return [_options(path, ", ".join(sorted(found))) for path, found in methods.items()]

@@ -1,50 +1,69 @@
-"""The organizations there are, over HTTP."""
+"""Organizations over HTTP: which there are, and their profiles."""
 
-from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import get
-from litestar.params import QueryParameter
+from litestar import Controller, get, put
+from litestar.params import JSONBody, QueryParameter
 
-from service.auth.guards import require_internal_admin
+from service.auth.guards import require_admin, require_internal_admin, require_org
+from service.http.body import JsonBodyDTO
+from service.http.parameters import PathOrgId
 from service.http.problems import responses
 from service.http.request import AdminRequest, context_of
-from service.orgs import store as orgs
-from service.orgs.schemas import OrgPage
-from service.storage.partitions import ask_partitions
+from service.orgs import store
+from service.orgs.operations import find_orgs
+from service.orgs.schemas import OrgPage, ProfileBody, PutProfile, profile_body
+from service.values.ids import parse_org_id
 
 
-@get(
-    "/orgs",
-    before_request=require_internal_admin,
-    responses=responses(400, 401, 403, 422),
-    security=[{"admin": []}],
-    tags=["Organizations"],
-    summary="List organizations",
-    response_description="The first organizations, and how many there are.",
-)
-async def list_orgs(
-    request: AdminRequest,
-    prefix: Annotated[str, QueryParameter(max_length=64)] = "",
-    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-) -> OrgPage:
-    """The organizations that have links, in order; those whose id begins with ``prefix``, in any case."""
-    context = context_of(request)
-    now, retention = context.clock(), context.settings.retention
-    answers = await ask_partitions(
-        context.pipeline, partial(orgs.ids, now=now, retention=retention)
+class OrgController(Controller):
+    path = "/orgs"
+    tags = ("Organizations",)
+    security = ({"admin": []},)
+
+    @get(
+        before_request=require_internal_admin,
+        responses=responses(400, 401, 403, 422),
+        summary="List organizations",
+        response_description="The first organizations, and how many there are.",
     )
-    named = [
-        org_id
-        for ids in answers.by_partition.values()
-        for org_id in ids
-        if org_id.lower().startswith(prefix.lower())
-    ]
-    return OrgPage(
-        len(named),
-        sorted(named, key=lambda org_id: (org_id.lower(), org_id))[:limit],
-        answers.unreadable,
+    async def list_orgs(
+        self,
+        request: AdminRequest,
+        prefix: Annotated[str, QueryParameter(max_length=64)] = "",
+        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    ) -> OrgPage:
+        """The organizations with links whose id begins with ``prefix``, in any case, in order."""
+        org_ids, unreadable = await find_orgs(context_of(request), prefix)
+        return OrgPage(len(org_ids), org_ids[:limit], unreadable)
+
+    @get(
+        "/{org_id:str}/profile",
+        before_request=require_admin,
+        responses=responses(400, 401, 403, 422),
+        summary="Read an organization's profile",
+        response_description="The profile.",
     )
+    async def get_profile(self, request: AdminRequest, org_id: PathOrgId) -> ProfileBody:
+        """How mails and pages present the organization. A field that it has not set is null."""
+        require_org(request.user, parse_org_id(org_id))
+        return profile_body(await context_of(request).pipeline.run(store.get_profile(org_id)))
 
-
-HANDLERS: list[Any] = [list_orgs]
+    @put(
+        "/{org_id:str}/profile",
+        before_request=require_admin,
+        dto=JsonBodyDTO[PutProfile],
+        return_dto=None,
+        responses=responses(400, 401, 403, 408, 413, 415, 422),
+        summary="Replace an organization's profile",
+        response_description="The new profile.",
+    )
+    async def put_profile(
+        self, request: AdminRequest, org_id: PathOrgId, data: JSONBody[PutProfile]
+    ) -> ProfileBody:
+        """Replaces the whole profile: a field that is left out becomes null."""
+        require_org(request.user, parse_org_id(org_id))
+        context = context_of(request)
+        profile = data.parse(context.clock())
+        await context.pipeline.run(store.put_profile(org_id, profile))
+        return profile_body(profile)

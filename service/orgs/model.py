@@ -1,8 +1,9 @@
-"""How an organization presents itself in mails and on pages."""
+"""An organization's profile: how it presents itself in mails and on pages."""
 
 import base64
 import binascii
 import re
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,20 +14,27 @@ from service.values.locale import parse_locale
 from service.values.text import parse_line
 from service.values.time import load_zone, parse_zone
 
-COLOUR = "#1f5eff"
-"""Of whoever has chosen none."""
-COLOUR_PATTERN = "#[0-9A-Fa-f]{6}"
+DEFAULT_COLOR = "#1f5eff"
+COLOR_PATTERN = "#[0-9A-Fa-f]{6}"
 MAX_LOGO_BYTES = 8 * 1024
 LOGO_PATTERN = "data:image/(png|jpeg);base64,[A-Za-z0-9+/]+={0,2}"
-SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
-"""What files begin with of the kinds that every mail program shows."""
+LOGO_SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
+"""The first bytes of a file, by its type. Every mail program shows these two types."""
 MAX_DISPLAY_NAME_CHARACTERS = 64
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it may be left out. ``colour`` is ``#rrggbb``, ``logo`` a ``data:`` URL (RFC 2397), ``time_zone`` an IANA name.
+class Logo(NamedTuple):
+    """An image file. ``subtype`` is ``png`` or ``jpeg``."""
 
-    A stored profile may break rules that are younger than it: its properties give what of it can be shown.
+    subtype: str
+    content: bytes
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """Every field is optional.
+
+    ``colour`` is ``#rrggbb``, ``logo`` a ``data:`` URL (RFC 2397), ``time_zone`` an IANA name. A
+    stored profile may be older than a rule, so the properties tolerate values that break it.
     """
 
     display_name: str | None = None
@@ -38,26 +46,26 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone of ``time_zone``, or UTC."""
+        """The zone named by ``time_zone``, or UTC."""
         return load_zone(self.time_zone)
 
     @property
     def brand_color(self) -> str:
-        """``colour``, or ours where there is none that can be drawn."""
-        return (
-            self.colour
-            if self.colour is not None and re.fullmatch(COLOUR_PATTERN, self.colour)
-            else COLOUR
-        )
+        """``colour`` if it is valid, or the default."""
+        is_valid = self.colour is not None and re.fullmatch(COLOR_PATTERN, self.colour)
+        return self.colour if self.colour and is_valid else DEFAULT_COLOR
 
     @property
-    def logo_file(self) -> tuple[str, bytes] | None:
-        """The logo's kind, ``png`` or ``jpeg``, and its file; None where there is none that mail programs show."""
-        return None if self.logo is None else _read_logo(self.logo)
+    def logo_file(self) -> Logo | None:
+        """The decoded ``logo``; None if there is none, or none that mail programs show."""
+        return None if self.logo is None else _decode_logo(self.logo)
+
+
+EMPTY_PROFILE = Profile()
 
 
 def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
-    """``profile``, as it is kept. ``faults`` are those that the caller has found.
+    """``profile`` as it is stored. ``faults`` are those that the caller has found already.
 
     Raises:
         Invalid: fields break their rules.
@@ -65,11 +73,11 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
     faults = faults or Faults()
     name, colour, locale = profile.display_name, profile.colour, profile.locale
     if name is not None:
-        faults.check(_parse_name, name)
-    if colour is not None and not re.fullmatch(COLOUR_PATTERN, colour):
+        faults.check(_check_name, name)
+    if colour is not None and not re.fullmatch(COLOR_PATTERN, colour):
         faults.add("colour", "must be written #rrggbb")
     if profile.logo is not None:
-        faults.check(_parse_logo, profile.logo)
+        faults.check(_check_logo, profile.logo)
     if profile.reply_to is not None:
         faults.check(parse_email, profile.reply_to, "reply_to")
     locale = None if locale is None else faults.check(parse_locale, locale)
@@ -84,49 +92,62 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
     )
 
 
-def _parse_name(name: str) -> str:
+def text_color(background: str) -> str:
+    """Black or white, whichever has the higher contrast ratio on ``background`` (WCAG 2.2).
+
+    The ratio is at least 4.5 : 1.
+    """
+    luminance = _relative_luminance(background)
+    is_dark = 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05
+    return "#ffffff" if is_dark else "#000000"
+
+
+def border_color(background: str) -> str:
+    """The color of a border around ``background``, visible next to a similar color.
+
+    It is a quarter of the text color and three quarters of ``background``.
+    """
+    text = 255 if text_color(background) == "#ffffff" else 0
+    return "#" + "".join(f"{(3 * channel + text) // 4:02x}" for channel in _rgb(background))
+
+
+def _check_name(name: str) -> None:
     if ENCODED_WORD in parse_line(name, "display_name", MAX_DISPLAY_NAME_CHARACTERS):
         raise Invalid("display_name", f"must not contain {ENCODED_WORD}")
-    return name
 
 
-def _parse_logo(url: str) -> None:
-    logo = _read_logo(url)
-    if logo is None or len(logo[1]) > MAX_LOGO_BYTES:
+def _check_logo(url: str) -> None:
+    logo = _decode_logo(url)
+    if logo is None or len(logo.content) > MAX_LOGO_BYTES:
         raise Invalid(
             "logo",
-            f"must be a PNG or JPEG picture of {MAX_LOGO_BYTES // 1024} KiB at most, as a data: URL in base64",
+            f"must be a PNG or JPEG picture of {MAX_LOGO_BYTES // 1024} KiB at most,"
+            " as a data: URL in base64",
         )
 
 
-def _read_logo(url: str) -> tuple[str, bytes] | None:
+def _decode_logo(url: str) -> Logo | None:
     match = re.fullmatch(LOGO_PATTERN, url)
+    if match is None:
+        return None
+    subtype = match[1]
     try:
-        file = base64.b64decode(url.partition(",")[2], validate=True) if match else b""
+        content = base64.b64decode(url.partition(",")[2], validate=True)
     except binascii.Error:
         return None
-    return (match[1], file) if match is not None and file.startswith(SIGNATURES[match[1]]) else None
+    return Logo(subtype, content) if content.startswith(LOGO_SIGNATURES[subtype]) else None
 
 
-def text_color(colour: str) -> str:
-    """Black or white, whichever is easier to read on ``colour`` (WCAG 2.2, contrast ratio): at least 4.5 : 1."""
-    light = _luminance(colour)
-    return "#ffffff" if 1.05 / (light + 0.05) >= (light + 0.05) / 0.05 else "#000000"
+def _rgb(color: str) -> list[int]:
+    return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-def border_color(colour: str) -> str:
-    """The colour of a line around ``colour``: a quarter of its ink in it, so that it shows where what is behind is alike."""
-    share = 255 if text_color(colour) == "#ffffff" else 0
-    return "#" + "".join(
-        f"{(3 * int(colour[at : at + 2], 16) + share) // 4:02x}" for at in (1, 3, 5)
-    )
-
-
-def _luminance(colour: str) -> float:
-    """Relative luminance, 0 to 1."""
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+def _relative_luminance(color: str) -> float:
+    """From 0 to 1, as WCAG 2.2 defines it."""
     red, green, blue = (
-        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4
-        for channel in channels
+        channel / 255 / 12.92
+        if channel <= 0.04045 * 255
+        else ((channel / 255 + 0.055) / 1.055) ** 2.4
+        for channel in _rgb(color)
     )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from service.errors import Faults
 from service.http.fields import EXAMPLE_ORG_ID, Email, LocaleTag, UnreadablePartitions
 from service.http.schemas import RequestBody
 from service.orgs.model import (
-    COLOUR_PATTERN,
+    COLOR_PATTERN,
     LOGO_PATTERN,
     MAX_DISPLAY_NAME_CHARACTERS,
     MAX_LOGO_BYTES,
@@ -23,9 +24,7 @@ MAX_LOGO_URL_CHARACTERS = 4 * (MAX_LOGO_BYTES // 3 + 1) + len("data:image/jpeg;b
 
 Color = Annotated[
     str,
-    Meta(
-        examples=["#1f5eff"], extra_json_schema={"pattern": f"^{COLOUR_PATTERN}$", "maxLength": 7}
-    ),
+    Meta(examples=["#1f5eff"], extra_json_schema={"pattern": f"^{COLOR_PATTERN}$", "maxLength": 7}),
 ]
 DisplayName = Annotated[
     str,
@@ -90,6 +89,11 @@ class OrgPage(Struct, frozen=True):
     total: int
     orgs: list[str]
     unreadable_partitions: UnreadablePartitions
+
+
+def profile_body(profile: Profile) -> ProfileBody:
+    """``profile`` with null for what is not set."""
+    return msgspec.convert(profile, ProfileBody, from_attributes=True)
 
 
 _EXAMPLE_PROFILE = {

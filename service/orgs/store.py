@@ -1,16 +1,23 @@
-"""The organizations there are: those whose links are not all forgotten. Creating a link keeps the index."""
+"""Organizations in Redis: an index of those that have links, and their profiles.
+
+The index is written when a link is created. A profile is one JSON string, which no script reads: a
+single SET replaces it.
+"""
 
 from datetime import datetime, timedelta
 
+import msgspec
+
+from service.orgs.model import EMPTY_PROFILE, Profile
 from service.storage import keys
 from service.storage.command import Command, call, to_ms
 
-MOST = 1000
-"""Names that are read of one partition: a quarter of a million in all."""
+MAX_IDS_PER_PARTITION = 1000
+"""A quarter of a million in all partitions."""
 
 
-def ids(partition: str, *, now: datetime, retention: timedelta) -> Command[list[str]]:
-    """The partition's organizations; where there are more than ``MOST``, those whose links end last."""
+def list_ids(partition: str, *, now: datetime, retention: timedelta) -> Command[list[str]]:
+    """The partition's organizations; if there are too many, those whose links end last."""
     return call(
         list,
         "ZREVRANGEBYSCORE",
@@ -19,5 +26,23 @@ def ids(partition: str, *, now: datetime, retention: timedelta) -> Command[list[
         f"({to_ms(now - retention)}",
         "LIMIT",
         0,
-        MOST,
+        MAX_IDS_PER_PARTITION,
     )
+
+
+def get_profile(org_id: str) -> Command[Profile]:
+    """The organization's profile; an empty one if it has none."""
+    return call(_decode_profile, "GET", keys.profile(org_id))
+
+
+def put_profile(org_id: str, profile: Profile) -> Command[None]:
+    """Replaces the organization's profile."""
+    text = msgspec.json.encode(profile).decode()
+    return call(lambda _: None, "SET", keys.profile(org_id), text)
+
+
+def _decode_profile(text: str | None) -> Profile:
+    return EMPTY_PROFILE if text is None else _PROFILE_DECODER.decode(text)
+
+
+_PROFILE_DECODER = msgspec.json.Decoder(Profile)

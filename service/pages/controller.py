@@ -24,7 +24,8 @@ from service.http.static import SHARED_ASSETS, serve_files
 from service.links.controller import PathId, find_link, get_link
 from service.links.model import Status
 from service.links.schemas import LinkBody
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
+from service.orgs.model import EMPTY_PROFILE
 from service.otps import operations as otps
 from service.otps.model import read_code
 from service.pages.otp_form import (
@@ -194,9 +195,9 @@ async def _visit(request: PublicRequest, link_id: str) -> PageView:
     context = context_of(request)
     link = await find_link(context, link_id)
     try:
-        profile = await context.pipeline.run(profiles.get(link.org_id))
+        profile = await context.pipeline.run(orgs.get_profile(link.org_id))
     except Unreadable:  # of which the log tells: a link is paid without its organization's colors
-        profile = profiles.NOTHING
+        profile = EMPTY_PROFILE
     return PageView(request, link, profile)
 
 

@@ -17,7 +17,7 @@ from service.http.problems import problem_of
 from service.http.request import PublicRequest, context_of
 from service.i18n.language import get_language, templates
 from service.links.model import Link, Status
-from service.orgs.model import Profile, text_color
+from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.email import canonical
 from service.values.ids import is_id
 from service.values.locale import choose_locale
@@ -26,7 +26,6 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-NOBODY = Profile()
 
 
 class PageView:
@@ -39,7 +38,7 @@ class PageView:
         self.language = get_language(choose_locale(link.locale, _accepted(request), profile.locale))
         self.client = client_of(request)
         self._token = cookie_value(request, cookie_of(link))
-        self.profile = profile if self.is_verified else NOBODY
+        self.profile = profile if self.is_verified else EMPTY_PROFILE
         self.org = (profile.display_name or link.org_id) if self.is_verified else ""
 
     @property
@@ -110,7 +109,13 @@ def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
         if name in {"Retry-After", "Connection"}
     }
     return _render(
-        context_of(request), locale, NOBODY, "ended", values, problem.status_code or 500, headers
+        context_of(request),
+        locale,
+        EMPTY_PROFILE,
+        "ended",
+        values,
+        problem.status_code or 500,
+        headers,
     )
 
 

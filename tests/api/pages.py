@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 
-from service.orgs.model import SIGNATURES
+from service.orgs.model import LOGO_SIGNATURES
 from tests.api.helpers import JANE, Api
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 CHECKOUT = "https://shop.example/checkout?link={link_id}"
-LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'] + b'0' * 100).decode()}"
+LOGO = f"data:image/png;base64,{base64.b64encode(LOGO_SIGNATURES['png'] + b'0' * 100).decode()}"
 
 
 class Browser:

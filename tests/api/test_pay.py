@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from service.orgs.model import SIGNATURES, Profile
+from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.storage import keys
 from tests.api.helpers import PUBLIC_URL, UNKNOWN_ID, Api, assert_problem, in_public, stamp
 from tests.api.pages import BROWSER, CHECKOUT, LOGO, Browser, look, proof, read
@@ -187,7 +187,7 @@ def test_the_organization_presents_itself(shop: Api) -> None:
     assert "Acme &#34;&amp;&#34; Söhne" in page.text
     assert "--brand: #ffd400; --on-brand: #000000" in page.text
     logo = shop.client.get(f"/pay/{link['id']}/logo")
-    assert (logo.content[:8], logo.headers["content-type"]) == (SIGNATURES["png"], "image/png")
+    assert (logo.content[:8], logo.headers["content-type"]) == (LOGO_SIGNATURES["png"], "image/png")
     shop.revoke(link["id"])
     assert "mailto:help@acme.example" in look(shop, link["id"]).text
 
@@ -348,7 +348,7 @@ def test_the_pages_files_are_served_and_no_others(api: Api, name: str, status: i
 def test_a_page_weighs_less_than_30_kilobytes_with_everything(shop: Api) -> None:
     shop.put_profile(
         display_name="Acme",
-        logo=f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(8192, b'0')).decode()}",
+        logo=f"data:image/png;base64,{base64.b64encode(LOGO_SIGNATURES['png'].ljust(8192, b'0')).decode()}",
     )
     link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="x" * 128)
     page = look(shop, link["id"])

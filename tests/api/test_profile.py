@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
-from service.orgs.model import MAX_LOGO_BYTES, SIGNATURES
+from service.orgs.model import LOGO_SIGNATURES, MAX_LOGO_BYTES
 from service.storage import keys
 from tests.api.helpers import Api, assert_invalid
 
-LOGO = f"data:image/png;base64,{base64.b64encode(SIGNATURES['png'].ljust(MAX_LOGO_BYTES, b'0')).decode()}"
+LOGO = f"data:image/png;base64,{base64.b64encode(LOGO_SIGNATURES['png'].ljust(MAX_LOGO_BYTES, b'0')).decode()}"
 NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone"))
 ALL = {
     "display_name": "Acme Ltd",

@@ -6,9 +6,9 @@ import pytest
 
 from service.errors import Invalid
 from service.orgs.model import (
-    COLOUR,
+    DEFAULT_COLOR,
+    LOGO_SIGNATURES,
     MAX_LOGO_BYTES,
-    SIGNATURES,
     Profile,
     parse_profile,
     text_color,
@@ -17,7 +17,7 @@ from service.orgs.model import (
 
 def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
     """A file that begins as one of ``kind`` does."""
-    file = (SIGNATURES[kind] if signature is None else signature).ljust(size, b"\0")
+    file = (LOGO_SIGNATURES[kind] if signature is None else signature).ljust(size, b"\0")
     return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
 
 
@@ -57,7 +57,7 @@ def test_colours_and_locales_are_kept_in_one_spelling() -> None:
         ("logo", "data:image/svg+xml;base64,PHN2Zz4="),
         ("logo", "data:image/png;base64,AAAA"),
         ("logo", "data:image/png;base64,A"),
-        ("logo", logo("png", signature=SIGNATURES["jpeg"])),
+        ("logo", logo("png", signature=LOGO_SIGNATURES["jpeg"])),
         ("logo", logo(size=MAX_LOGO_BYTES + 1)),
         ("reply_to", "nobody"),
         ("reply_to", "a@example.com, b@example.com"),
@@ -86,7 +86,7 @@ def test_a_logo_may_be_as_large_as_is_said(kind: str) -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#fff", "#123456;}", ""])
 def test_a_stored_color_that_cannot_be_drawn_is_ours(colour: str) -> None:
-    assert Profile(colour=colour).brand_color == Profile().brand_color == COLOUR
+    assert Profile(colour=colour).brand_color == Profile().brand_color == DEFAULT_COLOR
 
 
 def test_a_stored_logo_larger_than_is_taken_today_is_still_shown() -> None:

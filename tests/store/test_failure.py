@@ -10,7 +10,7 @@ import redis
 
 import service
 from service.errors import Unavailable
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
 from service.outbox import store as outbox
 from service.storage import probe
 from service.storage.client import Client, connect, connect_async
@@ -75,8 +75,8 @@ def failures(url: str, call: Command[object]) -> set[str]:
     [
         ("~* +@all -eval -evalsha", DUE, "NOPERM: the user may not run 'evalsha'"),
         ("~* +@all -script|load", DUE, "NOPERM: the user may not run 'script|load'"),
-        ("~* +@all -get", profiles.get("acme"), "NOPERM: the user may not run 'get'"),
-        ("~other:* +@all", profiles.get("acme"), "NOPERM: the user may not use these keys"),
+        ("~* +@all -get", orgs.get_profile("acme"), "NOPERM: the user may not run 'get'"),
+        ("~other:* +@all", orgs.get_profile("acme"), "NOPERM: the user may not use these keys"),
     ],
     ids=["no scripts", "none loaded", "no command", "no keys"],
 )

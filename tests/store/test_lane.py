@@ -21,7 +21,7 @@ from service.errors import Unavailable, Unreadable
 from service.links import store as links
 from service.links.model import Link
 from service.links.record import decode
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.outbox import store as outbox
 from service.storage import keys
@@ -705,14 +705,14 @@ class TestCancelledCallers:
                 await lane_.run(outbox.has_pending("00"))
                 with Stalled(own_store):
                     caller = asyncio.create_task(
-                        lane_.run(profiles.put("acme", Profile(display_name="Acme")))
+                        lane_.run(orgs.put_profile("acme", Profile(display_name="Acme")))
                     )
                     await asyncio.sleep(0.05)
                     caller.cancel()
                 await lane_.run(outbox.has_pending("00"))
 
         asyncio.run(run())
-        assert client.run(profiles.get("acme")) == Profile(display_name="Acme")
+        assert client.run(orgs.get_profile("acme")) == Profile(display_name="Acme")
 
     def test_no_reply_reaches_the_wrong_caller(
         self,

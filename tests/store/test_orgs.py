@@ -28,7 +28,7 @@ SECOND = timedelta(seconds=1)
 
 
 def ids(client: Client, now: datetime) -> list[str]:
-    return client.run(orgs.ids(PARTITION, now=now, retention=RETENTION))
+    return client.run(orgs.list_ids(PARTITION, now=now, retention=RETENTION))
 
 
 def test_without_links_there_is_no_organization(client: Client, clock: Clock) -> None:

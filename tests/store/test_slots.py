@@ -25,7 +25,6 @@ from service.errors import Unavailable
 from service.health import store as heartbeats
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link, Status
-from service.orgs import profile_store as profiles
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.otps import store as otps
@@ -76,9 +75,9 @@ MADE: dict[str, Command[Any]] = {
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
     "idempotency.find": idempotency.find(ONCE),
-    "orgs.ids": orgs.ids(PARTITION, now=NOW, retention=RETENTION),
-    "profiles.get": profiles.get("acme"),
-    "profiles.put": profiles.put("acme", Profile(display_name="Acme")),
+    "orgs.list_ids": orgs.list_ids(PARTITION, now=NOW, retention=RETENTION),
+    "orgs.get_profile": orgs.get_profile("acme"),
+    "orgs.put_profile": orgs.put_profile("acme", Profile(display_name="Acme")),
     "links.page": links.page("acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE),
     "limits.count (client)": limits.count(CLIENT_LIMITS),
     "limits.count (mailbox)": limits.count(MAILBOX_LIMITS),
@@ -135,7 +134,6 @@ STORES = {
     "otps": otps,
     "outbox": outbox,
     "probe": probe,
-    "profiles": profiles,
 }
 
 

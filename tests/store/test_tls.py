@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from service.errors import Unavailable
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage.client import Client, connect, connect_async, connect_queue
 from service.storage.pipeline import AutoPipeline
@@ -85,13 +85,13 @@ def certificate(single: Server, cluster: Server, url: str) -> Path:
 
 def ask_one_by_one(url: str) -> object:
     with closing(Client(connect(url))) as client:
-        return client.run(profiles.get("acme"))
+        return client.run(orgs.get_profile("acme"))
 
 
 def ask_together(url: str) -> object:
     async def run() -> object:
         async with AutoPipeline(connect_async(url)) as pipeline:
-            return await pipeline.run(profiles.get("acme"))
+            return await pipeline.run(orgs.get_profile("acme"))
 
     return asyncio.run(run())
 

@@ -39,7 +39,9 @@ def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) ->
     assert client.run(links.create(link, now=clock.now, retention=RETENTION))
     assert read(client, link.id) == link
     with pytest.raises(Unreadable):
-        client.run(orgs.ids(keys.partition_of_link(link.id), now=clock.now, retention=RETENTION))
+        client.run(
+            orgs.list_ids(keys.partition_of_link(link.id), now=clock.now, retention=RETENTION)
+        )
 
 
 def test_a_link_needs_no_index_of_revoked_ones(client: Client, clock: Clock) -> None:

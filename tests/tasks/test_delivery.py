@@ -14,7 +14,7 @@ from structlog.testing import CapturingLogger
 
 from service.errors import Unavailable
 from service.links.model import DeliveryState, Status
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import Client, connect
@@ -531,7 +531,7 @@ class TestDropped:
     def test_so_is_one_whose_organization_s_profile_is(
         self, office: Office, profile: Profile
     ) -> None:
-        office.client.run(profiles.put(ORG, profile))
+        office.client.run(orgs.put_profile(ORG, profile))
         link = office.add_link()
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([PARTITION])

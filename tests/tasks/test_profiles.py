@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import Unavailable
-from service.orgs import profile_store as profiles
+from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import Client, connect
@@ -14,10 +14,10 @@ ACME, OTHER = Profile(display_name="Acme"), Profile(display_name="Acme Ltd")
 
 
 def test_a_change_is_seen_within_ten_seconds(office: Office) -> None:
-    office.client.run(profiles.put("acme", ACME))
+    office.client.run(orgs.put_profile("acme", ACME))
     remembered = Profiles(office.client, office.clock)
     assert remembered.of("acme") == ACME
-    office.client.run(profiles.put("acme", OTHER))
+    office.client.run(orgs.put_profile("acme", OTHER))
     assert remembered.of("acme") == ACME
     office.clock.advance(seconds=FRESH_FOR.total_seconds())
     assert remembered.of("acme") == OTHER

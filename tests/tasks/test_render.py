@@ -15,7 +15,7 @@ import pytest
 
 from service.i18n.language import get_language
 from service.links.model import Delivery, DeliveryState, Link
-from service.orgs.model import SIGNATURES, Profile
+from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
 from service.values.locale import LANGUAGES
 from tasks.mail.mime import Mail
@@ -29,7 +29,7 @@ NOBODY = Profile()
 ACME = Profile(
     display_name="Acme & Söhne",
     colour="#ffd400",
-    logo=f"data:image/png;base64,{b64encode(SIGNATURES['png'] + bytes(100)).decode()}",
+    logo=f"data:image/png;base64,{b64encode(LOGO_SIGNATURES['png'] + bytes(100)).decode()}",
     reply_to="help@acme.example",
 )
 
@@ -463,7 +463,7 @@ class TestProfile:
         shown, picture = page.iter_parts()
         assert re.findall(r'<img src="([^"]+)"', shown.get_content()) == ["cid:logo"]
         assert (picture["Content-ID"], picture.get_content_type()) == ("<logo>", "image/png")
-        assert picture.get_content() == SIGNATURES["png"] + bytes(100)
+        assert picture.get_content() == LOGO_SIGNATURES["png"] + bytes(100)
 
     def test_a_code_comes_in_the_name_of_the_link_s_organization(self) -> None:
         assert "Acme & Söhne" in Shown(html_of(code_mail(profile=ACME, org_id="acme"))).text

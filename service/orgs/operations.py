@@ -1,0 +1,20 @@
+"""What the product does with organizations."""
+
+from functools import partial
+
+from service.context import Context
+from service.orgs import store
+from service.storage.partitions import Answers, ask_partitions
+
+
+async def find_orgs(context: Context, prefix: str) -> tuple[list[str], list[str]]:
+    """The ids that begin with ``prefix``, in any case and in order, and unreadable partitions."""
+    list_ids = partial(store.list_ids, now=context.clock(), retention=context.settings.retention)
+    answers: Answers[list[str]] = await ask_partitions(context.pipeline, list_ids)
+    found = [
+        org_id
+        for ids in answers.by_partition.values()
+        for org_id in ids
+        if org_id.lower().startswith(prefix.lower())
+    ]
+    return sorted(found, key=lambda org_id: (org_id.lower(), org_id)), answers.unreadable
