@@ -4,6 +4,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby, zip_longest
@@ -52,6 +53,7 @@ class Delivery(Generic[Payload]):
     ) -> None:
         self._kind = kind
         self._client = client
+        self._executor = ThreadPoolExecutor(1)  # one: its commands keep their order
         self._open_mailer = open_mailer
         self._clock = clock
         self._should_stop = should_stop
@@ -246,10 +248,10 @@ class Delivery(Generic[Payload]):
         What cannot be marked now is marked with whatever is asked next.
         """
         marks = list(self._unmarked)
-        answer = self._client.start([*marks, *calls])
+        answer = self._executor.submit(self._client.run_each, [*marks, *calls])
 
         def replies() -> list[Any]:
-            told: list[Any] = answer()
+            told: list[Any] = answer.result()
             del self._unmarked[: len(marks)]
             return [
                 None if isinstance(reply, Unreadable) else reply for reply in told[len(marks) :]

@@ -96,8 +96,9 @@ def _commands(what: str, client: Any) -> Finding:
     """Whether the user may do what the service does: scripts above all."""
     what = f"{what} commands"
     try:
-        client.script_load("return 1")  # the server may know the service's own already
-        refused = Client(client).run(find_refused())
+        run = Client(client).run
+        run(find_refused().with_source())  # first, as the server may lack the script or not
+        refused = run(find_refused())
     except (*AWAY, Unavailable, ResponseError) as error:
         return Finding(Verdict.FAILURE, what, f"scripts cannot be run: {describe_failure(error)}")
     if refused:

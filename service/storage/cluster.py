@@ -1,92 +1,80 @@
-"""The way to a cluster: commands gather, and redis-py's pipelines carry each to its node."""
+"""The transport to a cluster: pipelines of redis-py, which send each command to its node."""
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from typing import Any
 
 import redis.asyncio
 
-from service.storage.client import AWAY
-from service.storage.command import Command, Script
+from service.storage.command import Command
 
-CARRIERS = 4
-"""Pipelines that are under way at once; while all are, commands wait and gather."""
-LONGEST_PIPELINE = 256
 Reply = asyncio.Future[Any]
+
+MAX_PIPELINES_IN_FLIGHT = 4
+"""While all of them are in flight, commands wait and form the next one."""
+MAX_PIPELINE_LENGTH = 256
 
 
 class ClusterPipeline:
-    """Tasks that each take what waits, carry it, and hand out what comes back.
+    """Tasks that each take the waiting commands, run them, and set their replies.
 
-    They are never cancelled while the service runs: redis-py gives up a silent connection by itself.
+    The tasks are not canceled before ``close``: redis-py itself gives up silent connections.
     """
 
     def __init__(self, cluster: redis.asyncio.RedisCluster) -> None:
         self._cluster = cluster
         self._queue: deque[tuple[Command[Any], Reply]] = deque()
-        self._awake = asyncio.Event()
+        self._not_empty = asyncio.Event()
         self._closed = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._loads: dict[str, asyncio.Task[Any]] = {}
-        """Scripts that are being loaded, by their digest: once for all who miss them."""
 
-    def send(self, call: Command[Any], reply: Reply) -> None:
+    def send(self, command: Command[Any], reply: Reply) -> None:
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._carry()) for _ in range(CARRIERS)]
-        self._queue.append((call, reply))
-        self._awake.set()
+            self._tasks = [
+                asyncio.create_task(self._work()) for _ in range(MAX_PIPELINES_IN_FLIGHT)
+            ]
+        self._queue.append((command, reply))
+        self._not_empty.set()
 
-    def distrust(self, since: float) -> None:
-        """redis-py looks after its connections."""
-
-    async def load(self, script: Script) -> None:
-        if script.sha not in self._loads:
-            loading = self._loads[script.sha] = asyncio.create_task(self._load(script.source))
-            loading.add_done_callback(lambda _: self._loads.pop(script.sha))
-        await asyncio.shield(self._loads[script.sha])
+    def drop_if_silent(self, since: float) -> None:
+        """Does nothing: redis-py drops its connections itself."""
 
     async def close(self) -> None:
         self._closed = True
         tasks = set(self._tasks)
-        while tasks:  # more than once, for redis-py may take a cancellation for its own time-out's
+        while tasks:  # again, for redis-py may take a cancellation for that of its own time-out
             for task in tasks:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
-    async def _load(self, source: str) -> None:
-        with suppress(
-            *AWAY
-        ):  # whoever misses the script asks for it again, and learns that the store is away
-            await self._cluster.script_load(source)
-
-    async def _carry(self) -> None:
+    async def _work(self) -> None:
         while not self._closed:
             try:
-                await self._awake.wait()
-                batch = self._next_batch()
-                replies = await self._replies([call for call, _ in batch]) if batch else []
-                for (_, reply), said in zip(batch, replies, strict=True):
-                    if not reply.done():
-                        reply.set_result(said)
+                await self._not_empty.wait()
+                await self._run(self._take_batch())
             except asyncio.CancelledError:
-                # Before Python 3.13 a time-out of redis-py's that comes a moment too late is raised at some later await: here.
+                # Before Python 3.13 a time-out of redis-py that fires late is raised here.
                 if self._closed:
                     raise
 
-    def _next_batch(self) -> list[tuple[Command[Any], Reply]]:
-        """What waits, and whose caller has not gone or been answered meanwhile."""
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), LONGEST_PIPELINE))]
+    def _take_batch(self) -> list[tuple[Command[Any], Reply]]:
+        """Commands whose callers still wait."""
+        size = min(len(self._queue), MAX_PIPELINE_LENGTH)
+        batch = [self._queue.popleft() for _ in range(size)]
         if not self._queue:
-            self._awake.clear()
-        return [(call, reply) for call, reply in taken if not reply.done()]
+            self._not_empty.clear()
+        return [(command, reply) for command, reply in batch if not reply.done()]
 
-    async def _replies(self, calls: list[Command[Any]]) -> list[Any]:
-        """A reply to each of ``calls``, or what went wrong, which each caller then raises."""
+    async def _run(self, batch: list[tuple[Command[Any], Reply]]) -> None:
+        if not batch:
+            return
         pipeline: Any = self._cluster.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command(*call.command)
+        for command, _ in batch:
+            pipeline.execute_command(*command.args)
         try:
-            return list(await pipeline.execute(raise_on_error=False))
-        except Exception as error:  # noqa: BLE001 - it is handed to the callers
-            return [error] * len(calls)
+            results = await pipeline.execute(raise_on_error=False)
+        except Exception as error:  # noqa: BLE001 - each caller raises it
+            results = [error] * len(batch)
+        for (_, reply), result in zip(batch, results, strict=True):
+            if not reply.done():
+                reply.set_result(result)

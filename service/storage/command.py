@@ -1,4 +1,4 @@
-"""What is asked of Redis, without the asking."""
+"""Commands for Redis as values: stores build them, a client or pipeline runs them."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ Argument = str | int | float
 
 
 class Script(NamedTuple):
-    """A Lua script. Its text begins with what is common to all."""
+    """A Lua script, with the functions of ``common.lua`` in front."""
 
     name: str
     source: str
@@ -21,46 +21,60 @@ class Script(NamedTuple):
 
 
 class Command(NamedTuple, Generic[T_co]):
-    """One command, and how its reply is read. Done twice, counters count twice, and all else is the same."""
+    """One command, and the function that decodes its reply.
 
-    command: tuple[Argument, ...]
+    All keys lie in one slot. Commands are idempotent, except those that count.
+    """
+
+    args: tuple[Argument, ...]
     decode: Callable[[Any], T_co]
     script: Script | None = None
 
     @property
     def keys(self) -> tuple[Argument, ...]:
-        """The keys that it touches, all in one slot."""
+        """The keys that the command reads or writes."""
         if self.script is None:
-            return self.command[1:] if self.command[0] == "EXISTS" else self.command[1:2]
-        return self.command[3 : 3 + int(self.command[2])]
+            return self.args[1:] if self.args[0] == "EXISTS" else self.args[1:2]
+        return self.args[3 : 3 + int(self.args[2])]
+
+    def with_source(self) -> "Command[T_co]":
+        """The same, with the script itself in place of its digest; the server then keeps it."""
+        if self.script is None:
+            return self
+        return self._replace(args=("EVAL", self.script.source, *self.args[2:]))
+
+    @property
+    def name(self) -> str:
+        """The name of the command, or of its script."""
+        return self.script.name if self.script else str(self.args[0])
 
 
-def call(decode: Callable[[Any], T], *command: Argument) -> Command[T]:
-    """A plain command. Its first argument is its only key; those of EXISTS are all keys."""
-    return Command(command, decode)
+def command(decode: Callable[[Any], T], *args: Argument) -> Command[T]:
+    """A plain command: its first argument is its key; all arguments of EXISTS are keys."""
+    return Command(args, decode)
 
 
 def run_script(
     decode: Callable[[Any], T], name: str, keys: Sequence[str], *args: Argument
 ) -> Command[T]:
-    """The script ``<room>/<name>``, which is ``service/<room>/scripts/<name>.lua``, over ``keys``."""
+    """A command that runs the script ``<room>/<name>`` on ``keys``."""
     script = load_script(name)
     return Command(("EVALSHA", script.sha, len(keys), *keys, *args), decode, script)
 
 
 @cache
 def load_script(name: str) -> Script:
-    """The script ``<room>/<name>``, read once."""
-    room, _, script = name.partition("/")
+    """The script ``<room>/<name>``: the file ``service/<room>/scripts/<name>.lua``."""
+    room, _, stem = name.partition("/")
     constants = f"local TTL_MARGIN = {duration_ms(TTL_MARGIN)}\n"
-    common = files("service.storage") / "scripts" / "common.lua"
-    own = files(f"service.{room}") / "scripts" / f"{script}.lua"
-    source = constants + common.read_text() + own.read_text()
+    common = (files("service.storage") / "scripts" / "common.lua").read_text()
+    own = (files(f"service.{room}") / "scripts" / f"{stem}.lua").read_text()
+    source = constants + common + own
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def attempt(decode: Callable[..., T], *args: Any) -> T | ValueError:
-    """What ``decode`` makes of one record among many, or what is wrong with it: the others are not to suffer."""
+def try_decode(decode: Callable[..., T], *args: Any) -> T | ValueError:
+    """One record of several, decoded; an error instead of it, so that the others can be used."""
     try:
         return decode(*args)
     except ValueError as error:
@@ -70,18 +84,21 @@ def attempt(decode: Callable[..., T], *args: Any) -> T | ValueError:
 
 
 def to_ms(moment: datetime) -> int:
-    """Milliseconds since 1970, as every time is kept in Redis."""
+    """Milliseconds since 1970: the score of times in sorted sets."""
     return int((moment - EPOCH) / MILLISECOND)
 
 
 def from_ms(milliseconds: float | str) -> datetime:
-    """The moment behind ``to_ms``."""
+    """The inverse of ``to_ms``."""
     return EPOCH + float(milliseconds) * MILLISECOND
 
 
 def duration_ms(duration: timedelta) -> int:
     """A duration in milliseconds."""
     return int(duration / MILLISECOND)
+
+
+call, attempt = command, try_decode  # until all have the new names
 
 
 TTL_MARGIN = timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The way to a single server: one connection, on which commands follow each other and replies come in their order."""
+"""The transport to a single server: one connection, whose replies come in the order of commands."""
 
 import asyncio
 from collections import deque
@@ -8,164 +8,157 @@ from typing import Any
 import hiredis
 import redis.asyncio
 from redis.exceptions import ConnectionError as ConnectionLost
-from redis.exceptions import NoPermissionError, ReadOnlyError
+from redis.exceptions import ReadOnlyError
 
-from service.errors import Unavailable
-from service.storage.command import Command, Script
+from service.storage.command import Command
 
 Reply = asyncio.Future[Any]
-NOT_YET = object()
 
-BATCHES = 2
-"""How many are under way at once: one travels while the other is carried out. What comes meanwhile gathers."""
+MAX_BATCHES_IN_FLIGHT = 2
+"""One travels while Redis runs the other. Commands that come meanwhile form the next batch."""
+INCOMPLETE = object()
+"""What the parser returns until a reply is complete."""
 
 
-class Line:
-    """A wire to the server, made when it is needed, and again when it was lost."""
+class MultiplexedConnection:
+    """Connects when there is something to send, and again after the connection was lost."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._pool: Any = client.connection_pool
-        self._wire: RedisProtocol | None = None
+        self._protocol: RedisProtocol | None = None
         self._connecting: asyncio.Task[Any] | None = None
         self._queue: list[tuple[Command[Any], Reply]] = []
-        """What is to be sent as soon as there is a wire."""
+        """Commands to send as soon as there is a connection."""
 
-    def send(self, call: Command[Any], reply: Reply) -> None:
-        if self._wire is not None:
-            self._wire.send(call, reply)
+    def send(self, command: Command[Any], reply: Reply) -> None:
+        if self._protocol is not None:
+            self._protocol.send(command, reply)
             return
-        self._queue.append((call, reply))
+        self._queue.append((command, reply))
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
-            self._connecting.add_done_callback(self._connected)
+            self._connecting.add_done_callback(self._on_connect)
 
-    def distrust(self, since: float) -> None:
-        if self._wire is not None and self._wire.heard < since:
-            self._wire.cut(ConnectionLost("the store is silent"))
-
-    async def load(self, script: Script) -> None:
-        reply = asyncio.get_running_loop().create_future()
-        self.send(Command(("SCRIPT", "LOAD", script.source), str), reply)
-        said = await reply
-        if isinstance(
-            said, NoPermissionError
-        ):  # where it is away, whoever misses the script learns that by asking again
-            raise Unavailable from said
+    def drop_if_silent(self, since: float) -> None:
+        if self._protocol is not None and self._protocol.last_read_at < since:
+            self._protocol.abort(ConnectionLost("Redis is silent"))
 
     async def close(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        if self._wire is not None:
-            self._wire.cut(ConnectionLost("closed"))
+        if self._protocol is not None:
+            self._protocol.abort(ConnectionLost("closed"))
 
     async def _connect(self) -> Any:
-        """redis-py finds the server, and shows it who we are."""
+        """A connection of redis-py, which finds the server and authenticates."""
         connection = self._pool.make_connection()
         try:
             await connection.connect()
-        except (
-            RuntimeError
-        ) as error:  # uvloop's, for writing to a connection that was reset a moment ago
+        except RuntimeError as error:  # of uvloop: the connection was reset a moment ago
             raise ConnectionLost(str(error)) from error
         return connection
 
-    def _connected(self, task: "asyncio.Task[Any]") -> None:
+    def _on_connect(self, task: "asyncio.Task[Any]") -> None:
         queue, self._queue, self._connecting = self._queue, [], None
-        error = ConnectionLost("gave up connecting") if task.cancelled() else task.exception()
+        error = ConnectionLost("canceled") if task.cancelled() else task.exception()
         if error is None:
-            self._wire = RedisProtocol(task.result(), self._lose)
-        for call, reply in queue:
-            if reply.done():  # its caller has gone, or was told that it takes too long
+            self._protocol = RedisProtocol(task.result(), self._on_loss)
+        for command, reply in queue:
+            if reply.done():  # its caller was canceled, or has timed out
                 continue
-            if self._wire is None:
+            if self._protocol is None:
                 reply.set_result(error)
             else:
-                self._wire.send(call, reply)
+                self._protocol.send(command, reply)
 
-    def _lose(self) -> None:
-        self._wire = None
+    def _on_loss(self) -> None:
+        self._protocol = None
 
 
 class RedisProtocol(asyncio.Protocol):
-    """The stream under a connection of redis-py's, without what redis-py has above it, which costs several times as much.
+    """Takes over the socket of a connection of redis-py, whose own layers cost ten times as much.
 
-    ``heard`` is when the server last said something, in the loop's time.
+    ``last_read_at`` is the loop's time at which the server last sent something.
     """
 
     def __init__(self, connection: Any, on_loss: Callable[[], None]) -> None:
         self._connection = connection
         self._on_loss = on_loss
-        self._is_cut = self._is_flushing = False
-        self._gathered: list[bytes] = []
-        self._under_way: deque[int] = deque()
-        """How many replies of each batch that was sent are still to come."""
-        self._waiting: deque[Reply] = deque()
+        self._aborted = self._flush_scheduled = False
+        self._buffer: list[bytes] = []
+        self._batch_sizes: deque[int] = deque()
+        """For each batch in flight, the number of replies to come."""
+        self._replies: deque[Reply] = deque()
         self._loop = asyncio.get_running_loop()
-        self.heard = self._loop.time()
-        self._parser = hiredis.Reader(
-            encoding="utf-8",
-            replyError=connection._parser.parse_error,  # noqa: SLF001 - redis-py offers neither this nor the stream in public
-            notEnoughData=NOT_YET,
+        self.last_read_at = self._loop.time()
+        parser, writer = connection._parser, connection._writer  # noqa: SLF001 - nothing public
+        self._reader = hiredis.Reader(
+            encoding="utf-8", replyError=parser.parse_error, notEnoughData=INCOMPLETE
         )
-        self._transport: asyncio.Transport = connection._writer.transport  # noqa: SLF001
+        self._transport: asyncio.Transport = writer.transport
         self._transport.set_protocol(self)
 
-    def send(self, call: Command[Any], reply: Reply) -> None:
-        """Has the command travel with those of this turn, or, while ``BATCHES`` are under way, of the next few."""
-        self._waiting.append(reply)
-        self._gathered.append(hiredis.pack_command(call.command))  # type: ignore[arg-type] # means any length
-        self._flush_soon()
+    def send(self, command: Command[Any], reply: Reply) -> None:
+        """Adds the command to the next batch."""
+        args: Any = command.args  # hiredis declares a tuple of one
+        self._replies.append(reply)
+        self._buffer.append(hiredis.pack_command(args))
+        self._schedule_flush()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._loop.time()
-        self._parser.feed(data)
+        self.last_read_at = self._loop.time()
+        self._reader.feed(data)
         try:
-            while self._under_way and (said := self._parser.gets()) is not NOT_YET:
-                if not isinstance(said, hiredis.PushNotification):
-                    self._answer(said)
+            while self._batch_sizes and (reply := self._reader.gets()) is not INCOMPLETE:
+                if not isinstance(reply, hiredis.PushNotification):
+                    self._receive(reply)
         except hiredis.ProtocolError as error:
-            self.cut(ConnectionLost(str(error)))
+            self.abort(ConnectionLost(str(error)))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.cut(exc or ConnectionLost("the store closed the connection"))
+        self.abort(exc or ConnectionLost("Redis closed the connection"))
 
-    def cut(self, error: Exception) -> None:
-        """Lets go of the connection. Whatever was sent on it may or may not have been carried out."""
-        if self._is_cut:
+    def abort(self, error: Exception) -> None:
+        """Closes the connection. Commands sent on it may or may not have run."""
+        if self._aborted:
             return
-        self._is_cut = True
+        self._aborted = True
         self._on_loss()
         self._transport.abort()
-        self._connection._close()  # noqa: SLF001 - has it forget the stream; in public there is only a coroutine
-        for reply in self._waiting:
+        self._connection._close()  # noqa: SLF001 - in public there is only a coroutine
+        for reply in self._replies:
             if not reply.done():
                 reply.set_result(error)
-        self._waiting.clear()
-        self._gathered.clear()
-        self._under_way.clear()
+        self._replies.clear()
+        self._buffer.clear()
+        self._batch_sizes.clear()
 
-    def _flush_soon(self) -> None:
-        if self._gathered and not self._is_flushing and len(self._under_way) < BATCHES:
-            self._is_flushing = True
+    def _schedule_flush(self) -> None:
+        if (
+            self._buffer
+            and not self._flush_scheduled
+            and len(self._batch_sizes) < MAX_BATCHES_IN_FLIGHT
+        ):
+            self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._is_flushing = False
+        self._flush_scheduled = False
         if self._transport.is_closing():
-            self.cut(ConnectionLost("the connection was reset"))
-        if self._gathered:
-            self._under_way.append(len(self._gathered))
-            self._transport.write(b"".join(self._gathered))
-            self._gathered.clear()
+            self.abort(ConnectionLost("the connection was reset"))
+        if self._buffer:
+            self._batch_sizes.append(len(self._buffer))
+            self._transport.write(b"".join(self._buffer))
+            self._buffer.clear()
 
-    def _answer(self, said: Any) -> None:
-        reply = self._waiting.popleft()
+    def _receive(self, result: Any) -> None:
+        reply = self._replies.popleft()
         if not reply.done():
-            reply.set_result(said)
-        self._under_way[0] -= 1
-        if not self._under_way[0]:
-            self._under_way.popleft()
-            self._flush_soon()
-        if isinstance(said, ReadOnlyError):  # another server is the primary now
-            self.cut(said)
+            reply.set_result(result)
+        self._batch_sizes[0] -= 1
+        if not self._batch_sizes[0]:
+            self._batch_sizes.popleft()
+            self._schedule_flush()
+        if isinstance(result, ReadOnlyError):  # another server has become the primary
+            self.abort(result)

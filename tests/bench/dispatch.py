@@ -82,9 +82,13 @@ class Counting(Client):
 
     trips = 0
 
-    def start(self, calls: Sequence[Command[T]]) -> Callable[[], list[T | Unreadable]]:
-        self.trips += bool(calls)
-        return super().start(calls)
+    def run_all(self, commands: Sequence[Command[T]]) -> list[T]:
+        self.trips += bool(commands)
+        return super().run_all(commands)
+
+    def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable]:
+        self.trips += bool(commands)
+        return super().run_each(commands)
 
 
 class Opening(LinkMails):

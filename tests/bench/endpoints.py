@@ -377,7 +377,7 @@ def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
     """Times a second that the store carries out all of ``commands``, as redis-benchmark sends them over 32 connections."""
     seconds = 0.0
     for call in commands:
-        words = [str(word) for word in call.command]
+        words = [str(word) for word in call.args]
         if call.script is not None:
             subprocess.run(
                 ["redis-cli", "-s", str(server.socket), "-x", "SCRIPT", "LOAD"],  # noqa: S607

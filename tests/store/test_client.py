@@ -44,28 +44,6 @@ def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) 
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
-def test_other_things_may_be_asked_before_the_replies_are_read(
-    client: Client, clock: Clock
-) -> None:
-    first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
-    replies = client.start([links.get(first.id), links.get(second.id)])
-    assert read(client, second.id) == second
-    assert replies() == [first, second]
-
-
-def test_a_store_that_goes_away_before_the_replies_are_read_is_unavailable(
-    client: Client, own_store: Store, clock: Clock
-) -> None:
-    link = put(client, make_link(clock.now))
-    os.kill(own_store.process.pid, signal.SIGSTOP)
-    replies = client.start([links.get(link.id)])
-    own_store.kill()
-    own_store.start()
-    with pytest.raises(Unavailable):
-        replies()
-    assert read(client, link.id) == link
-
-
 def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="wrong number"):

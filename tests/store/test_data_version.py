@@ -90,7 +90,7 @@ class Watched:
     def run_all(self, calls: list[Command[Any]]) -> list[Any]:
         if len(calls) > 1:
             self._before()
-        self.asked += [str(call.command[0]) for call in calls]
+        self.asked += [str(call.args[0]) for call in calls]
         return self._client.run_all(calls)
 
 

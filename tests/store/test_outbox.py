@@ -150,7 +150,7 @@ class TestClaim:
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)],
         )
         owed = {
-            key: set(client._redis.zrange(key(PARTITION), 0, -1))  # noqa: SLF001
+            key: set(client.connection.zrange(key(PARTITION), 0, -1))
             for key in (keys.scheduled, keys.outbox)
         }
         claimed = {*map(keys.local_id, claim(client, clock.now, limit=4))}

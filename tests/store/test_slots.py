@@ -163,7 +163,7 @@ def test_all_keys_of_a_call_are_in_one_slot(made: Command[Any]) -> None:
 @pytest.mark.parametrize("made", MADE.values(), ids=MADE.keys())
 def test_every_key_is_the_services_own_and_known_as_one(made: Command[Any]) -> None:
     assert list(made.keys) == [
-        argument for argument in made.command if str(argument).startswith("pl:")
+        argument for argument in made.args if str(argument).startswith("pl:")
     ]
 
 
@@ -380,7 +380,7 @@ class TestCluster:
         made = MADE[name]
         assert made.script is not None
         with redis.Redis.from_url(cluster.process.url) as node:
-            node.execute_command("EVAL", STRICT + made.script.source, *made.command[2:])
+            node.execute_command("EVAL", STRICT + made.script.source, *made.args[2:])
 
     def test_a_script_that_left_its_slot_would_be_refused(self, cluster: Server) -> None:
         script = f"{STRICT}redis.call('GET', KEYS[1]); return redis.call('GET', 'pl:{{01}}:x')"

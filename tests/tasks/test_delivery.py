@@ -136,16 +136,16 @@ class TestSending:
         organizations = [f"org{number}" for number in range(delivery.TOGETHER)]
         for org_id in organizations:
             office.add_link(org_id=org_id)
-        start, trips = office.client.start, []
+        run_each, trips = office.client.run_each, []
 
         def count(calls: Any) -> Any:
             trips.extend(
                 {call.script.name for call in calls if call.script}
                 & {"outbox/claim", "links/load_claimed"}
             )
-            return start(calls)
+            return run_each(calls)
 
-        monkeypatch.setattr(office.client, "start", count)
+        monkeypatch.setattr(office.client, "run_each", count)
         mailer = ScriptedMailer()
         office.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
         assert len(mailer.sent) == len(organizations)

@@ -26,10 +26,11 @@ from service.orgs.model import Profile
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage import rate_limits as limits
-from service.storage.client import Client, connect, connect_async
-from service.storage.command import Command, Script, call
-from service.storage.connection import BATCHES, Line, RedisProtocol
+from service.storage.client import Client
+from service.storage.command import Command, command
+from service.storage.connection import MAX_BATCHES_IN_FLIGHT, RedisProtocol
 from service.storage.pipeline import MAX_PENDING_COMMANDS, AutoPipeline
+from service.storage.redis_url import connect, connect_async
 from tests.store.samples import make_link, put_all
 from tests.support.clock import Clock
 from tests.support.servers import Store, free_port, store, wait_until
@@ -71,27 +72,9 @@ def made(client: Client, clock: Clock) -> list[Link]:
 
 
 @pytest.fixture
-def pipeline(own_store: Store) -> Callable[[], AutoPipeline]:
+def make_pipeline(own_store: Store) -> Callable[[], AutoPipeline]:
     """Makes a pipeline to that store; within a loop."""
     return lambda: AutoPipeline(connect_async(own_store.url))
-
-
-def test_it_counts_what_it_was_asked(
-    run_in_loop: Run, pipeline: Callable[[], AutoPipeline], made: list[Link], own_store: Store
-) -> None:
-    """Not what it has to say again, to a store that has forgotten a script."""
-    calls = [mixed(link) for link in made[:4]]
-
-    async def story() -> None:
-        async with pipeline() as lane_:
-            for expected in (5, 10):
-                with redis.Redis.from_url(own_store.url) as connection:
-                    connection.script_flush()
-                await lane_.run(calls[1])
-                await lane_.run_all(calls)
-                assert lane_.asked == expected
-
-    run_in_loop(story())
 
 
 class Stalled:
@@ -152,6 +135,12 @@ def connections(server: Store) -> int:
         return len(connection.client_list()) - 1
 
 
+def calls_of(name: str, server: Store) -> int:
+    """How often the store ran the command."""
+    with redis.Redis.from_url(server.url) as connection:
+        return int(connection.info("commandstats")[f"cmdstat_{name}"]["calls"])
+
+
 async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
     began = time.monotonic()
     return await awaitable, time.monotonic() - began
@@ -179,7 +168,7 @@ async def counting_lane(
     sizes: list[int] = []
 
     def send_counted(wire: RedisProtocol) -> None:
-        sizes.append(len(wire._gathered))  # noqa: SLF001 - what goes over a socket together cannot be seen from outside
+        sizes.append(len(wire._buffer))  # noqa: SLF001 - what goes over a socket together cannot be seen from outside
         flush(wire)
 
     flush = RedisProtocol._flush  # noqa: SLF001
@@ -228,7 +217,7 @@ class TestBatches:
                 assert await asyncio.gather(*callers) == made
                 return sizes
 
-        assert asyncio.run(run()) == [1] * BATCHES + [LINKS - BATCHES]
+        assert asyncio.run(run()) == [1] * MAX_BATCHES_IN_FLIGHT + [LINKS - MAX_BATCHES_IN_FLIGHT]
 
     def test_calls_before_there_is_a_connection_share_one(
         self, own_store: Store, client: Client, made: list[Link]
@@ -245,51 +234,51 @@ class TestBatches:
 
 class TestReplies:
     def test_every_caller_gets_its_own_reply(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [mixed(link) for link in made * 10])
+            async with make_pipeline() as pipeline:
+                return await outcomes(pipeline, [mixed(link) for link in made * 10])
 
         assert asyncio.run(run()) == made * 10
 
     def test_replies_to_many_calls_come_in_their_order(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Link | None]:
-            async with pipeline() as lane_:
-                return await lane_.run_all([links.get(link.id) for link in made[::-1]])
+            async with make_pipeline() as pipeline:
+                return await pipeline.run_all([links.get(link.id) for link in made[::-1]])
 
         assert asyncio.run(run()) == made[::-1]
 
-    def test_no_calls_have_no_replies(self, pipeline: Callable[[], AutoPipeline]) -> None:
+    def test_no_calls_have_no_replies(self, make_pipeline: Callable[[], AutoPipeline]) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await lane_.run_all([])
+            async with make_pipeline() as pipeline:
+                return await pipeline.run_all([])
 
         assert asyncio.run(run()) == []
 
     def test_a_wrong_call_fails_alone(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
-        wrong = call(str, "HGET", keys.org("acme"))
+        wrong = command(str, "HGET", keys.org("acme"))
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [mixed(made[0]), wrong, mixed(made[1])])
+            async with make_pipeline() as pipeline:
+                return await outcomes(pipeline, [mixed(made[0]), wrong, mixed(made[1])])
 
         first, error, second = asyncio.run(run())
         assert (first, second) == (made[0], made[1])
         assert isinstance(error, ResponseError)
 
     def test_a_reply_that_cannot_be_read_fails_alone(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
-        unreadable = call(int, *links.get(made[0].id).command)
+        unreadable = command(int, *links.get(made[0].id).args)
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [mixed(made[0]), unreadable, mixed(made[1])])
+            async with make_pipeline() as pipeline:
+                return await outcomes(pipeline, [mixed(made[0]), unreadable, mixed(made[1])])
 
         first, error, second = asyncio.run(run())
         assert (first, second) == (made[0], made[1])
@@ -298,90 +287,78 @@ class TestReplies:
 
 class TestScripts:
     def test_scripts_that_the_store_forgot_are_loaded_again(
-        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                before = await outcomes(lane_, [mixed(link) for link in made])
-                await asyncio.to_thread(client.run, call(bool, "SCRIPT FLUSH"))
-                return before + await outcomes(lane_, [mixed(link) for link in made])
+            async with make_pipeline() as pipeline:
+                before = await outcomes(pipeline, [mixed(link) for link in made])
+                await asyncio.to_thread(client.run, command(bool, "SCRIPT FLUSH"))
+                return before + await outcomes(pipeline, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made * 2
 
     def test_a_script_that_has_to_be_loaded_runs_once(
-        self, pipeline: Callable[[], AutoPipeline], client: Client
+        self, make_pipeline: Callable[[], AutoPipeline], client: Client
     ) -> None:
-        client.run(call(bool, "SCRIPT FLUSH"))
+        client.run(command(bool, "SCRIPT FLUSH"))
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [COUNT] * 20)
+            async with make_pipeline() as pipeline:
+                return await outcomes(pipeline, [COUNT] * 20)
 
         assert asyncio.run(run()) == [None] * 20
-        assert client.run(call(int, "GET", COUNTER)) == 20
+        assert client.run(command(int, "GET", COUNTER)) == 20
+
+    def test_the_store_keeps_a_script_that_it_was_sent(
+        self, make_pipeline: Callable[[], AutoPipeline], client: Client, own_store: Store
+    ) -> None:
+        client.run(command(bool, "SCRIPT FLUSH"))
+        client.run(command(bool, "CONFIG RESETSTAT"))
+
+        async def run() -> None:
+            async with make_pipeline() as pipeline:
+                for _ in range(3):
+                    await pipeline.run(COUNT)
+
+        asyncio.run(run())
+        assert calls_of("eval", own_store) == 1
+        assert calls_of("evalsha", own_store) == 3
 
     def test_so_it_does_among_many_calls_of_one_caller(
-        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
     ) -> None:
-        client.run(call(bool, "SCRIPT FLUSH"))
+        client.run(command(bool, "SCRIPT FLUSH"))
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 counts: list[Command[Any]] = [COUNT] * 20
-                return await lane_.run_all([*counts, *map(mixed, made)])
+                return await pipeline.run_all([*counts, *map(mixed, made)])
 
         assert asyncio.run(run()) == [None] * 20 + made
-        assert client.run(call(int, "GET", COUNTER)) == 20
-
-    def test_who_waits_for_a_script_to_be_loaded_is_answered_in_time_too(
-        self,
-        own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
-        client: Client,
-        made: list[Link],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.3)
-        client.run(call(bool, "SCRIPT FLUSH"))
-
-        async def stall(line: Line, script: Script) -> None:
-            with Stalled(own_store):
-                await load(line, script)
-
-        load = Line.load
-        monkeypatch.setattr(Line, "load", stall)
-
-        async def run() -> tuple[list[Any], float, float]:
-            async with pipeline() as lane_:
-                results, took = await timed(outcomes(lane_, [mixed(made[0])]))
-                monkeypatch.setattr(Line, "load", load)
-                return results, took, await until_answered(lane_, made[0])
-
-        results, took, back_after = asyncio.run(run())
-        assert [type(result) for result in results] == [Unavailable]
-        assert took < 1
-        assert back_after < 1
+        assert client.run(command(int, "GET", COUNTER)) == 20
 
 
 class TestFullQueue:
     def test_more_calls_than_may_wait_are_refused(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10))
+            async with make_pipeline() as pipeline:
+                return await outcomes(
+                    pipeline, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10)
+                )
 
         results = asyncio.run(run())
         assert results[:MAX_PENDING_COMMANDS] == [made[0]] * MAX_PENDING_COMMANDS
         assert [type(result) for result in results[MAX_PENDING_COMMANDS:]] == [Unavailable] * 10
 
     def test_a_queue_that_was_full_takes_calls_again(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> Link | None:
-            async with pipeline() as lane_:
-                await outcomes(lane_, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10))
-                return await lane_.run(links.get(made[1].id))
+            async with make_pipeline() as pipeline:
+                await outcomes(pipeline, [links.get(made[0].id)] * (MAX_PENDING_COMMANDS + 10))
+                return await pipeline.run(links.get(made[1].id))
 
         assert asyncio.run(run()) == made[1]
 
@@ -390,18 +367,18 @@ class TestStalledStore:
     def test_callers_learn_within_two_seconds_and_are_served_again_in_one(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         made: list[Link],
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with pipeline() as lane_:
-                assert await lane_.run(links.get(made[0].id)) == made[0]
+            async with make_pipeline() as pipeline:
+                assert await pipeline.run(links.get(made[0].id)) == made[0]
                 with Stalled(own_store):
                     results, took = await timed(
-                        outcomes(lane_, [mixed(link) for link in made * 15])
+                        outcomes(pipeline, [mixed(link) for link in made * 15])
                     )
-                return results, took, await until_answered(lane_, made[0])
+                return results, took, await until_answered(pipeline, made[0])
 
         results, took, back_after = run_in_loop(run())
         assert {type(result) for result in results} == {Unavailable}
@@ -409,17 +386,17 @@ class TestStalledStore:
         assert back_after < 1
 
     def test_callers_that_come_meanwhile_wait_no_longer(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
-        async def one(lane_: AutoPipeline, link: Link) -> tuple[list[Any], float]:
-            return await timed(outcomes(lane_, [mixed(link)]))
+        async def one(pipeline: AutoPipeline, link: Link) -> tuple[list[Any], float]:
+            return await timed(outcomes(pipeline, [mixed(link)]))
 
         async def run() -> list[tuple[list[Any], float]]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 with Stalled(own_store):
                     callers = []
                     for link in made[:30]:
-                        callers.append(asyncio.create_task(one(lane_, link)))
+                        callers.append(asyncio.create_task(one(pipeline, link)))
                         await asyncio.sleep(0.05)
                     return await asyncio.gather(*callers)
 
@@ -428,12 +405,14 @@ class TestStalledStore:
         assert max(took for _, took in results) < 2
 
     def test_a_short_stall_goes_unnoticed(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 with Stalled(own_store):
-                    callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                    callers = asyncio.create_task(
+                        outcomes(pipeline, [mixed(link) for link in made])
+                    )
                     await asyncio.sleep(0.2)
                 return await callers
 
@@ -442,44 +421,44 @@ class TestStalledStore:
     def test_nothing_is_sent_twice(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         client: Client,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.2)
+        monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 0.2)
         count = COUNT
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                await lane_.run(count)
+            async with make_pipeline() as pipeline:
+                await pipeline.run(count)
                 with Stalled(own_store):
-                    return await outcomes(lane_, [count])
+                    return await outcomes(pipeline, [count])
 
         assert [type(result) for result in asyncio.run(run())] == [Unavailable]
-        assert client.run(call(int, "GET", COUNTER)) <= 2
+        assert client.run(command(int, "GET", COUNTER)) <= 2
 
     def test_stalls_leave_no_connections_behind(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         client: Client,
         made: list[Link],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("service.storage.pipeline.TIMEOUT", 0.05)
+        monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 0.05)
 
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 for _ in range(10):
                     with Stalled(own_store):
-                        results = await outcomes(lane_, [links.get(made[0].id)] * 1000)
+                        results = await outcomes(pipeline, [links.get(made[0].id)] * 1000)
                         assert {type(result) for result in results} == {Unavailable}
-                    await until_answered(lane_, made[0])
+                    await until_answered(pipeline, made[0])
                 wait_until(
                     lambda: connections(own_store) <= before + 1,
                     "connections that were given up to be closed",
                 )
-                return await outcomes(lane_, [mixed(link) for link in made])
+                return await outcomes(pipeline, [mixed(link) for link in made])
 
         before = connections(own_store)
         assert asyncio.run(run()) == made
@@ -487,17 +466,17 @@ class TestStalledStore:
 
 class TestKilledStore:
     def test_callers_learn_at_once_and_are_served_again_a_second_after_the_restart(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with pipeline() as lane_:
-                assert await lane_.run(links.get(made[0].id)) == made[0]
+            async with make_pipeline() as pipeline:
+                assert await pipeline.run(links.get(made[0].id)) == made[0]
                 own_store.kill()
                 try:
-                    results, took = await timed(outcomes(lane_, [mixed(link) for link in made]))
+                    results, took = await timed(outcomes(pipeline, [mixed(link) for link in made]))
                 finally:
                     await asyncio.to_thread(own_store.start)
-                return results, took, await until_answered(lane_, made[0])
+                return results, took, await until_answered(pipeline, made[0])
 
         results, took, back_after = asyncio.run(run())
         assert {type(result) for result in results} == {Unavailable}
@@ -505,25 +484,25 @@ class TestKilledStore:
         assert back_after < 1
 
     def test_callers_under_way_learn_at_once(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float]:
-            async with pipeline() as lane_:
-                return await outcomes_of_a_kill(own_store, lane_, made)
+            async with make_pipeline() as pipeline:
+                return await outcomes_of_a_kill(own_store, pipeline, made)
 
         results, took = asyncio.run(run())
         assert {type(result) for result in results} == {Unavailable}
         assert took < 0.5
 
     def test_what_was_acknowledged_is_there_after_the_restart(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 own_store.kill()
                 await asyncio.to_thread(own_store.start)
-                await until_answered(lane_, made[0])
-                return await outcomes(lane_, [mixed(link) for link in made])
+                await until_answered(pipeline, made[0])
+                return await outcomes(pipeline, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made
 
@@ -531,7 +510,7 @@ class TestKilledStore:
     def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_made_again(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         made: list[Link],
         turns: int,
@@ -539,28 +518,28 @@ class TestKilledStore:
         """The store resets it at whatever turn of the loop."""
 
         async def run() -> float:
-            async with pipeline() as lane_:
-                callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)]))
+            async with make_pipeline() as pipeline:
+                callers = asyncio.create_task(outcomes(pipeline, [links.get(made[0].id)]))
                 for _ in range(turns):
                     await asyncio.sleep(0.0005)
                 own_store.kill()
                 await callers
                 await asyncio.to_thread(own_store.start)
-                return await until_answered(lane_, made[0])
+                return await until_answered(pipeline, made[0])
 
         assert run_in_loop(run()) < 1
 
     def test_a_connection_that_the_store_closed_fails_those_on_it_at_most(
-        self, pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: Client, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                await outcomes(lane_, [mixed(link) for link in made])
+            async with make_pipeline() as pipeline:
+                await outcomes(pipeline, [mixed(link) for link in made])
                 await asyncio.to_thread(
-                    client.run, call(int, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                    client.run, command(int, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
                 )
-                await until_answered(lane_, made[0])
-                return await outcomes(lane_, [mixed(link) for link in made])
+                await until_answered(pipeline, made[0])
+                return await outcomes(pipeline, [mixed(link) for link in made])
 
         assert asyncio.run(run()) == made
 
@@ -598,26 +577,26 @@ class TestOverTls:
         return f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}"
 
     @pytest.fixture
-    def pipeline(self, url: str) -> Callable[[], AutoPipeline]:
+    def make_pipeline(self, url: str) -> Callable[[], AutoPipeline]:
         return lambda: AutoPipeline(connect_async(url))
 
     def test_every_caller_gets_its_own_reply(
-        self, pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                return await outcomes(lane_, [mixed(link) for link in made * 10])
+            async with make_pipeline() as pipeline:
+                return await outcomes(pipeline, [mixed(link) for link in made * 10])
 
         assert run_in_loop(run()) == made * 10
 
     def test_a_long_command_and_a_long_reply_come_whole(
-        self, pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], run_in_loop: Run, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
-                await lane_.run(call(bool, "SET", "long", self.LONG))
+            async with make_pipeline() as pipeline:
+                await pipeline.run(command(bool, "SET", "long", self.LONG))
                 return await outcomes(
-                    lane_, [mixed(made[0]), call(str, "GET", "long"), mixed(made[1])] * 5
+                    pipeline, [mixed(made[0]), command(str, "GET", "long"), mixed(made[1])] * 5
                 )
 
         assert run_in_loop(run()) == [made[0], self.LONG, made[1]] * 5
@@ -625,14 +604,14 @@ class TestOverTls:
     def test_callers_learn_at_once_that_the_store_is_gone_and_are_served_again_after_the_restart(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         made: list[Link],
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
-            async with pipeline() as lane_:
-                return *await outcomes_of_a_kill(own_store, lane_, made), await until_answered(
-                    lane_, made[0]
+            async with make_pipeline() as pipeline:
+                return *await outcomes_of_a_kill(own_store, pipeline, made), await until_answered(
+                    pipeline, made[0]
                 )
 
         results, took, back_after = run_in_loop(run())
@@ -644,8 +623,8 @@ class TestOverTls:
         self, url: str, run_in_loop: Run, made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with AutoPipeline(connect_async(url.partition("?")[0])) as lane_:
-                return await outcomes(lane_, [links.get(made[0].id)])
+            async with AutoPipeline(connect_async(url.partition("?")[0])) as pipeline:
+                return await outcomes(pipeline, [links.get(made[0].id)])
 
         assert [type(result) for result in run_in_loop(run())] == [Unavailable]
 
@@ -659,14 +638,14 @@ class TestCancelledCallers:
     def test_a_caller_that_goes_away_disturbs_no_other(
         self,
         own_store: Store,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         made: list[Link],
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 with Stalled(own_store):
-                    callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
+                    callers = [asyncio.create_task(pipeline.run(mixed(link))) for link in made]
                     await asyncio.sleep(0.05)
                     for caller in callers[::3]:
                         caller.cancel()
@@ -680,17 +659,17 @@ class TestCancelledCallers:
         ]
 
     def test_who_comes_after_it_gets_the_right_reply(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 with Stalled(own_store):
-                    callers = [asyncio.create_task(lane_.run(mixed(link))) for link in made]
+                    callers = [asyncio.create_task(pipeline.run(mixed(link))) for link in made]
                     await asyncio.sleep(0.05)
                     for caller in callers:
                         caller.cancel()
                     later = asyncio.create_task(
-                        outcomes(lane_, [mixed(link) for link in made[::-1]])
+                        outcomes(pipeline, [mixed(link) for link in made[::-1]])
                     )
                     await asyncio.sleep(0)
                 return await later
@@ -698,25 +677,25 @@ class TestCancelledCallers:
         assert asyncio.run(run()) == made[::-1]
 
     def test_what_it_asked_for_and_was_sent_is_done(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], client: Client
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], client: Client
     ) -> None:
         async def run() -> None:
-            async with pipeline() as lane_:
-                await lane_.run(outbox.has_pending("00"))
+            async with make_pipeline() as pipeline:
+                await pipeline.run(outbox.has_pending("00"))
                 with Stalled(own_store):
                     caller = asyncio.create_task(
-                        lane_.run(orgs.put_profile("acme", Profile(display_name="Acme")))
+                        pipeline.run(orgs.put_profile("acme", Profile(display_name="Acme")))
                     )
                     await asyncio.sleep(0.05)
                     caller.cancel()
-                await lane_.run(outbox.has_pending("00"))
+                await pipeline.run(outbox.has_pending("00"))
 
         asyncio.run(run())
         assert client.run(orgs.get_profile("acme")) == Profile(display_name="Acme")
 
     def test_no_reply_reaches_the_wrong_caller(
         self,
-        pipeline: Callable[[], AutoPipeline],
+        make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         made: list[Link],
         monkeypatch: pytest.MonkeyPatch,
@@ -725,12 +704,12 @@ class TestCancelledCallers:
         chance = random.Random(4226)  # noqa: S311 - nothing to guess
         seen: Counter[str] = Counter()
 
-        async def one(lane_: AutoPipeline, link: Link) -> None:
+        async def one(pipeline: AutoPipeline, link: Link) -> None:
             try:
                 async with asyncio.timeout(
                     chance.uniform(0, 0.02) if chance.random() < 0.3 else None
                 ):
-                    assert await lane_.run(mixed(link)) == link
+                    assert await pipeline.run(mixed(link)) == link
                 seen["served"] += 1
             except Unavailable:
                 seen["given up"] += 1
@@ -738,76 +717,82 @@ class TestCancelledCallers:
                 seen["gone"] += 1
 
         async def run() -> None:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 for _ in range(300):
                     monkeypatch.setattr(
-                        "service.storage.pipeline.TIMEOUT", chance.uniform(0, 0.004)
+                        "service.storage.pipeline.REDIS_TIMEOUT_SECONDS", chance.uniform(0, 0.004)
                     )
-                    await asyncio.gather(*(one(lane_, link) for link in chance.sample(made, 20)))
+                    await asyncio.gather(*(one(pipeline, link) for link in chance.sample(made, 20)))
 
         run_in_loop(run())
         assert set(seen) == {"served", "given up", "gone"}, seen
 
 
 class TestClosing:
-    def test_a_caller_under_way_learns_that_the_lane_closes(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    def test_a_caller_under_way_learns_that_the_pipelinecloses(
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             with Stalled(own_store):
-                async with pipeline() as lane_:
-                    callers = asyncio.create_task(outcomes(lane_, [mixed(link) for link in made]))
+                async with make_pipeline() as pipeline:
+                    callers = asyncio.create_task(
+                        outcomes(pipeline, [mixed(link) for link in made])
+                    )
                     await asyncio.sleep(0.05)
                 return await asyncio.wait_for(callers, 3)
 
         assert {type(result) for result in asyncio.run(run())} == {Unavailable}
 
     @pytest.mark.parametrize("turns", range(8))
-    def test_a_caller_learns_it_too_while_the_lane_connects(
-        self, own_store: Store, pipeline: Callable[[], AutoPipeline], made: list[Link], turns: int
+    def test_a_caller_learns_it_too_while_the_pipelineconnects(
+        self,
+        own_store: Store,
+        make_pipeline: Callable[[], AutoPipeline],
+        made: list[Link],
+        turns: int,
     ) -> None:
         async def run() -> list[Any]:
             with Stalled(own_store):
-                async with pipeline() as lane_:
-                    callers = asyncio.create_task(outcomes(lane_, [links.get(made[0].id)] * 100))
+                async with make_pipeline() as pipeline:
+                    callers = asyncio.create_task(outcomes(pipeline, [links.get(made[0].id)] * 100))
                     for _ in range(turns):
                         await asyncio.sleep(0)
                 return await asyncio.wait_for(callers, 3)
 
         assert {type(result) for result in asyncio.run(run())} == {Unavailable}
 
-    def test_who_calls_a_closed_lane_learns_it_too(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link]
+    def test_who_calls_a_closed_pipelinelearns_it_too(
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with pipeline() as lane_:
+            async with make_pipeline() as pipeline:
                 pass
-            return await asyncio.wait_for(outcomes(lane_, [links.get(made[0].id)]), 3)
+            return await asyncio.wait_for(outcomes(pipeline, [links.get(made[0].id)]), 3)
 
         assert [type(result) for result in asyncio.run(run())] == [Unavailable]
 
     @pytest.mark.parametrize("turns", range(1, 12))
-    def test_a_lane_closes_whatever_it_is_at(
-        self, pipeline: Callable[[], AutoPipeline], made: list[Link], turns: int
+    def test_a_pipelinecloses_whatever_it_is_at(
+        self, make_pipeline: Callable[[], AutoPipeline], made: list[Link], turns: int
     ) -> None:
         async def run() -> list[Any]:
-            lane_ = await pipeline().__aenter__()
-            await lane_.run(links.get(made[0].id))
-            caller = asyncio.create_task(outcomes(lane_, [links.get(made[1].id)]))
+            pipeline = await make_pipeline().__aenter__()
+            await pipeline.run(links.get(made[0].id))
+            caller = asyncio.create_task(outcomes(pipeline, [links.get(made[1].id)]))
             for _ in range(turns):
                 await asyncio.sleep(0)
-            assert await closes(lane_)
+            assert await closes(pipeline)
             return await asyncio.wait_for(caller, 1)
 
         (result,) = asyncio.run(run())
         assert result == made[1] or type(result) is Unavailable
 
-    def test_a_closed_lane_leaves_no_connections(
+    def test_a_closed_pipelineleaves_no_connections(
         self, own_store: Store, client: Client, made: list[Link]
     ) -> None:
         async def run() -> None:
-            async with AutoPipeline(connect_async(own_store.url)) as lane_:
-                await outcomes(lane_, [mixed(link) for link in made])
+            async with AutoPipeline(connect_async(own_store.url)) as pipeline:
+                await outcomes(pipeline, [mixed(link) for link in made])
                 assert connections(own_store) > before
 
         before = connections(own_store)

@@ -1,0 +1,94 @@
+"""Connections to the Redis that a URL names: a single server, Sentinel or a cluster."""
+
+from typing import Any, cast
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.connection import parse_url
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from service.errors import Unavailable
+from service.storage.replies import CONNECTION_ERRORS
+
+REDIS_TIMEOUT_SECONDS = 1.25
+"""For a connection, and for a command: requests are answered within 2 s on a busy machine too."""
+OPTIONS: dict[str, Any] = {
+    "decode_responses": True,
+    "socket_timeout": REDIS_TIMEOUT_SECONDS,
+    "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+}
+
+
+def connect(url: str) -> redis.Redis | RedisCluster:
+    """A connection for ``Client``. It never sends a command twice.
+
+    Raises:
+        Unavailable: no node of the cluster answers.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "redis+cluster":
+        return connect_queue(url, **OPTIONS)
+    try:
+        return RedisCluster(**_cluster_options(parts), **OPTIONS, retry=Retry(NoBackoff(), 0))
+    except CONNECTION_ERRORS as error:
+        raise Unavailable from error
+
+
+def connect_queue(url: str, **options: Any) -> redis.Redis:
+    """A connection for RQ, which cannot use a cluster. It never sends a command twice."""
+    parts, retry = urlsplit(url), Retry(NoBackoff(), 0)
+    if parts.scheme != "redis+sentinel":
+        return redis.Redis.from_url(url, **options, retry=retry)
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        _sentinels(parts),
+        sentinel_kwargs={**OPTIONS, "retry": retry},
+        **_query_options(parts),
+        **options,
+        retry=retry,
+    )
+    return cast("redis.Redis", sentinel.master_for(**_sentinel_master(parts)))  # type: ignore[no-untyped-call]
+
+
+def connect_async(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
+    """A connection for ``AutoPipeline``. It never sends a command twice."""
+    parts = urlsplit(url)
+    options = {**OPTIONS, "retry": AsyncRetry(NoBackoff(), 0)}
+    if parts.scheme == "redis+cluster":
+        return redis.asyncio.RedisCluster(**_cluster_options(parts), **options)
+    if parts.scheme != "redis+sentinel":
+        return redis.asyncio.Redis.from_url(url, **options)
+    sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+        _sentinels(parts), sentinel_kwargs=options, **_query_options(parts), **options
+    )
+    return cast("redis.asyncio.Redis", sentinel.master_for(**_sentinel_master(parts)))
+
+
+def _sentinels(parts: SplitResult) -> list[tuple[str, int]]:
+    """Host and port of each Sentinel."""
+    addresses = parts.netloc.rpartition("@")[2].split(",")
+    hosts_and_ports = (address.partition(":") for address in addresses)
+    return [(host, int(port or 26379)) for host, _, port in hosts_and_ports]
+
+
+def _sentinel_master(parts: SplitResult) -> dict[str, Any]:
+    name, _, database = parts.path.strip("/").partition("/")
+    return {"service_name": name, "db": int(database or 0)}
+
+
+def _cluster_options(parts: SplitResult) -> dict[str, Any]:
+    host, port = parts.hostname or "localhost", parts.port or 6379
+    return {"host": host, "port": port, **_query_options(parts)}
+
+
+def _query_options(parts: SplitResult) -> dict[str, Any]:
+    """User, password and options, parsed by redis-py. ``ssl=true`` does what ``rediss`` does."""
+    user, at, _ = parts.netloc.rpartition("@")
+    url = urlunsplit(("redis", f"{user}{at}localhost", "", parts.query, ""))
+    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    del options["host"]
+    return {**options, "ssl": options.get("ssl") == "true"}

@@ -1,0 +1,32 @@
+"""The private parts of redis-py that the service uses, for which its minor version is pinned."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from redis.exceptions import NoScriptError
+
+from service.storage import connection
+from service.storage.redis_url import connect_async
+from tests.support.servers import Store
+
+
+def test_these_are_all() -> None:
+    source = Path(connection.__file__).read_text()
+    assert set(re.findall(r"(?<!self)\.(_[a-z]\w*)", source)) == {"_close", "_parser", "_writer"}
+
+
+def test_they_do_what_they_did(valkey: Store) -> None:
+    async def run() -> None:
+        client = connect_async(valkey.url)
+        made = client.connection_pool.make_connection()
+        await made.connect()
+        assert isinstance(made._parser.parse_error("NOSCRIPT missing"), NoScriptError)  # noqa: SLF001
+        transport = made._writer.transport  # noqa: SLF001
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+        made._close()  # noqa: SLF001
+        assert not made.is_connected
+        await client.aclose()
+
+    asyncio.run(run())
