@@ -11,6 +11,7 @@ from config.urls import OPTIONS
 from service.errors import PaymentLinkError, Unauthenticated
 from service.health.schemas import Reason
 from service.http.problems import CODES
+from service.links.record import FIELDS
 from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parents[1]
@@ -146,6 +147,11 @@ def test_every_code_of_an_error_is_listed_with_its_status() -> None:
     by_status = {int(row[0]): row[1] for row in table}
     assert all(f"`{code}`" in by_status[status] for status, code in CODES.items())
     assert all(f"`{code}`" in by_status[401] for code in codes(Unauthenticated) - NOT_CODES)
+
+
+def test_every_field_of_a_stored_link_is_described() -> None:
+    table = rows("service/storage/README.md", "Fields of a link")
+    assert {name for row in table for name in quoted(row[0])} == set(FIELDS)
 
 
 def test_every_fault_has_a_promise() -> None:

@@ -1,14 +1,18 @@
-"""The examples of README files, pasted one after the other."""
+"""The examples of README files, pasted one after the other, and the keys that they leave behind."""
 
 import os
 import re
 import subprocess
 from pathlib import Path
 
+import redis
+
+from service.process import embedded
 from tests.support.processes import COMMAND, Up
 
 ROOT = Path(__file__).parents[2]
 API = "service/http/README.md"
+ROW = re.compile(r"^\| `(pl:[^`]+)` \| (\w+) \|.*\| ([^|]+) \|$", re.MULTILINE)
 
 
 def paste(up: Up, document: str) -> str:
@@ -49,3 +53,25 @@ def test_every_example_of_the_api_works_as_printed(up: Up) -> None:
     assert '"otp_required":true,"locale":null,"scheduled_at":null' in printed
     assert '"due":0,"queued":0' in printed
     assert '"status":"ok"' in printed
+    assert_keys_are_documented(up)
+
+
+def assert_keys_are_documented(up: Up) -> None:
+    """Each key has a row in the table of keys, with its type, and expires unless the row denies it."""
+    rows = ROW.findall((ROOT / "service/storage/README.md").read_text())
+    table = [(pattern_of(key), kind, expires != "never") for key, kind, expires in rows]
+    url = embedded.environment({"DATA_DIR": str(up.directory / "var")})["REDIS_URL"]
+    used = set()
+    with redis.Redis.from_url(url, decode_responses=True) as store:
+        for key in store.scan_iter("pl:*", count=1000):
+            actual = (store.type(key), store.ttl(key) != -1)
+            of_key = [row for row in table if row[0].fullmatch(key) and row[1:] == actual]
+            assert of_key, (key, actual)
+            used.update(of_key)
+    assert len(used) >= 12
+
+
+def pattern_of(key: str) -> re.Pattern[str]:
+    """Matches the keys that a row describes: ``{3f}`` is any partition, ``<id>`` any id."""
+    escaped = re.sub(r"\\{[0-9a-f]{2}\\}", r"\\{[0-9a-f]{2}\\}", re.escape(key))
+    return re.compile(re.sub(r"<\w+>", ".+", escaped))
