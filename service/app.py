@@ -18,11 +18,10 @@ from litestar.types import Receive, Scope, Send
 from config.settings import Settings, load
 from service.console import controller as console
 from service.context import create_context
-from service.errors import PaymentLinkError
-from service.health import controller as health
-from service.health import outbox_controller as outbox
 from service.health import schemas as health_schemas
-from service.health.heartbeat import Heartbeat
+from service.health.controller import HealthController
+from service.health.heartbeat import Heartbeat, keep_recording
+from service.health.operations import ReadinessCheck
 from service.http.access_log import observe
 from service.http.body import TimedRequest
 from service.http.docs_page import reference
@@ -56,10 +55,6 @@ EXAMPLES = (
     *health_schemas.EXAMPLES,
 )
 """Of every request body and answer, for the API's description."""
-HEARTBEAT_INTERVAL = 2.0
-"""Seconds between two heartbeats."""
-CLOCK_RETRY_INTERVAL = 0.1
-"""Seconds between two while the store, which was away when the process started, has never told it the time."""
 COLLECT_EVERY = 20_000
 """Objects between two collections of garbage: a request makes some hundred, and hardly any garbage that needs collecting."""
 
@@ -92,10 +87,11 @@ def create_app(
         async with AutoPipeline(connect_async(settings.redis_url)) as pipeline:
             store_clock = StoreClock()
             app.state.context = create_context(settings, pipeline, doorbell, clock or store_clock)
+            app.state.readiness_check = ReadinessCheck(app.state.context)
             try:
                 async with (
                     _data_claimed(settings.redis_url, pipeline),
-                    _beating(Heartbeat("web", store_clock), pipeline)
+                    keep_recording(Heartbeat("web", store_clock), pipeline)
                     if clock is None
                     else nullcontext(),
                 ):
@@ -105,12 +101,11 @@ def create_app(
 
     handlers = [
         *console.HANDLERS,
-        *health.HANDLERS,
+        HealthController,
         *home.HANDLERS,
         *links.HANDLERS,
         OrgController,
         OtpController,
-        *outbox.HANDLERS,
         *pay.HANDLERS,
         *qr.HANDLERS,
         *schedule.HANDLERS,
@@ -165,32 +160,6 @@ async def _data_claimed(redis_url: str, pipeline: AutoPipeline) -> AsyncIterator
     finally:
         stopping.set()
         await asyncio.wait([claiming])
-
-
-@asynccontextmanager
-async def _beating(heartbeat: Heartbeat, pipeline: AutoPipeline) -> AsyncIterator[None]:
-    """Says that the process is alive, and keeps its clock right, while the context lasts."""
-
-    async def record() -> None:
-        with suppress(PaymentLinkError):
-            await pipeline.run(heartbeat.record())
-
-    async def keep_recording() -> None:
-        while True:
-            await asyncio.sleep(
-                HEARTBEAT_INTERVAL if heartbeat.clock.is_set else CLOCK_RETRY_INTERVAL
-            )
-            await record()
-
-    await record()
-    recording = asyncio.create_task(keep_recording())
-    try:
-        yield
-    finally:
-        recording.cancel()
-        await asyncio.wait([recording])
-        with suppress(PaymentLinkError):
-            await pipeline.run(heartbeat.remove())
 
 
 def _spare_collector() -> None:

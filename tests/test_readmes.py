@@ -9,7 +9,7 @@ import pytest
 from config.settings import load
 from config.urls import OPTIONS
 from service.errors import PaymentLinkError, Unauthenticated
-from service.health.schemas import Reason
+from service.health.model import Reason
 from service.http.problems import CODES
 from service.links.record import FIELDS
 from tests.bench.__main__ import PARTS

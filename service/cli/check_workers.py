@@ -8,7 +8,7 @@ from service.cli.finding import Finding, Verdict
 from service.errors import Unavailable
 from service.health import store as heartbeats
 from service.health.heartbeat import host_name
-from service.health.store import Seen
+from service.health.model import ProcessHealth
 from service.storage.client import Client, connect
 from service.storage.failure import describe_failure
 
@@ -37,18 +37,18 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
         client.close()
     for kind, found in zip(kinds, seen, strict=True):
         own = (
-            [one for one in found if one.process.startswith(f"{host_name()}:")]
+            [one for one in found if one.name.startswith(f"{host_name()}:")]
             if isinstance(found, list)
             else []
         )
         yield _finding(kind, own)
 
 
-def _finding(kind: str, own: Sequence[Seen]) -> Finding:
+def _finding(kind: str, own: Sequence[ProcessHealth]) -> Finding:
     if not own:
         return Finding(
             Verdict.FAILURE, kind, "none of this machine's has been alive in the last 2 minutes"
         )
     oldest = own[-1]
     verdict = Verdict.FAILURE if oldest.is_stalled else Verdict.OK
-    return Finding(verdict, kind, f"last alive {oldest.age.total_seconds():.1f} s ago")
+    return Finding(verdict, kind, f"last alive {oldest.heartbeat_age.total_seconds():.1f} s ago")

@@ -1,61 +1,94 @@
-"""A process's heartbeat, which also keeps its clock right."""
+"""A process's heartbeat. The store's answer to it also sets the process's clock."""
 
+import asyncio
 import os
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from service.health import store as heartbeats
+from service.errors import PaymentLinkError
+from service.health import store
 from service.storage.clock import MAX_CLOCK_SKEW, StoreClock
 from service.storage.command import Command
+from service.storage.pipeline import AutoPipeline
 
 log = structlog.get_logger(__name__)
 
+HEARTBEAT_INTERVAL_SECONDS = 2.0
+UNSET_CLOCK_INTERVAL_SECONDS = 0.1
+"""Until the store has set the clock: it did not answer when the process started."""
+
 
 class Heartbeat:
-    """Says that a process of ``kind`` is alive; the store's answer sets ``clock``."""
+    """Records that a process of ``kind`` is alive, and sets ``clock`` to the store's time."""
 
     def __init__(self, kind: str, clock: StoreClock, *, pid: int | None = None) -> None:
-        """``pid`` is whose it is where not this process's: a child that is started again goes on with its parent's."""
+        """``pid`` defaults to this process's. A restarted child keeps its parent's heartbeat."""
         self.kind = kind
         self.clock = clock
         self._process = process_name(pid or os.getpid())
         self._is_skewed = False
 
     def record(self) -> Command[float]:
-        """To be carried out at once, and once: how long it takes counts."""
+        """A command to run at once, and only once: its duration counts."""
         asked_at = time.monotonic()
-        call = heartbeats.record(self.kind, self._process, skew=self.clock.skew)
+        command = store.record(self.kind, self._process, skew=self.clock.skew)
 
         def decode(reply: list[str]) -> float:
-            store_time = call.decode(reply)
+            store_time = command.decode(reply)
             self.clock.set(store_time, asked_at=asked_at, answered_at=time.monotonic())
-            self._report()
+            self._log_skew()
             return store_time
 
-        return call._replace(decode=decode)
+        return command._replace(decode=decode)
 
     def remove(self) -> Command[bool]:
-        """For a process that ends as it was asked to."""
-        return heartbeats.remove(self.kind, self._process)
+        """For a process that stops as it was asked to."""
+        return store.remove(self.kind, self._process)
 
-    def _report(self) -> None:
-        is_skewed = abs(self.clock.skew) >= MAX_CLOCK_SKEW
-        if is_skewed and not self._is_skewed:
-            log.warning(
-                "clock_skew", process=self.kind, seconds=round(self.clock.skew.total_seconds(), 1)
-            )
-        if self._is_skewed and not is_skewed:
+    def _log_skew(self) -> None:
+        was_skewed, self._is_skewed = self._is_skewed, abs(self.clock.skew) >= MAX_CLOCK_SKEW
+        if self._is_skewed and not was_skewed:
+            seconds = round(self.clock.skew.total_seconds(), 1)
+            log.warning("clock_skew", process=self.kind, seconds=seconds)
+        if was_skewed and not self._is_skewed:
             log.info("clock_in_step", process=self.kind)
-        self._is_skewed = is_skewed
+
+
+@asynccontextmanager
+async def keep_recording(heartbeat: Heartbeat, pipeline: AutoPipeline) -> AsyncIterator[None]:
+    """Records ``heartbeat`` at its interval while the context lasts, and removes it at the end."""
+    await _run(heartbeat.record(), pipeline)
+    recording = asyncio.create_task(_record_forever(heartbeat, pipeline))
+    try:
+        yield
+    finally:
+        recording.cancel()
+        await asyncio.wait([recording])
+        await _run(heartbeat.remove(), pipeline)
 
 
 def process_name(pid: int) -> str:
-    """How heartbeats name a process of this machine."""
+    """The name of a process of this machine in heartbeats."""
     return f"{host_name()}:{pid}"
 
 
 def host_name() -> str:
-    """How heartbeats name this machine."""
+    """The name of this machine in heartbeats."""
     return socket.gethostname()
+
+
+async def _record_forever(heartbeat: Heartbeat, pipeline: AutoPipeline) -> None:
+    while True:
+        is_set = heartbeat.clock.is_set
+        await asyncio.sleep(HEARTBEAT_INTERVAL_SECONDS if is_set else UNSET_CLOCK_INTERVAL_SECONDS)
+        await _run(heartbeat.record(), pipeline)
+
+
+async def _run(command: Command[object], pipeline: AutoPipeline) -> None:
+    """Runs ``command``; if Redis does not answer, the next heartbeat is the next attempt."""
+    with suppress(PaymentLinkError):
+        await pipeline.run(command)

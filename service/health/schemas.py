@@ -1,9 +1,11 @@
 """Health and outgoing mail on the wire: answers, each with an example."""
 
-from enum import StrEnum
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from service.health import model
+from service.health.model import Reason
 from service.http.fields import (
     EXAMPLE_EMAIL,
     EXAMPLE_LINK_ID,
@@ -13,23 +15,12 @@ from service.http.fields import (
     Timestamp,
     UnreadablePartitions,
 )
+from service.links.model import Link
+from service.values.time import format_time
 
 
 class Health(Struct, frozen=True):
     status: str
-
-
-class Reason(StrEnum):
-    """Why the service is ``degraded``. ``service/process/README.md`` explains each."""
-
-    WORKER_LINKS_AWAY = "worker_links_away"
-    WORKER_OTPS_AWAY = "worker_otps_away"
-    SCHEDULER_AWAY = "scheduler_away"
-    PROCESS_STALLED = "process_stalled"
-    CLOCK_SKEW = "clock_skew"
-    DATA_UNREADABLE = "data_unreadable"
-    OTP_SENDS_LIMITED = "otp_sends_limited"
-    DISK_ALMOST_FULL = "disk_almost_full"
 
 
 class Readiness(Struct, frozen=True):
@@ -60,7 +51,8 @@ class FailedDelivery(Struct, frozen=True, kw_only=True):
 class Outbox(Struct, frozen=True, kw_only=True):
     """E-mails that are due and unsent, those due later, and those given up.
 
-    ``failures`` are of the last ``RETENTION``. ``jobs_waiting`` is the depth of each queue, null where RQ's Redis does not answer.
+    ``failures`` are of the last ``RETENTION``. ``jobs_waiting`` is the depth of each queue, null
+    where RQ's Redis does not answer.
     """
 
     unsent: int
@@ -70,6 +62,49 @@ class Outbox(Struct, frozen=True, kw_only=True):
     failed: int
     failures: list[FailedDelivery]
     unreadable_partitions: UnreadablePartitions
+
+
+def readiness_body(readiness: model.Readiness) -> Readiness:
+    """``readiness`` on the wire."""
+    return Readiness(
+        status="degraded" if readiness.reasons else "ok",
+        redis="ok",
+        reasons=readiness.reasons,
+        heartbeats={
+            kind: [round(process.heartbeat_age.total_seconds(), 1) for process in processes]
+            for kind, processes in readiness.processes.items()
+        },
+        unsent=readiness.backlog.unsent,
+        oldest_unsent_seconds=_seconds(readiness.backlog.oldest_age),
+    )
+
+
+def outbox_body(report: model.OutboxReport) -> Outbox:
+    """``report`` on the wire."""
+    return Outbox(
+        unsent=report.backlog.unsent,
+        oldest_unsent_seconds=_seconds(report.backlog.oldest_age),
+        scheduled=report.scheduled,
+        jobs_waiting=report.jobs_waiting,
+        failed=report.failed,
+        failures=[_failed_delivery(link, failed_at) for link, failed_at in report.failures],
+        unreadable_partitions=sorted(report.unreadable_partitions),
+    )
+
+
+def _failed_delivery(link: Link, failed_at: datetime) -> FailedDelivery:
+    return FailedDelivery(
+        id=link.id,
+        org_id=link.org_id,
+        email=link.email,
+        transaction_id=link.transaction_id,
+        error=link.delivery.error or "",
+        failed_at=format_time(failed_at),
+    )
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
 
 
 EXAMPLES: tuple[Struct, ...] = (

@@ -1,55 +1,35 @@
-"""Heartbeats: which processes are alive, and how far their clocks are from the store's. The store's own clock counts here."""
+"""Heartbeats in Redis, by the store's own clock: which processes are alive, and their skew."""
 
 from datetime import timedelta
 from typing import Any
 
-import msgspec
-
+from service.health.model import ProcessHealth
 from service.storage import keys
-from service.storage.clock import MAX_CLOCK_SKEW
 from service.storage.command import MILLISECOND, Command, call, duration_ms, run_script
 
-STALLED_AFTER = timedelta(seconds=20)
-"""How old a heartbeat is when its process counts as stalled: a worker may wait that long for a mail server."""
-REMEMBERED_FOR = timedelta(seconds=120)
-"""How long a process that is not heard of any more counts as stalled before it is forgotten."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """A process, how long ago it was last alive, and by how much its machine's clock is ahead of the store's."""
-
-    process: str
-    age: timedelta
-    skew: timedelta
-
-    @property
-    def is_stalled(self) -> bool:
-        return self.age > STALLED_AFTER
-
-    @property
-    def is_skewed(self) -> bool:
-        return abs(self.skew) >= MAX_CLOCK_SKEW
+HEARTBEAT_TTL = timedelta(seconds=120)
+"""A process counts as stalled, and not as removed, for that long after its last heartbeat."""
 
 
 def record(kind: str, process: str, *, skew: timedelta) -> Command[float]:
-    """Says that ``process`` is alive; gives the store's time, in seconds since 1970."""
+    """Records a heartbeat of ``process``; returns the store's time, in seconds since 1970."""
     return run_script(
         _seconds,
         "health/record_heartbeat",
         [keys.heartbeats(kind)],
         process,
         duration_ms(skew),
-        duration_ms(REMEMBERED_FOR),
+        duration_ms(HEARTBEAT_TTL),
     )
 
 
 def remove(kind: str, process: str) -> Command[bool]:
-    """Forgets ``process``, which ends."""
+    """Removes the heartbeat of a process that ends."""
     return call(bool, "HDEL", keys.heartbeats(kind), process)
 
 
-def read(kind: str) -> Command[list[Seen]]:
-    """The processes of a kind, those first that were alive last."""
+def read(kind: str) -> Command[list[ProcessHealth]]:
+    """The processes of a kind, those with the latest heartbeat first."""
     return run_script(_decode, "health/read_heartbeats", [keys.heartbeats(kind)])
 
 
@@ -57,11 +37,11 @@ def _seconds(time: list[str]) -> float:
     return int(time[0]) + int(time[1]) / 1_000_000
 
 
-def _decode(reply: list[Any]) -> list[Seen]:
+def _decode(reply: list[Any]) -> list[ProcessHealth]:
     now_ms = _seconds(reply[0]) * 1000
-    processes, values = reply[1][::2], [value.split() for value in reply[1][1::2]]
-    seen = [
-        Seen(process, max(0.0, now_ms - int(at)) * MILLISECOND, int(skew) * MILLISECOND)
-        for process, (at, skew) in zip(processes, values, strict=True)
+    names, values = reply[1][::2], [value.split() for value in reply[1][1::2]]
+    processes = [
+        ProcessHealth(name, max(0.0, now_ms - int(at)) * MILLISECOND, int(skew) * MILLISECOND)
+        for name, (at, skew) in zip(names, values, strict=True)
     ]
-    return sorted(seen, key=lambda one: one.age)
+    return sorted(processes, key=lambda process: process.heartbeat_age)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from service.console.controller import ASSETS, FILES
-from service.health.schemas import Reason
+from service.health.model import Reason
 from tests.api.helpers import Api
 
 

@@ -83,7 +83,7 @@ def test_one_of_two_that_has_stopped_is_seen(api: Api, kind: str) -> None:
 def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     beat(api, *PROCESSES)
     stop(api, "scheduler", "host:3", seconds=25)
-    monkeypatch.setattr("service.health.controller.FRESH_FOR", -1.0)
+    monkeypatch.setattr("service.health.operations.CACHE_SECONDS", -1.0)
     with structlog.testing.capture_logs() as logs:
         for _ in range(3):
             reasons(api)

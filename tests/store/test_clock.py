@@ -68,7 +68,7 @@ def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWal
     for _ in range(2):
         client.run(heartbeat.record())
     [seen] = client.run(heartbeats.read("worker-links"))
-    assert abs(seen.skew - timedelta(minutes=11)) < CLOSE
+    assert abs(seen.clock_skew - timedelta(minutes=11)) < CLOSE
 
 
 def test_a_clock_that_is_right_does_not_tremble() -> None:

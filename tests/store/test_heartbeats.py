@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from service.health import store as heartbeats
-from service.health.store import REMEMBERED_FOR, STALLED_AFTER
+from service.health.model import HEARTBEAT_TIMEOUT
+from service.health.store import HEARTBEAT_TTL
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import MILLISECOND, call
@@ -28,8 +29,8 @@ def test_a_kind_that_never_lived_has_none(client: Client) -> None:
 def test_a_process_is_seen_with_its_skew(client: Client) -> None:
     client.run(heartbeats.record("worker-links", "host:1", skew=-1500 * MILLISECOND))
     [seen] = client.run(heartbeats.read("worker-links"))
-    assert (seen.process, seen.skew) == ("host:1", -1500 * MILLISECOND)
-    assert NONE <= seen.age < timedelta(seconds=5)
+    assert (seen.name, seen.clock_skew) == ("host:1", -1500 * MILLISECOND)
+    assert NONE <= seen.heartbeat_age < timedelta(seconds=5)
     assert client.run(heartbeats.read("scheduler")) == []
 
 
@@ -37,20 +38,20 @@ def test_a_process_that_ends_is_forgotten_at_once(client: Client) -> None:
     for process in ("host:1", "host:2"):
         client.run(heartbeats.record("worker-links", process, skew=NONE))
     assert client.run(heartbeats.remove("worker-links", "host:1"))
-    assert [seen.process for seen in client.run(heartbeats.read("worker-links"))] == ["host:2"]
+    assert [seen.name for seen in client.run(heartbeats.read("worker-links"))] == ["host:2"]
 
 
 def test_a_process_that_stops_is_stalled_and_then_forgotten(client: Client) -> None:
-    stop(client, "host:1", STALLED_AFTER + timedelta(seconds=1))
-    stop(client, "host:2", REMEMBERED_FOR + timedelta(seconds=1))
+    stop(client, "host:1", HEARTBEAT_TIMEOUT + timedelta(seconds=1))
+    stop(client, "host:2", HEARTBEAT_TTL + timedelta(seconds=1))
     client.run(heartbeats.record("worker-links", "host:3", skew=NONE))
-    seen = {one.process: one.is_stalled for one in client.run(heartbeats.read("worker-links"))}
+    seen = {one.name: one.is_stalled for one in client.run(heartbeats.read("worker-links"))}
     assert seen == {"somebody else": False, "host:3": False, "host:1": True}
 
 
 def test_heartbeats_end_by_themselves(client: Client) -> None:
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
-    assert timedelta(0) < ttl(client, keys.heartbeats("worker-links")) <= REMEMBERED_FOR
+    assert timedelta(0) < ttl(client, keys.heartbeats("worker-links")) <= HEARTBEAT_TTL
 
 
 @pytest.mark.parametrize(
@@ -63,4 +64,4 @@ def test_a_key_that_holds_something_else_is_mended(
 ) -> None:
     client.run(call(str, command[0], keys.heartbeats("worker-links"), *command[1:]))
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
-    assert [seen.process for seen in client.run(heartbeats.read("worker-links"))] == ["host:1"]
+    assert [seen.name for seen in client.run(heartbeats.read("worker-links"))] == ["host:1"]
