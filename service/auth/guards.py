@@ -1,4 +1,8 @@
-"""Who is calling, and whether they may. Routes ask before the body is read."""
+"""Who the caller is and what it may do, checked before the body is read.
+
+Routes name a guard as their ``before_request``, in place of the application's, which it calls. For
+Litestar's ``guards``, the handler is copied at each request: a tenth of the time of a create.
+"""
 
 from service.auth.tokens import Admin, Role, verify_admin
 from service.errors import Forbidden, TokenInvalid, TokenRequired
@@ -8,31 +12,39 @@ from service.http.request import AnyRequest, Connection, context_of
 
 
 async def require_admin(request: AnyRequest) -> None:
-    """Lets admins pass, and leaves who it is in ``request.user``.
-
-    This is a route's ``before_request``, and so takes the place of the application's. For ``guards``, Litestar copies the handler
-    at each request, which is a tenth of what a create costs.
-    """
-    await _identify(request)
+    """Admits admins, and sets ``request.user``."""
+    await _authenticate(request)
     await check_query(request)
 
 
 async def require_internal_admin(request: AnyRequest) -> None:
-    """Lets internal admins pass, and no others."""
-    await _identify(request)
+    """Admits internal admins only, and sets ``request.user``."""
+    await _authenticate(request)
     if request.user.role is not Role.INTERNAL_ADMIN:
         raise Forbidden("only an internal-admin may do this")
     await check_query(request)
 
 
 def require_org(admin: Admin, org_id: str) -> None:
-    """Lets pass who may act for the organization."""
+    """Admits admins who may act for the organization."""
     if not admin.may_act_for(org_id):
         raise Forbidden("the token is another organization's")
 
 
+async def admin_of(connection: Connection, token: str) -> Admin:
+    """The holder of the admin token ``token``.
+
+    Raises:
+        TokenInvalid: the token is not valid.
+        Unavailable: the identity provider does not answer.
+    """
+    context = context_of(connection)
+    key = await context.find_admin_key(token)
+    return verify_admin(token, key, now=context.clock(), issuer=context.settings.admin_jwt_issuer)
+
+
 def bearer_token(connection: Connection) -> str | None:
-    """The token of the Authorization header (RFC 6750, 2.1).
+    """The token in the Authorization header (RFC 6750, 2.1).
 
     Raises:
         TokenInvalid: the header holds something else, or comes more than once.
@@ -46,20 +58,8 @@ def bearer_token(connection: Connection) -> str | None:
     return token.strip(" ")
 
 
-async def _identify(request: AnyRequest) -> None:
+async def _authenticate(request: AnyRequest) -> None:
     token = bearer_token(request)
     if token is None:
         raise TokenRequired
     request.scope["user"] = await admin_of(request, token)
-
-
-async def admin_of(connection: Connection, token: str) -> Admin:
-    """The admin whom ``token`` names.
-
-    Raises:
-        TokenInvalid: the token is not valid.
-        Unavailable: the identity provider does not answer.
-    """
-    context = context_of(connection)
-    key = await context.find_admin_key(token)
-    return verify_admin(token, key, now=context.clock(), issuer=context.settings.admin_jwt_issuer)

@@ -1,9 +1,14 @@
-"""The identity provider's key set (RFC 7517), fetched when it is needed and no more often."""
+"""The identity provider's key set (RFC 7517), fetched when needed.
+
+PyJWT's ``PyJWKClient`` reads answers of any size for any time, and repeats failed fetches for each
+token: a slow or unreachable provider would occupy a thread for each request.
+"""
 
 import asyncio
 import json
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,146 +21,125 @@ from service.errors import TokenInvalid, Unavailable
 
 log = structlog.get_logger(__name__)
 
-FRESH_FOR = 300.0
-"""Seconds for which a key set is taken for current; after that it is fetched again, while nobody waits."""
-BELIEVED_FOR = 3600.0
-"""Seconds after which keys that could not be fetched again are not believed any more."""
-FETCH_EVERY = 10.0
-"""Seconds between two fetches at least, however many unknown keys tokens name."""
-FETCH_TIMEOUT = 4.0
-"""Seconds in which a key set has to be there, whole: whoever waits for it is answered within 5."""
+REFRESH_INTERVAL_SECONDS = 300.0
+"""Older keys are fetched again in the background."""
+MAX_AGE_SECONDS = 3600.0
+"""Older keys are not used: the provider may have revoked them while it did not answer us."""
+MIN_FETCH_INTERVAL_SECONDS = 10.0
+FETCH_TIMEOUT_SECONDS = 4.0
+"""For the whole key set, so that requests that wait for it are answered within 5 seconds."""
 MAX_KEY_SET_BYTES = 256 * 1024
+
+Keys = Mapping[str | None, VerificationKey]
+"""Keys by their ``kid``. A single key also has the name None, for tokens without a ``kid``."""
 
 
 class KeySetError(Exception):
-    """The key set cannot be had. The message says why."""
+    """The key set cannot be fetched or used. The message is the reason."""
 
 
 class KeySet:
-    """The keys behind a URL, by their ``kid``. What a token's own ``jku``, ``jwk`` or ``x5u`` says is never looked at."""
+    """The key set at ``url``. The headers ``jku``, ``jwk`` and ``x5u`` of a token are ignored."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: dict[str | None, VerificationKey] = {}
+        self._keys: Keys = {}
         self._fetched_at = self._tried_at = float("-inf")
-        self._failed = True
-        """Whether the last attempt brought no key set, or none was made yet."""
-        self._refreshing: asyncio.Task[None] | None = None
-        self._fetching = asyncio.Lock()
+        self._background_refresh: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
 
     async def find(self, token: str) -> VerificationKey:
-        """The key that the token names.
+        """The key that ``token`` names.
 
         Raises:
-            TokenInvalid: it names none of the set.
-            Unavailable: the set cannot be had.
+            TokenInvalid: the key set has no such key.
+            Unavailable: the key set cannot be fetched.
         """
-        kid = _kid(token)
-        age = time.monotonic() - self._fetched_at
-        if kid not in self._keys or age > BELIEVED_FOR:
+        kid = _read_kid(token)
+        if kid not in self._keys or self._age > MAX_AGE_SECONDS:
             await self._refresh()
-        elif age > FRESH_FOR and not self._fetching.locked():
-            self._refreshing = asyncio.create_task(self._refresh())
-        if time.monotonic() - self._fetched_at > BELIEVED_FOR:
-            self._keys = {}
-        if kid not in self._keys:
-            if self._failed:
-                raise Unavailable("the identity provider's keys cannot be had")
-            raise TokenInvalid("the token names no key of the identity provider")
-        return self._keys[kid]
+        elif self._age > REFRESH_INTERVAL_SECONDS and not self._lock.locked():
+            self._background_refresh = asyncio.create_task(self._refresh())
+        if kid in self._keys and self._age <= MAX_AGE_SECONDS:
+            return self._keys[kid]
+        if self._fetched_at < self._tried_at:
+            raise Unavailable("the identity provider's keys cannot be had")
+        raise TokenInvalid("the token names no key of the identity provider")
 
-    async def fetch(self) -> dict[str | None, VerificationKey]:
-        """The keys that tokens may be signed with, fetched now.
+    async def fetch(self) -> Keys:
+        """Fetches the key set.
 
         Raises:
-            KeySetError: they cannot be had.
+            KeySetError: it cannot be fetched or used.
         """
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT):
+            async with asyncio.timeout(FETCH_TIMEOUT_SECONDS):
                 body = await self._download()
-            return _usable(json.loads(body))
+            return _parse_keys(json.loads(body))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
-            raise KeySetError(_reason(error)) from error
+            raise KeySetError(_describe(error)) from error
 
-    async def _download(self) -> bytes:
-        """Follows no redirect: whoever may redirect it makes admins."""
-        context = await asyncio.to_thread(
-            ssl.create_default_context
-        )  # what this machine trusts, and not httpx' own list
-        async with (
-            httpx.AsyncClient(
-                verify=context,
-                timeout=None,  # noqa: S113
-                headers={"Accept-Encoding": "identity"},
-            ) as client,
-            client.stream("GET", self._url) as response,
-        ):
-            if response.status_code != 200:
-                raise KeySetError(f"it answers with {response.status_code}")
-            body = bytearray()
-            async for piece in response.aiter_raw():
-                body += piece
-                if len(body) > MAX_KEY_SET_BYTES:
-                    raise KeySetError(f"it has more than {MAX_KEY_SET_BYTES} bytes")
-            return bytes(body)
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self._fetched_at
 
     async def _refresh(self) -> None:
-        async with self._fetching:
-            if time.monotonic() - self._tried_at < FETCH_EVERY:
+        async with self._lock:
+            if time.monotonic() - self._tried_at < MIN_FETCH_INTERVAL_SECONDS:
                 return
-            self._tried_at, self._failed = time.monotonic(), True
+            self._tried_at = time.monotonic()
             try:
                 self._keys = await self.fetch()
             except KeySetError as error:
-                log.warning("key_set_away", error=str(error))
-                return
-            self._failed = False
-            self._fetched_at = time.monotonic()
+                log.warning("key_set_unavailable", error=str(error))
+            else:
+                self._fetched_at = time.monotonic()
+
+    async def _download(self) -> bytes:
+        """Follows no redirects: the target's owner could issue admin tokens."""
+        # In a thread: it reads the system's certificates from disk.
+        context = await asyncio.to_thread(ssl.create_default_context)
+        headers = {"Accept-Encoding": "identity"}
+        async with (
+            httpx.AsyncClient(verify=context, timeout=FETCH_TIMEOUT_SECONDS) as client,
+            client.stream("GET", self._url, headers=headers) as response,
+        ):
+            if response.status_code != 200:
+                raise KeySetError(f"it answers with {response.status_code}")
+            body = b""
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_KEY_SET_BYTES:
+                    raise KeySetError(f"it has more than {MAX_KEY_SET_BYTES} bytes")
+            return body
 
 
-def _usable(key_set: Any) -> dict[str | None, VerificationKey]:
-    """The keys of the set, by their ``kid``.
+def _parse_keys(key_set: Any) -> Keys:
+    """The usable keys. Members that are no keys, or keys for something else, are ignored.
 
     Raises:
         KeySetError: there are none.
     """
     members = key_set.get("keys") if isinstance(key_set, dict) else None
     if not isinstance(members, list):
-        raise KeySetError("it is no key set")
-    usable: dict[str | None, VerificationKey] = {}
+        raise KeySetError("it is not a key set")
+    keys: dict[str | None, VerificationKey] = {}
     for member in members:
-        kid = member.get("kid") if isinstance(member, dict) else None
-        if (
-            not isinstance(member, dict)
-            or member.get("use") == "enc"
-            or not isinstance(kid, str | None)
-        ):
+        if not isinstance(member, dict) or member.get("use") == "enc":
             continue
-        with suppress(
-            jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError
-        ):  # one that is no key, or not for us
-            usable[kid] = verification_key(jwt.PyJWK(member).key)
-    if not usable:
+        kid = member.get("kid")
+        if kid is not None and not isinstance(kid, str):
+            continue
+        with suppress(jwt.PyJWTError, ValueError, TypeError, LookupError, AttributeError):
+            keys[kid] = verification_key(jwt.PyJWK(member).key)
+    if not keys:
         raise KeySetError("it has no usable key")
-    if len(usable) == 1:
-        usable[None] = next(iter(usable.values()))
-    return usable
+    if len(keys) == 1:
+        keys[None] = next(iter(keys.values()))
+    return keys
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, for a log."""
-    if isinstance(error, KeySetError):
-        return str(error)
-    if isinstance(error, httpx.InvalidURL):
-        return "its address is none"
-    if isinstance(error, TimeoutError):
-        return f"it takes more than {FETCH_TIMEOUT:.0f} s"
-    if isinstance(error, ValueError | RecursionError):
-        return "it is no JSON"
-    return str(error) or type(error).__name__
-
-
-def _kid(token: str) -> str | None:
+def _read_kid(token: str) -> str | None:
     try:
         kid: Any = jwt.get_unverified_header(token).get("kid")
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -163,3 +147,14 @@ def _kid(token: str) -> str | None:
     if kid is not None and not isinstance(kid, str):
         raise TokenInvalid
     return kid
+
+
+def _describe(error: Exception) -> str:
+    """The reason of a failed fetch, for an operator."""
+    if isinstance(error, httpx.InvalidURL):
+        return "its address is invalid"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"it takes more than {FETCH_TIMEOUT_SECONDS:.0f} s"
+    if isinstance(error, ValueError | RecursionError):
+        return "it is not JSON"
+    return str(error) or type(error).__name__

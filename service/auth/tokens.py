@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519, RFC 8725): admins' and customers', of which neither is ever taken for the other."""
+"""JSON Web Tokens (RFC 7519, RFC 8725) of admins and of customers; neither passes for the other."""
 
 import hmac
 import re
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.types import Options
 
 from service.errors import TokenInvalid
 from service.values.ids import ORG_ID_PATTERN
@@ -24,18 +25,19 @@ CUSTOMER_TYPE = "payment_link"
 CUSTOMER_HEADER_TYPE = "payment-link+jwt"
 CUSTOMER_TOKEN_LIFETIME = timedelta(hours=24)
 MAX_ADMIN_TOKEN_LIFETIME = timedelta(days=366)
-LEEWAY = 60
-"""Seconds by which clocks may differ."""
+LEEWAY_SECONDS = 60
+"""How far clocks may differ."""
 MAX_TOKEN_BYTES = 8192
-VERIFIED_CUSTOMERS, VERIFIED_ADMINS = 4096, 1024
-"""How many tokens are remembered whose signature was verified; their times are looked at each time.
+CUSTOMER_CACHE_SIZE, ADMIN_CACHE_SIZE = 4096, 1024
+"""Tokens whose verified claims are cached; their times are checked on each use.
 
-Ours, for customers, are shorter than 1 KB; an identity provider's may be as long as ``MAX_TOKEN_BYTES``.
+Customer tokens, which are ours, are shorter than 1 KB; an identity provider's may be as long as
+``MAX_TOKEN_BYTES``.
 """
-LATEST_TIME = 2**53
-"""Seconds since 1970 beyond which no number is a time (RFC 7519, 2: NumericDate)."""
+MAX_NUMERIC_DATE = 2**53
+"""Seconds since 1970 (RFC 7519, 2: NumericDate) that a float still counts one by one."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-"""Three parts without padding (RFC 7515, 2 and 7.1): PyJWT takes ``=`` too, and then one token can be written in several ways."""
+"""Three parts without padding (RFC 7515, 2 and 7.1), which PyJWT would take."""
 _ORG_ID = re.compile(ORG_ID_PATTERN)
 
 
@@ -45,7 +47,7 @@ class Role(StrEnum):
 
 
 class Admin(msgspec.Struct, frozen=True):
-    """Who calls for an organization (``org-admin``, with its ``org_id``), or for all (``internal-admin``)."""
+    """An admin of one organization (``org-admin``, with its ``org_id``) or of all."""
 
     subject: str
     role: Role
@@ -56,43 +58,14 @@ class Admin(msgspec.Struct, frozen=True):
 
 
 class VerificationKey(msgspec.Struct, frozen=True, eq=False):
-    """A key and the only algorithm it may be used with. No two are the same, were they made of the same."""
+    """A key and the only algorithm it may be used with. Compared by identity, to be a cache key."""
 
     key: Any
     algorithm: str
 
 
-def derive_key(secret: bytes, purpose: str) -> bytes:
-    """32 bytes of their own for each ``purpose``, from ``SECRET_KEY``."""
-    return hmac.digest(secret, f"payment-links/{purpose}".encode(), "sha256")
-
-
-def verification_key(key: Any) -> VerificationKey:
-    """``key`` with its algorithm: RS256 for RSA from 2048 bits, ES256 for P-256, EdDSA for Ed25519.
-
-    Raises:
-        ValueError: it is another kind of key.
-    """
-    if isinstance(key, RSAPublicKey) and key.key_size >= 2048:
-        return VerificationKey(key, "RS256")
-    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return VerificationKey(key, "ES256")
-    if isinstance(key, Ed25519PublicKey):
-        return VerificationKey(key, "EdDSA")
-    raise ValueError("must be an RSA key of 2048 bits or more, a P-256 key or an Ed25519 key")
-
-
-def load_public_key(pem: str) -> VerificationKey:
-    """The key in ``pem``.
-
-    Raises:
-        ValueError: it cannot be read, or is of another kind.
-    """
-    return verification_key(load_pem_public_key(pem.encode()))
-
-
 class CustomerTokens:
-    """Tokens that prove control of a mailbox: HS256 under a key of their own, 24 hours."""
+    """Tokens that prove control of a mailbox: HS256 under a key of their own, good for 24 hours."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = VerificationKey(derive_key(secret, "customer-jwt"), "HS256")
@@ -107,23 +80,22 @@ class CustomerTokens:
             "exp": int((now + CUSTOMER_TOKEN_LIFETIME).timestamp()),
             "jti": jti,
         }
-        return jwt.encode(
-            claims, self._key.key, self._key.algorithm, headers={"typ": CUSTOMER_HEADER_TYPE}
-        )
+        headers = {"typ": CUSTOMER_HEADER_TYPE}
+        return jwt.encode(claims, self._key.key, self._key.algorithm, headers=headers)
 
-    def email(self, token: str, *, now: datetime) -> str:
-        """The canonical e-mail whose mailbox the holder controls.
+    def verify(self, token: str, *, now: datetime) -> str:
+        """The canonical e-mail that ``token`` was issued for.
 
         Raises:
-            TokenInvalid: it is no such token, or has expired.
+            TokenInvalid: it is not a valid customer token, or has expired.
         """
-        email, period = _customer(token, self._key)
-        period.check(now, CUSTOMER_TOKEN_LIFETIME)
+        email, validity = _verify_customer(token, self._key)
+        validity.check(now, CUSTOMER_TOKEN_LIFETIME)
         return email
 
 
 def is_customer_token(token: str) -> bool:
-    """Whether ``token`` says that it is a customer's; it may lie."""
+    """Whether the header of ``token``, which is not verified, is a customer token's."""
     try:
         return jwt.get_unverified_header(token).get("typ") == CUSTOMER_HEADER_TYPE
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -133,28 +105,23 @@ def is_customer_token(token: str) -> bool:
 def verify_admin(
     token: str, key: VerificationKey, *, now: datetime, issuer: str | None = None
 ) -> Admin:
-    """Who holds an admin token that ``key`` must have signed, and ``issuer`` made where it is given.
+    """The holder of an admin token signed with ``key``, and issued by ``issuer`` if it is given.
 
     Raises:
-        TokenInvalid: it is no such token, or has expired.
+        TokenInvalid: it is not a valid admin token, or has expired.
     """
-    admin, period = _admin(token, key, issuer)
-    period.check(now, MAX_ADMIN_TOKEN_LIFETIME)
+    admin, validity = _verify_admin(token, key, issuer)
+    validity.check(now, MAX_ADMIN_TOKEN_LIFETIME)
     if admin is None:
         raise TokenInvalid("the token names no role, or no organization for it")
     return admin
-
-
-def own_admin_key(secret: bytes) -> VerificationKey:
-    """The key of admin tokens that ``payment-links token`` makes."""
-    return VerificationKey(derive_key(secret, "admin-jwt"), "HS256")
 
 
 def issue_admin_token(
     secret: bytes, admin: Admin, *, now: datetime, life: timedelta, issuer: str | None = None
 ) -> str:
     """An admin token of our own."""
-    own = own_admin_key(secret)
+    key = own_admin_key(secret)
     claims: dict[str, Any] = {
         "sub": admin.subject,
         "role": admin.role.value,
@@ -166,50 +133,86 @@ def issue_admin_token(
         claims["org_id"] = admin.org_id
     if issuer is not None:
         claims["iss"] = issuer
-    return jwt.encode(claims, own.key, own.algorithm)
+    return jwt.encode(claims, key.key, key.algorithm)
 
 
-class _Period(NamedTuple):
-    """When a token is good: not before ``start``, and until ``end``, in seconds since 1970."""
+def own_admin_key(secret: bytes) -> VerificationKey:
+    """The key of the admin tokens that ``payment-links token`` issues."""
+    return VerificationKey(derive_key(secret, "admin-jwt"), "HS256")
 
-    start: float
-    end: float
 
-    def check(self, now: datetime, longest_life: timedelta) -> None:
-        """Lets pass what is good at ``now``.
+def load_public_key(pem: str) -> VerificationKey:
+    """The key in ``pem``.
+
+    Raises:
+        ValueError: it cannot be read, or ``verification_key`` refuses it.
+    """
+    return verification_key(load_pem_public_key(pem.encode()))
+
+
+def verification_key(key: Any) -> VerificationKey:
+    """``key`` with its algorithm: RS256 for RSA from 2048 bits, ES256 for P-256, EdDSA for Ed25519.
+
+    Raises:
+        ValueError: it is another type of key.
+    """
+    if isinstance(key, RSAPublicKey) and key.key_size >= 2048:
+        return VerificationKey(key, "RS256")
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return VerificationKey(key, "ES256")
+    if isinstance(key, Ed25519PublicKey):
+        return VerificationKey(key, "EdDSA")
+    raise ValueError("must be an RSA key of 2048 bits or more, a P-256 key or an Ed25519 key")
+
+
+def derive_key(secret: bytes, purpose: str) -> bytes:
+    """32 bytes for ``purpose``, derived from ``SECRET_KEY``."""
+    return hmac.digest(secret, f"payment-links/{purpose}".encode(), "sha256")
+
+
+class _Validity(NamedTuple):
+    """When a token is valid, in seconds since 1970."""
+
+    not_before: float
+    expires_at: float
+
+    def check(self, now: datetime, max_lifetime: timedelta) -> None:
+        """Checks that the token is valid at ``now``, and for no longer than ``max_lifetime``.
 
         Raises:
-            TokenInvalid: ``now`` lies outside, or ``end`` too far ahead.
+            TokenInvalid: it is not.
         """
         seconds = now.timestamp()
-        if seconds + LEEWAY < self.start:
+        if seconds + LEEWAY_SECONDS < self.not_before:
             raise TokenInvalid("the token is not valid yet")
-        if not seconds < self.end <= seconds + longest_life.total_seconds() + LEEWAY:
+        latest = seconds + max_lifetime.total_seconds() + LEEWAY_SECONDS
+        if not seconds < self.expires_at <= latest:
             raise TokenInvalid("the token has expired")
 
 
-@lru_cache(maxsize=VERIFIED_CUSTOMERS)
-def _customer(token: str, key: VerificationKey) -> tuple[str, _Period]:
-    """The canonical e-mail in ``token``, and when that is good."""
-    header, claims = _decode(
-        token, key, CUSTOMER_AUDIENCE, ("exp", "iat", "sub", "aud", "jti", "type")
-    )
+@lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
+def _verify_customer(token: str, key: VerificationKey) -> tuple[str, _Validity]:
+    """The canonical e-mail in ``token``."""
+    required = ["exp", "iat", "sub", "aud", "jti", "type"]
+    header, claims = _decode(token, key, CUSTOMER_AUDIENCE, required)
     if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
         raise TokenInvalid
-    return claims["sub"], _period_of(claims)
+    return claims["sub"], _read_validity(claims)
 
 
-@lru_cache(maxsize=VERIFIED_ADMINS)
-def _admin(token: str, key: VerificationKey, issuer: str | None) -> tuple[Admin | None, _Period]:
-    """The admin whom ``token`` names, and when it is good.
+@lru_cache(maxsize=ADMIN_CACHE_SIZE)
+def _verify_admin(
+    token: str, key: VerificationKey, issuer: str | None
+) -> tuple[Admin | None, _Validity]:
+    """The admin in ``token``; None if its role or organization is missing.
 
-    None where it names no role, or no organization for it: whether it has expired is said first.
+    The caller reports an expired token before that.
     """
-    required = ("exp", "sub", "aud", "iss") if issuer else ("exp", "sub", "aud")
+    required = ["exp", "sub", "aud", *(["iss"] if issuer else [])]
     header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
     if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
         raise TokenInvalid
-    return _admin_in(claims), _period_of(claims)
+    return _read_admin(claims), _read_validity(claims)
 
 
 def _decode(
@@ -219,10 +222,10 @@ def _decode(
     required: Sequence[str],
     issuer: str | None = None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Header and claims of ``token``, its signature and audience verified."""
+    """Header and claims of ``token``, with signature, audience and issuer verified."""
     if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
         raise TokenInvalid
-    options = {
+    options: Options = {
         "require": list(required),
         "verify_exp": False,
         "verify_iat": False,
@@ -236,7 +239,7 @@ def _decode(
             algorithms=[key.algorithm],
             audience=audience,
             issuer=issuer,
-            options=options,  # type: ignore[arg-type]
+            options=options,
         )
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise TokenInvalid from None
@@ -246,25 +249,24 @@ def _decode(
     return header, claims
 
 
-def _period_of(claims: Mapping[str, Any]) -> _Period:
-    """From ``iat`` and ``nbf``, where they are there, to ``exp``."""
+def _read_validity(claims: Mapping[str, Any]) -> _Validity:
+    """From ``iat`` and ``nbf``, if present, to ``exp``."""
     times = [claims.get(claim, 0) for claim in ("exp", "iat", "nbf")]
-    for value in times:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not 0 <= value <= LATEST_TIME
-        ):
-            raise TokenInvalid
-    end, issued, not_before = times
-    return _Period(max(issued, not_before), end)
+    if not all(_is_numeric_date(value) for value in times):
+        raise TokenInvalid
+    expires_at, issued_at, not_before = times
+    return _Validity(max(issued_at, not_before), expires_at)
 
 
-def _admin_in(claims: Mapping[str, Any]) -> Admin | None:
-    roles = claims.get("roles", [])
-    named = {claims.get("role")} if isinstance(claims.get("role"), str) else set()
-    if isinstance(roles, list):
-        named |= {role for role in roles if isinstance(role, str)}
+def _is_numeric_date(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= MAX_NUMERIC_DATE
+
+
+def _read_admin(claims: Mapping[str, Any]) -> Admin | None:
+    """The admin that ``role`` or ``roles`` make of the subject."""
+    roles = claims.get("roles")
+    named = [claims.get("role"), *(roles if isinstance(roles, list) else [])]
     if Role.INTERNAL_ADMIN in named:
         return Admin(claims["sub"], Role.INTERNAL_ADMIN)
     org_id = claims.get("org_id")

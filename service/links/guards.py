@@ -27,7 +27,9 @@ async def require_access(connection: Connection, link: Link) -> bool:
     context = context_of(connection)
     is_admin = False
     try:
-        allowed = context.customer_tokens.email(token, now=context.clock()) == canonical(link.email)
+        allowed = context.customer_tokens.verify(token, now=context.clock()) == canonical(
+            link.email
+        )
     except TokenInvalid:
         if is_customer_token(token):
             raise

@@ -52,7 +52,7 @@ class PageView:
         if not self.link.otp_required:
             return True
         try:
-            email = self._token and self.context.customer_tokens.email(self._token, now=self.now)
+            email = self._token and self.context.customer_tokens.verify(self._token, now=self.now)
         except TokenInvalid:
             return False
         return email == canonical(self.link.email)
