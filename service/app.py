@@ -41,9 +41,10 @@ from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
 from service.pages import controller as pay
 from service.pages import home
-from service.process import embedded, logs
-from service.process.drain import Drain
-from service.process.startup import StartupError, exit_with_parent, wait_for_data
+from service.process import logs
+from service.process.data_dir import LOCK_VARIABLE
+from service.process.shutdown import Drain, exit_with_parent
+from service.process.startup import StartupError, wait_for_data
 from service.storage.client import TIMEOUT, connect_async, connect_queue
 from service.storage.clock import StoreClock
 from service.storage.pipeline import AutoPipeline
@@ -133,9 +134,8 @@ def from_environment() -> Litestar:
     exit_with_parent()
     settings = load(os.environ)
     log_writer = logs.configure(settings.log_format)
-    drain = (
-        Drain(0) if embedded.LOCK_VARIABLE in os.environ else Drain()
-    )  # beside an `up` there is nowhere else to go
+    # Under `up` there is no other process that clients could move on to.
+    drain = Drain(0) if LOCK_VARIABLE in os.environ else Drain()
     app = create_app(settings, drain=drain)
     app.on_startup += [drain.watch, _spare_collector]
     app.on_shutdown.append(log_writer.flush_now)

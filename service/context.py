@@ -17,7 +17,7 @@ from service.auth.tokens import (
     own_admin_key,
 )
 from service.outbox.doorbell import Doorbell
-from service.process.disk import describe_shortage, folder_in_use
+from service.process.disk import describe_shortage, is_data_dir_used
 from service.storage.pipeline import AutoPipeline
 
 
@@ -46,7 +46,9 @@ def create_context(
     settings: Settings, pipeline: AutoPipeline, doorbell: Doorbell, clock: Callable[[], datetime]
 ) -> Context:
     """The context of an application that ``settings`` describe."""
-    folder = folder_in_use(settings)
+    uses_disk = is_data_dir_used(
+        settings.data_dir, settings.redis_url, has_smtp=settings.smtp is not None
+    )
     return Context(
         settings=settings,
         pipeline=pipeline,
@@ -56,7 +58,9 @@ def create_context(
         customer_tokens=CustomerTokens(settings.secret_key),
         otp_key=derive_key(settings.secret_key, "otp"),
         idempotency_key=derive_key(settings.secret_key, "idempotency"),
-        describe_disk_shortage=partial(describe_shortage, folder) if folder else lambda: None,
+        describe_disk_shortage=partial(describe_shortage, settings.data_dir)
+        if uses_disk
+        else lambda: None,
     )
 
 

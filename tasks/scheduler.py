@@ -1,11 +1,9 @@
 """``payment-links scheduler``: rq-scheduler's daemon, which has the scan run every other second and outlives an outage of Redis."""
 
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -27,6 +25,7 @@ from service.outbox.doorbell import (
     queue_name,
 )
 from service.process import logs
+from service.process.shutdown import on_stop_signals
 from service.storage import data_version
 from service.storage.client import TIMEOUT, Client, connect, connect_queue
 from service.storage.clock import StoreClock
@@ -100,12 +99,11 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     def _install_signal_handlers(self) -> None:
         """Leaves Redis alone inside a signal handler: ``run`` gives the lock back on its way out."""
 
-        def stop(_signal: int, _frame: FrameType | None) -> None:
+        def stop(*_: object) -> None:
             self._stopping.set()
             raise SystemExit
 
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+        on_stop_signals(stop)
 
 
 def run(environ: Mapping[str, str]) -> None:

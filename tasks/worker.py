@@ -2,14 +2,12 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Any
 
 import structlog
@@ -21,7 +19,8 @@ from config.settings import load
 from service.errors import Unavailable
 from service.outbox.doorbell import JsonJob, JsonQueue, QueueName, queue_of
 from service.process import logs
-from service.process.startup import OWNER_ONLY, exit_with_parent
+from service.process.data_dir import OWNER_ONLY_UMASK
+from service.process.shutdown import exit_with_parent, on_stop_signals
 from service.storage.failure import describe_failure
 from tasks.runtime import CURRENT, Runtime, create_runtime
 
@@ -84,7 +83,7 @@ def record_heartbeat(bell: QueueName, runtime: Runtime) -> None:
 
 def work(bell: QueueName, environ: Mapping[str, str]) -> None:
     """Works for ``bell`` until it is asked to stop, through every outage of Redis."""
-    os.umask(OWNER_ONLY)
+    os.umask(OWNER_ONLY_UMASK)
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     runtime = create_runtime(settings)
@@ -110,12 +109,7 @@ def _work_until_stopped(bell: QueueName, runtime: Runtime) -> None:
 def supervise(bells: list[QueueName]) -> None:
     """Keeps a worker process for each of ``bells`` until asked to stop, then lets each finish the mail it is sending."""
     stopping = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    on_stop_signals(lambda *_: stopping.set())
     processes: dict[QueueName, SpawnProcess] = {}
     try:
         while not stopping.wait(0.5 if processes else 0):
@@ -161,9 +155,4 @@ def _stop_all(processes: list[SpawnProcess]) -> None:
 
 def _stop_between_workers(runtime: Runtime) -> None:
     """While no RQ worker minds them, signals ask to stop too."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        runtime.stopping.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    on_stop_signals(lambda *_: runtime.stopping.set())

@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from redis import Redis
 
 from service.auth.tokens import Admin, Role, own_admin_key, verify_admin
-from service.cli import check as check_module
+from service.cli import check_redis as check_module
 from service.cli import commands as cli
 from service.cli.commands import main
 from service.health import store as heartbeats
 from service.health.heartbeat import host_name
-from service.process import embedded, logs
+from service.process import logs
+from service.process.data_dir import LOCK_VARIABLE, load_or_create_secret
 from service.storage import keys
 from service.storage.client import Client, connect
 from service.storage.command import call
@@ -40,7 +41,7 @@ ADMIN_VARIABLES = "ADMIN_JWT_PUBLIC_KEY ADMIN_JWKS_URL ADMIN_JWT_ISSUER TRUSTED_
 @pytest.fixture(autouse=True)
 def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """None of our variables is set, and DATA_DIR is an empty folder."""
-    for name in (*VARIABLES.split(), *ADMIN_VARIABLES.split(), embedded.LOCK_VARIABLE):
+    for name in (*VARIABLES.split(), *ADMIN_VARIABLES.split(), LOCK_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
 
@@ -118,11 +119,11 @@ class TestToken:
         assert run("token", "--role", "internal-admin", SECRET_KEY=SECRET).exit_code == 0
 
     def test_it_uses_the_secret_that_up_keeps(self, tmp_path: Path) -> None:
-        secret = embedded.load_or_create_secret(tmp_path)
+        secret = load_or_create_secret(tmp_path)
         assert holder(run("token", "--role", "internal-admin"), secret=secret)
 
     def test_a_secret_that_is_set_comes_before_the_one_that_up_keeps(self, tmp_path: Path) -> None:
-        embedded.load_or_create_secret(tmp_path)
+        load_or_create_secret(tmp_path)
         assert holder(run("token", "--role", "internal-admin", SECRET_KEY=SECRET), secret=SECRET)
 
     def test_its_issuer_is_the_one_that_admin_tokens_must_have(self) -> None:
@@ -226,7 +227,8 @@ class TestProcesses:
         self, command: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ran: list[str] = []
-        monkeypatch.setattr(cli, "_await_data", lambda settings: ran.append(settings.redis_url))
+        monkeypatch.setattr(cli, "wait_for_data", lambda redis_url, _: ran.append(redis_url))
+        monkeypatch.setattr(cli, "exit_on_stop_signals", lambda: None)
         monkeypatch.setattr("tasks.worker.supervise", lambda _: None)
         monkeypatch.setattr("tasks.scheduler.run", lambda _: None)
         monkeypatch.setattr(logs, "configure", lambda _: None)
@@ -387,7 +389,7 @@ class TestCheckSettings:
         assert findings(look(REDIS_URL=valkey.url))["settings"] == ("ok", "complete")
 
     def test_it_looks_at_the_store_that_up_keeps(self, tmp_path: Path) -> None:
-        embedded.load_or_create_secret(tmp_path)
+        load_or_create_secret(tmp_path)
         found = findings(look(SECRET_KEY=""))
         assert found["settings"] == ("ok", "complete")
         assert found["redis"][0] == "FAIL"
@@ -471,7 +473,7 @@ class TestCheckRedis:
         assert findings(result)["queue redis"][0] == "ok"
 
     def test_a_store_of_old_is_named(self, valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(check_module, "OLDEST_REDIS", (99, 0))
+        monkeypatch.setattr(check_module, "MIN_VERSION", (99, 0))
         assert findings(look(REDIS_URL=valkey.url))["redis version"][0] == "FAIL"
 
     def test_a_clock_that_differs_is_named(
@@ -736,7 +738,7 @@ class TestCheckDisk:
     ) -> None:
         data_dir = tmp_path / name
         data_dir.mkdir()
-        embedded.load_or_create_secret(data_dir)
+        load_or_create_secret(data_dir)
         assert (
             findings(
                 look(

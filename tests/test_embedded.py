@@ -19,30 +19,29 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.process import embedded
-from service.process.embedded import (
-    EmbeddedError,
-    environment,
-    hold,
+from service.process.data_dir import (
+    data_dir_of,
+    is_lock_owned,
     load_or_create_secret,
-    names_holder,
-    serve,
-    socket_path,
-    wait_for_release,
+    lock_data_dir,
 )
+from service.process.embedded import run_store, socket_path, with_embedded_store
+from service.process.shutdown import wait_for_release
+from service.process.startup import StartupError
 
-HOLD = """
+LOCK = """
 import sys, time
 from pathlib import Path
-from service.process.embedded import hold
-with hold(Path(sys.argv[1])):
+from service.process.data_dir import lock_data_dir
+with lock_data_dir(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
-SERVE = """
+RUN_STORE = """
 import sys, time
 from pathlib import Path
-from service.process.embedded import serve
-with serve(Path(sys.argv[1])) as store:
+from service.process.embedded import run_store
+with run_store(Path(sys.argv[1])) as store:
     print(store.pid, flush=True)
     time.sleep(600)
 """
@@ -111,36 +110,39 @@ class TestFolder:
     def test_a_folder_that_is_a_file_is_named(self, data_dir: Path) -> None:
         (data_dir / "file").touch()
         with (
-            pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+/file: File exists$"),
-            hold(data_dir / "file"),
+            pytest.raises(StartupError, match=r"^DATA_DIR: \S+/file: File exists$"),
+            lock_data_dir(data_dir / "file"),
         ):
             pass
 
     def test_a_lock_that_cannot_be_had_is_named(self, data_dir: Path) -> None:
         (data_dir / "up.lock").mkdir()
-        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"), hold(data_dir):
+        with (
+            pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"),
+            lock_data_dir(data_dir),
+        ):
             pass
-        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"):
-            names_holder(data_dir)
+        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"):
+            is_lock_owned(data_dir)
 
     def test_a_secret_that_cannot_be_written_is_named(self, data_dir: Path) -> None:
         (data_dir / "secret_key.partial").symlink_to("/dev/full")
-        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: No space left on device$"):
+        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: No space left on device$"):
             load_or_create_secret(data_dir)
 
     def test_a_secret_that_cannot_be_read_is_named(self, data_dir: Path) -> None:
         (data_dir / "secret_key").mkdir()
-        with pytest.raises(EmbeddedError, match=r"^DATA_DIR: \S+: Is a directory$"):
-            environment({"DATA_DIR": str(data_dir)})
+        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"):
+            with_embedded_store({"DATA_DIR": str(data_dir)})
 
 
 class TestEnvironment:
     def test_nothing_is_added_before_the_first_up(self, data_dir: Path) -> None:
-        assert environment({"DATA_DIR": str(data_dir)}) == {"DATA_DIR": str(data_dir)}
+        assert with_embedded_store({"DATA_DIR": str(data_dir)}) == {"DATA_DIR": str(data_dir)}
 
     def test_the_store_and_the_secret_of_up_are_added(self, data_dir: Path) -> None:
         secret = load_or_create_secret(data_dir)
-        found = environment({"DATA_DIR": str(data_dir), "PORT": "9000"})
+        found = with_embedded_store({"DATA_DIR": str(data_dir), "PORT": "9000"})
         assert found == {
             "DATA_DIR": str(data_dir),
             "PORT": "9000",
@@ -151,26 +153,27 @@ class TestEnvironment:
     def test_a_secret_that_is_set_stays(self, data_dir: Path) -> None:
         load_or_create_secret(data_dir)
         assert (
-            environment({"DATA_DIR": str(data_dir), "SECRET_KEY": "mine"})["SECRET_KEY"] == "mine"
+            with_embedded_store({"DATA_DIR": str(data_dir), "SECRET_KEY": "mine"})["SECRET_KEY"]
+            == "mine"
         )
 
     def test_a_redis_that_is_set_is_the_only_one(self, data_dir: Path) -> None:
         load_or_create_secret(data_dir)
         environ = {"DATA_DIR": str(data_dir), "REDIS_URL": "redis://localhost"}
-        assert environment(environ) == environ
+        assert with_embedded_store(environ) == environ
 
     def test_data_are_in_var_where_nobody_says(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(data_dir)
-        assert embedded.data_dir_of({}) == Path.cwd() / "var"
+        assert data_dir_of({}) == Path.cwd() / "var"
 
 
-class TestHold:
+class TestLock:
     def test_a_second_process_is_refused_by_a_clear_line(self, data_dir: Path) -> None:
-        with another_process(HOLD, data_dir) as (holder, said):
+        with another_process(LOCK, data_dir) as (holder, said):
             assert said == "held"
-            with pytest.raises(EmbeddedError) as refusal, hold(data_dir):
+            with pytest.raises(StartupError) as refusal, lock_data_dir(data_dir):
                 pass
         assert (
             str(refusal.value)
@@ -179,23 +182,23 @@ class TestHold:
 
     def test_it_is_free_again_after_its_holder_left(self, data_dir: Path) -> None:
         for _ in range(2):
-            with hold(data_dir):
+            with lock_data_dir(data_dir):
                 pass
 
     def test_it_is_free_again_after_its_holder_was_killed(self, data_dir: Path) -> None:
-        with another_process(HOLD, data_dir):
+        with another_process(LOCK, data_dir):
             pass
-        with hold(data_dir) as lock:
+        with lock_data_dir(data_dir) as lock:
             assert lock.read_text() == f"{os.getpid()}\n"
 
     def test_the_data_dir_is_made_for_its_owner_only(self, data_dir: Path) -> None:
-        with hold(data_dir / "a" / "b"):
+        with lock_data_dir(data_dir / "a" / "b"):
             assert stat.S_IMODE((data_dir / "a" / "b").stat().st_mode) == 0o700
 
     def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(
         self, data_dir: Path
     ) -> None:
-        with another_process(HOLD, data_dir):
+        with another_process(LOCK, data_dir):
             waiting = threading.Thread(target=wait_for_release, args=(data_dir / "up.lock",))
             waiting.start()
             waiting.join(0.2)
@@ -236,13 +239,13 @@ class TestSocket:
     ) -> None:
         somebody = os.getuid() + 1
         monkeypatch.setattr(os, "getuid", lambda: somebody)
-        with pytest.raises(EmbeddedError, match="belongs to somebody else"):
+        with pytest.raises(StartupError, match="belongs to somebody else"):
             socket_path(temporary / ("d" * 100))
 
     def test_a_store_runs_in_a_data_dir_too_deep(self, temporary: Path) -> None:
         deep = temporary / ("d" * 100)
         deep.mkdir()
-        with serve(deep), client_of(deep) as client:
+        with run_store(deep), client_of(deep) as client:
             assert client.ping()
         assert (deep / "appendonlydir").is_dir()
 
@@ -252,26 +255,26 @@ def served() -> Iterator[redis.Redis]:
     """A store that runs for all tests that only look at it."""
     with (
         tempfile.TemporaryDirectory(prefix="pl-") as directory,
-        serve(Path(directory)),
+        run_store(Path(directory)),
         client_of(Path(directory)) as client,
     ):
         yield client
 
 
-class TestServe:
+class TestStore:
     def test_what_was_written_is_there_the_next_time(self, data_dir: Path) -> None:
-        with serve(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_of(data_dir) as client:
             client.set("kept", "yes")
-        with serve(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_of(data_dir) as client:
             assert client.get("kept") == "yes"
 
     def test_what_was_written_survives_the_store_being_killed(self, data_dir: Path) -> None:
-        with serve(data_dir) as process, client_of(data_dir) as client:
+        with run_store(data_dir) as process, client_of(data_dir) as client:
             for number in range(100):
                 client.set(f"kept-{number}", "yes")
             process.send_signal(signal.SIGKILL)
             process.wait()
-        with serve(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_of(data_dir) as client:
             assert client.dbsize() == 100
 
     def test_a_file_that_was_being_rewritten_when_the_store_was_killed_takes_no_space(
@@ -279,25 +282,25 @@ class TestServe:
     ) -> None:
         unfinished = data_dir / "temp-rewriteaof-bg-4226.aof"
         unfinished.write_bytes(b"REDIS")
-        with embedded.serve(data_dir):
+        with run_store(data_dir):
             assert not unfinished.exists()
 
     def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(
         self, data_dir: Path
     ) -> None:
-        with another_process(SERVE, data_dir) as (_, left_over), client_of(data_dir) as client:
+        with another_process(RUN_STORE, data_dir) as (_, left_over), client_of(data_dir) as client:
             client.set("kept", "yes")
         with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
             line.connect(str(data_dir / "valkey.sock"))
             assert str(client.info("server")["process_id"]) == left_over
-            with serve(data_dir) as process:
+            with run_store(data_dir) as process:
                 assert client.info("server")["process_id"] == process.pid
                 assert client.get("kept") == "yes"
                 line.settimeout(10)
                 assert line.recv(1) == b""
 
     def test_it_ends_with_its_context(self, data_dir: Path) -> None:
-        with serve(data_dir) as process:
+        with run_store(data_dir) as process:
             pass
         assert process.poll() is not None
         with pytest.raises(redis.ConnectionError), client_of(data_dir) as client:
@@ -320,7 +323,7 @@ class TestServe:
 
     @pytest.mark.parametrize(
         ("own", "used"),
-        [(None, embedded.MALLOC["GLIBC_TUNABLES"]), ("glibc.malloc.perturb=0",) * 2],
+        [(None, embedded.ALLOCATOR_TUNING["GLIBC_TUNABLES"]), ("glibc.malloc.perturb=0",) * 2],
     )
     def test_its_allocator_is_tuned_unless_the_operator_does_so(
         self, data_dir: Path, monkeypatch: pytest.MonkeyPatch, own: str | None, used: str
@@ -328,7 +331,7 @@ class TestServe:
         monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
         if own is not None:
             monkeypatch.setenv("GLIBC_TUNABLES", own)
-        with serve(data_dir) as process:
+        with run_store(data_dir) as process:
             environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         assert [entry.decode() for entry in environment if entry.startswith(b"GLIBC")] == [
             f"GLIBC_TUNABLES={used}"
@@ -352,12 +355,12 @@ class TestServe:
         assert ("GLIBC_TUNABLES" in embedded.store_environment()) is tuned
 
     def test_its_socket_is_its_owner_s_only(self, data_dir: Path) -> None:
-        with serve(data_dir):
+        with run_store(data_dir):
             assert stat.S_IMODE((data_dir / "valkey.sock").stat().st_mode) == 0o700
 
     def test_a_store_that_does_not_start_says_where_to_look(self, data_dir: Path) -> None:
         (data_dir / "appendonlydir").write_text("no folder at all")
-        with pytest.raises(EmbeddedError, match=r"see .*valkey\.log"), serve(data_dir):
+        with pytest.raises(StartupError, match=r"see .*valkey\.log"), run_store(data_dir):
             pass
 
 
@@ -366,6 +369,6 @@ def test_a_store_that_does_not_end_is_killed(
 ) -> None:
     """As on a disk that hangs: what it has answered is on disk."""
     monkeypatch.setattr(embedded, "STOP_TIMEOUT_SECONDS", 0.2)
-    with serve(data_dir) as store:
+    with run_store(data_dir) as store:
         store.send_signal(signal.SIGSTOP)
     assert store.returncode == -signal.SIGKILL

@@ -157,7 +157,7 @@ def test_in_json_warnings_and_what_nobody_catches_are_objects_too() -> None:
     assert [
         (line["event"], line["level"], line["exception"].splitlines()[-1]) for line in uncaught
     ] == [
-        ("uncaught", "error", "ValueError: in a thread"),
-        ("uncaught", "error", "ValueError: in a finalizer"),
-        ("uncaught", "error", "ValueError: in the main thread"),
+        ("uncaught_exception", "error", "ValueError: in a thread"),
+        ("uncaught_exception", "error", "ValueError: in a finalizer"),
+        ("uncaught_exception", "error", "ValueError: in the main thread"),
     ]

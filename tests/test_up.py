@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.cli.up import describe_mail
+from service.cli.up_output import describe_mail
 from service.orgs.model import Profile
 from service.otps.store import Otp
 from service.values.locale import LANGUAGES

@@ -1,27 +1,43 @@
 """The ``payment-links`` command."""
 
 import os
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import click
 
 from config.settings import MissingSettingsError, Settings, SettingsError, parse_duration
 from service.auth.tokens import MAX_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
-from service.cli.finding import Finding, Verdict
+from service.cli.check_result import CheckResult, Status
 from service.errors import Invalid
-from service.process import embedded, logs
+from service.process import logs
+from service.process.data_dir import LOCK_VARIABLE, data_dir_of
+from service.process.embedded import with_embedded_store
 from service.process.listen_address import find_address
+from service.process.shutdown import exit_on_stop_signals, exit_with_lock
 from service.process.startup import DataWatch, StartupError, read_settings, wait_for_data
 from service.values.ids import parse_org_id
 
+MAX_SUBJECT_LENGTH = 256
+QUEUES = ["links", "otps"]
 
-@click.group()
+
+class Commands(click.Group):
+    """Where a command cannot start, prints why in one line, and exits with 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, StartupError) as error:
+            click.echo(str(error), err=True)
+            sys.exit(2)
+
+
+@click.group(cls=Commands)
 @click.version_option(package_name="payment-links")
 def main() -> None:
     """Creates, e-mails, verifies, gates, revokes and lists payment links."""
@@ -32,10 +48,7 @@ def up() -> None:
     """Run everything in one, on an embedded store unless REDIS_URL is set."""
     from service.cli.up import up as run
 
-    try:
-        sys.exit(run(os.environ))
-    except (SettingsError, StartupError, embedded.EmbeddedError) as error:
-        _refuse(error)
+    sys.exit(run(os.environ))
 
 
 @main.command()
@@ -44,11 +57,8 @@ def web() -> None:
     from service.process.server import serve
 
     settings = _settings()
-    try:
-        address = find_address(settings.host, settings.port, shared=True)
-        watch = DataWatch(settings.redis_url)
-    except StartupError as error:
-        _refuse(error)
+    address = find_address(settings.host, settings.port, shared=True)
+    watch = DataWatch(settings.redis_url)
     serve(
         "service.app:from_environment",
         host=address,
@@ -56,13 +66,13 @@ def web() -> None:
         processes=settings.web_concurrency,
     )
     if watch.error is not None:
-        _refuse(watch.error)
+        raise watch.error
 
 
 @main.command()
 @click.option(
     "--queue",
-    type=click.Choice(["links", "otps"]),
+    type=click.Choice(QUEUES),
     help="Work for one queue only. Default: a process for each.",
 )
 def worker(queue: str | None) -> None:
@@ -70,16 +80,16 @@ def worker(queue: str | None) -> None:
     from service.outbox.doorbell import QueueName
     from tasks.worker import supervise
 
-    _await_data(_settings(listens=False))
+    _wait_for_data()
     supervise([QueueName(queue)] if queue else list(QueueName))
 
 
 @main.command()
 def scheduler() -> None:
-    """Have what is due found, every other second."""
+    """Look every other second for mail that is due."""
     from tasks.scheduler import run
 
-    _await_data(_settings(listens=False))
+    _wait_for_data()
     run(os.environ)
 
 
@@ -95,115 +105,103 @@ def scheduler() -> None:
 )
 def token(role: str, org: str | None, subject: str, life: str) -> None:
     """Print an admin token."""
-    # Only the secret matters here, so nobody has to say where Redis is.
-    environ = {"REDIS_URL": "unix:///", **_environment()}
-    try:
-        settings = read_settings(environ)
-        if settings.admin_jwt_public_key or settings.admin_jwks_url:
-            raise click.UsageError(
-                "admin tokens come from the identity provider that ADMIN_JWT_* names"
-            )
-        if (role == Role.ORG_ADMIN) != (org is not None):
-            raise click.UsageError("--org belongs to --role org-admin, and must be given with it")
-        admin = Admin(subject, Role(role), parse_org_id(org) if org is not None else None)
-        if not 1 <= len(subject) <= 256:
-            raise click.UsageError("--subject must have 1 to 256 characters")
-        lasting = parse_duration(life)
-        if not timedelta(0) < lasting <= MAX_ADMIN_TOKEN_LIFETIME:
-            raise click.UsageError("--life must lie between 1s and 366d")
-    except MissingSettingsError as error:
-        _refuse(
-            f"{error}, unless `payment-links up` keeps one in DATA_DIR, and {embedded.data_dir_of(os.environ)} holds none"
+    settings = _token_settings()
+    if settings.admin_jwt_public_key or settings.admin_jwks_url:
+        raise click.UsageError(
+            "admin tokens come from the identity provider that ADMIN_JWT_* names"
         )
-    except SettingsError as error:
-        _refuse(error)
-    except (Invalid, ValueError) as error:
-        raise click.UsageError(str(error)) from None
-    click.echo(
-        issue_admin_token(
-            settings.secret_key,
-            admin,
-            now=datetime.now(UTC),
-            life=lasting,
-            issuer=settings.admin_jwt_issuer,
-        )
+    token = issue_admin_token(
+        settings.secret_key,
+        _parse_admin(role, org, subject),
+        now=datetime.now(UTC),
+        life=_parse_life(life),
+        issuer=settings.admin_jwt_issuer,
     )
+    click.echo(token)
+
+
+def _token_settings() -> Settings:
+    # A token needs only the secret, not the store.
+    environ = {"REDIS_URL": "unix:///", **with_embedded_store(os.environ)}
+    try:
+        return read_settings(environ)
+    except MissingSettingsError as error:
+        raise StartupError(
+            f"{error}, unless `payment-links up` keeps one in DATA_DIR, "
+            f"and {data_dir_of(os.environ)} holds none"
+        ) from None
+
+
+def _parse_admin(role: str, org: str | None, subject: str) -> Admin:
+    if (role == Role.ORG_ADMIN) != (org is not None):
+        raise click.UsageError("--org belongs to --role org-admin, and must be given with it")
+    if not 1 <= len(subject) <= MAX_SUBJECT_LENGTH:
+        raise click.UsageError(f"--subject must have 1 to {MAX_SUBJECT_LENGTH} characters")
+    try:
+        return Admin(subject, Role(role), parse_org_id(org) if org is not None else None)
+    except Invalid as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _parse_life(text: str) -> timedelta:
+    try:
+        life = parse_duration(text)
+    except ValueError as error:
+        raise click.UsageError(f"--life: {error}") from None
+    if not timedelta(0) < life <= MAX_ADMIN_TOKEN_LIFETIME:
+        raise click.UsageError("--life must lie between 1s and 366d")
+    return life
 
 
 @main.command()
 @click.option(
     "--worker",
     is_flag=True,
-    help="Say only whether this machine's workers are alive: for liveness probes.",
+    help="Check only whether this machine's workers are alive: for liveness probes.",
 )
 @click.option(
     "--queue",
-    type=click.Choice(["links", "otps"]),
+    type=click.Choice(QUEUES),
     help="With --worker: the one queue that they work for.",
 )
 def check(worker: bool, queue: str | None) -> None:
-    """Say what is wrong with the configuration, Redis and the mail server. Exits with 1 if something is."""
-    environ = _environment()
+    """Check the settings, Redis and the mail server. Exits with 1 if something is wrong."""
     if queue and not worker:
         raise click.UsageError("--queue belongs to --worker")
     failed = False
-    for verdict, what, found in _check_workers(environ, queue) if worker else _check_all(environ):
-        click.echo(f"{verdict.value:5} {what}: {found}")
-        failed |= verdict is Verdict.FAILURE
+    for result in _check(workers=([queue] if queue else QUEUES) if worker else []):
+        click.echo(f"{result.status:5} {result.subject}: {result.detail}")
+        failed |= result.status is Status.FAILURE
     sys.exit(1 if failed else 0)
 
 
-def _environment() -> dict[str, str]:
-    """Ours, and what ``up`` keeps in ``DATA_DIR``."""
-    try:
-        return embedded.environment(os.environ)
-    except embedded.EmbeddedError as error:
-        _refuse(error)
+def _check(*, workers: list[str]) -> Iterator[CheckResult]:
+    environ = with_embedded_store(os.environ)
+    if workers:
+        from service.cli.check_workers import check_workers
 
-
-def _check_all(environ: Mapping[str, str]) -> Iterator[Finding]:
+        return check_workers(environ, [f"worker-{queue}" for queue in workers])
     from service.cli.check import check
 
     return check(environ)
 
 
-def _check_workers(environ: Mapping[str, str], queue: str | None) -> Iterator[Finding]:
-    from service.cli.check_workers import check_workers
-
-    return check_workers(
-        environ, [f"worker-{each}" for each in ([queue] if queue else ["links", "otps"])]
-    )
-
-
 def _settings(*, listens: bool = True) -> Settings:
-    """The settings of a process of its own, which ends with the ``up`` that started it."""
+    """The settings of ``web``, a worker or the scheduler, which end with the ``up`` above them."""
     try:
         settings = read_settings(os.environ, listens=listens)
     except MissingSettingsError as error:
-        _refuse(f"{error}; to try the service without any of them, run `payment-links up`")
-    except SettingsError as error:
-        _refuse(error)
+        raise StartupError(
+            f"{error}; to try the service without any of them, run `payment-links up`"
+        ) from None
     logs.configure(settings.log_format)
-    if lock := os.environ.get(embedded.LOCK_VARIABLE):
-        threading.Thread(target=_follow, args=(Path(lock),), daemon=True).start()
+    if lock := os.environ.get(LOCK_VARIABLE):
+        exit_with_lock(Path(lock))
     return settings
 
 
-def _await_data(settings: Settings) -> None:
-    """Returns once the store's data was looked at: these processes can do nothing before."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    try:
-        wait_for_data(settings.redis_url, threading.Event())
-    except StartupError as error:
-        _refuse(error)
-
-
-def _follow(lock: Path) -> None:
-    embedded.wait_for_release(lock)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _refuse(error: Exception | str) -> NoReturn:
-    click.echo(str(error), err=True)
-    sys.exit(2)
+def _wait_for_data() -> None:
+    """Returns once the version of the store's data is checked."""
+    settings = _settings(listens=False)
+    exit_on_stop_signals()
+    wait_for_data(settings.redis_url, threading.Event())

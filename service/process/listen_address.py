@@ -1,4 +1,4 @@
-"""The address that ``HOST`` and ``PORT`` mean on this machine."""
+"""The address to listen on, from ``HOST`` and ``PORT``."""
 
 import errno
 import socket
@@ -8,9 +8,9 @@ from service.process.startup import StartupError
 
 
 def find_address(host: str, port: int, *, shared: bool) -> str:
-    """The first address of ``host`` on which ``port`` can be listened on; of a name's, IPv4 comes first.
+    """The first address of ``host`` that this process can listen on; IPv4 addresses come first.
 
-    ``shared``: with others that share it too, as processes of ``web`` do.
+    ``shared``: other processes may listen on the port too, as those of ``web`` do.
 
     Raises:
         StartupError: there is none.
@@ -19,16 +19,16 @@ def find_address(host: str, port: int, *, shared: bool) -> str:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise StartupError(f"HOST: {host} is neither an address nor a name that resolves") from None
-    refused = OSError(errno.EADDRNOTAVAIL, "no address")
-    for family, _, _, _, address in sorted(found, key=lambda one: one[0] != socket.AF_INET):
+    last_error = OSError(errno.EADDRNOTAVAIL, "no address")
+    for family, _, _, _, address in sorted(found, key=lambda info: info[0] != socket.AF_INET):
         try:
             _bind(family, address, shared=shared)
             return str(address[0])
         except OSError as error:
-            refused = error
+            last_error = error
             if error.errno == errno.EADDRINUSE:
                 break
-    raise StartupError(_reason(refused, host, port))
+    raise StartupError(_describe(last_error, host, port))
 
 
 def _bind(family: int, address: tuple[object, ...], *, shared: bool) -> None:
@@ -39,12 +39,8 @@ def _bind(family: int, address: tuple[object, ...], *, shared: bool) -> None:
         probe.bind(address)
 
 
-def _reason(error: OSError, host: str, port: int) -> str:
+def _describe(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"HOST: {host} is no address of this machine"
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return (
-        f"PORT: {where} is in use"
-        if error.errno == errno.EADDRINUSE
-        else f"PORT: {where}: {error.strerror}"
-    )
+    reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+    return f"PORT: {f'[{host}]' if ':' in host else host}:{port} {reason}"

@@ -122,4 +122,6 @@ def _log_uncaught(
     kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
 ) -> None:
     if issubclass(kind, Exception):
-        structlog.get_logger(__name__).error("uncaught", exc_info=(kind, error, traceback))
+        structlog.get_logger(__name__).error(
+            "uncaught_exception", exc_info=(kind, error, traceback)
+        )

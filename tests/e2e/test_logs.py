@@ -69,7 +69,7 @@ def test_warnings_tracebacks_and_lives_of_processes_are_json(
         found = entries(service, name)
         assert any("trouble ahead" in str(line["event"]) for line in found)
         assert any(
-            line["event"] == "uncaught" and "RuntimeError: trouble" in line["exception"]
+            line["event"] == "uncaught_exception" and "RuntimeError: trouble" in line["exception"]
             for line in found
         )
 

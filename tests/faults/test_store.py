@@ -72,7 +72,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
         async with httpx.AsyncClient(base_url=url, headers=as_admin(), timeout=10) as client:
             callers = [asyncio.create_task(call(client, stopping)) for _ in range(CALLERS)]
             for kill in range(1, kills + 1):
-                with embedded.serve(data_dir) as process:
+                with embedded.run_store(data_dir) as process:
                     while len(acknowledged) < least * kill / kills:  # noqa: ASYNC110 - callers do not say when they are done
                         await asyncio.sleep(0.05)
                     if kill % 2:
@@ -87,7 +87,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
 
     with web(tmp_path, f"unix://{embedded.socket_path(data_dir)}") as service:
         asyncio.run(load_and_kill(service.url))
-    with embedded.serve(data_dir):
+    with embedded.run_store(data_dir):
         found = store_in(data_dir)
         existing = each(found, "EXISTS", [keys.link(link_id) for link_id in acknowledged])
         torn = torn_links(found)
@@ -104,7 +104,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
     """Full: 100 cuts at random of each."""
     data_dir = tmp_path / "var"
     data_dir.mkdir()
-    with embedded.serve(data_dir) as process:
+    with embedded.run_store(data_dir) as process:
         fill(data_dir)
         if where == "while it is rewritten":
             assert begin_rewrite(data_dir, slowly=True)
@@ -124,7 +124,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
                 else range(written.stat().st_size)
             )
             file.truncate(chance.choice(ends))
-        with embedded.serve(copy):
+        with embedded.run_store(copy):
             found = store_in(copy)
             assert torn_links(found) == []
             found.close()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 
-from service.process.drain import NOTICE
+from service.process.shutdown import DRAIN_SECONDS
 from service.storage.client import Client, connect
 from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
@@ -142,14 +142,14 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(
             wait_until(
                 lambda: httpx.get(f"{service.url}/readyz").status_code == 503,
                 "the drain",
-                within=NOTICE,
+                within=DRAIN_SECONDS,
             )
             stopping = httpx.get(f"{service.url}/readyz")
             assert (stopping.json()["code"], stopping.headers["retry-after"]) == ("stopping", "1")
             alive = httpx.get(f"{service.url}/healthz")
             assert (alive.status_code, alive.headers["connection"]) == (200, "close")
             assert 1 + sum(1 for _ in lines) == 2_500
-            assert time.monotonic() - began > NOTICE
+            assert time.monotonic() - began > DRAIN_SECONDS
         assert service.web.process.wait(10) == 0
         assert time.monotonic() - began < 10
 
@@ -162,7 +162,7 @@ def test_asked_twice_a_process_stops_at_once(
         service.web.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
         service.web.process.send_signal(again)
-        assert service.web.process.wait(NOTICE) == 0
+        assert service.web.process.wait(DRAIN_SECONDS) == 0
 
 
 def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_path: Path) -> None:

@@ -1,0 +1,177 @@
+"""What ``payment-links check`` checks of Redis: access, version, persistence, data and clock."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from service.cli.check_result import CheckResult, failure, ok, warning
+from service.errors import Unavailable
+from service.outbox import doorbell
+from service.storage import data_version, probe
+from service.storage.client import Client
+from service.storage.clock import MAX_CLOCK_SKEW
+from service.storage.failure import describe_failure
+from service.storage.redis_url import connect, connect_queue
+from service.storage.replies import CONNECTION_ERRORS
+
+Info = Mapping[str, Any]
+
+MIN_VERSION = (7, 0)
+"""The first Redis with PEXPIREAT … GT; every Valkey has it."""
+
+
+def check_redis(url: str) -> Iterator[CheckResult]:
+    """Checks the Redis that holds the links."""
+    try:
+        client = connect(url)
+        client.ping()
+    except (*CONNECTION_ERRORS, Unavailable, ValueError) as error:
+        yield failure("redis", f"does not answer: {describe_failure(error)}")
+        return
+    info = _info(client)
+    yield ok("redis", "answers")
+    yield _check_commands(client)
+    yield _check_version("redis", info)
+    yield _check_persistence(client, info)
+    yield _check_eviction(client, info)
+    yield _check_data(Client(client))
+    yield _check_clock("redis", client)
+    client.close()
+
+
+def check_queue_redis(url: str) -> Iterator[CheckResult]:
+    """Checks RQ's Redis where it is another one: nothing is lost with its data."""
+    try:
+        client = _connect_queue(url)
+        client.ping()
+    except (*CONNECTION_ERRORS, ValueError) as error:
+        yield failure("queue redis", f"does not answer: {describe_failure(error)}")
+        return
+    yield ok("queue redis", "answers")
+    yield _check_version("queue redis", _info(client))
+    yield _check_clock("queue redis", client)
+    client.close()
+
+
+def check_queue_commands(url: str) -> Iterator[CheckResult]:
+    """Checks that the user may run RQ's commands, where the server answers at all."""
+    try:
+        with _connect_queue(url) as client:
+            refused = doorbell.find_refused(client)
+    except CONNECTION_ERRORS:
+        return
+    if refused:
+        yield failure("queue commands", f"NOPERM: the user may not use {', '.join(refused)}")
+    else:
+        yield ok("queue commands", "allowed")
+
+
+def _connect_queue(url: str) -> redis.Redis:
+    return connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+
+
+def _check_commands(client: Any) -> CheckResult:
+    """Whether the user may run the service's commands, scripts above all."""
+    try:
+        run = Client(client).run
+        run(probe.find_refused().with_source())  # EVAL, then EVALSHA: both must be allowed
+        refused = run(probe.find_refused())
+    except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
+        return failure("redis commands", f"scripts cannot be run: {describe_failure(error)}")
+    if refused:
+        return failure("redis commands", f"NOPERM: the user may not run {', '.join(refused)}")
+    return ok("redis commands", "allowed")
+
+
+def _check_version(subject: str, info: Info | None) -> CheckResult:
+    subject = f"{subject} version"
+    if info is None:
+        return warning(subject, "unknown: INFO is not allowed")
+    name = "Valkey" if "valkey_version" in info else "Redis"
+    version = str(info[f"{name.lower()}_version"])
+    if tuple(map(int, re.findall(r"[0-9]+", version)[:2])) < MIN_VERSION:
+        return failure(subject, f"{name} {version}, 7.0 is needed")
+    return ok(subject, f"{name} {version}")
+
+
+def _check_persistence(client: Any, info: Info | None) -> CheckResult:
+    subject = "redis persistence"
+    if info is None:
+        return warning(subject, "unknown: INFO is not allowed (appendonly yes, appendfsync always)")
+    if not int(info.get("aof_enabled", 0)):
+        return warning(
+            subject,
+            "no append-only file: what was acknowledged is lost when the server dies "
+            "(appendonly yes)",
+        )
+    if info.get("aof_last_write_status") != "ok":
+        return failure(subject, "the append-only file cannot be written")
+    fsync = _config(client, "appendfsync")
+    if fsync != "always":
+        return warning(
+            subject,
+            f"appendfsync {fsync}: the last second may be lost with the machine "
+            "(appendfsync always)",
+        )
+    return ok(subject, "append-only file, appendfsync always")
+
+
+def _check_eviction(client: Any, info: Info | None) -> CheckResult:
+    subject = "redis eviction"
+    policy = (info or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
+    if policy.startswith("unknown"):
+        return warning(subject, f"{policy}: it must be noeviction")
+    if policy != "noeviction":
+        return failure(
+            subject,
+            f"{policy}: links are thrown away when memory is short (maxmemory-policy noeviction)",
+        )
+    return ok(subject, "none")
+
+
+def _check_data(client: Client) -> CheckResult:
+    try:
+        version = data_version.find(client)
+    except Unavailable as error:
+        return failure("redis data", f"cannot be read: {describe_failure(error)}")
+    if version is None:
+        return ok("redis data", "none yet")
+    if version != data_version.VERSION:
+        return failure("redis data", str(data_version.WrongDataVersionError(version)))
+    return ok("redis data", f"of version {version}, this release's")
+
+
+def _check_clock(subject: str, client: Any) -> CheckResult:
+    subject = f"{subject} clock"
+    try:
+        seconds, microseconds = map(int, _any_node(client.time(), tuple))
+    except CONNECTION_ERRORS as error:
+        return warning(subject, f"unknown: {describe_failure(error)}")
+    skew = abs(time.time() - seconds - microseconds / 1e6)
+    result = ok if skew < MAX_CLOCK_SKEW.total_seconds() else warning
+    return result(subject, f"{skew:.1f} s from this machine's")
+
+
+def _info(client: Any) -> Info | None:
+    """The server's INFO, or None where the user may not ask for it."""
+    try:
+        return dict(_any_node(client.info(), dict))
+    except CONNECTION_ERRORS:
+        return None
+
+
+def _config(client: Any, name: str) -> str:
+    try:
+        return str(_any_node(client.config_get(name), dict).get(name, "unknown"))
+    except RedisError:
+        return "unknown (CONFIG is not allowed)"
+
+
+def _any_node(reply: Any, kind: type) -> Any:
+    """``reply``, which is a ``kind``, or one node's where a cluster answers with one for each."""
+    nodes = list(reply.values()) if isinstance(reply, dict) else []
+    return nodes[0] if nodes and all(isinstance(node, kind) for node in nodes) else reply

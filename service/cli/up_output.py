@@ -1,0 +1,93 @@
+"""What ``payment-links up`` prints: where everything is, and every mail that becomes a file."""
+
+import email
+import email.policy
+import re
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from config.settings import Settings, own_url
+from service.auth.tokens import Admin, Role, issue_admin_token
+from service.values.email import mask
+from service.values.ids import ID_PATTERN
+from tasks.mail.mime import KIND
+
+TOKEN_LIFE = timedelta(hours=24)
+DIGIT = re.compile(r"\d")
+LINK_URL = re.compile(rf"^https?://\S+/pay/{ID_PATTERN}$", re.MULTILINE)
+"""In a mail, a link's URL has a line of its own."""
+EXAMPLE = '{"email": "jane@example.com", "org_id": "acme", "payment_amount": 125000.50, "currency": "NGN"}'
+
+
+def print_welcome(settings: Settings) -> None:
+    """Waits until ``web`` answers, then prints its addresses, a token and a request to paste."""
+    url = own_url(settings.host, settings.port)
+    while not _answers(f"{url}/healthz"):
+        time.sleep(0.1)
+    lines = [
+        "",
+        "Payment Link Service is up. Ctrl-C stops it.",
+        f"  API      {url}",
+        f"  Console  {url}/console",
+        f"  Schema   {url}/schema",
+        f"  Mails    {_mail_destination(settings)}",
+    ]
+    if not (settings.admin_jwt_public_key or settings.admin_jwks_url):
+        lines += _first_request(settings, url)
+    click.echo("\n".join([*lines, ""]))
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _mail_destination(settings: Settings) -> str:
+    if settings.smtp is not None:
+        return f"to {settings.smtp.host}:{settings.smtp.port}"
+    return f"files in {settings.data_dir / 'outbox'} (SMTP_URL is not set)"
+
+
+def _first_request(settings: Settings, url: str) -> list[str]:
+    token = issue_admin_token(
+        settings.secret_key,
+        Admin("payment-links up", Role.INTERNAL_ADMIN),
+        now=datetime.now(UTC),
+        life=TOKEN_LIFE,
+        issuer=settings.admin_jwt_issuer,
+    )
+    headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
+    return [
+        f"  Token    {token}",
+        "           (internal-admin, 24 hours; `payment-links token` makes others)",
+        "  Try",
+        f"curl -s {url}/payment-links {headers} -d '{EXAMPLE}'",
+    ]
+
+
+def print_mails(outbox: Path) -> None:
+    """Prints each mail that is written to ``outbox`` from now on."""
+    printed = set(outbox.glob("*.eml"))
+    while True:
+        for path in sorted(set(outbox.glob("*.eml")) - printed):
+            printed.add(path)
+            click.echo(describe_mail(path))
+        time.sleep(0.3)
+
+
+def describe_mail(path: Path) -> str:
+    """The masked recipient, the subject, the link if there is one, and the file, in one line."""
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    recipient, subject = mask(str(message["To"])), str(message["Subject"])
+    if message[KIND] != "link":  # so it holds a code
+        return f"mail to {recipient}: {DIGIT.sub('•', subject)} ({path})"
+    body = message.get_body(("plain",))
+    url = LINK_URL.search(body.get_content() if body else "")
+    return f"mail to {recipient}: {subject}" + (f" - {url[0]}" if url else "") + f" ({path})"
