@@ -6,17 +6,23 @@ A server that is missing skips its tests here, and fails them in CI.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
+from litestar.testing import TestClient
 
+from service.app import create_app
 from service.storage.client import Client, connect
 from service.storage.data_version import claim
+from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
+from tests.support.page_client import CHECKOUT
 from tests.support.servers import MailServer, Store, redis_server, store, valkey_server
 
-SECRET = "correct horse battery staple, 32 bytes"
 SLOWEST = ("faults", "browser", "e2e")
 """Folders whose files take long, so that they begin first."""
 
@@ -96,3 +102,56 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
 def mail_server() -> Iterator[MailServer]:
     with MailServer() as server:
         yield server
+
+
+@pytest.fixture
+def redis_db(valkey: Store) -> Iterator[redis.Redis]:
+    """The store's own client; the store is empty, but for the version of its data."""
+    with empty(valkey) as connection:
+        yield connection
+
+
+@pytest.fixture
+def make_api(valkey: Store, redis_db: redis.Redis, clock: Clock) -> Iterator[MakeApi]:
+    """Starts an application with settings of its own; several share the store, as processes do."""
+    with ExitStack() as started:
+
+        def make(**environ: str) -> Api:
+            app = create_app(settings_of(valkey, **environ), clock)
+            return Api(started.enter_context(TestClient(FromPeer(app))), clock, redis_db)
+
+        yield make
+
+
+@pytest.fixture
+def api(
+    application: tuple[TestClient[Any], "ClockOfTheTest"], redis_db: redis.Redis, clock: Clock
+) -> Api:
+    """The application with settings as they come."""
+    client, clock_of_the_test = application
+    clock_of_the_test.clock = clock
+    return Api(client, clock, redis_db)
+
+
+@pytest.fixture
+def shop(make_api: MakeApi) -> Api:
+    """An application whose links lead to a checkout."""
+    return make_api(CHECKOUT_URL=CHECKOUT)
+
+
+class ClockOfTheTest:
+    """Gives the time of the test that runs."""
+
+    clock: Clock
+
+    def __call__(self) -> datetime:
+        return self.clock()
+
+
+@pytest.fixture(scope="session")
+def application(valkey: Store) -> Iterator[tuple[TestClient[Any], ClockOfTheTest]]:
+    """Started once, which takes longer than most tests. It rings in a database of its own, where it disturbs nobody."""
+    clock = ClockOfTheTest()
+    app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1"), clock)
+    with empty(valkey), TestClient(FromPeer(app)) as client:
+        yield client, clock

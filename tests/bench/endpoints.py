@@ -23,8 +23,8 @@ from service.storage.client import Client, connect
 from service.storage.command import Command, load_script, to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
-from tests.store.samples import RETENTION, make_link, put_all
 from tests.support.admins import admin_token
+from tests.support.factories import RETENTION, make_link, put_all
 from tests.support.processes import SECRET, UNLIMITED
 from tests.support.servers import Store, free_port, store, valkey_server, wait_until
 from tests.support.web import webs

@@ -18,7 +18,7 @@ from service.storage.data_version import claim
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
-from tests.store.samples import make_link, put_all
+from tests.support.factories import make_link, put_all
 from tests.support.proc import cpu_seconds
 from tests.support.processes import Process, Service
 from tests.support.servers import Store, valkey_server, wait_until

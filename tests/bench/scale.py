@@ -25,8 +25,8 @@ from service.storage.client import Client, connect
 from service.storage.command import call, to_ms
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
-from tests.store.samples import id_in, make_link, put_all
 from tests.support.admins import admin_token
+from tests.support.factories import id_in, make_link, put_all
 from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED
 from tests.support.servers import store, valkey_server

@@ -16,8 +16,8 @@ from service.auth.tokens import Role
 from service.storage.client import Client, connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
-from tests.store.samples import NOBODYS, make_link, put
 from tests.support.admins import admin_token, as_admin
+from tests.support.factories import NOBODYS, make_link, put
 from tests.support.processes import Service
 from tests.support.programs import program
 from tests.support.servers import MailServer, Store, free_port

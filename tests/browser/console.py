@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from service.auth.tokens import Role
 from service.storage.client import Client, connect
 from tests.browser.conftest import Visitor
-from tests.store.samples import make_link, put
 from tests.support.admins import admin_token, as_admin
+from tests.support.factories import make_link, put
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import call, duration_ms
-from tests.store.samples import delete
+from tests.support.factories import delete
 from tests.support.servers import MailServer, wait_until
 
 FIELDS = {

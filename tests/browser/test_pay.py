@@ -13,7 +13,7 @@ from service.storage.client import Client
 from service.values.locale import LANGUAGES
 from tests.browser.conftest import Visitor
 from tests.browser.pay import BRAND, make, path_of
-from tests.store.samples import make_link, put
+from tests.support.factories import make_link, put
 
 MARKS = str.maketrans("", "", ",\u200e\u200f")
 """Commas and marks of direction, on which editions of CLDR differ."""

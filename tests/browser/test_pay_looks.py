@@ -25,7 +25,7 @@ from tests.browser.pay import (
     reach,
     wrong,
 )
-from tests.store.samples import delete
+from tests.support.factories import delete
 from tests.support.servers import MailServer
 
 LOGO = segno.make("logo").png_data_uri(scale=4, border=0, light=None)

@@ -11,8 +11,8 @@ import pytest
 from service.storage import data_version
 from service.storage.client import Client, connect
 from service.storage.command import call
-from tests.store.samples import make_link, put
 from tests.support.clock import Clock
+from tests.support.factories import make_link, put
 from tests.support.processes import COMMAND, SECRET, Process
 from tests.support.servers import Store, free_port, store, valkey_server, wait_until
 

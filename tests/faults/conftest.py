@@ -8,10 +8,10 @@ import redis
 
 from service.storage.client import Client
 from service.storage.data_version import claim
-from tests.support.length import Length
+from tests.support.scale import Length
 from tests.support.servers import Store
 
-pytest.register_assert_rewrite("tests.support.both")
+pytest.register_assert_rewrite("tests.support.differential")
 
 
 @pytest.fixture(scope="session")

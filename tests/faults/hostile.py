@@ -3,7 +3,7 @@
 import gzip
 
 from tests.support.admins import admin_token
-from tests.support.wire import JSON, chunked, request
+from tests.support.raw_http import JSON, chunked, request
 
 AUTHORIZATION = f"Authorization: Bearer {admin_token()}"
 LINK = "pl_000000000000000000000000"

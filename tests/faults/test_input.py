@@ -28,14 +28,11 @@ from tests.faults.hostile import (
     PROBLEMS,
     VALUES,
 )
-from tests.store.samples import make_link, put_all
 from tests.support.admins import admin_of
-from tests.support.length import Length
+from tests.support.factories import make_link, put_all
 from tests.support.proc import children, descriptors, resident
 from tests.support.processes import Service
-from tests.support.servers import Store, wait_until
-from tests.support.web import web
-from tests.support.wire import (
+from tests.support.raw_http import (
     JSON,
     Answer,
     RedisProtocol,
@@ -45,6 +42,9 @@ from tests.support.wire import (
     read,
     request,
 )
+from tests.support.scale import Length
+from tests.support.servers import Store, wait_until
+from tests.support.web import web
 
 SERVERS_OWN = {400, 414, 431}
 """What the HTTP server itself answers, without a word, where it cannot make a request of what it got."""

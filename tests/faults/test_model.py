@@ -24,11 +24,10 @@ from hypothesis.stateful import (
 
 from service.app import create_app
 from service.storage.client import connect
-from tests.api.conftest import settings_of
-from tests.api.helpers import UNKNOWN_ID, Api, wrong
-from tests.support.both import INTERNAL, PUBLIC, Both
-from tests.support.cast import ORGS, SPELLINGS, WRITTEN, Who
+from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Who
+from tests.support.api import UNKNOWN_ID, Api, settings_of, wrong
 from tests.support.clock import Clock
+from tests.support.differential import INTERNAL, PUBLIC, Both
 from tests.support.in_process import InProcess
 from tests.support.model import (
     CLIENT_FAILURES_PER_HOUR,

@@ -13,12 +13,12 @@ from service.auth.tokens import derive_key
 from service.otps.model import derive_code
 from service.storage import keys
 from service.values.email import canonical
-from tests.api.helpers import wrong
-from tests.support.length import Length
+from tests.support.api import wrong
 from tests.support.processes import SECRET
+from tests.support.raw_http import Answer, all_at_once, with_json
+from tests.support.scale import Length
 from tests.support.servers import Store, free_port
 from tests.support.web import webs
-from tests.support.wire import Answer, all_at_once, with_json
 
 pytestmark = pytest.mark.usefixtures("redis_db")
 AT_ONCE = 200

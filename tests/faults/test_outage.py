@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from tests.support.admins import admin_of
-from tests.support.length import Length
 from tests.support.proc import descendants
 from tests.support.processes import UNLIMITED, Service
 from tests.support.proxy import Proxy
+from tests.support.scale import Length
 from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
 
 BACK_WITHIN = 5.0

@@ -15,10 +15,10 @@ from service.outbox.doorbell import SCAN_BELL, SCAN_JOB_ID, queue_name
 from service.storage.client import Client, connect
 from tasks.delivery import LEASE
 from tasks.scheduler import PeriodicScheduler
-from tests.store.samples import make_link, put
-from tests.support.length import Length
+from tests.support.factories import make_link, put
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
+from tests.support.scale import Length
 from tests.support.servers import MailServer, Store
 
 log = logging.getLogger(__name__)

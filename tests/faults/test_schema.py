@@ -14,8 +14,8 @@ import pytest
 
 from service.auth.tokens import CustomerTokens, Role
 from tests.support.admins import admin_token
-from tests.support.length import Length
 from tests.support.processes import SECRET, UNLIMITED, Service
+from tests.support.scale import Length
 from tests.support.servers import Store
 from tests.support.web import web
 

@@ -27,11 +27,11 @@ from service.outbox.doorbell import JOBS, NAMESPACE, QueueName, queue_of
 from service.storage import keys
 from service.values.ids import partition_of
 from service.values.time import format_time
-from tests.api.helpers import bearer, wrong
 from tests.support.admins import admin_token
-from tests.support.length import Length
+from tests.support.api import bearer, wrong
 from tests.support.processes import COMMAND, SECRET, Service
-from tests.support.search import Place, chance, forms_of, in_files, stored, traces
+from tests.support.scale import Length
+from tests.support.secret_scan import Place, chance, forms_of, in_files, stored, traces
 from tests.support.servers import MailServer, Store, wait_until
 from tests.support.tls import self_signed
 
@@ -488,7 +488,7 @@ def test_a_person_can_search_too(left: Left) -> None:
         command = [
             sys.executable,
             "-m",
-            "tests.support.search",
+            "tests.support.secret_scan",
             "--store",
             left.store.url,
             "--files",

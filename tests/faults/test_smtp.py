@@ -20,11 +20,11 @@ from service.otps import store as otps
 from service.outbox.doorbell import QueueName, ring
 from service.storage.client import Client, connect
 from service.values.ids import partition_of
-from tests.store.samples import make_link, put
 from tests.support.admins import as_admin
-from tests.support.length import Length
+from tests.support.factories import make_link, put
 from tests.support.processes import Service
 from tests.support.proxy import Proxy
+from tests.support.scale import Length
 from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
 
 GIVEN_UP_WITHIN = 30.0

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.length import Length
+from tests.support.mixed_load import Customer, Postbox
 from tests.support.proc import children, descriptors, resident
 from tests.support.processes import UNLIMITED, Service
+from tests.support.scale import Length
 from tests.support.servers import MailServer, Store, wait_until
-from tests.support.traffic import Customer, Postbox
 
 CUSTOMERS = 8
 SAMPLES = 60

@@ -25,10 +25,10 @@ from service.process import embedded
 from service.storage import keys
 from service.storage.client import Client, connect
 from service.storage.command import to_ms
-from tests.store.samples import RETENTION, id_in, ids_of, make_link, put
 from tests.support.admins import admin_of, as_admin
-from tests.support.length import Length
+from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
 from tests.support.proxy import Proxy
+from tests.support.scale import Length
 from tests.support.servers import Store
 from tests.support.web import web
 

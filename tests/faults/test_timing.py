@@ -17,14 +17,14 @@ from service.auth.tokens import derive_key
 from service.otps import store as otps
 from service.otps.model import derive_code
 from service.storage.client import Client, connect
-from tests.api.helpers import wrong
-from tests.store.samples import make_link, put
-from tests.support.length import Length
+from tests.support.api import wrong
+from tests.support.factories import make_link, put
 from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED, Service
+from tests.support.raw_http import RedisProtocol, with_json
+from tests.support.scale import Length
 from tests.support.servers import Store
 from tests.support.web import web
-from tests.support.wire import RedisProtocol, with_json
 
 NONCE = bytes(16)
 TOLERANCE = 50e-6

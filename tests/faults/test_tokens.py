@@ -15,15 +15,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.api.key_server import KeyServer, served
-from tests.api.signing import pem, private_key
 from tests.faults import alterations, forgeries
 from tests.faults.minting import ADMIN_KEY, Issuer, Mint
-from tests.support.length import Length
+from tests.support.key_server import KeyServer, served
 from tests.support.processes import COMMAND
+from tests.support.raw_http import Answer, RedisProtocol, request, wires, with_json
+from tests.support.scale import Length
 from tests.support.servers import Store
+from tests.support.signing import pem, private_key
 from tests.support.web import web
-from tests.support.wire import Answer, RedisProtocol, request, wires, with_json
 
 Family = Callable[[Mint], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""

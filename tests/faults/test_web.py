@@ -14,16 +14,16 @@ import redis
 
 from service.process.shutdown import DRAIN_SECONDS
 from service.storage.client import Client, connect
-from tests.store.samples import make_link, put_all
+from tests.support.aborting_clients import Deserters
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
-from tests.support.deserters import Deserters
-from tests.support.length import Length
-from tests.support.load import Load
+from tests.support.factories import make_link, put_all
 from tests.support.proc import children, descriptors, runs
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
+from tests.support.scale import Length
 from tests.support.servers import Store, free_port, wait_until
+from tests.support.steady_load import Load
 from tests.support.web import web, webs
 
 CALLERS = 16

@@ -19,7 +19,7 @@ from service.links.record import FIELDS, decode
 from service.outbox.doorbell import QueueName, queue_name
 from service.storage import keys
 from service.storage.command import load_script
-from tests.support.campaign import Ledger, campaign
+from tests.support.link_load import Ledger, campaign
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Store, store, valkey_server, wait_until

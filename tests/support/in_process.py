@@ -7,7 +7,7 @@ import httpx
 import uvloop
 from litestar import Litestar
 
-from tests.api.helpers import FromPeer
+from tests.support.api import FromPeer
 
 
 class InProcess:

@@ -10,9 +10,9 @@ from service.storage.client import Client, connect
 from service.storage.clock import StoreClock
 from tasks.runtime import CURRENT, Runtime, create_heartbeats
 from tests.support.clock import Clock
+from tests.support.harness import Office
+from tests.support.mailers import ScriptedMailer
 from tests.support.servers import Store
-from tests.tasks.doubles import ScriptedMailer
-from tests.tasks.office import Office
 
 
 @pytest.fixture

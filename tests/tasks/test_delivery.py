@@ -29,9 +29,9 @@ from tasks.delivery import (
 )
 from tasks.mail.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
 from tests.support.clock import Clock
+from tests.support.harness import ORG, PARTITION, Office
+from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
 from tests.support.servers import Store, store, valkey_server
-from tests.tasks.doubles import Answer, ScriptedMailer, ScriptedServer, refusing
-from tests.tasks.office import ORG, PARTITION, Office
 
 MILLISECOND = timedelta(milliseconds=1)
 

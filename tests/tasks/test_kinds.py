@@ -18,8 +18,8 @@ from tasks import delivery
 from tasks.kinds import LinkMails, OtpMails
 from tasks.mail.mailer import Deferred, NoSession, Refused
 from tasks.message import Drop
-from tests.tasks.doubles import ScriptedMailer, refusing
-from tests.tasks.office import OTP_KEY, PARTITION, RETENTION, SENDER, Office, received, text_of
+from tests.support.harness import OTP_KEY, PARTITION, RETENTION, SENDER, Office, received, text_of
+from tests.support.mailers import ScriptedMailer, refusing
 
 JANE = "jane@example.com"
 JANES = partition_of(JANE)

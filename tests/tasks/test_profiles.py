@@ -8,7 +8,7 @@ from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import Client, connect
 from tasks.profiles import FRESH_FOR, MOST, Profiles
-from tests.tasks.office import Office
+from tests.support.harness import Office
 
 ACME, OTHER = Profile(display_name="Acme"), Profile(display_name="Acme Ltd")
 

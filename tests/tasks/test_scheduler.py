@@ -23,8 +23,8 @@ from service.storage import data_version
 from service.storage.client import Client, connect
 from service.storage.clock import StoreClock
 from tasks.scheduler import PeriodicScheduler
+from tests.support.harness import Office
 from tests.support.servers import Store
-from tests.tasks.office import Office
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tasks.runtime import Runtime
-from tests.tasks.doubles import ScriptedMailer
-from tests.tasks.office import PARTITION, Office
+from tests.support.harness import PARTITION, Office
+from tests.support.mailers import ScriptedMailer
 
 OTHERS = "globex"
 ELSEWHERE = partition_of(OTHERS)

@@ -24,9 +24,9 @@ from tasks import worker
 from tasks.runtime import Runtime
 from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
+from tests.support.harness import PARTITION, Office
+from tests.support.mailers import ScriptedMailer
 from tests.support.servers import Store
-from tests.tasks.doubles import ScriptedMailer
-from tests.tasks.office import PARTITION, Office
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,172 @@
+"""GET /healthz and GET /readyz."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import structlog.testing
+
+from service.health import store as heartbeats
+from service.storage import keys
+from service.storage.client import Client
+from tests.support.api import Api, all_at_once, stamp
+
+PROCESSES = ["worker-links", "worker-otps", "scheduler"]
+SKEW = timedelta(0)
+
+
+@pytest.fixture
+def api(make_api: Callable[..., Api]) -> Api:
+    """One of its own: a look at the store answers all who ask within a second."""
+    return make_api()
+
+
+def beat(api: Api, *kinds: str, process: str = "host:1", skew: timedelta = SKEW) -> None:
+    Client(api.redis).run_all([heartbeats.record(kind, process, skew=skew) for kind in kinds])
+
+
+def stop(api: Api, kind: str, process: str, *, seconds: float) -> None:
+    """As where ``process`` beat that long ago, and not since."""
+    seconds_now, _ = api.redis.time()
+    api.redis.hset(keys.heartbeats(kind), process, f"{(seconds_now - seconds) * 1000:.0f} 0")
+
+
+def reasons(api: Api) -> list[str]:
+    response = api.client.get("/readyz")
+    assert response.status_code == 200
+    found: list[str] = response.json()["reasons"]
+    assert response.json()["status"] == ("degraded" if found else "ok")
+    return found
+
+
+def test_the_process_lives(api: Api) -> None:
+    response = api.client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_everything_is_ready(api: Api) -> None:
+    beat(api, *PROCESSES)
+    body = api.client.get("/readyz").json()
+    ages = body.pop("heartbeats")
+    assert body == {
+        "status": "ok",
+        "redis": "ok",
+        "reasons": [],
+        "unsent": 0,
+        "oldest_unsent_seconds": None,
+    }
+    assert list(ages) == ["web", *PROCESSES]
+    assert all(0 <= age < 5 for kind in PROCESSES for age in ages[kind])
+
+
+@pytest.mark.parametrize("away", PROCESSES)
+def test_a_process_that_is_away_degrades_the_service(api: Api, away: str) -> None:
+    beat(api, *(process for process in PROCESSES if process != away))
+    assert reasons(api) == [f"{away.replace('-', '_')}_away"]
+
+
+def test_the_only_process_of_its_kind_is_away_once_it_has_stopped(api: Api) -> None:
+    beat(api, *PROCESSES[:2])
+    stop(api, "scheduler", "host:1", seconds=25)
+    assert reasons(api) == ["scheduler_away"]
+
+
+@pytest.mark.parametrize("kind", ["web", *PROCESSES])
+def test_one_of_two_that_has_stopped_is_seen(api: Api, kind: str) -> None:
+    beat(api, *PROCESSES)
+    beat(api, kind, process="host:2")
+    stop(api, kind, "host:3", seconds=25)
+    assert reasons(api) == ["process_stalled"]
+    assert max(api.client.get("/readyz").json()["heartbeats"][kind]) == pytest.approx(25, abs=3)
+
+
+def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat(api, *PROCESSES)
+    stop(api, "scheduler", "host:3", seconds=25)
+    monkeypatch.setattr("service.health.operations.CACHE_SECONDS", -1.0)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            reasons(api)
+        api.redis.hdel(keys.heartbeats("scheduler"), "host:3")
+        reasons(api)
+    told = [
+        (line["reasons"], line["processes"])
+        for line in logs
+        if line["event"] == "readiness_changed"
+    ]
+    assert told == [(["process_stalled"], ["scheduler host:3"]), ([], [])]
+
+
+def test_one_that_stopped_long_ago_is_forgotten(api: Api) -> None:
+    stop(api, "scheduler", "host:2", seconds=130)
+    beat(api, *PROCESSES)
+    assert reasons(api) == []
+    assert len(api.client.get("/readyz").json()["heartbeats"]["scheduler"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(1.9, False), (2, True), (-2, True), (288_000, True)]
+)
+def test_a_process_whose_clock_is_wrong_degrades_the_service(
+    api: Api, seconds: float, *, told: bool
+) -> None:
+    beat(api, *PROCESSES)
+    beat(api, "worker-links", process="host:2", skew=timedelta(seconds=seconds))
+    assert reasons(api) == ["clock_skew"] * told
+
+
+def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_over(
+    make_api: Callable[..., Api],
+) -> None:
+    api, later = (make_api(OTP_SENDS_PER_MINUTE="1") for _ in range(2))
+    beat(api, *PROCESSES)
+    api.send_otp()
+    assert reasons(api) == ["otp_sends_limited"]
+    api.redis.delete(keys.OTP_SENDS)
+    assert reasons(later) == []
+
+
+def test_a_disk_that_is_almost_full_degrades_the_service(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mails become files in it."""
+    beat(api, *PROCESSES)
+    monkeypatch.setattr("service.process.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    assert reasons(api) == ["disk_almost_full"]
+
+
+def test_a_disk_that_nothing_is_written_to_does_not_matter(
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = make_api(SMTP_URL="smtp://127.0.0.1", MAIL_FROM="pay@shop.example")
+    beat(api, *PROCESSES)
+    monkeypatch.setattr("service.process.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
+    assert reasons(api) == []
+
+
+def test_the_oldest_unsent_mail_is_aged(api: Api) -> None:
+    api.create()
+    api.clock.advance(seconds=90)
+    api.create(org_id="globex")
+    api.clock.advance(seconds=30)
+    body = api.client.get("/readyz").json()
+    assert (body["unsent"], body["oldest_unsent_seconds"]) == (2, 120.0)
+
+
+def test_a_mail_that_is_not_due_yet_is_not_unsent(api: Api) -> None:
+    api.create(scheduled_at=stamp(api.now + timedelta(hours=1)))
+    assert api.client.get("/readyz").json()["unsent"] == 0
+
+
+def test_a_revoked_links_mail_is_not_unsent(api: Api) -> None:
+    api.revoke(api.create()["id"])
+    assert api.client.get("/readyz").json()["unsent"] == 0
+
+
+def test_a_crowd_of_probes_looks_once(api: Api) -> None:
+    """One look asks every partition: a hundred would leave the store no time for anybody else."""
+    api.clock.advance(seconds=1)
+    api.redis.config_resetstat()
+    answers = all_at_once(*[lambda: api.client.get("/readyz").status_code] * 30)
+    looked = api.redis.info("commandstats")["cmdstat_exists"]["calls"]
+    assert (set(answers), 0 < looked <= 2 * 256) == ({200}, True)

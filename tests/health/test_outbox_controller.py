@@ -1,0 +1,111 @@
+"""GET /outbox."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.outbox import store as outbox
+from service.outbox.doorbell import QueueName, ring
+from service.storage.client import Client, connect_queue
+from service.values.ids import partition_of
+from tests.support.api import Api, assert_invalid, stamp
+from tests.support.factories import RETENTION
+from tests.support.servers import Store, free_port
+
+NOTHING = {
+    "unsent": 0,
+    "oldest_unsent_seconds": None,
+    "scheduled": 0,
+    "jobs_waiting": {"links": 0, "otps": 0},
+    "failed": 0,
+    "failures": [],
+    "unreadable_partitions": [],
+}
+
+
+def look(api: Api, **params: Any) -> dict[str, Any]:
+    response = api.client.get("/outbox", params=params, headers=api.internal())
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") -> None:
+    client = Client(api.redis)
+    now, partition = api.now, partition_of(link["org_id"])
+    client.run(
+        outbox.claim_links(partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
+    )
+    assert client.run(
+        outbox.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
+    )
+
+
+@pytest.fixture
+def api(make_api: Any, valkey: Store) -> Api:
+    """One whose queues are its own, and empty."""
+    with connect_queue(f"{valkey.url}?db=2") as queue:
+        queue.flushdb()
+    api: Api = make_api(QUEUE_REDIS_URL=f"{valkey.url}?db=2")
+    return api
+
+
+def test_nothing_is_owed(api: Api) -> None:
+    assert look(api) == NOTHING
+
+
+def test_what_is_owed_is_told(api: Api) -> None:
+    api.clock.advance(seconds=-90)
+    api.create()
+    api.clock.advance(seconds=90)
+    api.create(org_id="globex")
+    api.create(scheduled_at=stamp(api.now + timedelta(hours=1)))
+    found = look(api)
+    assert (found["unsent"], found["oldest_unsent_seconds"], found["scheduled"]) == (2, 90.0, 1)
+
+
+def test_the_queues_depth_is_told(api: Api, valkey: Store) -> None:
+    with connect_queue(f"{valkey.url}?db=2") as queue:
+        ring(QueueName.OTPS, ["00"], queue)
+        assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}
+
+
+def test_a_queue_that_is_away_hides_nothing_else(make_api: Any) -> None:
+    api = make_api(QUEUE_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    api.create()
+    assert (look(api)["unsent"], look(api)["jobs_waiting"]) == (1, {"links": None, "otps": None})
+
+
+def test_the_latest_failures_are_told_with_their_reasons(api: Api) -> None:
+    first, second = (
+        api.create(),
+        api.create(org_id="globex", email="john@example.com", transaction_id="order-7"),
+    )
+    fail(api, first)
+    api.clock.advance(seconds=5)
+    fail(api, second, "554 policy")
+    found = look(api)
+    assert found["failed"] == 2
+    assert found["failures"][0] == {
+        "id": second["id"],
+        "org_id": "globex",
+        "email": "john@example.com",
+        "transaction_id": "order-7",
+        "error": "554 policy",
+        "failed_at": stamp(api.now),
+    }
+    assert [failure["id"] for failure in look(api, limit=1)["failures"]] == [second["id"]]
+    assert look(api, limit=1)["failed"] == 2
+
+
+def test_a_revoked_link_still_failed(api: Api) -> None:
+    link = api.create()
+    fail(api, link)
+    api.revoke(link["id"])
+    assert [failure["id"] for failure in look(api)["failures"]] == [link["id"]]
+
+
+@pytest.mark.parametrize(("field", "value"), [("limit", "0"), ("limit", "101"), ("org_id", "acme")])
+def test_a_parameter_that_breaks_its_rule_is_named(api: Api, field: str, value: str) -> None:
+    assert_invalid(api.client.get("/outbox", params={field: value}, headers=api.internal()), field)

@@ -1,0 +1,340 @@
+"""POST /payment-links/scheduled."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.links.dispatch import LONGEST_PAUSE
+from service.outbox import store as outbox
+from service.outbox.doorbell import QueueName, queue_of
+from service.storage import keys
+from service.storage.command import Command
+from service.storage.keys import partition_of_link
+from service.storage.pipeline import AutoPipeline
+from tests.support.api import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp
+from tests.support.servers import wait_until
+
+
+def scheduled(api: Api, at: datetime, **fields: Any) -> str:
+    """The id of a link that is to be sent ``at``."""
+    link_id: str = api.create(scheduled_at=stamp(at), **fields)["id"]
+    return link_id
+
+
+def state(api: Api, link_id: str) -> str:
+    delivery: str = api.get(link_id, api.internal()).json()["delivery"]["state"]
+    return delivery
+
+
+def in_outbox(api: Api) -> list[str]:
+    """Ids of all links whose e-mail is owed now."""
+    outboxes = {
+        partition: api.redis.zrange(keys.outbox(partition), 0, -1) for partition in keys.PARTITIONS
+    }
+    return [
+        link_id
+        for partition, local_ids in outboxes.items()
+        for link_id in keys.full_ids(partition, local_ids)
+    ]
+
+
+def test_a_window_begins_now_and_lasts_24_hours_where_nothing_is_said(api: Api) -> None:
+    response = api.client.post("/payment-links/scheduled", headers=api.internal())
+    assert response.status_code == 200
+    assert response.json() == {
+        "from": stamp(api.now),
+        "to": stamp(api.now + timedelta(hours=24)),
+        "due": 0,
+        "queued": 0,
+        "unreadable_partitions": [],
+    }
+
+
+def test_an_empty_body_says_nothing(api: Api) -> None:
+    assert api.dispatch().json()["to"] == stamp(api.now + timedelta(hours=24))
+
+
+def test_links_in_the_window_are_queued(api: Api) -> None:
+    ids = [
+        scheduled(api, api.now + timedelta(hours=hours), org_id=org_id)
+        for hours, org_id in [(1, "acme"), (2, "globex")]
+    ]
+    body = api.dispatch().json()
+    assert (body["due"], body["queued"]) == (2, 2)
+    assert [state(api, link_id) for link_id in ids] == ["queued", "queued"]
+
+
+def test_a_link_that_is_gone_is_not_due(api: Api) -> None:
+    """Its retention ended before anybody sent it."""
+    link_id = scheduled(api, api.now + timedelta(hours=1))
+    api.redis.delete(keys.link(link_id))
+    body = api.dispatch().json()
+    assert (body["due"], body["queued"], in_outbox(api)) == (0, 0, [])
+
+
+def test_queued_links_wait_in_the_outbox(api: Api) -> None:
+    link_id = scheduled(api, api.now + timedelta(hours=1))
+    api.dispatch()
+    assert in_outbox(api) == [link_id]
+    assert api.redis.zcard(keys.scheduled(partition_of_link(link_id))) == 0
+
+
+def test_the_worker_is_called(make_api: Callable[..., Api]) -> None:
+    """Creating a scheduled link does not ring for it; dispatching it does, after it has answered."""
+    api = make_api()
+    scheduled(api, api.now + timedelta(hours=1))
+    queue = queue_of(QueueName.LINKS, api.redis)
+    assert queue.count == 0
+    api.dispatch()
+    wait_until(lambda: queue.count == 1, "the bell to ring")
+
+
+@pytest.mark.parametrize(
+    ("offset", "due"),
+    [
+        pytest.param(timedelta(hours=10), 1, id="first moment"),
+        pytest.param(timedelta(hours=10, milliseconds=-1), 0, id="before"),
+        pytest.param(timedelta(hours=12, milliseconds=-1), 1, id="last moment"),
+        pytest.param(timedelta(hours=12), 0, id="end"),
+    ],
+)
+def test_a_window_holds_its_first_moment_and_not_its_end(
+    api: Api, offset: timedelta, due: int
+) -> None:
+    scheduled(api, api.now + offset)
+    body = api.dispatch(scheduled_at=stamp(api.now + timedelta(hours=10)), period=2).json()
+    assert (body["due"], body["queued"]) == (due, due)
+
+
+def test_links_outside_the_window_stay_scheduled(api: Api) -> None:
+    link_id = scheduled(api, api.now + timedelta(hours=25))
+    api.dispatch()
+    assert state(api, link_id) == "scheduled"
+
+
+def test_a_bare_date_is_its_first_moment_in_utc(api: Api) -> None:
+    day = (api.now + timedelta(days=2)).date()
+    body = api.dispatch(scheduled_at=day.isoformat()).json()
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    assert (body["from"], body["to"]) == (stamp(start), stamp(start + timedelta(days=1)))
+
+
+def test_a_bare_date_finds_the_links_of_that_day(api: Api) -> None:
+    midnight = (api.now + timedelta(days=2)).replace(hour=0, minute=0, second=0)
+    for at in (
+        midnight - timedelta(seconds=1),
+        midnight,
+        midnight + timedelta(hours=23, minutes=59),
+        midnight + timedelta(days=1),
+    ):
+        scheduled(api, at)
+    assert api.dispatch(scheduled_at=midnight.date().isoformat()).json()["queued"] == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "begins"),
+    [
+        ("2030-05-01T09:00:00Z", "2030-05-01T09:00:00.000Z"),
+        ("2030-05-01T09:00:00", "2030-05-01T09:00:00.000Z"),
+        ("2030-05-01T09:00:00+02:00", "2030-05-01T07:00:00.000Z"),
+        ("2030-05-01T09:00:00-05:30", "2030-05-01T14:30:00.000Z"),
+        ("2020-02-29", "2020-02-29T00:00:00.000Z"),
+    ],
+    ids=["utc", "naive", "east", "west", "past date"],
+)
+def test_a_window_may_begin_whenever(api: Api, written: str, begins: str) -> None:
+    assert api.dispatch(scheduled_at=written).json()["from"] == begins
+
+
+@pytest.mark.parametrize("period", [1, 720])
+def test_a_period_is_1_to_720_hours(api: Api, period: int) -> None:
+    assert api.dispatch(period=period).json()["to"] == stamp(api.now + timedelta(hours=period))
+
+
+@pytest.mark.parametrize("period", ["2", "2.0", "0.2e1", "20e-1"])
+def test_a_whole_number_may_be_written_in_any_way(api: Api, period: str) -> None:
+    content = f'{{"period":{period}}}'
+    response = api.client.post(
+        "/payment-links/scheduled", content=content, headers=api.internal() | JSON
+    )
+    assert response.json()["to"] == stamp(api.now + timedelta(hours=2))
+
+
+def test_a_window_whose_fields_are_null_is_one_of_24_hours_from_now(api: Api) -> None:
+    body = api.dispatch(scheduled_at=None, period=None).json()
+    assert (body["from"], body["to"]) == (stamp(api.now), stamp(api.now + timedelta(days=1)))
+
+
+@pytest.mark.parametrize(
+    "period",
+    [0, -1, 721, 24.5, 1e300, "24", True],
+    ids=["0", "-1", "721", "24.5", "1e300", "string", "bool"],
+)
+def test_another_period_is_refused(api: Api, period: Any) -> None:
+    assert_invalid(api.dispatch(period=period), "period")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "",
+        "tomorrow",
+        "2026-13-01",
+        "2026-02-30",
+        "2026-1-1",
+        "2026-12-01T",
+        "0001-01-01",
+        "9999-12-31",
+        1800000000,
+    ],
+    ids=[
+        "empty",
+        "words",
+        "month 13",
+        "february 30",
+        "short",
+        "no time",
+        "year 1",
+        "year 9999",
+        "number",
+    ],
+)
+def test_what_is_no_moment_within_reach_is_refused(api: Api, moment: Any) -> None:
+    assert_invalid(api.dispatch(scheduled_at=moment), "scheduled_at")
+
+
+def test_an_unknown_field_is_refused(api: Api) -> None:
+    assert_invalid(api.dispatch(hours=24), "hours")
+
+
+def test_an_org_admin_is_forbidden(api: Api) -> None:
+    link_id = scheduled(api, api.now + timedelta(hours=1))
+    assert_problem(api.dispatch(api.org()), 403, "forbidden")
+    assert state(api, link_id) == "scheduled"
+
+
+def test_a_link_is_queued_once_however_often_it_is_asked_for(api: Api) -> None:
+    scheduled(api, api.now + timedelta(hours=1))
+    assert [api.dispatch().json()["queued"] for _ in range(3)] == [1, 0, 0]
+
+
+def test_windows_that_overlap_queue_a_link_once(api: Api) -> None:
+    scheduled(api, api.now + timedelta(hours=5))
+    moments = [stamp(api.now + timedelta(hours=hours)) for hours in (0, 3, 5)]
+    assert [api.dispatch(scheduled_at=moment, period=6).json()["queued"] for moment in moments] == [
+        1,
+        0,
+        0,
+    ]
+
+
+def test_ten_calls_at_once_queue_each_link_once(
+    make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.links.dispatch.BATCH", 7)
+    processes = [make_api(), make_api()]
+    api = processes[0]
+    ids = [
+        scheduled(api, api.now + timedelta(minutes=number), org_id=f"org-{number % 5}")
+        for number in range(60)
+    ]
+    responses = all_at_once(*[processes[number % 2].dispatch for number in range(10)])
+    assert {response.status_code for response in responses} == {200}
+    assert sum(response.json()["queued"] for response in responses) == 60
+    assert sorted(in_outbox(api)) == sorted(ids)
+
+
+def test_more_links_than_are_claimed_at_once_are_all_queued(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.links.dispatch.BATCH", 3)
+    for _ in range(10):
+        scheduled(api, api.now + timedelta(hours=1))
+    assert api.dispatch().json()["queued"] == 10
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[float]:
+    """How long others are given between batches of three, each of which takes as many seconds as the test says, or one."""
+    taken: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        taken.append(seconds)
+
+    moments = itertools.count(step=getattr(request, "param", 1.0))
+    monkeypatch.setattr("service.links.dispatch.BATCH", 3)
+    monkeypatch.setattr("service.links.dispatch.sleep", pause)
+    monkeypatch.setattr(
+        "service.links.dispatch.time", SimpleNamespace(monotonic=lambda: next(moments))
+    )
+    return taken
+
+
+@pytest.mark.parametrize(("count", "expected"), [(9, 3), (10, 4)])
+@pytest.mark.parametrize(
+    ("pauses", "each"), [(0.001, 0.005), (1.0, LONGEST_PAUSE)], indirect=["pauses"]
+)
+def test_others_have_their_turn_between_batches(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
+    each: float,
+    count: int,
+    expected: int,
+) -> None:
+    """Ten links are four batches, whose last is marked in a trip of its own; after nine, the fourth finds none."""
+    for _ in range(count):
+        scheduled(api, api.now + timedelta(hours=1))
+    run_each = AutoPipeline.run_each
+
+    async def run_beside_another(
+        pipeline: AutoPipeline, calls: Sequence[Command[Any]]
+    ) -> list[Any]:
+        await pipeline.run(outbox.has_pending("00"))
+        return await run_each(pipeline, calls)
+
+    monkeypatch.setattr(AutoPipeline, "run_each", run_beside_another)
+    assert api.dispatch().json()["queued"] == count
+    assert pauses == pytest.approx([each] * expected)
+
+
+def test_where_there_are_no_others_nobody_is_waited_for(api: Api, pauses: list[float]) -> None:
+    for _ in range(10):
+        scheduled(api, api.now + timedelta(hours=1))
+    assert api.dispatch().json()["queued"] == 10
+    assert pauses == []
+
+
+def test_a_revoked_link_is_not_queued(api: Api) -> None:
+    api.revoke(scheduled(api, api.now + timedelta(hours=1)))
+    assert api.dispatch().json()["queued"] == 0
+    assert in_outbox(api) == []
+
+
+def test_an_expired_link_is_not_counted_as_queued(api: Api) -> None:
+    """Nobody was there to send it at its time, and it has ended since."""
+    at = api.now + timedelta(hours=1)
+    scheduled(api, at, expires_at=stamp(at + timedelta(minutes=5)))
+    api.clock.advance(hours=2)
+    assert api.dispatch(scheduled_at=stamp(at)).json()["queued"] == 0
+
+
+def test_a_link_that_is_not_to_be_mailed_is_not_queued(api: Api) -> None:
+    scheduled(api, api.now + timedelta(hours=1), notify=False)
+    assert api.dispatch().json()["due"] == 0
+
+
+def test_a_link_that_was_never_scheduled_is_not_in_any_window(api: Api) -> None:
+    api.create()
+    assert api.dispatch(scheduled_at=stamp(api.now - timedelta(hours=1))).json()["due"] == 0
+
+
+def test_a_body_that_is_no_json_is_malformed(api: Api) -> None:
+    response = api.client.post(
+        "/payment-links/scheduled", content="{", headers=api.internal() | JSON
+    )
+    assert_problem(response, 400, "malformed_request")

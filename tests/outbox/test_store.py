@@ -1,0 +1,695 @@
+"""E-mails that links owe: claimed, opened, settled; the same on every backend."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import chain, islice
+from typing import Any
+
+import pytest
+
+from service.links import store as links
+from service.links.model import Delivery, DeliveryState, Link
+from service.otps import store as otps
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import Command
+from service.values.ids import partition_of
+from tests.support.clock import Clock
+from tests.support.factories import (
+    MILLISECOND,
+    RETENTION,
+    all_keys,
+    delete,
+    exists,
+    goes_at,
+    make_link,
+    members,
+    owed,
+    put,
+    put_all,
+    queues_of,
+    read,
+    revoke,
+    snapshot,
+)
+
+LEASE = timedelta(seconds=20)
+HOUR = timedelta(hours=1)
+PARTITION = keys.partition_of_link(make_link(Clock().now).id)
+"""Where the links of these tests are."""
+MOMENTS = [
+    pytest.param(-MILLISECOND, False, id="a millisecond before"),
+    pytest.param(timedelta(0), True, id="at that moment"),
+    pytest.param(MILLISECOND, True, id="a millisecond later"),
+]
+
+
+def claim(
+    client: Client, now: datetime, *, limit: int = 100, partition: str = PARTITION
+) -> list[str]:
+    return client.run(outbox.claim_links(partition, now=now, deadline=now + LEASE, limit=limit))
+
+
+def claim_window(
+    client: Client, now: datetime, start: datetime, end: datetime, *, limit: int = 100
+) -> list[str]:
+    return client.run(outbox.claim_window(PARTITION, now=now, start=start, end=end, limit=limit))
+
+
+def renew(client: Client, claimed: list[str], deadline: datetime, until: datetime) -> list[str]:
+    return client.run(outbox.renew_links(PARTITION, claimed, deadline=deadline, until=until))
+
+
+def load_claimed_links(client: Client, claimed: list[str]) -> list[Link | None]:
+    return client.run(outbox.load_claimed_links(PARTITION, claimed))
+
+
+def due(client: Client, now: datetime, partition: str = PARTITION) -> outbox.Due:
+    return client.run(outbox.due(partition, now=now))
+
+
+class TestClaim:
+    def test_nothing_owed_is_nothing_claimed(self, client: Client, clock: Clock) -> None:
+        assert claim(client, clock.now) == []
+        assert all_keys(client) == set()
+
+    def test_a_claimed_link_is_under_a_lease(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        assert claim(client, clock.now) == [link.id]
+        assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
+
+    @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
+    def test_a_claimed_link_is_claimed_again_when_its_lease_ends(
+        self, client: Client, clock: Clock, late: timedelta, claimed: bool
+    ) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        assert claim(client, clock.now + LEASE + late) == ([link.id] if claimed else [])
+
+    @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
+    def test_a_scheduled_link_is_claimed_when_its_time_comes(
+        self, client: Client, clock: Clock, late: timedelta, claimed: bool
+    ) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
+
+    def test_a_claimed_scheduled_link_is_scheduled_no_more(
+        self, client: Client, clock: Clock
+    ) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        claim(client, clock.now)
+        assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
+
+    def test_the_outbox_outlives_a_link_it_takes_over(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        claim(client, clock.now)
+        assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
+
+    def test_the_outbox_is_kept_for_what_it_holds_already(
+        self, client: Client, clock: Clock
+    ) -> None:
+        link = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
+        put(client, make_link(clock.now, scheduled_at=clock.now))
+        claim(client, clock.now)
+        assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
+
+    def test_scheduled_links_come_before_lapsed_ones(self, client: Client, clock: Clock) -> None:
+        lapsed = put(client, make_link(clock.now))
+        scheduled = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        assert claim(client, clock.now + HOUR) == [scheduled.id, lapsed.id]
+
+    def test_the_longest_due_comes_first(self, client: Client, clock: Clock) -> None:
+        times = [clock.now + minutes * timedelta(minutes=1) for minutes in (2, 1, 3)]
+        second, first, third = put_all(
+            client, [make_link(clock.now, scheduled_at=at) for at in times]
+        )
+        assert claim(client, clock.now + HOUR) == [first.id, second.id, third.id]
+
+    @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
+    def test_no_more_are_claimed_than_asked_for(
+        self, client: Client, clock: Clock, limit: int
+    ) -> None:
+        scheduled = [
+            link.id
+            for link in put_all(
+                client, [make_link(clock.now, scheduled_at=clock.now) for _ in range(3)]
+            )
+        ]
+        lapsed = [link.id for link in put_all(client, [make_link(clock.now) for _ in range(2)])]
+        claimed = claim(client, clock.now, limit=limit)
+        assert set(claimed) <= {*scheduled, *lapsed}
+        assert len(claimed) == min(limit, 5)
+
+    def test_neither_scheduled_nor_lapsed_ones_keep_the_others_waiting(
+        self, client: Client, clock: Clock
+    ) -> None:
+        put_all(
+            client,
+            [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)],
+        )
+        owed = {
+            key: set(client.connection.zrange(key(PARTITION), 0, -1))
+            for key in (keys.scheduled, keys.outbox)
+        }
+        claimed = {*map(keys.local_id, claim(client, clock.now, limit=4))}
+        assert [len(claimed & members) for members in owed.values()] == [2, 2]
+
+    def test_what_one_claim_leaves_is_left_for_the_next(self, client: Client, clock: Clock) -> None:
+        made = put_all(client, [make_link(clock.now) for _ in range(5)])
+        claimed = [claim(client, clock.now, limit=2) for _ in range(4)]
+        assert list(map(len, claimed)) == [2, 2, 1, 0]
+        assert set(chain(*claimed)) == {link.id for link in made}
+
+    def test_another_partition_keeps_its_links(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now))
+        other = "00" if PARTITION != "00" else "01"
+        assert claim(client, clock.now, partition=other) == []
+
+    def test_links_that_are_raced_for_are_claimed_once_each(
+        self, client: Client, clock: Clock
+    ) -> None:
+        made = put_all(
+            client,
+            [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
+        )
+        call = outbox.claim_links(PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
+        with ThreadPoolExecutor(8) as pool:
+            claimed = list(chain(*pool.map(client.run, [call] * 40)))
+        assert sorted(claimed) == sorted(link.id for link in made)
+
+
+class TestClaimWindow:
+    @pytest.mark.parametrize(
+        ("at", "claimed"),
+        [
+            pytest.param(HOUR - MILLISECOND, False, id="before its start"),
+            pytest.param(HOUR, True, id="at its start"),
+            pytest.param(2 * HOUR - MILLISECOND, True, id="just before its end"),
+            pytest.param(2 * HOUR, False, id="at its end"),
+        ],
+    )
+    def test_a_window_has_its_start_but_not_its_end(
+        self, client: Client, clock: Clock, at: timedelta, claimed: bool
+    ) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now + at))
+        found = claim_window(client, clock.now, clock.now + HOUR, clock.now + 2 * HOUR)
+        assert found == ([link.id] if claimed else [])
+
+    def test_a_link_is_taken_from_its_schedule_once(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        window = clock.now, clock.now + 2 * HOUR
+        claim_window(client, clock.now, *window)
+        assert claim_window(client, clock.now, *window) == []
+
+    def test_what_it_takes_is_due_at_once(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        claim_window(client, clock.now, clock.now, clock.now + 2 * HOUR)
+        assert claim(client, clock.now) == [link.id]
+
+    def test_it_leaves_links_that_are_not_scheduled(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now))
+        assert claim_window(client, clock.now, clock.now - HOUR, clock.now + HOUR) == []
+
+    def test_it_takes_no_more_than_asked_for(self, client: Client, clock: Clock) -> None:
+        put_all(client, [make_link(clock.now, scheduled_at=clock.now + HOUR) for _ in range(5)])
+        window = clock.now, clock.now + 2 * HOUR
+        assert [len(claim_window(client, clock.now, *window, limit=2)) for _ in range(4)] == [
+            2,
+            2,
+            1,
+            0,
+        ]
+
+    def test_the_outbox_outlives_a_link_it_takes_over(self, client: Client, clock: Clock) -> None:
+        """Whatever the clock of whoever claims it says."""
+        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        claim_window(client, clock.now - timedelta(minutes=1), clock.now, clock.now + 2 * HOUR)
+        assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
+
+
+class TestRenew:
+    def test_a_renewed_lease_ends_later(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        assert renew(client, [link.id], clock.now + LEASE, clock.now + 2 * LEASE) == [link.id]
+        assert claim(client, clock.now + LEASE) == []
+
+    def test_a_released_link_is_claimed_at_once(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        renew(client, [link.id], clock.now + LEASE, clock.now)
+        assert claim(client, clock.now) == [link.id]
+
+    def test_a_lease_that_another_took_over_is_not_renewed(
+        self, client: Client, clock: Clock
+    ) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        claim(client, clock.now + LEASE)
+        assert renew(client, [link.id], clock.now + LEASE, clock.now + HOUR) == []
+        assert owed(client, link)["outbox"] == clock.now + 2 * LEASE
+
+    def test_only_what_is_held_is_renewed(self, client: Client, clock: Clock) -> None:
+        made = put_all(client, [make_link(clock.now) for _ in range(4)])
+        held, sent, revoked, gone = made
+        claim(client, clock.now)
+        client.run(outbox.mark_sent(sent.id, now=clock.now))
+        revoke(client, revoked, clock.now)
+        delete(client, keys.link(gone.id))
+        load_claimed_links(client, [gone.id])
+        assert renew(client, [link.id for link in made], clock.now + LEASE, clock.now + HOUR) == [
+            held.id
+        ]
+        assert [owed(client, link) for link in (sent, revoked, gone)] == [{}, {}, {}]
+
+    def test_a_lease_on_nothing_is_renewed_in_vain(self, client: Client, clock: Clock) -> None:
+        assert renew(client, [], clock.now, clock.now + LEASE) == []
+
+
+class TestOpen:
+    def test_claimed_links_are_read_in_order(self, client: Client, clock: Clock) -> None:
+        made = put_all(
+            client, [make_link(clock.now, transaction_id=str(number)) for number in range(3)]
+        )
+        assert load_claimed_links(client, [link.id for link in made[::-1]]) == made[::-1]
+
+    def test_a_scheduled_link_is_queued_when_it_is_opened(
+        self, client: Client, clock: Clock
+    ) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        claim(client, clock.now)
+        (loaded,) = load_claimed_links(client, [link.id])
+        assert loaded == read(client, link.id)
+        assert loaded.delivery == Delivery(DeliveryState.QUEUED)
+
+    @pytest.mark.parametrize("state", ["queued", "sent", "failed", "none"])
+    def test_a_link_that_is_not_scheduled_stays_what_it_was(
+        self, client: Client, clock: Clock, state: str
+    ) -> None:
+        link = put(client, make_link(clock.now, notify=state != "none"))
+        settle = {
+            "sent": outbox.mark_sent(link.id, now=clock.now),
+            "failed": failed(link, clock.now),
+        }
+        client.run_all([settle[state]] if state in settle else [])
+        before = read(client, link.id)
+        assert load_claimed_links(client, [link.id]) == [before]
+        assert read(client, link.id) == before
+
+    def test_a_link_that_is_gone_owes_nothing(self, client: Client, clock: Clock) -> None:
+        gone, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        delete(client, keys.link(gone.id))
+        assert load_claimed_links(client, [gone.id, other.id]) == [None, other]
+        assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox"})
+
+    def test_a_link_that_was_revoked_meanwhile_says_so(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        revoke(client, link, clock.now)
+        (opened,) = load_claimed_links(client, [link.id])
+        assert opened is not None
+        assert opened.revoked_at == clock.now
+
+    def test_a_batch_of_two_hundred_is_opened_at_once(self, client: Client, clock: Clock) -> None:
+        made = put_all(client, [make_link(clock.now) for _ in range(200)])
+        assert load_claimed_links(client, [link.id for link in made]) == made
+
+
+def sent(link: Link, now: datetime) -> Command[bool]:
+    return outbox.mark_sent(link.id, now=now)
+
+
+def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
+    return outbox.mark_failed(
+        link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease
+    )
+
+
+def put_off(link: Link, now: datetime) -> Command[bool]:
+    return outbox.retry_later(link.id, error="421 try later", at=now + HOUR)
+
+
+Settle = Callable[[Link, datetime], Command[bool]]
+SETTLES = [
+    pytest.param(sent, id="sent"),
+    pytest.param(failed, id="failed"),
+    pytest.param(put_off, id="put off"),
+]
+
+
+class TestSettle:
+    @pytest.fixture
+    def link(self, client: Client, clock: Clock) -> Link:
+        """A link under a lease."""
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        return link
+
+    @pytest.mark.parametrize(
+        ("settle", "delivery"),
+        [
+            pytest.param(sent, {"state": DeliveryState.SENT}, id="sent"),
+            pytest.param(
+                failed, {"state": DeliveryState.FAILED, "error": "550 no such user"}, id="failed"
+            ),
+            pytest.param(
+                put_off, {"state": DeliveryState.QUEUED, "error": "421 try later"}, id="put off"
+            ),
+        ],
+    )
+    def test_a_link_says_what_became_of_its_e_mail(
+        self, client: Client, clock: Clock, link: Link, settle: Settle, delivery: dict[str, Any]
+    ) -> None:
+        assert client.run(settle(link, clock.now)) is True
+        sent_at = clock.now if settle is sent else None
+        assert read(client, link.id).delivery == Delivery(**delivery, attempts=1, sent_at=sent_at)
+
+    @pytest.mark.parametrize(
+        "settle", [pytest.param(sent, id="sent"), pytest.param(failed, id="failed")]
+    )
+    def test_what_is_settled_is_owed_no_more(
+        self, client: Client, clock: Clock, link: Link, settle: Settle
+    ) -> None:
+        client.run(settle(link, clock.now))
+        assert owed(client, link) == {}
+        assert claim(client, clock.now + LEASE) == []
+
+    @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
+    def test_what_is_put_off_is_claimed_when_its_next_try_comes(
+        self, client: Client, clock: Clock, link: Link, late: timedelta, claimed: bool
+    ) -> None:
+        client.run(put_off(link, clock.now))
+        assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
+
+    def test_what_is_put_off_is_unsent_since_it_was_due(
+        self, client: Client, clock: Clock, link: Link
+    ) -> None:
+        claim(client, clock.now)
+        client.run(put_off(link, clock.now))
+        assert due(client, clock.now + HOUR).oldest == link.due_at
+
+    def test_every_try_counts(self, client: Client, clock: Clock, link: Link) -> None:
+        client.run_all([put_off(link, clock.now), put_off(link, clock.now), sent(link, clock.now)])
+        assert read(client, link.id).delivery.attempts == 3
+
+    def test_what_was_sent_in_the_end_has_no_error(
+        self, client: Client, clock: Clock, link: Link
+    ) -> None:
+        client.run_all([put_off(link, clock.now), sent(link, clock.now)])
+        assert read(client, link.id).delivery.error is None
+
+    def test_what_is_given_up_untried_counts_no_try(
+        self, client: Client, clock: Clock, link: Link
+    ) -> None:
+        call = outbox.mark_failed(
+            link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
+        )
+        client.run(call)
+        assert read(client, link.id).delivery == Delivery(
+            DeliveryState.FAILED, 0, None, "the link has expired"
+        )
+
+    def test_a_link_revoked_meanwhile_that_went_out_says_so(
+        self, client: Client, clock: Clock, link: Link
+    ) -> None:
+        revoke(client, link, clock.now)
+        assert client.run(sent(link, clock.now)) is False
+        assert read(client, link.id).delivery == Delivery(DeliveryState.SENT, 1, clock.now)
+        assert owed(client, link) == {}
+
+    @pytest.mark.parametrize(
+        "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
+    )
+    def test_a_link_revoked_meanwhile_owes_nothing_again(
+        self, client: Client, clock: Clock, link: Link, settle: Settle
+    ) -> None:
+        revoke(client, link, clock.now)
+        before = snapshot(client)
+        assert client.run(settle(link, clock.now)) is False
+        assert snapshot(client) == before
+
+    @pytest.mark.parametrize(
+        "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
+    )
+    def test_a_link_that_another_sent_stays_sent(
+        self, client: Client, clock: Clock, link: Link, settle: Settle
+    ) -> None:
+        client.run(sent(link, clock.now))
+        before = snapshot(client)
+        assert client.run(settle(link, clock.now)) is False
+        assert snapshot(client) == before
+
+    @pytest.mark.parametrize("verdict", ["failed", "put off"])
+    def test_a_lease_that_another_took_over_settles_nothing(
+        self, client: Client, clock: Clock, link: Link, verdict: str
+    ) -> None:
+        lost = clock.now + LEASE
+        claim(client, lost)
+        before = snapshot(client)
+        settles = {
+            "failed": failed(link, clock.now, deadline=lost),
+            "put off": outbox.retry_later(
+                link.id, error="421 try later", at=lost + HOUR, deadline=lost
+            ),
+        }
+        assert client.run(settles[verdict]) is False
+        assert snapshot(client) == before
+
+    def test_what_is_put_off_untried_counts_no_try(
+        self, client: Client, clock: Clock, link: Link
+    ) -> None:
+        client.run(
+            outbox.retry_later(link.id, error="the server is away", at=clock.now + HOUR, attempts=0)
+        )
+        assert read(client, link.id).delivery == Delivery(
+            DeliveryState.QUEUED, 0, None, "the server is away"
+        )
+
+    @pytest.mark.parametrize("settle", SETTLES)
+    def test_a_link_that_is_gone_owes_nothing_and_does_not_come_back(
+        self, client: Client, clock: Clock, link: Link, settle: Settle
+    ) -> None:
+        delete(client, keys.link(link.id))
+        assert client.run(settle(link, clock.now)) is False
+        assert owed(client, link) == {}
+        assert client.run(links.get(link.id)) is None
+
+    @pytest.mark.parametrize("settle", SETTLES)
+    def test_the_record_goes_when_it_would_have(
+        self, client: Client, clock: Clock, link: Link, settle: Settle
+    ) -> None:
+        client.run(settle(link, clock.now))
+        assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
+
+
+class TestOwes:
+    def test_an_empty_partition_owes_nothing(self, client: Client) -> None:
+        assert not client.run(outbox.has_pending(PARTITION))
+
+    @pytest.mark.parametrize("later", [None, HOUR], ids=["now", "later"])
+    def test_a_link_is_owed_until_its_mail_is_out(
+        self, client: Client, clock: Clock, later: timedelta | None
+    ) -> None:
+        link = put(client, make_link(clock.now, scheduled_at=later and clock.now + later))
+        assert client.run(outbox.has_pending(PARTITION))
+        claim(client, link.due_at)
+        assert client.run(outbox.has_pending(PARTITION))
+        client.run(outbox.mark_sent(link.id, now=link.due_at))
+        assert not client.run(outbox.has_pending(PARTITION))
+
+    def test_a_link_that_owes_no_mail_is_not_owed(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now, notify=False))
+        assert not client.run(outbox.has_pending(PARTITION))
+
+    def test_a_code_is_owed(self, client: Client, clock: Clock) -> None:
+        (email,) = put_codes(client, clock, 1)
+        assert client.run(outbox.has_pending(partition_of(email)))
+
+
+class TestDue:
+    def test_an_empty_partition_owes_nothing(self, client: Client, clock: Clock) -> None:
+        assert due(client, clock.now) == outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+
+    @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
+    def test_a_scheduled_link_is_due_when_its_time_comes(
+        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+    ) -> None:
+        at = clock.now + HOUR
+        put(client, make_link(clock.now, scheduled_at=at))
+        expected = outbox.Due(links=True, codes=False, unsent=1, oldest=at)
+        assert due(client, at + late) == (
+            expected if is_due else outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+        )
+
+    @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
+    def test_a_claimed_link_is_due_when_its_lease_ends_and_unsent_meanwhile(
+        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+    ) -> None:
+        put(client, make_link(clock.now))
+        claim(client, clock.now)
+        expected = outbox.Due(links=is_due, codes=False, unsent=1, oldest=clock.now)
+        assert due(client, clock.now + LEASE + late) == expected
+
+    def test_the_oldest_of_all_unsent_links_counts(self, client: Client, clock: Clock) -> None:
+        put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        put_all(client, [make_link(clock.now + number * MILLISECOND) for number in (2, 1, 3)])
+        found = due(client, clock.now + HOUR)
+        assert (found.unsent, found.oldest) == (4, clock.now + MILLISECOND)
+
+    @pytest.mark.parametrize("early", [HOUR, -HOUR], ids=["before its time", "after its time"])
+    def test_what_a_window_took_is_unsent_since_then_or_since_it_was_due(
+        self, client: Client, clock: Clock, early: timedelta
+    ) -> None:
+        at = clock.now + 2 * HOUR
+        link = put(client, make_link(clock.now, scheduled_at=at))
+        claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
+        claim(client, at - early)
+        client.run(put_off(link, at - early))
+        assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
+
+    def test_a_revoked_link_is_not_due(self, client: Client, clock: Clock) -> None:
+        revoke(client, put(client, make_link(clock.now)), clock.now)
+        assert due(client, clock.now) == outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+
+    @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
+    def test_a_code_is_due_when_its_lease_ends(
+        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+    ) -> None:
+        (email,) = put_codes(client, clock, 1)
+        partition = partition_of(email)
+        client.run(
+            outbox.claim_codes(partition, now=clock.now, deadline=clock.now + LEASE, limit=1)
+        )
+        expected = outbox.Due(links=False, codes=is_due, unsent=1, oldest=None)
+        assert due(client, clock.now + LEASE + late, partition) == expected
+
+    def test_it_changes_nothing(self, client: Client, clock: Clock) -> None:
+        put_all(client, [make_link(clock.now), make_link(clock.now, scheduled_at=clock.now)])
+        before = snapshot(client)
+        due(client, clock.now)
+        assert snapshot(client) == before
+
+
+class TestClaimCodes:
+    def test_codes_are_claimed_under_a_lease(self, client: Client, clock: Clock) -> None:
+        emails = put_codes(client, clock, 3)
+        partition = partition_of(emails[0])
+        claims = [
+            client.run(outbox.claim_codes(partition, now=now, deadline=now + LEASE, limit=2))
+            for now in (clock.now, clock.now, clock.now, clock.now + LEASE)
+        ]
+        assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
+        assert {*claims[0], *claims[1]} == set(emails)
+
+    def test_no_links_are_among_them(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        partition = keys.partition_of_link(link.id)
+        assert (
+            client.run(outbox.claim_codes(partition, now=clock.now, deadline=clock.now, limit=2))
+            == []
+        )
+
+
+def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:
+    link, other = put_all(
+        client, [make_link(clock.now, scheduled_at=clock.now), make_link(clock.now)]
+    )
+    claim(client, clock.now)
+    client.run_all([sent(link, clock.now), failed(other, clock.now)])
+    assert not any(exists(client, key) for key in queues_of(link).values())
+
+
+def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
+    """E-mails of one partition that are owed a code."""
+    addresses = (f"user{number}@example.com" for number in range(100_000))
+    emails = list(
+        islice((address for address in addresses if partition_of(address) == "7c"), count)
+    )
+    for email in emails:
+        client.run(otps.create(email, b"n" * 16, now=clock.now, ttl=HOUR))
+    return emails
+
+
+class TestFailures:
+    def failures(self, client: Client, now: datetime, limit: int = 9) -> outbox.Failures:
+        return client.run(outbox.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
+
+    def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
+        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        claim(client, clock.now)
+        client.run_all([sent(first, clock.now), put_off(second, clock.now)])
+        assert self.failures(client, clock.now) == outbox.Failures(0, [])
+        assert not exists(client, keys.failed(PARTITION))
+
+    def test_the_latest_come_first_and_all_are_counted(self, client: Client, clock: Clock) -> None:
+        made = put_all(client, [make_link(clock.now) for _ in range(3)])
+        claim(client, clock.now)
+        for link in made:
+            clock.advance(seconds=1)
+            client.run(failed(link, clock.now))
+        latest = [
+            outbox.Failure(made[2].id, clock.now),
+            outbox.Failure(made[1].id, clock.now - timedelta(seconds=1)),
+        ]
+        assert self.failures(client, clock.now, limit=2) == outbox.Failures(3, latest)
+
+    def test_a_link_that_ends_afterwards_still_failed(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        client.run(failed(link, clock.now))
+        revoke(client, link, clock.now)
+        assert self.failures(client, clock.now).total == 1
+
+    @pytest.mark.parametrize(
+        "wait",
+        [None, timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)],
+        ids=["owed at once", "scheduled", "scheduled just before"],
+    )
+    def test_a_link_failed_at_the_latest_when_it_expired(
+        self, client: Client, clock: Clock, wait: timedelta | None
+    ) -> None:
+        link = put(
+            client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait)
+        )
+        claim(client, link.due_at)
+        client.run(failed(link, link.expires_at + timedelta(hours=1)))
+        assert self.failures(client, link.expires_at) == outbox.Failures(
+            1, [outbox.Failure(link.id, link.expires_at)]
+        )
+
+    def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:
+        link = put(client, make_link(clock.now))
+        claim(client, clock.now)
+        client.run_all([failed(link, clock.now), sent(link, clock.now)])
+        assert self.failures(client, clock.now).total == 0
+
+    def test_a_failure_is_told_of_for_the_retention(self, client: Client, clock: Clock) -> None:
+        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        claim(client, clock.now)
+        client.run(failed(first, clock.now))
+        assert goes_at(client, keys.failed(PARTITION)) == clock.now + RETENTION
+        assert self.failures(client, clock.now + RETENTION - MILLISECOND).total == 1
+        assert self.failures(client, clock.now + RETENTION).total == 0
+        client.run(failed(second, clock.now + RETENTION))
+        assert members(client, keys.failed(PARTITION)) == [keys.local_id(second.id)]
+
+
+class TestScheduled:
+    @pytest.mark.parametrize(
+        ("start", "end", "count"),
+        [(0, None, 2), (1, None, 2), (1.5, None, 1), (3, None, 0), (0, 1, 0), (1, 2, 1), (1, 3, 2)],
+    )
+    def test_mails_that_are_due_later_are_counted(
+        self, client: Client, clock: Clock, start: float, end: float | None, count: int
+    ) -> None:
+        put_all(
+            client,
+            [make_link(clock.now, scheduled_at=clock.now + late) for late in (HOUR, 2 * HOUR)],
+        )
+        until = None if end is None else clock.now + end * HOUR
+        assert (
+            client.run(outbox.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until))
+            == count
+        )

@@ -1,0 +1,139 @@
+"""The client of processes that do one thing at a time: it says when the store is away, and carries on when it is back."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from redis.exceptions import ResponseError
+
+from service.errors import Unavailable, Unreadable
+from service.links import store as links
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage import rate_limits as limits
+from service.storage.client import Client, connect
+from service.storage.command import Command, call
+from tests.support.clock import Clock
+from tests.support.factories import RETENTION, make_link, put, put_all, read
+from tests.support.servers import Store
+
+COUNTER = "pl:{00}:counter"
+COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1))])
+
+
+@pytest.fixture
+def client(own_store: Store) -> Iterator[Client]:
+    connection = connect(own_store.url)
+    connection.flushall()
+    with closing(Client(connection)) as client:
+        yield client
+
+
+def test_no_calls_have_no_replies(client: Client) -> None:
+    assert client.run_all([]) == []
+
+
+def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) -> None:
+    made = put_all(client, [make_link(clock.now) for _ in range(300)])
+    assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
+
+
+def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
+    put(client, make_link(clock.now))
+    with pytest.raises(ResponseError, match="wrong number"):
+        client.run(call(str, "HGET", keys.org("acme")))
+
+
+def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
+    client: Client, clock: Clock
+) -> None:
+    link = put(client, make_link(clock.now))
+    wrong = call(str, "HGET", keys.org("acme"), "field")
+    with pytest.raises(Unreadable):
+        client.run(wrong)
+    found, unreadable = client.run_each([links.get(link.id), wrong])
+    assert found == link
+    assert isinstance(unreadable, Unreadable)
+
+
+def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: Clock) -> None:
+    made = [make_link(clock.now), make_link(clock.now)]
+    put(client, made[0])
+    client.run(call(bool, "SCRIPT FLUSH"))
+    calls: list[Command[Any]] = [
+        outbox.load_claimed_links(keys.partition_of_link(made[0].id), [made[0].id]),
+        outbox.has_pending("00"),
+        links.create(made[1], now=clock.now, retention=RETENTION),
+    ]
+    assert client.run_all(calls) == [[made[0]], False, True]
+
+
+def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
+    client.run(call(bool, "SCRIPT FLUSH"))
+    client.run_all([COUNT] * 5)
+    assert client.run(call(int, "GET", COUNTER)) == 5
+
+
+def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
+    link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+    began = time.monotonic()
+    os.kill(own_store.process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            client.run(links.get(link.id))
+    finally:
+        os.kill(own_store.process.pid, signal.SIGCONT)
+    assert 1 < time.monotonic() - began < 2
+    assert read(client, other.id) == other
+
+
+def test_a_store_that_is_down_is_unavailable_at_once(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
+    link = put(client, make_link(clock.now))
+    own_store.kill()
+    began = time.monotonic()
+    try:
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                client.run(links.get(link.id))
+        took = time.monotonic() - began
+    finally:
+        own_store.start()
+    assert took < 0.5
+    assert read(client, link.id) == link
+
+
+def test_a_store_without_memory_is_unavailable_for_writes(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
+    link = put(client, make_link(clock.now))
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(Unavailable):
+                client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
+            assert read(client, link.id) == link
+        finally:
+            connection.config_set("maxmemory", 0)
+
+
+def test_a_store_that_became_a_replica_is_unavailable(
+    client: Client, own_store: Store, clock: Clock
+) -> None:
+    """So it is for a moment in every failover."""
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.replicaof("127.0.0.1", 1)
+        try:
+            with pytest.raises(Unavailable):
+                client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
+        finally:
+            connection.replicaof("NO", "ONE")

@@ -1,0 +1,137 @@
+"""Why Redis cannot be asked: named for whoever operates it, without what its address says of user and password."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+import service
+from service.errors import Unavailable
+from service.orgs import store as orgs
+from service.outbox import store as outbox
+from service.storage import probe
+from service.storage.client import Client, connect, connect_async
+from service.storage.command import Command
+from service.storage.failure import describe_failure
+from service.storage.pipeline import AutoPipeline
+from tests.support.clock import Clock
+from tests.support.factories import all_keys
+from tests.support.servers import Store, free_port, store, valkey_server
+from tests.support.tls import self_signed
+
+USER, PASSWORD = "ann-the-operator", "hunter2"
+NOW = Clock().now
+DUE = outbox.due("7c", now=NOW)
+
+
+@pytest.fixture(params=["valkey", "redis"], scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[Store, int]]:
+    """One that listens on a port too."""
+    port = free_port()
+    binary = (
+        valkey_server() if request.param == "valkey" else request.getfixturevalue("redis_binary")
+    )
+    with store(binary, "--port", str(port)) as running:
+        yield running, port
+
+
+@pytest.fixture
+def url_of(server: tuple[Store, int]) -> Callable[[str], str]:
+    """The URL of a user with these rules (redis.io: ACL)."""
+    running, port = server
+
+    def url_of(rules: str) -> str:
+        with redis.Redis.from_url(running.url) as connection:
+            connection.script_flush()
+            connection.execute_command(
+                "ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *rules.split()
+            )
+        return f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}"
+
+    return url_of
+
+
+def failures(url: str, call: Command[object]) -> set[str]:
+    """What is told of it, by both ways to the store."""
+
+    async def by_lane() -> str:
+        async with AutoPipeline(connect_async(url)) as pipeline:
+            with pytest.raises(Unavailable) as raised:
+                await pipeline.run(call)
+        return describe_failure(raised.value)
+
+    client = Client(connect(url))
+    with pytest.raises(Unavailable) as raised:
+        client.run(call)
+    client.close()
+    return {describe_failure(raised.value), asyncio.run(by_lane())}
+
+
+@pytest.mark.parametrize(
+    ("rules", "call", "told"),
+    [
+        ("~* +@all -eval -evalsha", DUE, "NOPERM: the user may not run 'evalsha'"),
+        ("~* +@all -eval", DUE, "NOPERM: the user may not run 'eval'"),
+        ("~* +@all -get", orgs.get_profile("acme"), "NOPERM: the user may not run 'get'"),
+        ("~other:* +@all", orgs.get_profile("acme"), "NOPERM: the user may not use these keys"),
+    ],
+    ids=["no scripts", "no new scripts", "no command", "no keys"],
+)
+def test_a_command_that_is_not_allowed_is_named(
+    url_of: Callable[[str], str], rules: str, call: Command[object], told: str
+) -> None:
+    assert failures(url_of(rules), call) == {told}
+
+
+def test_a_command_that_a_script_may_not_run_is_no_fault_of_the_data(
+    url_of: Callable[[str], str],
+) -> None:
+    [told] = failures(url_of("~* +@all -zrangebyscore -zcard -type"), DUE)
+    assert told.startswith("NOPERM: the user may not")
+
+
+def test_a_wrong_password_is_told_but_not_which(url_of: Callable[[str], str]) -> None:
+    url = url_of("~* +@all").replace(PASSWORD, "hunter3")
+    assert failures(url, DUE) == {"the server does not take the user and the password"}
+
+
+def test_nobody_who_listens_is_told() -> None:
+    assert failures(f"redis://{USER}:{PASSWORD}@127.0.0.1:{free_port()}", DUE) == {
+        "Connection refused"
+    }
+
+
+def test_a_certificate_that_is_not_trusted_is_told(redis_binary: str, tmp_path: Path) -> None:
+    port, tls = free_port(), self_signed(tmp_path)
+    files = [
+        "--tls-cert-file",
+        str(tmp_path / "server.pem"),
+        "--tls-key-file",
+        str(tmp_path / "server.pem"),
+    ]
+    with store(redis_binary, "--tls-port", str(port), *files, "--tls-auth-clients", "no"):
+        assert failures(f"rediss://127.0.0.1:{port}", DUE) == {
+            "certificate verify failed: self-signed certificate"
+        }
+        assert tls.certificate.exists()
+
+
+def test_all_commands_of_scripts_are_tried() -> None:
+    scripts = Path(service.__file__).parent.glob("*/scripts/*.lua")
+    sources = {f"{path.parent.parent.name}/{path.name}": path.read_text() for path in scripts}
+    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/probe.lua")))
+    assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
+
+
+def test_whoever_may_do_all_is_refused_nothing(client: Client) -> None:
+    assert client.run(probe.find_refused()) == []
+    assert all_keys(client) == set()
+
+
+def test_commands_that_are_refused_are_found(url_of: Callable[[str], str]) -> None:
+    client = Client(connect(url_of("~* +@all -zadd -time -hset")))
+    assert client.run(probe.find_refused()) == ["ZADD", "HSET", "TIME"]
+    client.close()

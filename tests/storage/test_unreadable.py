@@ -1,0 +1,50 @@
+"""Keys that hold something else: what is written is written whole, or not at all."""
+
+import pytest
+
+from service.errors import Unreadable
+from service.links import store as links
+from service.links.store import PRUNE_EVERY
+from service.orgs import store as orgs
+from service.storage import keys
+from service.storage.client import Client
+from service.storage.command import call
+from tests.support.clock import Clock
+from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, put_all, read
+
+
+@pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])
+def test_a_link_that_an_index_does_not_take_is_not_there(
+    client: Client, clock: Clock, kind: str
+) -> None:
+    link = make_link(clock.now, scheduled_at=clock.now if kind == "scheduled" else None)
+    partition = keys.partition_of_link(link.id)
+    key = {
+        "org": keys.org("acme"),
+        "active": keys.active("acme"),
+        "email": keys.email(partition, link.recipient),
+        "outbox": keys.outbox(partition),
+        "scheduled": keys.scheduled(partition),
+    }[kind]
+    client.run(call(int, "RPUSH", key, "boom"))
+    with pytest.raises(Unreadable):
+        client.run(links.create(link, now=clock.now, retention=RETENTION))
+    assert all_keys(client) <= {key, keys.orgs(partition)}
+
+
+def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) -> None:
+    link = make_link(clock.now)
+    key = keys.orgs(keys.partition_of_link(link.id))
+    client.run(call(int, "RPUSH", key, "boom"))
+    assert client.run(links.create(link, now=clock.now, retention=RETENTION))
+    assert read(client, link.id) == link
+    with pytest.raises(Unreadable):
+        client.run(
+            orgs.list_ids(keys.partition_of_link(link.id), now=clock.now, retention=RETENTION)
+        )
+
+
+def test_a_link_needs_no_index_of_revoked_ones(client: Client, clock: Clock) -> None:
+    client.run(call(int, "RPUSH", keys.revoked("acme"), "boom"))
+    made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
+    assert put_all(client, made) == made

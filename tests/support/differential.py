@@ -1,0 +1,462 @@
+"""The application and the model of it: each operation is done to both, and what they answer is compared."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from email.message import EmailMessage
+from typing import Any
+
+import httpx
+
+from service.auth.tokens import derive_key
+from service.health.heartbeat import Heartbeat
+from service.outbox import store as outbox
+from service.storage.client import Client
+from service.storage.clock import StoreClock
+from service.values.ids import partition_of
+from tasks.delivery import Delivery
+from tasks.kinds import LinkMails, OtpMails
+from tasks.mail.mailer import Deferred, Refused
+from tasks.profiles import Profiles
+from tests.support.actors import (
+    ANN,
+    JANE,
+    JOHN,
+    ORGS,
+    SPELLINGS,
+    Walk,
+    Who,
+    decode,
+    encode,
+    may,
+    written,
+)
+from tests.support.api import (
+    PEER,
+    PUBLIC_URL,
+    SECRET,
+    Api,
+    Headers,
+    assert_problem,
+    bearer,
+    in_public,
+    stamp,
+)
+from tests.support.harness import SENDER, text_of
+from tests.support.mailers import ScriptedMailer
+from tests.support.model import (
+    DAY,
+    DEFERRED,
+    LEASE,
+    LONGEST_BACKOFF,
+    REFUSED,
+    RETENTION,
+    SEND_LIMITS,
+    STATUSES,
+    TOKEN_LIFE,
+    Link,
+    Model,
+    backoff,
+)
+from tests.support.store_audit import Books
+
+SLACK = 20
+"""Seconds by which ``Retry-After`` may differ, for the store's own clock counts them."""
+INTERNAL, PUBLIC = Who("internal-admin"), Who("public")
+
+
+class Both:
+    def __init__(self, api: Api, happened: "Counter[str]") -> None:
+        self.api = api
+        self.happened = happened
+        self.model = Model(api.now)
+        self.books = Books(api.redis, self.model)
+        self.tokens: list[Who] = []
+        self.digits: dict[str, list[str]] = {email: [] for email in SPELLINGS.values()}
+        """All codes that each e-mail was sent, the newest last."""
+        self.claims: list[tuple[list[str], datetime]] = []
+        """What workers took that are not heard of since, and until when."""
+        self.walks: list[Walk] = []
+
+    def headers(self, who: Who) -> Headers:
+        if who.role == "internal-admin":
+            return self.api.internal()
+        if who.role == "org-admin":
+            return self.api.org(who.name)
+        return bearer(who.token) if who.token else {}
+
+    def advance(self, now: datetime) -> None:
+        before = self.model.counts_of_all()
+        self.api.clock.now = now
+        self.model.advance(now)
+        self.books.age()
+        self.claims = [(ids, deadline) for ids, deadline in self.claims if now < deadline + DAY]
+        after = self.model.counts_of_all()
+        self.happened["link expired"] += max(0, after["expired"] - before["expired"])
+        self.happened["link gone"] += max(0, sum(before.values()) - sum(after.values()))
+
+    def create(
+        self,
+        body: dict[str, Any],
+        *,
+        key: str | None = None,
+        write: Callable[[datetime], str] = stamp,
+        who: Who = INTERNAL,
+    ) -> None:
+        headers = (
+            self.headers(who)
+            | {"Content-Type": "application/json"}
+            | ({"Idempotency-Key": key} if key else {})
+        )
+        response = self.api.client.post(
+            "/payment-links", content=encode(body, write), headers=headers
+        )
+        recipient = SPELLINGS[body["email"]]
+        if who.role == "org-admin" and who.name != body["org_id"]:
+            assert_problem(response, 403, "forbidden")
+            self.happened["create: another organization's"] += 1
+            return
+        earlier = self.model.requests.get((body["org_id"], key or ""))
+        if earlier is not None and not earlier.means(body, recipient):
+            assert_problem(response, 409, "idempotency_conflict")
+            self.happened["create: conflict"] += 1
+        elif earlier is not None and earlier.link_id in self.model.links:
+            assert (response.status_code, response.headers["idempotency-replayed"]) == (
+                201,
+                "true",
+            ), response.text
+            assert decode(response) == self.answer(self.model.links[earlier.link_id])
+            self.happened["create: repeated"] += 1
+            self.happened["create: repeated in other words"] += earlier.body != body
+        elif fault := self.model.fault(body, recipient):
+            assert_problem(response, 429 if fault == "limit_reached" else 422, fault)
+            self.happened[f"create: {fault}"] += 1
+        else:
+            assert response.status_code == 201, response.text
+            made = decode(response)
+            assert "idempotency-replayed" not in response.headers
+            link = self.model.create(made["id"], body, recipient, key)
+            assert made == self.answer(link)
+            assert response.headers["location"] == f"/payment-links/{link.id}"
+            self.happened[f"create: {link.state}"] += 1
+            self.happened["create: with a verified code"] += "otp" in body
+
+    def read(self, link_id: str, who: Who) -> None:
+        """By GET and by verify."""
+        read, verified = (
+            self.api.get(link_id, self.headers(who)),
+            self.api.verify(link_id, self.headers(who)),
+        )
+        link = self.model.links.get(link_id)
+        if link is None:
+            assert_problem(read, 404, "link_not_found")
+            assert_problem(verified, 404, "link_not_found")
+            self.happened["read: none"] += 1
+            return
+        status, problem = link.status(self.model.now), self._no_access(link, who)
+        shown = self.shown(link, who) if problem is None else self.masked(link)
+        assert decode(verified) == {"valid": status == "active", "status": status, "link": shown}
+        if problem is None:
+            assert (read.status_code, decode(read)) == (200, shown)
+        else:
+            assert_problem(read, *problem)
+        self.happened[f"read: {status}" if problem is None else f"read: {problem[1]}"] += 1
+        self.happened["read: by its customer"] += (
+            link.otp_required and problem is None and who.role == "customer"
+        )
+
+    def shown(self, link: Link, who: Who) -> dict[str, Any]:
+        """The link as it is answered to ``who``, who may read it."""
+        is_admin = who.role.endswith("admin") and may(who, link.org_id)
+        return self.answer(link) if is_admin else in_public(self.answer(link))
+
+    def _no_access(self, link: Link, who: Who) -> tuple[int, str] | None:
+        if not link.otp_required or who.role == "internal-admin":
+            return None
+        if who.role == "public":
+            return 401, "otp_required"
+        if who.role == "forged" or (who.until is not None and who.until <= self.model.now):
+            return 401, "token_invalid"
+        return None if who.name in {link.recipient, link.org_id} else (403, "forbidden")
+
+    def revoke(self, link_id: str | None, email: str | None, who: Who) -> None:
+        response = self.api.revoke(
+            link_id, self.headers(who), **({"email": email} if email else {})
+        )
+        link = self.model.links.get(link_id or "")
+        if link_id is None and email is None:
+            assert_problem(response, 422, "validation_failed")
+        elif link_id is not None and link is None:
+            assert_problem(response, 404, "link_not_found")
+        elif link is not None and not may(who, link.org_id):
+            assert_problem(response, 403, "forbidden")
+            self.happened["revoke: another organization's"] += 1
+        else:
+            recipient = SPELLINGS[email] if email else None
+            named = [
+                each
+                for each in self.model.links.values()
+                if each.recipient == recipient and may(who, each.org_id)
+            ]
+            newly = self.model.revoke([*named, *([link] if link is not None else [])])
+            answer = decode(response)
+            assert (response.status_code, set(answer["links"]), answer["revoked"]) == (
+                200,
+                newly,
+                len(answer["links"]),
+            )
+            assert len(answer["links"]) == len(newly)
+            self.happened["revoke: none"] += not newly
+            self.happened["revoke: link"] += len(newly)
+            self.happened["revoke: several at once"] += len(newly) > 1
+
+    def list(self, org_id: str, status: str | None, limit: int, who: Who = INTERNAL) -> None:
+        """All pages, one after the other."""
+        if not may(who, org_id):
+            assert_problem(self.api.list(self.headers(who), org_id), 403, "forbidden")
+            return
+        walk = self.walk(org_id, status, limit)
+        pages = 1
+        while self.go_on(walk, who):
+            pages += 1
+        assert walk.seen == walk.wanted
+        self.happened["list: of several pages"] += pages > 1
+        self.happened["list: of several links"] += len(walk.seen) > 1
+
+    def walk(self, org_id: str, status: str | None, limit: int) -> Walk:
+        return Walk(org_id, status, limit, {link.id for link in self.model.of(org_id, status)})
+
+    def go_on(self, walk: Walk, who: Who = INTERNAL) -> bool:
+        """The walk's next page. False: it was the last."""
+        asked = {"limit": walk.limit, "status": walk.status, "cursor": walk.cursor}
+        response = self.api.list(
+            self.headers(who),
+            walk.org_id,
+            **{name: value for name, value in asked.items() if value is not None},
+        )
+        assert response.status_code == 200, response.text
+        page = decode(response)
+        listed = {link.id: link for link in self.model.of(walk.org_id, walk.status)}
+        found = self._check_listed(page["links"], walk, listed)
+        assert page["counts"] == self.model.counts(walk.org_id)
+        assert page["total"] == sum(page["counts"].values()) == len(self.model.of(walk.org_id))
+        assert len(found) == walk.limit or (len(found) < walk.limit and page["next_cursor"] is None)
+        walk.cursor = page["next_cursor"]
+        if walk.cursor is None:
+            assert walk.wanted & listed.keys() <= walk.seen
+        return walk.cursor is not None
+
+    def _check_listed(
+        self, bodies: "list[dict[str, Any]]", walk: Walk, listed: dict[str, Link]
+    ) -> "list[Link]":
+        """Each in its place, and none that was there before."""
+        found = [listed[body["id"]] for body in bodies]
+        assert bodies == [self.answer(link) for link in found]
+        made = [link.created_at for link in found]
+        assert made == sorted(made, reverse=True)
+        places = [link.created_at if walk.status is None else link.ended_at for link in found]
+        assert walk.last is None or max(places, default=walk.last) <= walk.last
+        walk.last = min(places, default=walk.last)
+        assert walk.seen.isdisjoint(link.id for link in found)
+        assert len(found) == len({link.id for link in found})
+        walk.seen |= {link.id for link in found}
+        return found
+
+    def stream(self, org_id: str, status: str | None) -> None:
+        headers = self.api.internal() | {"Accept": "application/x-ndjson"}
+        response = self.api.list(headers, org_id, **({"status": status} if status else {}))
+        bodies = [json.loads(line, parse_float=Decimal) for line in response.text.splitlines()]
+        listed = {link.id: link for link in self.model.of(org_id, status)}
+        walk = self.walk(org_id, status, 1)
+        self._check_listed(bodies, walk, listed)
+        assert walk.seen == walk.wanted
+        self.happened["stream: of several links"] += len(bodies) > 1
+
+    def ask(self, email: str, client: str) -> None:
+        response = self.api.send_otp(email, {PEER: client})
+        whose = SPELLINGS[email]
+        if wait := self.model.must_wait_to_ask(whose, client):
+            self._check_wait(response, wait)
+            reached = [
+                name
+                for name, (most, _) in SEND_LIMITS.items()
+                if self.model.reached((name, whose), most)
+            ]
+            self.happened[f"ask: {' and '.join(reached) or 'client'} limit"] += 1
+            return
+        assert (response.status_code, decode(response)) == (
+            202,
+            {"expires_in": 600, "resend_after": 60},
+        )
+        self.happened["ask: a code voids another"] += whose in self.model.codes
+        self.model.ask(whose, client, self.api.code(whose))
+        self.digits[whose].append(self.model.codes[whose].digits)
+        self.happened["ask: a code"] += 1
+
+    def submit(self, email: str, digits: str, client: str) -> None:
+        response = self.api.submit_otp(digits, email, {PEER: client})
+        whose = SPELLINGS[email]
+        outcome = self.model.submit(whose, client, digits)
+        if isinstance(outcome, timedelta):
+            self._check_wait(response, outcome)
+            self.happened["submit: limit"] += 1
+        elif outcome:
+            answer = decode(response)
+            assert response.status_code == 200, response.text
+            assert {**answer, "token": ""} == {
+                "token": "",
+                "token_type": "Bearer",
+                "expires_in": 86400,
+            }
+            issued = self.model.now.replace(microsecond=0)
+            self.tokens.append(Who("customer", whose, answer["token"], issued + TOKEN_LIFE))
+            self.happened["submit: right"] += 1
+        else:
+            assert_problem(response, 401, "otp_invalid")
+            known = self.digits[whose]
+            if digits in known:
+                code = self.model.codes.get(whose)
+                live = code is not None and code.digits == digits
+                self.happened[
+                    "submit: tried too often" if live else "submit: used, expired or void"
+                ] += 1
+            self.happened["submit: wrong"] += digits not in known
+
+    def _check_wait(self, response: httpx.Response, wait: timedelta) -> None:
+        assert_problem(response, 429, "limit_reached")
+        assert abs(int(response.headers["retry-after"]) - wait.total_seconds()) <= SLACK
+
+    def dispatch(self, start: datetime | None, period: int, *, whole_day: bool = False) -> None:
+        asked = (
+            {}
+            if start is None
+            else {"scheduled_at": f"{start:%Y-%m-%d}" if whole_day else stamp(start)}
+        )
+        begin = start or self.model.now
+        if start is not None and whole_day:
+            begin = start.replace(hour=0, minute=0, second=0, microsecond=0)
+        end = begin + timedelta(hours=period)
+        response = self.api.dispatch(**asked, period=period)
+        due, queued = self.model.send_window(begin, end)
+        window = {"from": stamp(begin), "to": stamp(end), "due": due, "queued": queued}
+        assert decode(response) == window | {"unreadable_partitions": []}
+        self.happened["window: of some links"] += due > 0
+
+    def deliver(self, answer: str) -> None:
+        """A worker sends all that is due, to a server that answers so."""
+        offered: list[str] = []
+
+        def record(message: EmailMessage) -> None:
+            offered.extend(
+                re.findall(r"(?<=/pay/)pl_\w{24}|^\d{6}$", text_of(message), re.MULTILINE)
+            )
+            if answer != "taken":
+                raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
+
+        mailer, client = ScriptedMailer(record), Client(self.api.redis)
+        profiles = Profiles(client, self.api.clock)
+        for kind, names in (
+            (LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
+            (OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
+        ):
+            heartbeat = Heartbeat("worker-links", StoreClock())
+            worker: Delivery[Any] = Delivery(
+                kind, client, mailer, self.api.clock, lambda: False, heartbeat
+            )  # type: ignore[arg-type]
+            worker.drain(sorted({partition_of(name) for name in names}))
+        due = len(self.model.due())
+        links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)
+        assert sorted(offered) == sorted([*links, *codes])
+        self.happened[f"deliver: mails {answer}"] += len(offered)
+        self.happened["deliver: too late"] += due - len(links)
+
+    def claim(self, *, opened: bool) -> None:
+        """A worker takes what is due, and is not heard of for a while."""
+        client, deadline = Client(self.api.redis), self.model.now + LEASE
+        for partition in {partition_of(org_id) for org_id in ORGS}:
+            claim = outbox.claim_links(partition, now=self.model.now, deadline=deadline, limit=1000)
+            ids = client.run(claim)
+            if ids and opened:
+                client.run(outbox.load_claimed_links(partition, ids))
+        claimed = [link.id for link in self.model.claim(opened=opened)]
+        self.claims.append((claimed, deadline))
+        self.happened["claim: some"] += bool(claimed)
+
+    def wake(self, claim: int, answer: str) -> None:
+        """That worker is back, and says what became of its mails."""
+        ids, deadline = self.claims.pop(claim)
+        client = Client(self.api.redis)
+        for link_id in ids:
+            link = self.model.links.get(link_id)
+            if answer == "taken":
+                client.run(outbox.mark_sent(link_id, now=self.model.now))
+            elif answer == "refused":
+                client.run(
+                    outbox.mark_failed(
+                        link_id,
+                        error=REFUSED,
+                        attempts=1,
+                        now=self.model.now,
+                        retention=RETENTION,
+                        deadline=deadline,
+                    )
+                )
+            else:
+                at = self.model.now + backoff(link.attempts if link is not None else 0)
+                client.run(outbox.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline))
+            held = link is not None and (link.queue, link.look_at) == ("outbox", deadline)
+            if link is not None and (held or answer == "taken"):
+                self.model.settle(link, answer)
+            self.happened["wake: lease held" if held else "wake: lease lost"] += 1
+
+    def answer(self, link: Link) -> dict[str, Any]:
+        """The link as the application answers."""
+        shown = (
+            "id",
+            "org_id",
+            "email",
+            "transaction_id",
+            "payment_amount",
+            "currency",
+            "otp_required",
+            "locale",
+        )
+        times = ("scheduled_at", "created_at", "expires_at", "revoked_at")
+        return {
+            **{name: getattr(link, name) for name in shown},
+            **{name: written(getattr(link, name)) for name in times},
+            "url": f"{PUBLIC_URL}/pay/{link.id}",
+            "status": link.status(self.model.now),
+            "delivery": {
+                "state": link.state,
+                "attempts": link.attempts,
+                "sent_at": written(link.sent_at),
+                "error": link.error,
+            },
+        }
+
+    def masked(self, link: Link) -> dict[str, Any]:
+        return {
+            "id": link.id,
+            "status": link.status(self.model.now),
+            "expires_at": stamp(link.expires_at),
+            "otp_required": True,
+            "email": f"{link.email[0]}***{link.email[link.email.index('@') :]}",
+        }
+
+    def check_all(self) -> None:
+        """Everything that can be read, in every way, once every lease is over and every e-mail out."""
+        self.advance(self.model.now + LONGEST_BACKOFF)
+        self.deliver("taken")
+        for org_id in ORGS:
+            for status in (None, *STATUSES):
+                self.list(org_id, status, 3)
+            self.stream(org_id, None)
+        for link_id in [*self.model.links, *self.model.gone]:
+            self.read(link_id, INTERNAL)
+            self.read(link_id, PUBLIC)
+        wrong = self.books.audit() + self.books.leftovers()
+        assert not wrong, wrong
