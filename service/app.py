@@ -45,9 +45,9 @@ from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
 from service.process.startup import StartupError, wait_for_data
-from service.storage.client import TIMEOUT, connect_async, connect_queue
-from service.storage.clock import StoreClock
+from service.storage.clock import RedisClock
 from service.storage.pipeline import AutoPipeline
+from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect_async, connect_queue
 
 EXAMPLES = (
     *links_schemas.EXAMPLES,
@@ -86,7 +86,7 @@ def create_app(
             connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2)
         )
         async with AutoPipeline(connect_async(settings.redis_url)) as pipeline:
-            store_clock = StoreClock()
+            store_clock = RedisClock()
             app.state.context = create_context(settings, pipeline, doorbell, clock or store_clock)
             app.state.readiness_check = ReadinessCheck(app.state.context)
             try:
@@ -154,7 +154,7 @@ async def _data_claimed(redis_url: str, pipeline: AutoPipeline) -> AsyncIterator
 
     pipeline.pause()
     claiming = asyncio.create_task(claim())
-    await asyncio.wait([claiming], timeout=TIMEOUT)
+    await asyncio.wait([claiming], timeout=REDIS_TIMEOUT_SECONDS)
     try:
         yield
     finally:

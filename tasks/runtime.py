@@ -16,8 +16,9 @@ from service.health.heartbeat import Heartbeat
 from service.links.model import Link
 from service.otps.store import Otp
 from service.outbox.doorbell import QueueName
-from service.storage.client import Client, connect, connect_queue
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
+from service.storage.redis_url import connect, connect_queue
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMails, OtpMails
 from tasks.mail.mailer import FileMailer, Mailer, SmtpMailer
@@ -44,7 +45,7 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] | None = No
     client, stopping, store_clock = (
         Client(partial(connect, settings.redis_url)),
         Event(),
-        StoreClock(),
+        RedisClock(),
     )
     clock, heartbeats = clock or store_clock, create_heartbeats(store_clock)
     open_mailer = _mailer(settings)
@@ -66,7 +67,7 @@ def create_runtime(settings: Settings, clock: Callable[[], datetime] | None = No
     )
 
 
-def create_heartbeats(clock: StoreClock) -> dict[QueueName, Heartbeat]:
+def create_heartbeats(clock: RedisClock) -> dict[QueueName, Heartbeat]:
     """A heartbeat for whichever worker this is. One that is started again after it died is the same to who looks at it."""
     supervisor = multiprocessing.parent_process()
     pid = None if supervisor is None else supervisor.pid

@@ -27,9 +27,10 @@ from service.outbox.doorbell import (
 from service.process import logs
 from service.process.shutdown import on_stop_signals
 from service.storage import data_version
-from service.storage.client import TIMEOUT, Client, connect, connect_queue
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
 from service.storage.failure import describe_failure
+from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect, connect_queue
 
 log = structlog.get_logger(__name__)
 
@@ -111,9 +112,11 @@ def run(environ: Mapping[str, str]) -> None:
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
-    heartbeat = Heartbeat("scheduler", StoreClock())
+    heartbeat = Heartbeat("scheduler", RedisClock())
     connection = connect_queue(
-        settings.queue_redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+        settings.queue_redis_url,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
     log.info("scheduling", every=SCAN_INTERVAL)
     _run_until_stopped(

@@ -16,8 +16,9 @@ import redis
 from litestar.testing import TestClient
 
 from service.app import create_app
-from service.storage.client import Client, connect
+from service.storage.client import Client
 from service.storage.data_version import claim
+from service.storage.redis_url import connect
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
 from tests.support.page_client import CHECKOUT

@@ -78,8 +78,8 @@ def _check_commands(client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
     try:
         run = Client(client).run
-        run(probe.find_refused().with_source())  # EVAL, then EVALSHA: both must be allowed
-        refused = run(probe.find_refused())
+        run(probe.find_denied_commands().with_source())  # EVAL, then EVALSHA: both must be allowed
+        refused = run(probe.find_denied_commands())
     except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
         return failure("redis commands", f"scripts cannot be run: {describe_failure(error)}")
     if refused:

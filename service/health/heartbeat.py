@@ -11,7 +11,7 @@ import structlog
 
 from service.errors import PaymentLinkError
 from service.health import store
-from service.storage.clock import MAX_CLOCK_SKEW, StoreClock
+from service.storage.clock import MAX_CLOCK_SKEW, RedisClock
 from service.storage.command import Command
 from service.storage.pipeline import AutoPipeline
 
@@ -25,7 +25,7 @@ UNSET_CLOCK_INTERVAL_SECONDS = 0.1
 class Heartbeat:
     """Records that a process of ``kind`` is alive, and sets ``clock`` to the store's time."""
 
-    def __init__(self, kind: str, clock: StoreClock, *, pid: int | None = None) -> None:
+    def __init__(self, kind: str, clock: RedisClock, *, pid: int | None = None) -> None:
         """``pid`` defaults to this process's. A restarted child keeps its parent's heartbeat."""
         self.kind = kind
         self.clock = clock

@@ -28,7 +28,7 @@ from service.outbox import store as outbox
 from service.outbox.store import Failure
 from service.storage import keys
 from service.storage.command import MILLISECOND
-from service.storage.partitions import ask_partitions
+from service.storage.partitions import query_partitions
 from service.storage.rate_limits import RateLimited, check
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ async def read_backlog(context: Context) -> Backlog:
     pending = await context.pipeline.run_all(
         [outbox.has_pending(partition) for partition in keys.PARTITIONS]
     )
-    answers = await ask_partitions(
+    answers = await query_partitions(
         context.pipeline,
         partial(outbox.due, now=now),
         list(compress(keys.PARTITIONS, pending)),
@@ -97,9 +97,9 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     read_failures = partial(outbox.failures, now=now, retention=retention, limit=max_failures)
     backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
         read_backlog(context),
-        ask_partitions(context.pipeline, count_scheduled),
+        query_partitions(context.pipeline, count_scheduled),
         context.doorbell.jobs_waiting(),
-        ask_partitions(context.pipeline, read_failures),
+        query_partitions(context.pipeline, read_failures),
     )
     latest = sorted(
         (failure for part in failures.by_partition.values() for failure in part.latest),
@@ -121,7 +121,7 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
 async def _check_readiness(context: Context) -> Readiness:
     send_limit = otps.ceiling(context.settings.otp.sends_per_minute)
     found, backlog, [reached] = await asyncio.gather(
-        ask_partitions(context.pipeline, store.read, PROCESS_KINDS),
+        query_partitions(context.pipeline, store.read, PROCESS_KINDS),
         read_backlog(context),
         context.pipeline.run_each([check(send_limit)]),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.health.model import ProcessHealth
 from service.storage import keys
-from service.storage.command import MILLISECOND, Command, call, duration_ms, run_script
+from service.storage.command import MILLISECOND, Command, command, duration_ms, run_script
 
 HEARTBEAT_TTL = timedelta(seconds=120)
 """A process counts as stalled, and not as removed, for that long after its last heartbeat."""
@@ -25,7 +25,7 @@ def record(kind: str, process: str, *, skew: timedelta) -> Command[float]:
 
 def remove(kind: str, process: str) -> Command[bool]:
     """Removes the heartbeat of a process that ends."""
-    return call(bool, "HDEL", keys.heartbeats(kind), process)
+    return command(bool, "HDEL", keys.heartbeats(kind), process)
 
 
 def read(kind: str) -> Command[list[ProcessHealth]]:

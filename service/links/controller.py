@@ -53,7 +53,7 @@ from service.otps.operations import require_verified
 from service.outbox.doorbell import QueueName
 from service.storage import idempotency, keys
 from service.storage.idempotency import Once
-from service.storage.partitions import ask_partitions
+from service.storage.partitions import query_partitions
 from service.values.ids import ID_PATTERN, is_id, parse_org_id, partition_of
 
 log = structlog.get_logger(__name__)
@@ -304,7 +304,7 @@ async def _revoke_recipient(context: Context, admin: Admin, recipient: str) -> l
         keys.PARTITIONS if admin.role is Role.INTERNAL_ADMIN else [partition_of(admin.org_id or "")]
     )
     first = partial(links.active_ids, recipient=recipient, now=context.clock(), offset=0, limit=1)
-    answers = await ask_partitions(context.pipeline, first, partitions)
+    answers = await query_partitions(context.pipeline, first, partitions)
     is_complete, revoked = not answers.unreadable, list[str]()
     for partition in (partition for partition, found in answers.by_partition.items() if found):
         is_complete &= await _revoke_in(context, partition, admin, recipient, revoked)

@@ -23,7 +23,7 @@ from service.links.schemas import Dispatch, DispatchWindow
 from service.outbox import store as outbox
 from service.outbox.doorbell import QueueName
 from service.storage.command import Command
-from service.storage.partitions import ask_partitions
+from service.storage.partitions import query_partitions
 from service.values.time import format_time
 
 BATCH = 150
@@ -52,7 +52,7 @@ async def dispatch_window(
     """Queues every link scheduled in the window. Each is e-mailed once, however often this is called."""
     context, window = context_of(request), data or DispatchWindow()
     start, end = window.parse(context.clock())
-    counts = await ask_partitions(
+    counts = await query_partitions(
         context.pipeline, partial(outbox.count_scheduled, start=start, end=end)
     )
     owing = [partition for partition, count in counts.by_partition.items() if count]

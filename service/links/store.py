@@ -12,7 +12,7 @@ from service.errors import Invalid
 from service.links.model import DeliveryState, Link, Status
 from service.links.record import FIELDS, decode, encode
 from service.storage import keys
-from service.storage.command import Command, attempt, call, run_script, to_ms
+from service.storage.command import Command, command, run_script, to_ms, try_decode
 from service.storage.idempotency import LIFE, Earlier, Once, decode_earlier
 from service.values.ids import is_id, partition_of
 from service.values.time import format_time
@@ -72,7 +72,7 @@ def create(
 
 def get(link_id: str) -> Command[Link | None]:
     """The link, or None where there is none."""
-    return call(partial(decode, link_id), "HMGET", keys.link(link_id), *FIELDS)
+    return command(partial(decode, link_id), "HMGET", keys.link(link_id), *FIELDS)
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
@@ -104,7 +104,7 @@ def active_ids(
 ) -> Command[list[str]]:
     """Ids of links in ``partition`` that are active and were sent to the canonical e-mail ``recipient``."""
     key = keys.email(partition, recipient)
-    return call(
+    return command(
         partial(keys.full_ids, partition),
         "ZRANGEBYSCORE",
         key,
@@ -181,7 +181,8 @@ def _decode_page(partition: str, reply: list[Any]) -> Page:
     total, active, expired, revoked, last_score, local_ids, records = reply
     link_ids = keys.full_ids(partition, local_ids)
     links = [
-        attempt(decode, link_id, values) for link_id, values in zip(link_ids, records, strict=True)
+        try_decode(decode, link_id, values)
+        for link_id, values in zip(link_ids, records, strict=True)
     ]
     return Page(
         total=total,

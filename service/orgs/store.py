@@ -10,7 +10,7 @@ import msgspec
 
 from service.orgs.model import EMPTY_PROFILE, Profile
 from service.storage import keys
-from service.storage.command import Command, call, to_ms
+from service.storage.command import Command, command, to_ms
 
 MAX_IDS_PER_PARTITION = 1000
 """A quarter of a million in all partitions."""
@@ -18,7 +18,7 @@ MAX_IDS_PER_PARTITION = 1000
 
 def list_ids(partition: str, *, now: datetime, retention: timedelta) -> Command[list[str]]:
     """The partition's organizations; if there are too many, those whose links end last."""
-    return call(
+    return command(
         list,
         "ZREVRANGEBYSCORE",
         keys.orgs(partition),
@@ -32,13 +32,13 @@ def list_ids(partition: str, *, now: datetime, retention: timedelta) -> Command[
 
 def get_profile(org_id: str) -> Command[Profile]:
     """The organization's profile; an empty one if it has none."""
-    return call(_decode_profile, "GET", keys.profile(org_id))
+    return command(_decode_profile, "GET", keys.profile(org_id))
 
 
 def put_profile(org_id: str, profile: Profile) -> Command[None]:
     """Replaces the organization's profile."""
     text = msgspec.json.encode(profile).decode()
-    return call(lambda _: None, "SET", keys.profile(org_id), text)
+    return command(lambda _: None, "SET", keys.profile(org_id), text)
 
 
 def _decode_profile(text: str | None) -> Profile:

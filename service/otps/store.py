@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.storage import keys
-from service.storage.command import Command, attempt, call, duration_ms, run_script, to_ms
-from service.storage.rate_limits import RateLimit, to_wait
+from service.storage.command import Command, command, duration_ms, run_script, to_ms, try_decode
+from service.storage.rate_limits import RateLimit, parse_pttl
 from service.values.time import format_time, parse_time
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -113,7 +113,7 @@ def outstanding(email: str, *, now: datetime) -> Command[Outstanding | None]:
             return None
         return Outstanding(bytes.fromhex(nonce), parse_time(expires), int(tries or 0))
 
-    return call(decode, "HMGET", keys.otp(email), "nonce", "expires", "tries")
+    return command(decode, "HMGET", keys.otp(email), "nonce", "expires", "tries")
 
 
 def start_attempt(
@@ -158,7 +158,7 @@ def redeem(
 def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
     """Nonces of the codes that ``email`` has verified and that still count."""
     key = keys.otp_verified(email)
-    return call(
+    return command(
         lambda reply: [bytes.fromhex(nonce) for nonce in reply],
         "ZRANGEBYSCORE",
         key,
@@ -176,7 +176,7 @@ def load_claimed_codes(
     """
     return run_script(
         lambda codes: [
-            attempt(_decode_otp, email, code) for email, code in zip(emails, codes, strict=True)
+            try_decode(_decode_otp, email, code) for email, code in zip(emails, codes, strict=True)
         ],
         "otps/load_claimed",
         [keys.otp_outbox(partition), *map(keys.otp, emails)],
@@ -215,7 +215,7 @@ def _keys_of_try(email: str, network: str) -> list[str]:
 def _decode_try(reply: list[str]) -> bytes | TriesUsedUp | None:
     outcome, value = reply
     if outcome == "limit":
-        return TriesUsedUp(to_wait(value))
+        return TriesUsedUp(parse_pttl(value))
     return bytes.fromhex(value) if outcome == "try" else None
 
 

@@ -10,7 +10,15 @@ import msgspec
 from service.links.model import DeliveryState, Link
 from service.links.record import FIELDS, decode
 from service.storage import keys
-from service.storage.command import Command, attempt, call, duration_ms, from_ms, run_script, to_ms
+from service.storage.command import (
+    Command,
+    command,
+    duration_ms,
+    from_ms,
+    run_script,
+    to_ms,
+    try_decode,
+)
 from service.values.time import format_time
 
 
@@ -117,7 +125,7 @@ def load_claimed_links(
     """
     return run_script(
         lambda records: [
-            attempt(decode, link_id, values)
+            try_decode(decode, link_id, values)
             for link_id, values in zip(link_ids, records, strict=True)
         ],
         "links/load_claimed",
@@ -162,7 +170,7 @@ def retry_later(
 
 def has_pending(partition: str) -> Command[bool]:
     """Whether the partition owes an e-mail, now or later: asked before ``due``, a script, for most owe nothing most of the time."""
-    return call(
+    return command(
         bool,
         "EXISTS",
         keys.outbox(partition),
@@ -196,7 +204,7 @@ def count_scheduled(
     partition: str, *, start: datetime, end: datetime | None = None
 ) -> Command[int]:
     """How many e-mails of links the partition owes in [``start``, ``end``), or from ``start`` on."""
-    return call(
+    return command(
         int,
         "ZCOUNT",
         keys.scheduled(partition),

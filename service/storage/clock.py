@@ -7,7 +7,7 @@ MAX_CLOCK_SKEW = timedelta(seconds=2)
 """By how much a machine's clock may differ from the store's before somebody is told."""
 
 
-class StoreClock:
+class RedisClock:
     """Gives the store's time: counts on, by the monotonic clock, from when the store last told it.
 
     Before that it is this machine's time. ``skew`` is by how much this machine's clock is ahead of the store's.

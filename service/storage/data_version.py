@@ -3,7 +3,7 @@
 from service.errors import Unreadable
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import Command, call
+from service.storage.command import Command, command
 
 VERSION = "3"
 """This release's. It is raised with each change of a key's format that the release before could not read, or we of its."""
@@ -60,14 +60,14 @@ def find(client: Client) -> str | None:
 
 def read() -> Command[str | None]:
     """The version that was written."""
-    return call(lambda version: version, "GET", keys.DATA_VERSION)
+    return command(lambda version: version, "GET", keys.DATA_VERSION)
 
 
 def write() -> Command[bool]:
     """Writes ours, unless there is one."""
-    return call(bool, "SET", keys.DATA_VERSION, VERSION, "NX")
+    return command(bool, "SET", keys.DATA_VERSION, VERSION, "NX")
 
 
 def has_links(partition: str) -> Command[bool]:
     """Whether organizations of the partition have links."""
-    return call(bool, "EXISTS", keys.orgs(partition))
+    return command(bool, "EXISTS", keys.orgs(partition))

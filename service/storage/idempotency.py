@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from service.storage import keys
-from service.storage.command import Command, call
+from service.storage.command import Command, command
 
 LIFE = timedelta(hours=24)
 """How long a request may be repeated."""
@@ -34,7 +34,7 @@ class Earlier(msgspec.Struct, frozen=True):
 
 def find(once: Once) -> Command[Earlier | None]:
     """The request that came with the same key in the last 24 hours."""
-    return call(decode_earlier, "HMGET", once.store_key, "id", "meaning")
+    return command(decode_earlier, "HMGET", once.store_key, "id", "meaning")
 
 
 def decode_earlier(reply: list[Any]) -> Earlier | None:

@@ -18,7 +18,7 @@ class Answers(NamedTuple, Generic[T]):
     unreadable: list[str]
 
 
-async def ask_partitions(
+async def query_partitions(
     pipeline: AutoPipeline,
     create_call: Callable[[str], Command[T]],
     partitions: Sequence[str] = keys.PARTITIONS,

@@ -41,7 +41,7 @@ def uncount(limits: Sequence[RateLimit]) -> Command[None]:
     return run_script(lambda _: None, "storage/uncount", [limit.key for limit in limits])
 
 
-def to_wait(milliseconds: str | int) -> timedelta:
+def parse_pttl(milliseconds: str | int) -> timedelta:
     """How long to wait for a key that has this PTTL: never zero, nor less where it went meanwhile."""
     return timedelta(milliseconds=max(1, int(milliseconds)))
 
@@ -50,7 +50,9 @@ def _count(limits: Sequence[RateLimit], more: int) -> Command[RateLimited | None
     def decode(reply: Any) -> RateLimited | None:
         reached, milliseconds = reply
         return (
-            RateLimited(limits[int(reached) - 1], to_wait(milliseconds)) if int(reached) else None
+            RateLimited(limits[int(reached) - 1], parse_pttl(milliseconds))
+            if int(reached)
+            else None
         )
 
     arguments = [

@@ -19,10 +19,11 @@ from service.links import store as links
 from service.links.model import Link
 from service.outbox import store as outbox
 from service.storage import keys
-from service.storage.client import Client, connect
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
 from service.storage.command import Command
 from service.storage.data_version import claim
+from service.storage.redis_url import connect
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMails
 from tasks.mail.mailer import Verdict, always, nothing
@@ -142,7 +143,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
             Nowhere,
             lambda: now,
             lambda: False,
-            Heartbeat("worker-links", StoreClock()),
+            Heartbeat("worker-links", RedisClock()),
         )
 
         def dispatch() -> int:

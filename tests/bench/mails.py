@@ -13,8 +13,9 @@ from redis import Redis
 from service.outbox import store as outbox
 from service.outbox.doorbell import QueueName, ring
 from service.storage import keys
-from service.storage.client import Client, connect
+from service.storage.client import Client
 from service.storage.data_version import claim
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink

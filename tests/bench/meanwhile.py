@@ -13,8 +13,9 @@ from tempfile import mkdtemp
 
 import httpx
 
-from service.storage.client import Client, connect
+from service.storage.client import Client
 from service.storage.data_version import claim
+from service.storage.redis_url import connect
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill

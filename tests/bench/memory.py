@@ -14,7 +14,8 @@ import redis
 from service.links import store as links
 from service.links.model import Link
 from service.outbox import store as outbox
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.links import create
 from tests.support.servers import store, stores

@@ -21,8 +21,9 @@ from service.links import store as links
 from service.links.model import Link
 from service.otps import store as otps
 from service.storage import keys
-from service.storage.client import Client, connect
-from service.storage.command import call, to_ms
+from service.storage.client import Client
+from service.storage.command import command, to_ms
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
@@ -131,7 +132,7 @@ class Place:
 
     def _remove(self, since: datetime) -> None:
         """Takes away the links that were made for a measurement, so that there are as many before the next."""
-        made = self.client.run(call(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
+        made = self.client.run(command(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
         for link in self.client.run_all(
             [links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]
         ):
@@ -139,8 +140,8 @@ class Place:
             indexes = [keys.org(ORG), keys.active(ORG), keys.revoked(ORG)]
             gone = [keys.link(link.id), keys.email(keys.partition_of_link(link.id), link.recipient)]
             self.client.run_all(
-                [call(int, "ZREM", index, keys.local_id(link.id)) for index in indexes]
-                + [call(int, "DEL", key) for key in gone]
+                [command(int, "ZREM", index, keys.local_id(link.id)) for index in indexes]
+                + [command(int, "DEL", key) for key in gone]
             )
 
     def close(self) -> None:
@@ -195,10 +196,10 @@ class Place:
 
     def _cursor(self, *, middle: bool) -> str:
         """Before a page in the middle, or the last."""
-        index, size = keys.org(ORG), self.client.run(call(int, "ZCARD", keys.org(ORG)))
+        index, size = keys.org(ORG), self.client.run(command(int, "ZCARD", keys.org(ORG)))
         before = size // 2 - PAGE // 2 if middle else size - PAGE
         [[local_id, score]] = self.client.run(
-            call(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES")
+            command(list, "ZREVRANGE", index, before - 1, before - 1, "WITHSCORES")
         )
         return links.encode_cursor(str(int(score)), keys.full_id(partition_of(ORG), local_id))
 
@@ -218,7 +219,7 @@ class Place:
             ]
         )
         self.client.run_all(
-            [call(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS]
+            [command(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS]
         )
         return emails
 

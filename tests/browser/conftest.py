@@ -13,7 +13,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.auth.tokens import Role
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin

@@ -10,7 +10,8 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from service.auth.tokens import Role
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import make_link, put

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import call, duration_ms
+from service.storage.command import command, duration_ms
 from tests.support.factories import delete
 from tests.support.servers import MailServer, wait_until
 
@@ -57,7 +57,7 @@ def wrong(code: str) -> str:
 def let_code_expire(page: Page, store: Client, email: str) -> None:
     """Ten minutes pass, for the store and for what the browser of ``page`` knows of the code."""
     delete(store, keys.otp(email))
-    store.run(call(bool, "DEL", keys.otp_limit(email, "resend")))
+    store.run(command(bool, "DEL", keys.otp_limit(email, "resend")))
     [cookie] = page.context.cookies()
     sent_at, _, reference = cookie["value"].partition(".")
     earlier = {
@@ -69,7 +69,7 @@ def let_code_expire(page: Page, store: Client, email: str) -> None:
 
 def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:
     """``email`` has reached ``limit`` for so long."""
-    store.run(call(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", duration_ms(lasting)))
+    store.run(command(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", duration_ms(lasting)))
 
 
 def expect_alert(page: Page, sentence: str | re.Pattern[str]) -> None:

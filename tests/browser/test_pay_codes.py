@@ -14,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 from service.otps.model import read_code
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import call
+from service.storage.command import command
 from tests.browser.conftest import DESKTOP, Visitor
 from tests.browser.pay import (
     BRAND,
@@ -137,7 +137,7 @@ def test_two_tabs_and_another_device_know_the_same_code(
     path = path_of(make(admin, email, otp_required=True))
 
     def send(page: Page, button: str, number: int) -> str:
-        store.run(call(bool, "DEL", keys.otp_limit(email, "resend")))
+        store.run(command(bool, "DEL", keys.otp_limit(email, "resend")))
         page.get_by_role("button", name=button).click()
         return code_for(email, mails, number)
 

@@ -26,8 +26,9 @@ from service.health.heartbeat import host_name
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE, load_or_create_secret
 from service.storage import keys
-from service.storage.client import Client, connect
-from service.storage.command import call
+from service.storage.client import Client
+from service.storage.command import command
+from service.storage.redis_url import connect
 from tests.support.servers import MailServer, Store, free_port, store, valkey_server
 from tests.support.tls import self_signed
 
@@ -678,7 +679,7 @@ class TestCheckWorkers:
             key = keys.heartbeats(f"worker-{queue}")
             now = client.run(heartbeats.record(f"worker-{queue}", "elsewhere:1", skew=timedelta(0)))
             client.run(
-                call(int, "HSET", key, f"{host or host_name()}:7", f"{(now - age) * 1000:.0f} 0")
+                command(int, "HSET", key, f"{host or host_name()}:7", f"{(now - age) * 1000:.0f} 0")
             )
 
     def probe(self, valkey: Store, *options: str) -> Result:

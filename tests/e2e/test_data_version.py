@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from service.storage import data_version
-from service.storage.client import Client, connect
-from service.storage.command import call
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import make_link, put
 from tests.support.processes import COMMAND, SECRET, Process
@@ -67,7 +67,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
 ) -> None:
     """Until then it lives, and ``web`` answers what needs no store. Nothing is written."""
     with closing(Client(connect(old_store.url))) as client:
-        keys_before = len(client.run(call(list, "KEYS", "*")))
+        keys_before = len(client.run(command(list, "KEYS", "*")))
     old_store.kill()
     process = Process(command, environ, tmp_path / "log")
     process.start()
@@ -80,7 +80,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     assert process.process.wait(15) == 2
     assert process.output().endswith(LINE)
     with closing(Client(connect(old_store.url))) as client:
-        assert len(client.run(call(list, "KEYS", "*"))) == keys_before
+        assert len(client.run(command(list, "KEYS", "*"))) == keys_before
 
 
 @pytest.mark.parametrize("command", ["worker", "scheduler"])

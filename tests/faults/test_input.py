@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from service.links.controller import BATCH
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from service.values.ids import make_id
 from tests.faults.hostile import (
     AUTHORIZATION,

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from service.app import create_app
-from service.storage.client import connect
+from service.storage.redis_url import connect
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Who
 from tests.support.api import UNKNOWN_ID, Api, settings_of, wrong
 from tests.support.clock import Clock

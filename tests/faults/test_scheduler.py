@@ -12,7 +12,8 @@ import pytest
 import redis
 
 from service.outbox.doorbell import SCAN_BELL, SCAN_JOB_ID, queue_name
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tasks.delivery import LEASE
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put

@@ -18,7 +18,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from service.otps import store as otps
 from service.outbox.doorbell import QueueName, ring
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, put

@@ -16,7 +16,8 @@ import pytest
 from service.auth.tokens import derive_key
 from service.otps import store as otps
 from service.otps.model import derive_code
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.support.api import wrong
 from tests.support.factories import make_link, put
 from tests.support.proc import cpu_clock, descendants

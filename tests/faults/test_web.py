@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from service.process.shutdown import DRAIN_SECONDS
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tests.support.aborting_clients import Deserters
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer

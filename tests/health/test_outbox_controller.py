@@ -7,7 +7,8 @@ import pytest
 
 from service.outbox import store as outbox
 from service.outbox.doorbell import QueueName, ring
-from service.storage.client import Client, connect_queue
+from service.storage.client import Client
+from service.storage.redis_url import connect_queue
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_invalid, stamp
 from tests.support.factories import RETENTION

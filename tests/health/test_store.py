@@ -9,7 +9,7 @@ from service.health.model import HEARTBEAT_TIMEOUT
 from service.health.store import HEARTBEAT_TTL
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import MILLISECOND, call
+from service.storage.command import MILLISECOND, command
 from tests.support.factories import ttl
 
 NONE = timedelta(0)
@@ -19,7 +19,7 @@ def stop(client: Client, process: str, age: timedelta) -> None:
     """As where ``process`` beat that long ago, and not since."""
     now = client.run(heartbeats.record("worker-links", "somebody else", skew=NONE))
     at = (now - age.total_seconds()) * 1000
-    client.run(call(int, "HSET", keys.heartbeats("worker-links"), process, f"{at:.0f} 0"))
+    client.run(command(int, "HSET", keys.heartbeats("worker-links"), process, f"{at:.0f} 0"))
 
 
 def test_a_kind_that_never_lived_has_none(client: Client) -> None:
@@ -55,13 +55,11 @@ def test_heartbeats_end_by_themselves(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    "wrong",
     [("SET", "boom"), ("RPUSH", "boom"), ("HSET", "host:9", "boom")],
     ids=["string", "list", "another value"],
 )
-def test_a_key_that_holds_something_else_is_mended(
-    client: Client, command: tuple[str, ...]
-) -> None:
-    client.run(call(str, command[0], keys.heartbeats("worker-links"), *command[1:]))
+def test_a_key_that_holds_something_else_is_mended(client: Client, wrong: tuple[str, ...]) -> None:
+    client.run(command(str, wrong[0], keys.heartbeats("worker-links"), *wrong[1:]))
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
     assert [seen.name for seen in client.run(heartbeats.read("worker-links"))] == ["host:1"]

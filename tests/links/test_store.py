@@ -16,7 +16,7 @@ from service.links.record import FIELDS, decode, encode
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import TTL_MARGIN, call, to_ms
+from service.storage.command import TTL_MARGIN, command, to_ms
 from service.values.ids import partition_of
 from service.values.time import to_millisecond
 from tests.support.clock import Clock
@@ -137,7 +137,7 @@ def test_a_link_is_a_hash_with_named_fields(client: Client) -> None:
         locale="de",
     )
     client.run(links.create(link, now=now, retention=RETENTION))
-    assert client.run(call(dict, "HGETALL", keys.link(link.id))) == {
+    assert client.run(command(dict, "HGETALL", keys.link(link.id))) == {
         "org": "acme",
         "email": "jane@example.com",
         "created": "2026-12-01T09:00:00.000Z",

@@ -10,7 +10,7 @@ from service.otps.store import Otp, TriesUsedUp
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import call
+from service.storage.command import command
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -85,7 +85,7 @@ def is_owed(client: Client) -> datetime | None:
 
 def failures(client: Client, key: str = FAILURES) -> int:
     """How many tries count as failed today."""
-    return int(client.run(call(str, "GET", key)) if exists(client, key) else 0)
+    return int(client.run(command(str, "GET", key)) if exists(client, key) else 0)
 
 
 class TestCreate:

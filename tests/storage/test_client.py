@@ -17,8 +17,9 @@ from service.links import store as links
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage import rate_limits as limits
-from service.storage.client import Client, connect
-from service.storage.command import Command, call
+from service.storage.client import Client
+from service.storage.command import Command, command
+from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, make_link, put, put_all, read
 from tests.support.servers import Store
@@ -47,14 +48,14 @@ def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) 
 def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="wrong number"):
-        client.run(call(str, "HGET", keys.org("acme")))
+        client.run(command(str, "HGET", keys.org("acme")))
 
 
 def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
     client: Client, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
-    wrong = call(str, "HGET", keys.org("acme"), "field")
+    wrong = command(str, "HGET", keys.org("acme"), "field")
     with pytest.raises(Unreadable):
         client.run(wrong)
     found, unreadable = client.run_each([links.get(link.id), wrong])
@@ -65,7 +66,7 @@ def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
 def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: Clock) -> None:
     made = [make_link(clock.now), make_link(clock.now)]
     put(client, made[0])
-    client.run(call(bool, "SCRIPT FLUSH"))
+    client.run(command(bool, "SCRIPT FLUSH"))
     calls: list[Command[Any]] = [
         outbox.load_claimed_links(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.has_pending("00"),
@@ -75,9 +76,9 @@ def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: C
 
 
 def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
-    client.run(call(bool, "SCRIPT FLUSH"))
+    client.run(command(bool, "SCRIPT FLUSH"))
     client.run_all([COUNT] * 5)
-    assert client.run(call(int, "GET", COUNTER)) == 5
+    assert client.run(command(int, "GET", COUNTER)) == 5
 
 
 def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(

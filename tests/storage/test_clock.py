@@ -10,7 +10,7 @@ import structlog.testing
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
 from service.storage.client import Client
-from service.storage.clock import StoreClock
+from service.storage.clock import RedisClock
 
 HOUR = timedelta(hours=1)
 CLOSE = timedelta(seconds=1)
@@ -40,13 +40,13 @@ def right_now() -> datetime:
 
 def test_before_the_store_is_asked_it_is_the_machines(wall: WrongWall) -> None:
     wall.ahead = 3600
-    assert abs(StoreClock()() - right_now() - HOUR) < CLOSE
+    assert abs(RedisClock()() - right_now() - HOUR) < CLOSE
 
 
 @pytest.mark.parametrize("hours", [80, -80])
 def test_a_heartbeat_sets_it_right(client: Client, wall: WrongWall, hours: float) -> None:
     wall.ahead = hours * 3600
-    clock = StoreClock()
+    clock = RedisClock()
     client.run(Heartbeat("worker-links", clock).record())
     assert abs(clock() - right_now()) < CLOSE
     assert abs(clock.skew - hours * HOUR) < CLOSE
@@ -56,7 +56,7 @@ def test_what_happens_to_the_machines_clock_later_does_not_matter(
     client: Client, wall: WrongWall
 ) -> None:
     """Not even before the next heartbeat, and not while the store is away."""
-    clock = StoreClock()
+    clock = RedisClock()
     client.run(Heartbeat("worker-links", clock).record())
     wall.ahead = 80 * 3600
     assert abs(clock() - right_now()) < CLOSE
@@ -64,7 +64,7 @@ def test_what_happens_to_the_machines_clock_later_does_not_matter(
 
 def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWall) -> None:
     wall.ahead = 660
-    heartbeat = Heartbeat("worker-links", StoreClock())
+    heartbeat = Heartbeat("worker-links", RedisClock())
     for _ in range(2):
         client.run(heartbeat.record())
     [seen] = client.run(heartbeats.read("worker-links"))
@@ -73,7 +73,7 @@ def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWal
 
 def test_a_clock_that_is_right_does_not_tremble() -> None:
     """A command that took long proves nothing."""
-    clock, asked_at = StoreClock(), time.monotonic()
+    clock, asked_at = RedisClock(), time.monotonic()
     started_at = time.time() - asked_at
     before = clock() - datetime.fromtimestamp(started_at + time.monotonic(), UTC)
     clock.set(started_at + asked_at + 0.9, asked_at=asked_at, answered_at=asked_at + 1)
@@ -85,7 +85,7 @@ def test_the_log_says_once_that_it_is_wrong_and_once_that_it_is_right_again(
     client: Client, wall: WrongWall
 ) -> None:
     with structlog.testing.capture_logs() as logs:
-        heartbeat = Heartbeat("worker-links", StoreClock())
+        heartbeat = Heartbeat("worker-links", RedisClock())
         for wall.ahead in (0.0, -660.0, -660.0, 1.0, 1.0):
             client.run(heartbeat.record())
     assert [(line["event"], line.get("seconds")) for line in logs] == [

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from service.storage import data_version, keys
-from service.storage.client import Client, connect
-from service.storage.command import Command, call
+from service.storage.client import Client
+from service.storage.command import Command, command
 from service.storage.data_version import VERSION, WrongDataVersionError, claim, find
+from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import all_keys, make_link, put
 from tests.support.servers import Store
@@ -22,7 +23,7 @@ def test_an_empty_store_becomes_ours(client: Client) -> None:
     claim(client)
     assert find(client) == VERSION
     assert all_keys(client) == {"pl:data_version"}
-    assert client.run(call(int, "PTTL", keys.DATA_VERSION)) == -1
+    assert client.run(command(int, "PTTL", keys.DATA_VERSION)) == -1
 
 
 def test_who_only_looks_writes_nothing(client: Client) -> None:
@@ -40,7 +41,7 @@ def test_our_own_data_is_taken_again(client: Client, clock: Clock) -> None:
 def test_data_of_another_version_is_refused_and_stays_as_it_is(
     client: Client, version: str
 ) -> None:
-    client.run(call(bool, "SET", keys.DATA_VERSION, version))
+    client.run(command(bool, "SET", keys.DATA_VERSION, version))
     with pytest.raises(
         WrongDataVersionError,
         match=f"data of version {version}, and this release reads version 3 only",
@@ -50,7 +51,7 @@ def test_data_of_another_version_is_refused_and_stays_as_it_is(
 
 
 def test_what_is_no_version_is_refused_too(client: Client) -> None:
-    client.run(call(bool, "SADD", keys.DATA_VERSION, "3"))
+    client.run(command(bool, "SADD", keys.DATA_VERSION, "3"))
     with pytest.raises(WrongDataVersionError, match="data of version unknown,"):
         claim(client)
 
@@ -72,7 +73,7 @@ def test_processes_that_start_at_once_all_start(valkey: Store) -> None:
 
     with closing(Client(connect(valkey.url))) as client:
         for _ in range(20):
-            client.run(call(bool, "FLUSHALL"))
+            client.run(command(bool, "FLUSHALL"))
             with ThreadPoolExecutor(16) as threads:
                 list(threads.map(start, range(16)))
 

@@ -13,10 +13,11 @@ from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.outbox import store as outbox
 from service.storage import probe
-from service.storage.client import Client, connect, connect_async
+from service.storage.client import Client
 from service.storage.command import Command
 from service.storage.failure import describe_failure
 from service.storage.pipeline import AutoPipeline
+from service.storage.redis_url import connect, connect_async
 from tests.support.clock import Clock
 from tests.support.factories import all_keys
 from tests.support.servers import Store, free_port, store, valkey_server
@@ -127,11 +128,11 @@ def test_all_commands_of_scripts_are_tried() -> None:
 
 
 def test_whoever_may_do_all_is_refused_nothing(client: Client) -> None:
-    assert client.run(probe.find_refused()) == []
+    assert client.run(probe.find_denied_commands()) == []
     assert all_keys(client) == set()
 
 
 def test_commands_that_are_refused_are_found(url_of: Callable[[str], str]) -> None:
     client = Client(connect(url_of("~* +@all -zadd -time -hset")))
-    assert client.run(probe.find_refused()) == ["ZADD", "HSET", "TIME"]
+    assert client.run(probe.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
     client.close()

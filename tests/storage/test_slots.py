@@ -31,10 +31,11 @@ from service.otps import store as otps
 from service.outbox import store as outbox
 from service.storage import data_version, idempotency, keys, probe
 from service.storage import rate_limits as limits
-from service.storage.client import Client, connect, connect_async, connect_queue
-from service.storage.command import Command, call
+from service.storage.client import Client
+from service.storage.command import Command, command
 from service.storage.idempotency import Once
 from service.storage.pipeline import AutoPipeline
+from service.storage.redis_url import connect, connect_async, connect_queue
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.factories import MILLISECOND, RETENTION, make_link
@@ -114,7 +115,7 @@ MADE: dict[str, Command[Any]] = {
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
     "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
-    "probe.find_refused": probe.find_refused(),
+    "probe.find_denied_commands": probe.find_denied_commands(),
     "heartbeats.read": heartbeats.read("scheduler"),
 }
 """A call of every function that gives one."""
@@ -315,7 +316,7 @@ def test_an_empty_store_becomes_this_release_s_and_old_data_is_refused(
 ) -> None:
     data_version.claim(client)
     data_version.claim(client)
-    client.run(call(bool, "DEL", keys.DATA_VERSION))
+    client.run(command(bool, "DEL", keys.DATA_VERSION))
     client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
     with pytest.raises(data_version.WrongDataVersionError, match="of version 1,"):
         data_version.claim(client)

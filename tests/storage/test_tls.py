@@ -12,8 +12,9 @@ import redis
 from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.orgs.model import Profile
-from service.storage.client import Client, connect, connect_async, connect_queue
+from service.storage.client import Client
 from service.storage.pipeline import AutoPipeline
+from service.storage.redis_url import connect, connect_async, connect_queue
 from tests.support.servers import free_port, store, wait_until
 from tests.support.tls import self_signed
 

@@ -8,7 +8,7 @@ from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import call
+from service.storage.command import command
 from tests.support.clock import Clock
 from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, put_all, read
 
@@ -26,7 +26,7 @@ def test_a_link_that_an_index_does_not_take_is_not_there(
         "outbox": keys.outbox(partition),
         "scheduled": keys.scheduled(partition),
     }[kind]
-    client.run(call(int, "RPUSH", key, "boom"))
+    client.run(command(int, "RPUSH", key, "boom"))
     with pytest.raises(Unreadable):
         client.run(links.create(link, now=clock.now, retention=RETENTION))
     assert all_keys(client) <= {key, keys.orgs(partition)}
@@ -35,7 +35,7 @@ def test_a_link_that_an_index_does_not_take_is_not_there(
 def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) -> None:
     link = make_link(clock.now)
     key = keys.orgs(keys.partition_of_link(link.id))
-    client.run(call(int, "RPUSH", key, "boom"))
+    client.run(command(int, "RPUSH", key, "boom"))
     assert client.run(links.create(link, now=clock.now, retention=RETENTION))
     assert read(client, link.id) == link
     with pytest.raises(Unreadable):
@@ -45,6 +45,6 @@ def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) ->
 
 
 def test_a_link_needs_no_index_of_revoked_ones(client: Client, clock: Clock) -> None:
-    client.run(call(int, "RPUSH", keys.revoked("acme"), "boom"))
+    client.run(command(int, "RPUSH", keys.revoked("acme"), "boom"))
     made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
     assert put_all(client, made) == made

@@ -19,8 +19,9 @@ from service.auth.tokens import Admin, CustomerTokens, Role, derive_key, issue_a
 from service.otps import store as otps
 from service.otps.model import derive_code
 from service.storage import keys
-from service.storage.client import Client, connect
+from service.storage.client import Client
 from service.storage.data_version import claim
+from service.storage.redis_url import connect
 from service.values.email import canonical
 from service.values.time import format_time
 from tests.support.clock import Clock

@@ -15,7 +15,7 @@ from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
 from service.outbox import store as outbox
 from service.storage.client import Client
-from service.storage.clock import StoreClock
+from service.storage.clock import RedisClock
 from service.values.ids import partition_of
 from tasks.delivery import Delivery
 from tasks.kinds import LinkMails, OtpMails
@@ -362,7 +362,7 @@ class Both:
             (LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
-            heartbeat = Heartbeat("worker-links", StoreClock())
+            heartbeat = Heartbeat("worker-links", RedisClock())
             worker: Delivery[Any] = Delivery(
                 kind, client, mailer, self.api.clock, lambda: False, heartbeat
             )  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from service.links import store as links
 from service.links.model import Link
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import call, from_ms
+from service.storage.command import command, from_ms
 from tests.support.links import create
 
 TTL = timedelta(hours=72)
@@ -73,22 +73,22 @@ def owed(client: Client, link: Link) -> dict[str, datetime]:
 def score(client: Client, key: str, member: str) -> datetime | None:
     """The moment by which ``member`` is sorted, if it is there."""
     return client.run(
-        call(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member)
+        command(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member)
     )
 
 
 def members(client: Client, key: str) -> list[str]:
     """A sorted set's members, lowest first."""
-    return client.run(call(list, "ZRANGE", key, 0, -1))
+    return client.run(command(list, "ZRANGE", key, 0, -1))
 
 
 def exists(client: Client, key: str) -> bool:
-    return client.run(call(bool, "EXISTS", key))
+    return client.run(command(bool, "EXISTS", key))
 
 
 def delete(client: Client, key: str) -> None:
     """Removes ``key``, as its TTL would have in time."""
-    assert client.run(call(bool, "DEL", key))
+    assert client.run(command(bool, "DEL", key))
 
 
 def ids_of(key: str, local_ids: Iterable[str]) -> list[str]:
@@ -102,19 +102,19 @@ def id_in(key: str) -> str:
 
 
 def all_keys(client: Client) -> set[str]:
-    return client.run(call(set, "KEYS", "*"))
+    return client.run(command(set, "KEYS", "*"))
 
 
 def goes_at(client: Client, key: str) -> datetime:
     """When the key's TTL ends; it has one."""
-    milliseconds = client.run(call(int, "PEXPIRETIME", key))
+    milliseconds = client.run(command(int, "PEXPIRETIME", key))
     assert milliseconds > 0, f"{key} has no TTL"
     return from_ms(milliseconds)
 
 
 def ttl(client: Client, key: str) -> timedelta:
     """What is left of the key's TTL; it has one."""
-    milliseconds = client.run(call(int, "PTTL", key))
+    milliseconds = client.run(command(int, "PTTL", key))
     assert milliseconds > 0, f"{key} has no TTL"
     return timedelta(milliseconds=milliseconds)
 
@@ -122,15 +122,15 @@ def ttl(client: Client, key: str) -> timedelta:
 def snapshot(client: Client) -> dict[str, tuple[Any, int]]:
     """Everything in Redis: each key's value, and when it goes."""
     return {
-        key: (_value(client, key), client.run(call(int, "PEXPIRETIME", key)))
+        key: (_value(client, key), client.run(command(int, "PEXPIRETIME", key)))
         for key in all_keys(client)
     }
 
 
 def _value(client: Client, key: str) -> Any:
-    kind = client.run(call(str, "TYPE", key))
+    kind = client.run(command(str, "TYPE", key))
     if kind == "hash":
-        return client.run(call(dict, "HGETALL", key))
+        return client.run(command(dict, "HGETALL", key))
     if kind == "zset":
         return {member: score(client, key, member) for member in members(client, key)}
-    return client.run(call(str, "GET", key))
+    return client.run(command(str, "GET", key))

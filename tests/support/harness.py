@@ -18,7 +18,7 @@ from service.otps.store import Otp
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.clock import StoreClock
+from service.storage.clock import RedisClock
 from service.storage.command import from_ms
 from service.values.ids import partition_of
 from tasks.delivery import LEASE, Delivery
@@ -118,13 +118,13 @@ class Office:
             mailer,
             self.clock,
             should_stop,
-            Heartbeat("worker-links", StoreClock()),
+            Heartbeat("worker-links", RedisClock()),
         )
 
     def code_worker(
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
     ) -> Delivery[Otp]:
-        heartbeat = Heartbeat("worker-otps", StoreClock())
+        heartbeat = Heartbeat("worker-otps", RedisClock())
         return Delivery(
             OtpMails(OTP_KEY, SENDER, self.profiles),
             self.client,

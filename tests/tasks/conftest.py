@@ -6,8 +6,9 @@ from threading import Event
 import pytest
 from redis import Redis
 
-from service.storage.client import Client, connect
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
+from service.storage.redis_url import connect
 from tasks.runtime import CURRENT, Runtime, create_heartbeats
 from tests.support.clock import Clock
 from tests.support.harness import Office
@@ -47,7 +48,7 @@ def runtime(office: Office, queue: Redis, mailer: ScriptedMailer) -> Iterator[Ru
         links=office.link_worker(mailer, stopping.is_set),
         otps=office.code_worker(mailer, stopping.is_set),
         clock=office.clock,
-        heartbeats=create_heartbeats(StoreClock()),
+        heartbeats=create_heartbeats(RedisClock()),
         stopping=stopping,
     )
     token = CURRENT.set(made)

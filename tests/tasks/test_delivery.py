@@ -17,7 +17,8 @@ from service.links.model import DeliveryState, Status
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tasks import delivery
 from tasks.delivery import (

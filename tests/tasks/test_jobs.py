@@ -12,7 +12,8 @@ from service.errors import Unavailable
 from service.links.model import DeliveryState
 from service.otps.model import derive_code
 from service.outbox.doorbell import JOBS, QueueName, answer, queue_of, ring
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tasks import delivery
 from tasks.jobs import deliver_links, deliver_otps

@@ -6,7 +6,8 @@ from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
-from service.storage.client import Client, connect
+from service.storage.client import Client
+from service.storage.redis_url import connect
 from tasks.profiles import FRESH_FOR, MOST, Profiles
 from tests.support.harness import Office
 

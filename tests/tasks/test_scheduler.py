@@ -20,8 +20,9 @@ from service.outbox.doorbell import (
     queue_of,
 )
 from service.storage import data_version
-from service.storage.client import Client, connect
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
+from service.storage.redis_url import connect
 from tasks.scheduler import PeriodicScheduler
 from tests.support.harness import Office
 from tests.support.servers import Store
@@ -30,7 +31,7 @@ from tests.support.servers import Store
 @pytest.fixture
 def scheduler(office: Office, queue: Redis) -> PeriodicScheduler:
     return PeriodicScheduler(
-        office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+        office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
     )
 
 
@@ -127,7 +128,7 @@ def test_two_schedulers_have_one_scan(
     scheduler: PeriodicScheduler, office: Office, queue: Redis
 ) -> None:
     other = PeriodicScheduler(
-        office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+        office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
     )
     scheduler.enqueue_jobs()
     other.enqueue_jobs()
@@ -153,7 +154,7 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 ) -> None:
     stopping = threading.Event()
     scheduler = PeriodicScheduler(
-        office.client, Heartbeat("scheduler", StoreClock()), stopping, connection=queue
+        office.client, Heartbeat("scheduler", RedisClock()), stopping, connection=queue
     )
     stopping.set()
     with pytest.raises(SystemExit):
@@ -173,7 +174,7 @@ class TestHeartbeat:
     def away(self, valkey: Store, queue: Redis) -> Iterator[PeriodicScheduler]:
         client = Client(connect(f"{valkey.url}-that-nobody-has"))
         yield PeriodicScheduler(
-            client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+            client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
         )
         client.close()
 

@@ -17,8 +17,9 @@ from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
 from service.links.model import DeliveryState
 from service.outbox.doorbell import QueueName, probe_commands, queue_of, ring
-from service.storage.client import Client, connect
-from service.storage.clock import StoreClock
+from service.storage.client import Client
+from service.storage.clock import RedisClock
+from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tasks import worker
 from tasks.runtime import Runtime
@@ -137,7 +138,7 @@ def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
     with Redis.from_url(valkey.url, username="queue", password="any") as queue:
         runtime.queue, log = queue, runtime.queue
         scheduler = PeriodicScheduler(
-            office.client, Heartbeat("scheduler", StoreClock()), threading.Event(), connection=queue
+            office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
         )
         scheduler.register_birth()
         assert scheduler.acquire_lock()
