@@ -22,7 +22,7 @@ from service.storage.pipeline import AutoPipeline
 
 
 class Context(msgspec.Struct, kw_only=True):
-    """The settings, and what is made of them: keys, tokens, and the ways to the store and the queue."""
+    """The settings, and what is made of them: keys, and connections to the store and the queue."""
 
     settings: Settings
     pipeline: AutoPipeline

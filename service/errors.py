@@ -1,46 +1,46 @@
-"""What can go wrong, as a tree. ``service.http.problems`` says once what each becomes over HTTP.
+"""Domain errors. ``service.http.problems`` turns each into an HTTP problem.
 
 PaymentLinkError
 ├── Invalid               a value breaks a rule
-│   └── OtpNotVerified    the code was not submitted by this e-mail in the last day
-├── Unauthenticated       nobody, or nobody we can believe
+│   └── OtpNotVerified    the e-mail has not verified this code in the last 24 hours
+├── Unauthenticated
 │   ├── TokenRequired
 │   ├── TokenInvalid
-│   ├── OtpRequired       a gated link without its customer's token
-│   └── OtpInvalid        a wrong, used, expired or unknown code
-├── Forbidden             somebody, but not allowed
+│   ├── OtpRequired       a gated link was requested without its customer's token
+│   └── OtpInvalid        a code is wrong, used, expired or unknown
+├── Forbidden             the caller is known, but may not do this
 ├── LinkNotFound
-├── IdempotencyConflict   the key was used before, for another request
-├── LimitReached          too many of these for now
+├── IdempotencyConflict   the key was used for another request
+├── LimitReached
 ├── Unavailable           Redis, or the identity provider, does not answer
-└── Unreadable            what Redis holds is not what we wrote
+└── Unreadable            a key in Redis holds something that the service did not write
 """
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple, ParamSpec, TypeVar
 
-MAX_NAME = 64
-"""Characters of an unknown field's or parameter's name that an answer repeats."""
+MAX_QUOTED_NAME_CHARACTERS = 64
+"""Of an unknown field or parameter that an answer quotes."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class PaymentLinkError(Exception):
-    """Base of all. ``code`` is stable and machine-readable; the message is for people."""
+    """The base of all. ``code`` is stable and for programs; the message is for people."""
 
     code = "error"
 
 
 class Fault(NamedTuple):
-    """What is wrong with a field, in words that complete "This field …"."""
+    """What is wrong with a field. The message completes "This field …"."""
 
     field: str
     message: str
 
 
 class Invalid(PaymentLinkError):
-    """Values break rules. ``faults`` names each field and its rule, ``field`` is the first of them."""
+    """Values break rules. ``faults`` names each field and its rule; ``field`` is the first."""
 
     code = "validation_failed"
 
@@ -51,7 +51,7 @@ class Invalid(PaymentLinkError):
 
 
 class Faults:
-    """Collects what is wrong with several fields, so that a caller learns all of it at once."""
+    """Collects the faults of several fields, to report all of them at once."""
 
     def __init__(self, found: Sequence[Fault] = ()) -> None:
         self.found = list(found)
@@ -63,7 +63,7 @@ class Faults:
         self.found.append(Fault(field, message))
 
     def check(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """What ``parse`` returns, or None where it raises ``Invalid``, whose faults are kept."""
+        """The result of ``parse``; None if it raises ``Invalid``, whose faults are added."""
         try:
             return parse(*args, **kwargs)
         except Invalid as error:
@@ -71,12 +71,12 @@ class Faults:
             return None
 
     def as_error(self) -> Invalid:
-        """The error that names all of them. There is at least one."""
+        """An error with all faults, of which there must be at least one."""
         (field, message), *others = self.found
         return Invalid(field, message, *others)
 
     def raise_if_any(self) -> None:
-        """Raises Invalid where there are faults."""
+        """Raises ``Invalid`` if there are faults."""
         if self.found:
             raise self.as_error()
 
@@ -149,13 +149,13 @@ class LimitReached(PaymentLinkError):
 
 
 class Unavailable(PaymentLinkError):
-    """Without a ``message`` of its own, what was asked for may have been done all the same."""
+    """Without a ``message``, the command may have been carried out all the same."""
 
     code = "unavailable"
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or "the store does not answer")
-        self.may_be_done = message is None
+        self.is_outcome_unknown = message is None
 
 
 class Unreadable(PaymentLinkError):
@@ -163,6 +163,7 @@ class Unreadable(PaymentLinkError):
 
     def __init__(
         self,
-        message: str = "what is stored of this cannot be read; an operator finds the key in the log",
+        message: str = "what is stored of this cannot be read;"
+        " an operator finds the key in the log",
     ) -> None:
         super().__init__(message)

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from service.process.logs import REQUEST_ID
-from service.values.ids import is_id, truncate_id
+from service.values.ids import is_link_id, truncate_id
 
 log = structlog.get_logger("service.requests")
 
@@ -66,7 +66,7 @@ def _route(scope: Any) -> dict[str, str]:
     """The route, and the beginning of the link's id. The path itself may hold anything: addresses, tokens, whole ids."""
     route = {"route": scope.get("path_template", "none")}
     link_id = scope.get("path_params", {}).get("link_id")
-    if link_id and is_id(link_id):
+    if link_id and is_link_id(link_id):
         route["link"] = truncate_id(link_id)
     return route
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from service.values.ids import ID_PATTERN, ORG_ID_PATTERN
+from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN
 from service.values.locale import LOCALE_PATTERN
 
 EXAMPLE_EMAIL, EXAMPLE_ORG_ID = "jane@example.com", "acme"
@@ -30,7 +30,7 @@ OrgId = Annotated[
     ),
 ]
 LinkId = Annotated[
-    str, Meta(examples=[EXAMPLE_LINK_ID], extra_json_schema={"pattern": f"^{ID_PATTERN}$"})
+    str, Meta(examples=[EXAMPLE_LINK_ID], extra_json_schema={"pattern": f"^{LINK_ID_PATTERN}$"})
 ]
 """The pattern is only described: a request for an id that breaks it is answered with 404, not 422."""
 LocaleTag = Annotated[

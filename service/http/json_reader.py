@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec import inspect
 
-from service.errors import MAX_NAME, Faults
+from service.errors import MAX_QUOTED_NAME_CHARACTERS, Faults
 from service.http.schemas import RequestBody, decode_hook
-from service.values.text import name_character
+from service.values.text import describe_character
 from service.values.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -104,7 +104,7 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
         if field.is_required:
             values.setdefault(name)
     for name in islice(sent, MAX_UNKNOWN):
-        faults.add(name[:MAX_NAME], "is not a known field")
+        faults.add(name[:MAX_QUOTED_NAME_CHARACTERS], "is not a known field")
     decoded = model(**values)
     if faults.found:
         decoded.parse(now, faults)
@@ -138,7 +138,7 @@ def _refuse_surrogates(model: type[RequestBody], body: bytes) -> None:
                     and isinstance(value, str)
                     and (found := _SURROGATE.search(value))
                 ):
-                    faults.add(name, f"must not contain {name_character(found[0])}")
+                    faults.add(name, f"must not contain {describe_character(found[0])}")
     faults.raise_if_any()
 
 

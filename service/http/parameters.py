@@ -8,7 +8,7 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter, QueryParameter
 
-from service.errors import MAX_NAME, Faults
+from service.errors import MAX_QUOTED_NAME_CHARACTERS, Faults
 from service.http.request import AnyRequest
 from service.values.ids import ORG_ID_PATTERN, ORG_ID_RULE
 
@@ -33,7 +33,7 @@ async def check_query(request: AnyRequest) -> None:
     faults = Faults()
     for name, values in request.query_params.dict().items():
         if name not in known:
-            faults.add(name[:MAX_NAME], "is not a known parameter")
+            faults.add(name[:MAX_QUOTED_NAME_CHARACTERS], "is not a known parameter")
         elif len(values) > 1:
             faults.add(name, "must not be given twice")
         elif values == ["null"]:  # which Litestar takes for a parameter left out

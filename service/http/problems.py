@@ -128,7 +128,7 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
         log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
-        if error.may_be_done and _changes_something(request):
+        if error.is_outcome_unknown and _changes_something(request):
             detail += "; the request may have been carried out all the same"
     return problem(status, error.code, detail, headers, field_errors)
 

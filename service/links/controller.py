@@ -54,7 +54,7 @@ from service.outbox.doorbell import QueueName
 from service.storage import idempotency, keys
 from service.storage.idempotency import Once
 from service.storage.partitions import query_partitions
-from service.values.ids import ID_PATTERN, is_id, parse_org_id, partition_of
+from service.values.ids import LINK_ID_PATTERN, is_link_id, parse_org_id, partition_of
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ BATCH = 100
 REVOKED_AT_ONCE = 100
 """Links that are revoked at once, so that other requests' commands get their turn."""
 NDJSON = "application/x-ndjson"
-PathId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{ID_PATTERN}$"})]
+PathId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_PATTERN}$"})]
 MAX_ATTEMPTS = 3
 """How often a link is made anew because the one that its request made was forgotten at that moment."""
 
@@ -247,7 +247,7 @@ async def find_link(context: Context, link_id: str) -> Link:
     Raises:
         LinkNotFound: there is none.
     """
-    link = await context.pipeline.run(links.get(link_id)) if is_id(link_id) else None
+    link = await context.pipeline.run(links.get(link_id)) if is_link_id(link_id) else None
     if link is None:
         raise LinkNotFound
     return link

@@ -10,11 +10,11 @@ import msgspec
 from service.errors import Faults, Invalid
 from service.otps.model import parse_code
 from service.values.email import canonical, parse_email
-from service.values.ids import make_id, parse_org_id
+from service.values.ids import make_link_id, parse_org_id
 from service.values.locale import parse_locale
 from service.values.money import check_range, parse_amount, parse_currency
 from service.values.text import parse_line
-from service.values.time import in_utc, to_millisecond
+from service.values.time import assume_utc, truncate_to_ms
 
 MAX_TRANSACTION_ID = 128
 """Characters."""
@@ -166,7 +166,7 @@ def parse_request(
         faults.check(parse_code, otp)
     locale = None if locale is None else faults.check(parse_locale, locale)
     if faults.found or org_id is None or email is None:
-        _check_times(faults, scheduled_at, expires_at, to_millisecond(now))
+        _check_times(faults, scheduled_at, expires_at, truncate_to_ms(now))
         faults.raise_if_any()
         raise AssertionError("a required value is None, and not among the faults")
     return LinkRequest(
@@ -190,12 +190,12 @@ def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelt
     Raises:
         Invalid: a time breaks its rule.
     """
-    now, faults = to_millisecond(now), Faults()
+    now, faults = truncate_to_ms(now), Faults()
     _check_times(faults, request.scheduled_at, request.expires_at, now)
     faults.raise_if_any()
     queued = DeliveryState.QUEUED if request.scheduled_at is None else DeliveryState.SCHEDULED
     return Link(
-        id=make_id(request.org_id, entropy),
+        id=make_link_id(request.org_id, entropy),
         org_id=request.org_id,
         email=request.email,
         transaction_id=request.transaction_id,
@@ -212,7 +212,7 @@ def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelt
 
 def _parse_moment(field: str, moment: datetime) -> datetime:
     try:
-        return to_millisecond(in_utc(moment))
+        return truncate_to_ms(assume_utc(moment))
     except OverflowError:
         raise Invalid(field, "is too far from today") from None
 

@@ -35,7 +35,7 @@ from service.links.model import (
 from service.otps.schemas import Code
 from service.values.email import mask
 from service.values.text import LINE_PATTERN
-from service.values.time import format_time, in_utc, to_millisecond
+from service.values.time import assume_utc, format_time, truncate_to_ms
 
 MAX_WINDOW_HOURS = 720
 
@@ -114,13 +114,16 @@ class DispatchWindow(RequestBody, frozen=True):
     def parse(self, now: datetime, faults: Faults | None = None) -> tuple[datetime, datetime]:
         """The first moment of the window, and the first after it."""
         faults = faults or Faults()
-        start, hours = in_utc(self.scheduled_at or now), 24 if self.period is None else self.period
+        start, hours = (
+            assume_utc(self.scheduled_at or now),
+            24 if self.period is None else self.period,
+        )
         if not 2000 <= start.year < 9000:
             faults.add("scheduled_at", "is too far from today")
         if not 1 <= hours <= MAX_WINDOW_HOURS:
             faults.add("period", f"must be a whole number of hours from 1 to {MAX_WINDOW_HOURS}")
         faults.raise_if_any()
-        start = to_millisecond(start)
+        start = truncate_to_ms(start)
         return start, start + timedelta(hours=hours)
 
 

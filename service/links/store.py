@@ -14,7 +14,7 @@ from service.links.record import FIELDS, decode, encode
 from service.storage import keys
 from service.storage.command import Command, command, run_script, to_ms, try_decode
 from service.storage.idempotency import LIFE, Earlier, Once, decode_earlier
-from service.values.ids import is_id, partition_of
+from service.values.ids import is_link_id, partition_of
 from service.values.time import format_time
 
 PRUNE_EVERY = 16
@@ -172,7 +172,7 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
         )
     except (binascii.Error, UnicodeError):
         score, link_id = "", ""
-    if not (score.isascii() and score.isdigit() and len(score) < 16 and is_id(link_id)):
+    if not (score.isascii() and score.isdigit() and len(score) < 16 and is_link_id(link_id)):
         raise Invalid("cursor", "must be the next_cursor of a page")
     return score, link_id
 

@@ -18,7 +18,7 @@ from service.orgs.model import (
     parse_profile,
 )
 from service.values.text import LINE_PATTERN
-from service.values.time import MAX_ZONE_NAME
+from service.values.time import MAX_ZONE_NAME_CHARACTERS
 
 MAX_LOGO_URL_CHARACTERS = 4 * (MAX_LOGO_BYTES // 3 + 1) + len("data:image/jpeg;base64,")
 
@@ -45,7 +45,7 @@ TimeZone = Annotated[
     Meta(
         description="A name of the IANA time zone database.",
         examples=["Africa/Lagos"],
-        extra_json_schema={"maxLength": MAX_ZONE_NAME},
+        extra_json_schema={"maxLength": MAX_ZONE_NAME_CHARACTERS},
     ),
 ]
 

@@ -19,7 +19,7 @@ from service.i18n.language import get_language, templates
 from service.links.model import Link, Status
 from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.email import canonical
-from service.values.ids import is_id
+from service.values.ids import is_link_id
 from service.values.locale import choose_locale
 
 CONTENT_SECURITY_POLICY = (
@@ -101,7 +101,7 @@ def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
         "advice": advice,
         "until": None,
         "reply_to": None,
-        "again": is_id(link_id) and not isinstance(error, LinkNotFound),
+        "again": is_link_id(link_id) and not isinstance(error, LinkNotFound),
     }
     headers = {
         name: value

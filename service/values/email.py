@@ -1,4 +1,4 @@
-"""E-mail addresses: what is one, when two are the same, and how one is shown without telling it."""
+"""E-mail addresses: which are valid, which are the same, and how they are masked."""
 
 import re
 from functools import lru_cache
@@ -8,31 +8,31 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 
 from service.errors import Invalid
 
-SPECIAL_USE_DOMAIN_NAMES.clear()  # its documented option: whether .local or .test take mail is the mail server's business
-SHORT = 64
-MAX_LOOKED_AT = 1000
-"""Characters above which nothing can be an address, which takes 15 ms to find out about 60,000 of them."""
+# Its documented option: whether .local or .test receive mail is the mail server's business.
+SPECIAL_USE_DOMAIN_NAMES.clear()
+MAX_SIMPLE_CHARACTERS = 64
+MAX_PARSED_CHARACTERS = 1000
+"""Longer texts are no addresses, but email-validator would take 15 ms for 60,000 characters."""
 ENCODED_WORD = "=?"
-"""What an encoded word of a header begins with (RFC 2047): some mail programs decode it where they should not."""
-PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-"""What may stand before the @ in front of any domain, as most addresses do; all others are looked at more closely."""
+"""The start of an encoded word (RFC 2047). Some mail programs decode it outside of headers too."""
+SIMPLE_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+"""Valid in any domain. Most addresses have one; email-validator parses the others."""
 
 
 def parse_email(text: str, field: str = "email") -> str:
-    """``text`` as it was sent, if mail can be addressed to it: also at a private domain, such as ``intranet`` or ``shop.local``.
+    """``text`` unchanged if it is an e-mail address.
+
+    Private domains, such as ``intranet`` or ``shop.local``, are allowed.
 
     Raises:
-        Invalid: it is no address, has a mailbox name outside ASCII, which needs SMTPUTF8 all the way, or holds ``=?``.
+        Invalid: it is not, or it holds ``=?``, or its local part is not ASCII: that needs SMTPUTF8
+            on every mail server on the way.
     """
-    if len(text) > MAX_LOOKED_AT:
+    if len(text) > MAX_PARSED_CHARACTERS:
         raise Invalid(field, "must not be longer than 254 characters")
     local, _, domain = text.rpartition("@")
-    if (
-        text.isascii()
-        and len(text) <= SHORT
-        and PLAIN_LOCAL.fullmatch(local)
-        and _is_domain(domain)
-    ):
+    is_simple = len(text) <= MAX_SIMPLE_CHARACTERS and SIMPLE_LOCAL_PART.fullmatch(local)
+    if text.isascii() and is_simple and _is_domain(domain):
         return text
     try:
         _validate(text)
@@ -44,19 +44,19 @@ def parse_email(text: str, field: str = "email") -> str:
 
 
 def canonical(email: str) -> str:
-    """The form under which ``email`` is compared and indexed: in ASCII and lower case.
+    """The form in which ``email`` is compared and indexed: ASCII in lower case.
 
     Raises:
-        Invalid: it is no address.
+        Invalid: it has none.
     """
     return to_ascii(email).lower()
 
 
 def to_ascii(email: str) -> str:
-    """The address with its domain as DNS knows it (RFC 5891); of which domains are taken, only ``parse_email`` judges.
+    """``email`` with its domain encoded for DNS (RFC 5891).
 
     Raises:
-        Invalid: it is no address.
+        Invalid: its local part is not ASCII, or its domain cannot be encoded.
     """
     if email.isascii():
         return email
@@ -70,15 +70,21 @@ def to_ascii(email: str) -> str:
 
 
 def remove_subaddress(email: str) -> str:
-    """The mailbox behind the canonical ``email``: ``jane@example.com`` of ``jane+shop@example.com`` (RFC 5233)."""
+    """``jane+shop@example.com`` as ``jane@example.com`` (RFC 5233)."""
     local, _, domain = email.rpartition("@")
     mailbox = local.partition("+")[0]
     return f"{mailbox}@{domain}" if mailbox else email
 
 
+def mask(email: str) -> str:
+    """``jane@example.com`` as ``j***@example.com``."""
+    local, _, domain = email.rpartition("@")
+    return f"{local[:1]}***@{domain}"
+
+
 @lru_cache(maxsize=4096)
 def _is_domain(text: str) -> bool:
-    """Whether ``text`` is a domain that mail can be addressed to, asked once of each: a few have most of all addresses."""
+    """Whether mail can be addressed to ``text``. Cached, since most addresses share few domains."""
     try:
         _validate(f"a@{text}")
     except EmailNotValidError:
@@ -87,7 +93,7 @@ def _is_domain(text: str) -> bool:
 
 
 def _validate(email: str) -> None:
-    """Private domains may have a single label, but an IP address is no domain."""
+    """Accepts private domains with a single label, but no IP addresses."""
     parsed = validate_email(
         email,
         check_deliverability=False,
@@ -97,9 +103,3 @@ def _validate(email: str) -> None:
     )
     if parsed.domain.rpartition(".")[2].isdigit():
         raise EmailNotValidError("The part after the @-sign is not valid. It is a number.")
-
-
-def mask(email: str) -> str:
-    """``jane@example.com`` as ``j***@example.com``."""
-    local, _, domain = email.rpartition("@")
-    return f"{local[:1]}***@{domain}"

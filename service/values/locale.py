@@ -1,4 +1,4 @@
-"""Which language somebody is addressed in: tags of BCP 47, and who is asked first."""
+"""Language tags (BCP 47), and the choice of a language (RFC 9110, 12.5.4)."""
 
 import re
 
@@ -7,19 +7,20 @@ from babel import Locale, UnknownLocaleError
 from service.errors import Invalid
 
 LANGUAGES = ("en", "fr", "de", "es", "pt", "ha", "ar")
-"""Those that mails and pages are written in; the first is for whoever reads none of them."""
+"""The languages of mails and pages; the first is the default."""
 LOCALE_PATTERN = "[A-Za-z]{2}(-[A-Za-z]{2})?"
 MAX_HEADER_CHARACTERS = 1000
 _LOCALE = re.compile(LOCALE_PATTERN)
+_WEIGHT = re.compile(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*")
 
 
 def parse_locale(text: str) -> str:
-    """``text`` as a tag of a language that we write, with or without a region: ``pt``, ``pt-BR``.
+    """``text`` as the tag of a supported language, with or without a region: ``pt``, ``pt-BR``.
 
     Raises:
-        Invalid: it is none.
+        Invalid: it is not.
     """
-    tag = _spoken(text)
+    tag = _match(text)
     if tag is None:
         raise Invalid(
             "locale",
@@ -28,12 +29,12 @@ def parse_locale(text: str) -> str:
     return tag
 
 
-def choose_locale(*wishes: str | None) -> str:
-    """The first of ``wishes`` that we can fulfil, a tag each or an ``Accept-Language`` (RFC 9110, 12.5.4)."""
-    for wish in wishes:
-        for tag in _accepted(wish or ""):
-            if found := _spoken(tag) or _spoken(tag.partition("-")[0]):
-                return found
+def choose_locale(*preferences: str | None) -> str:
+    """The first supported locale of ``preferences``: tags, or ``Accept-Language`` headers."""
+    for preference in preferences:
+        for tag in _parse_accept_language(preference or ""):
+            if locale := _match(tag) or _match(language_of(tag)):
+                return locale
     return LANGUAGES[0]
 
 
@@ -42,7 +43,8 @@ def language_of(locale: str) -> str:
     return locale.partition("-")[0]
 
 
-def _spoken(text: str) -> str | None:
+def _match(text: str) -> str | None:
+    """``text`` in the usual case, if it is a tag of a supported language."""
     if not _LOCALE.fullmatch(text):
         return None
     language, _, region = text.partition("-")
@@ -56,12 +58,12 @@ def _spoken(text: str) -> str | None:
     return tag
 
 
-def _accepted(header: str) -> list[str]:
-    """The tags of a header, those that are liked best first."""
-    weighed = []
+def _parse_accept_language(header: str) -> list[str]:
+    """The tags of ``header``, by descending weight. Malformed ones are ignored."""
+    weighted = []
     for part in header[:MAX_HEADER_CHARACTERS].split(","):
         tag, _, parameters = part.strip().partition(";")
-        weight = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", parameters)
-        if not parameters or (weight and float(weight[1])):
-            weighed.append((-float(weight[1]) if weight else -1.0, tag.strip()))
-    return [tag for _, tag in sorted(weighed, key=lambda wish: wish[0])]
+        weight = _WEIGHT.fullmatch(parameters or "q=1")
+        if weight and float(weight[1]) > 0:
+            weighted.append((float(weight[1]), tag.strip()))
+    return [tag for _, tag in sorted(weighted, key=lambda pair: -pair[0])]

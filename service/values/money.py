@@ -1,4 +1,4 @@
-"""Amounts and currencies (ISO 4217), in exact decimals."""
+"""Amounts, as exact decimals, and currencies (ISO 4217)."""
 
 from decimal import Decimal
 from functools import cache
@@ -9,15 +9,15 @@ from service.errors import Invalid
 
 MAX_AMOUNT = Decimal(10) ** 12
 MIN_AMOUNT = Decimal(10) ** -4
-"""Of the smallest unit there is (CLF, UYW): no amount is written out before it is known to have a bearable length."""
-DECIMALS_WITHOUT_CURRENCY = 2
+"""The smallest unit of any currency (CLF, UYW)."""
+DEFAULT_MINOR_UNITS = 2
 
 
 def parse_currency(text: str) -> str:
     """``text`` as an ISO 4217 code in capitals.
 
     Raises:
-        Invalid: it is none that money is counted in.
+        Invalid: it is not the code of a currency with a minor unit.
     """
     code = text.upper()
     if code not in currencies():
@@ -26,32 +26,36 @@ def parse_currency(text: str) -> str:
 
 
 def minor_units(currency: str | None) -> int:
-    """How many decimals amounts have: 2 for USD, 0 for JPY, 3 for KWD; 2 without a currency, or with one that ISO 4217 dropped."""
-    return currencies().get(currency or "", DECIMALS_WITHOUT_CURRENCY)
+    """The number of decimals that amounts have: 2 for USD, 0 for JPY, 3 for KWD.
+
+    It is 2 without a currency, and for one that has left ISO 4217.
+    """
+    return currencies().get(currency or "", DEFAULT_MINOR_UNITS)
 
 
 def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
-    """``amount`` without an exponent and without zeros beyond the currency's smallest unit (``1000.0`` JPY is ``1000``).
+    """``amount`` without an exponent, and without zeros that exceed the currency's decimals.
+
+    ``1000.0`` JPY becomes ``1000``.
 
     Raises:
-        Invalid: it is not finite, not above zero, too large, or finer than that unit.
+        Invalid: ``check_range`` refuses it, or it has too many decimals.
     """
-    check_range(amount)
+    check_range(amount)  # first: writing out 1e999999 would take all memory
     allowed = minor_units(currency)
     whole, _, decimals = f"{amount:f}".partition(".")
     if decimals[allowed:].strip("0"):
         few = f"no more than {allowed}" if allowed else "no"
-        raise Invalid(
-            "payment_amount", f"must have {few} decimals" + (f" in {currency}" if currency else "")
-        )
+        where = f" in {currency}" if currency else ""
+        raise Invalid("payment_amount", f"must have {few} decimals{where}")
     return Decimal(f"{whole}.{decimals[:allowed]}" if decimals[:allowed] else whole)
 
 
 def check_range(amount: Decimal) -> Decimal:
-    """``amount``, whatever its currency.
+    """``amount`` unchanged.
 
     Raises:
-        Invalid: it is not finite, not above zero, or too large.
+        Invalid: it is not finite, not positive, or too large, in whatever currency.
     """
     if not amount.is_finite() or not MIN_AMOUNT <= amount < MAX_AMOUNT:
         raise Invalid("payment_amount", f"must be above 0 and below {MAX_AMOUNT:f}")
@@ -60,7 +64,7 @@ def check_range(amount: Decimal) -> Decimal:
 
 @cache
 def currencies() -> dict[str, int]:
-    """The decimals of each currency that has a minor unit; gold, bonds and testing codes have none."""
+    """The decimals of each currency. Gold, bonds and codes for tests have no minor unit."""
     return {
         currency.code: currency.exponent for currency in Currency if currency.exponent is not None
     }

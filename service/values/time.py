@@ -1,4 +1,4 @@
-"""Times as callers write them (ISO 8601), as the service answers (RFC 3339, UTC, milliseconds), and the zones people live in."""
+"""Times as the API reads them (ISO 8601) and writes them (RFC 3339), and time zones."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -9,44 +9,45 @@ import msgspec
 from service.errors import Invalid
 
 DEFAULT_ZONE = "UTC"
-MAX_ZONE_NAME = 64
-"""Characters: twice as many as the longest has."""
-NOT_A_PLACE = {"Factory", "localtime"}
-"""Names that some machines' copies of the database have, and that mean nothing elsewhere."""
+MAX_ZONE_NAME_CHARACTERS = 64
+"""Twice the length of the longest name."""
+LOCAL_ZONES = {"Factory", "localtime"}
+"""In the databases of some machines only, and different on each."""
 
 
 def parse_time(text: str) -> datetime:
-    """Any form of ISO 8601 that ``datetime.fromisoformat`` reads. A date means its first moment; without an offset it is UTC.
+    """Any ISO 8601 form that ``datetime.fromisoformat`` reads.
+
+    A date means its first moment. A time without an offset is in UTC.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is not a time.
     """
-    return in_utc(datetime.fromisoformat(text))
+    return assume_utc(datetime.fromisoformat(text))
 
 
-def in_utc(moment: datetime) -> datetime:
-    """``moment``, which is in UTC where it does not say."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def assume_utc(time: datetime) -> datetime:
+    """``time``, in UTC if it has no offset."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-def to_millisecond(moment: datetime) -> datetime:
-    """``moment`` in UTC, without what is below a millisecond."""
-    return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
+def truncate_to_ms(time: datetime) -> datetime:
+    """``time`` in UTC, truncated to milliseconds."""
+    return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 
 
-def format_time(moment: datetime) -> str:
-    """``2026-12-01T09:00:00.000Z``. ``moment`` is in UTC."""
-    text: str = msgspec.to_builtins(
-        moment
-    )  # a list writes hundreds: isoformat takes four times as long
+def format_time(time: datetime) -> str:
+    """``2026-12-01T09:00:00.000Z``, for a ``time`` in UTC."""
+    # isoformat takes four times as long, and a list of links has hundreds of times.
+    text: str = msgspec.to_builtins(time)
     return f"{text[:23]}Z" if "." in text else f"{text[:19]}.000Z"
 
 
 def parse_zone(name: str) -> str:
-    """``name``, if the IANA time zone database has it.
+    """``name`` if it is in the IANA time zone database.
 
     Raises:
-        Invalid: it does not.
+        Invalid: it is not.
     """
     if name not in _zone_names():
         raise Invalid(
@@ -57,7 +58,7 @@ def parse_zone(name: str) -> str:
 
 
 def load_zone(name: str | None) -> ZoneInfo:
-    """The time zone; UTC where there is none of that name, or not any more."""
+    """The time zone ``name``, or UTC if there is none of that name."""
     try:
         return ZoneInfo(name or DEFAULT_ZONE)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -66,4 +67,4 @@ def load_zone(name: str | None) -> ZoneInfo:
 
 @cache
 def _zone_names() -> set[str]:
-    return available_timezones() - NOT_A_PLACE
+    return available_timezones() - LOCAL_ZONES

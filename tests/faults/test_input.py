@@ -17,7 +17,7 @@ import redis
 from service.links.controller import BATCH
 from service.storage.client import Client
 from service.storage.redis_url import connect
-from service.values.ids import make_id
+from service.values.ids import make_link_id
 from tests.faults.hostile import (
     AUTHORIZATION,
     BODIES,
@@ -550,7 +550,7 @@ def fill(store: Store, number: int) -> None:
     )
     link = make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
     made = [
-        msgspec.structs.replace(link, id=make_id("big", count.to_bytes(32)))
+        msgspec.structs.replace(link, id=make_link_id("big", count.to_bytes(32)))
         for count in range(number)
     ]
     for some in range(0, number, 500):

@@ -10,8 +10,8 @@ import pytest
 
 from service.errors import Invalid
 from service.links.model import DeliveryState, Link, Status, parse_request
-from service.values.ids import ID_PATTERN, is_id, make_id, parse_org_id, partition_of
-from service.values.time import to_millisecond
+from service.values.ids import LINK_ID_PATTERN, is_link_id, make_link_id, parse_org_id, partition_of
+from service.values.time import truncate_to_ms
 from tests.support.links import create
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -351,15 +351,15 @@ class TestStatus:
 
 class TestIds:
     def test_an_id_is_pl_partition_and_22_base62_characters(self) -> None:
-        link_id = make_id("acme", bytes(range(24)))
+        link_id = make_link_id("acme", bytes(range(24)))
         assert re.fullmatch(r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}", link_id)
-        assert is_id(link_id)
+        assert is_link_id(link_id)
 
     def test_an_id_names_the_partition_of_its_organization(self) -> None:
-        assert make_id("acme", bytes(24))[3:5] == partition_of("acme")
+        assert make_link_id("acme", bytes(24))[3:5] == partition_of("acme")
 
     def test_the_same_entropy_gives_the_same_id(self) -> None:
-        assert make_id("acme", b"e" * 24) == make_id("acme", b"e" * 24)
+        assert make_link_id("acme", b"e" * 24) == make_link_id("acme", b"e" * 24)
 
     @pytest.mark.parametrize(
         "entropy",
@@ -367,10 +367,10 @@ class TestIds:
         ids=["zeros", "ones", "more than needed"],
     )
     def test_any_entropy_gives_a_whole_id(self, entropy: bytes) -> None:
-        assert is_id(make_id("acme", entropy))
+        assert is_link_id(make_link_id("acme", entropy))
 
     def test_entropy_that_differs_in_one_bit_gives_another_id(self) -> None:
-        ids = {make_id("acme", (1 << bit).to_bytes(24)) for bit in range(130)}
+        ids = {make_link_id("acme", (1 << bit).to_bytes(24)) for bit in range(130)}
         assert len(ids) == 130
 
     @pytest.mark.parametrize(
@@ -403,10 +403,10 @@ class TestIds:
         ],
     )
     def test_another_text_is_no_id(self, text: str) -> None:
-        assert not is_id(text)
+        assert not is_link_id(text)
 
     def test_the_pattern_holds_nothing_but_the_id(self) -> None:
-        assert ID_PATTERN == r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
+        assert LINK_ID_PATTERN == r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
 
 
 class TestPartitions:
@@ -436,4 +436,4 @@ class TestPartitions:
     ids=["microseconds", "not rounded up", "another zone"],
 )
 def test_a_moment_is_cut_to_the_millisecond_in_utc(moment: datetime, expected: str) -> None:
-    assert to_millisecond(moment).isoformat() == expected
+    assert truncate_to_ms(moment).isoformat() == expected

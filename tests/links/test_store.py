@@ -18,7 +18,7 @@ from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import TTL_MARGIN, command, to_ms
 from service.values.ids import partition_of
-from service.values.time import to_millisecond
+from service.values.time import truncate_to_ms
 from tests.support.clock import Clock
 from tests.support.factories import (
     MILLISECOND,
@@ -725,7 +725,7 @@ class TestRetention:
         self, client: Client
     ) -> None:
         """The last revoked link's retention ends with the index that it alone is in."""
-        now, short = to_millisecond(datetime.now(UTC)), timedelta(milliseconds=200)
+        now, short = truncate_to_ms(datetime.now(UTC)), timedelta(milliseconds=200)
         revoked, kept = put_all(client, [make_link(now), make_link(now + MILLISECOND)])
         client.run(links.revoke(revoked, now=now, retention=short))
         wait_until(lambda: not exists(client, keys.link(revoked.id)), "the retention to end")
