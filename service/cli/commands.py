@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from config.settings import MissingSettingsError, Settings, SettingsError, parse_duration
+from config.parsers import parse_duration
+from config.settings import MissingSettingsError, Settings, SettingsError
 from service.auth.tokens import MAX_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.cli.check_result import CheckResult, Status
 from service.errors import Invalid

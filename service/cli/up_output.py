@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from config.settings import Settings, own_url
+from config.settings import Settings
 from service.auth.tokens import Admin, Role, issue_admin_token
 from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
@@ -25,7 +25,7 @@ EXAMPLE = '{"email": "jane@example.com", "org_id": "acme", "payment_amount": 125
 
 def print_welcome(settings: Settings) -> None:
     """Waits until ``web`` answers, then prints its addresses, a token and a request to paste."""
-    url = own_url(settings.host, settings.port)
+    url = settings.local_url
     while not _answers(f"{url}/healthz"):
         time.sleep(0.1)
     lines = [

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from config.settings import OtpSettings, Settings, SettingsError, SmtpSettings, load, parse_duration
+from config.parsers import parse_duration
+from config.settings import OtpSettings, Settings, SettingsError, load
+from config.urls import SmtpSettings
 
 SECRET = "s" * 32
 REQUIRED = {"SECRET_KEY": SECRET, "REDIS_URL": "redis://localhost"}
