@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from importlib.metadata import version
 
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.enums import ScopeType
@@ -26,14 +26,13 @@ from service.http.access_log import observe
 from service.http.body import TimedRequest
 from service.http.docs_page import reference
 from service.http.head_limits import refusal
-from service.http.options import options
+from service.http.options import answer_options
 from service.http.parameters import check_query
 from service.http.problems import EXCEPTION_HANDLERS
+from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
-from service.links import controller as links
-from service.links import dispatch as schedule
-from service.links import qr
 from service.links import schemas as links_schemas
+from service.links.controller import LinkController, OrgLinkController, WindowController
 from service.orgs import schemas as orgs_schemas
 from service.orgs.controller import OrgController
 from service.otps import schemas as otps_schemas
@@ -104,21 +103,21 @@ def create_app(
         *console.HANDLERS,
         HealthController,
         *home.HANDLERS,
-        *links.HANDLERS,
+        LinkController,
+        OrgLinkController,
+        WindowController,
         OrgController,
         OtpController,
         *pay.HANDLERS,
-        *qr.HANDLERS,
-        *schedule.HANDLERS,
     ]
     return PaymentLinks(
         route_handlers=[
-            *options([handler for handler in handlers if not isinstance(handler, type)]),
             *handlers,
             *reference(handlers, EXAMPLES, version("payment-links"), settings.public_url),
         ],
         lifespan=[lifespan],
-        before_request=check_query,
+        before_request=_check,
+        return_dto=None,
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),
         request_class=TimedRequest,
@@ -127,6 +126,14 @@ def create_app(
         openapi_config=None,
         logging_config=None,
     )
+
+
+async def _check(request: AnyRequest) -> Response[None] | None:
+    """Runs before every handler that has no ``before_request`` of its own."""
+    if request.method == "OPTIONS":
+        return answer_options(request)
+    await check_query(request)
+    return None
 
 
 def from_environment() -> Litestar:

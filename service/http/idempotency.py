@@ -1,4 +1,4 @@
-"""Requests that may be repeated (``Idempotency-Key``): one mechanism for all routes that change something."""
+"""Requests that may be repeated: ``Idempotency-Key``, for all routes that change something."""
 
 import hmac
 from typing import Annotated
@@ -6,10 +6,10 @@ from typing import Annotated
 import msgspec
 from litestar.params import HeaderParameter
 
-from service.errors import IdempotencyConflict, Invalid
+from service.errors import Invalid
 from service.http.headers import header_values
 from service.http.request import AnyRequest, context_of
-from service.storage.idempotency import Earlier, Once
+from service.storage.idempotency import Once
 
 HEADER = "Idempotency-Key"
 IdempotencyKey = Annotated[
@@ -23,12 +23,13 @@ REPLAYED = {"Idempotency-Replayed": "true"}
 
 
 def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
-    """How the request with this ``key`` is remembered. ``meaning`` is what was understood of it.
+    """The record of a request with this ``key`` and ``meaning``, its parsed content.
 
-    A key belongs to the organization, whatever the route: the same ``meaning`` on another route is another request.
+    A key belongs to the organization, whatever the route. The same key and meaning on another
+    route are another request.
 
     Raises:
-        Invalid: the key came twice, and either of them may be the one that is repeated.
+        Invalid: the header came twice.
     """
     if len(header_values(request, HEADER.lower().encode())) > 1:
         raise Invalid(HEADER, "must not be given twice")
@@ -40,16 +41,6 @@ def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
     )
 
 
-def require_same(request: Once, earlier: Earlier) -> None:
-    """Lets a repeated request pass.
-
-    Raises:
-        IdempotencyConflict: what came with its key before meant something else.
-    """
-    if earlier.meaning != request.meaning:
-        raise IdempotencyConflict
-
-
 def _digest(secret: bytes, value: object) -> str:
-    """Reveals nothing of ``value``, not even a code, of which there are only a million."""
+    """A digest under a secret: the store must not reveal even a code of six digits."""
     return hmac.digest(secret, msgspec.json.encode(value), "sha256").hex()[:32]

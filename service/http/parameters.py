@@ -10,8 +10,9 @@ from litestar.params import PathParameter, QueryParameter
 
 from service.errors import MAX_QUOTED_NAME_CHARACTERS, Faults
 from service.http.request import AnyRequest
-from service.values.ids import ORG_ID_PATTERN, ORG_ID_RULE
+from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN, ORG_ID_RULE
 
+PathLinkId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_PATTERN}$"})]
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
 MAX_VALUE = 128
 """Characters of the longest value that any parameter has, which is a cursor."""

@@ -17,7 +17,6 @@ from service.values.locale import choose_locale
 class OtpController(Controller):
     path = "/payment-links/otp"
     tags = ("One-time passwords",)
-    return_dto = None
 
     @post(
         status_code=202,

@@ -16,14 +16,15 @@ from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import Forbidden, LimitReached, OtpInvalid, Unreadable
 from service.http.client_ip import client_of
 from service.http.headers import header_values
-from service.http.parameters import PAGE
+from service.http.parameters import PAGE, PathLinkId
 from service.http.problems import responses
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
-from service.links.controller import PathId, find_link, get_link
+from service.links import operations as links
+from service.links.guards import require_access
 from service.links.model import Status
-from service.links.schemas import LinkBody
+from service.links.schemas import LinkBody, link_body
 from service.orgs import store as orgs
 from service.orgs.model import EMPTY_PROFILE
 from service.otps import operations as otps
@@ -72,20 +73,26 @@ class View(msgspec.Struct, frozen=True):
     response_description="The link's page, or the link as JSON.",
     opt=PAGE,
 )
-async def pay(request: PublicRequest, link_id: PathId) -> Response[LinkBody]:
+async def pay(request: PublicRequest, link_id: PathLinkId) -> Response[LinkBody]:
     """Where a link's ``url`` leads: to its page. With ``application/json`` named in ``Accept``, the answer is the link as JSON.
 
     The page of a link that ended is answered with 410.
     """
     if not wants_page(request):
-        return JsonResponse(await get_link.fn(request, link_id))
+        context = context_of(request)
+        link = await links.find(context, link_id)
+        for_admin = await require_access(request, link)
+        public_url = context.settings.public_url
+        return JsonResponse(
+            link_body(link, now=context.clock(), public_url=public_url, for_admin=for_admin)
+        )
     return await _page(request, await _visit(request, link_id))  # type: ignore[return-value]
 
 
 @post(
     "/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS
 )
-async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
+async def send_code(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
     """Sends the link's recipient a code, and leads to where it is asked for, with a cookie by which that is known again."""
     _refuse_foreign_forms(request)
     visit = await _visit(request, link_id)
@@ -111,7 +118,7 @@ async def send_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
 
 
 @get("/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
-async def check_cookie(request: PublicRequest, link_id: PathId) -> Response[Any]:
+async def check_cookie(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
     """Leads to the link's page, where the code is asked for, if the browser has kept the cookie; else says that it is needed."""
     visit = await _visit(request, link_id)
     if visit.is_verified or not visit.is_open or read_cookie(request):
@@ -120,7 +127,7 @@ async def check_cookie(request: PublicRequest, link_id: PathId) -> Response[Any]
 
 
 @get("/pay/{link_id:str}/token", include_in_schema=False)
-async def go_back(request: PublicRequest, link_id: PathId) -> Redirect:
+async def go_back(request: PublicRequest, link_id: PathLinkId) -> Redirect:
     """Leads a browser that opens the form's address anew, as with a restored tab, to the link's page."""
     return Redirect(f"{context_of(request).root}/pay/{link_id}", status_code=303)
 
@@ -128,7 +135,7 @@ async def go_back(request: PublicRequest, link_id: PathId) -> Redirect:
 @post(
     "/pay/{link_id:str}/token", status_code=200, include_in_schema=False, exception_handlers=ERRORS
 )
-async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
+async def submit_code(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
     """Takes the code, and leads back to the link's page with a token in a cookie that no script can read."""
     _refuse_foreign_forms(request)
     visit = await _visit(request, link_id)
@@ -164,7 +171,7 @@ async def submit_code(request: PublicRequest, link_id: PathId) -> Response[Any]:
     include_in_schema=False,
     cache_control=CacheControlHeader(private=True, max_age=300),
 )
-async def logo(request: PublicRequest, link_id: PathId) -> Response[bytes]:
+async def logo(request: PublicRequest, link_id: PathLinkId) -> Response[bytes]:
     """The logo of the organization whose link it is, for whoever may see the link."""
     visit = await _visit(request, link_id)
     if visit.profile.logo_file is None:
@@ -193,7 +200,7 @@ def _refuse_foreign_forms(request: PublicRequest) -> None:
 
 async def _visit(request: PublicRequest, link_id: str) -> PageView:
     context = context_of(request)
-    link = await find_link(context, link_id)
+    link = await links.find(context, link_id)
     try:
         profile = await context.pipeline.run(orgs.get_profile(link.org_id))
     except Unreadable:  # of which the log tells: a link is paid without its organization's colors

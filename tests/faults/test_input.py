@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import redis
 
-from service.links.controller import BATCH
+from service.links.operations import STREAM_PAGE_SIZE
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from service.values.ids import make_link_id
@@ -573,7 +573,10 @@ def settled(count: Callable[[], int]) -> int:
 
 def links_read(store: "redis.Redis") -> int:
     """For all streams so far."""
-    return int(store.info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"]) * BATCH
+    return (
+        int(store.info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"])
+        * STREAM_PAGE_SIZE
+    )
 
 
 def body(fields: dict[str, bytes]) -> bytes:

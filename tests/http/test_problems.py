@@ -61,7 +61,7 @@ def unreadable(api: Api) -> httpx.Response:
 
 def fault(api: Api) -> httpx.Response:
     """What nobody thought of."""
-    with patch("service.links.controller.find_link", side_effect=RuntimeError("redis://")):
+    with patch("service.links.operations.find", side_effect=RuntimeError("redis://")):
         return api.get(UNKNOWN_ID)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.links.controller import create_link
+from service.links.controller import LinkController
 from service.storage import keys
 from tests.support.api import JANE, JOHN, JSON, Api, all_at_once, assert_problem, stamp, wrong
 
@@ -110,7 +110,7 @@ def test_a_repeated_request_is_the_same_whatever_a_later_release_calls_its_handl
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = keyed(api)
-    monkeypatch.setattr(create_link.fn, "__name__", "make_link")
+    monkeypatch.setattr(LinkController.create_link.fn, "__name__", "make_link")
     again = keyed(api)
     assert (again.status_code, again.json()) == (201, first.json())
 

@@ -1,20 +1,14 @@
 """POST /payment-links/scheduled."""
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.links.dispatch import LONGEST_PAUSE
-from service.outbox import store as outbox
 from service.outbox.doorbell import QueueName, queue_of
 from service.storage import keys
-from service.storage.command import Command
 from service.storage.keys import partition_of_link
-from service.storage.pipeline import AutoPipeline
 from tests.support.api import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp
 from tests.support.servers import wait_until
 
@@ -235,7 +229,7 @@ def test_windows_that_overlap_queue_a_link_once(api: Api) -> None:
 def test_ten_calls_at_once_queue_each_link_once(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.links.dispatch.BATCH", 7)
+    monkeypatch.setattr("service.links.operations.DISPATCH_BATCH", 7)
     processes = [make_api(), make_api()]
     api = processes[0]
     ids = [
@@ -251,62 +245,10 @@ def test_ten_calls_at_once_queue_each_link_once(
 def test_more_links_than_are_claimed_at_once_are_all_queued(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.links.dispatch.BATCH", 3)
+    monkeypatch.setattr("service.links.operations.DISPATCH_BATCH", 3)
     for _ in range(10):
         scheduled(api, api.now + timedelta(hours=1))
     assert api.dispatch().json()["queued"] == 10
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[float]:
-    """How long others are given between batches of three, each of which takes as many seconds as the test says, or one."""
-    taken: list[float] = []
-
-    async def pause(seconds: float) -> None:
-        taken.append(seconds)
-
-    moments = itertools.count(step=getattr(request, "param", 1.0))
-    monkeypatch.setattr("service.links.dispatch.BATCH", 3)
-    monkeypatch.setattr("service.links.dispatch.sleep", pause)
-    monkeypatch.setattr(
-        "service.links.dispatch.time", SimpleNamespace(monotonic=lambda: next(moments))
-    )
-    return taken
-
-
-@pytest.mark.parametrize(("count", "expected"), [(9, 3), (10, 4)])
-@pytest.mark.parametrize(
-    ("pauses", "each"), [(0.001, 0.005), (1.0, LONGEST_PAUSE)], indirect=["pauses"]
-)
-def test_others_have_their_turn_between_batches(
-    api: Api,
-    monkeypatch: pytest.MonkeyPatch,
-    pauses: list[float],
-    each: float,
-    count: int,
-    expected: int,
-) -> None:
-    """Ten links are four batches, whose last is marked in a trip of its own; after nine, the fourth finds none."""
-    for _ in range(count):
-        scheduled(api, api.now + timedelta(hours=1))
-    run_each = AutoPipeline.run_each
-
-    async def run_beside_another(
-        pipeline: AutoPipeline, calls: Sequence[Command[Any]]
-    ) -> list[Any]:
-        await pipeline.run(outbox.has_pending("00"))
-        return await run_each(pipeline, calls)
-
-    monkeypatch.setattr(AutoPipeline, "run_each", run_beside_another)
-    assert api.dispatch().json()["queued"] == count
-    assert pauses == pytest.approx([each] * expected)
-
-
-def test_where_there_are_no_others_nobody_is_waited_for(api: Api, pauses: list[float]) -> None:
-    for _ in range(10):
-        scheduled(api, api.now + timedelta(hours=1))
-    assert api.dispatch().json()["queued"] == 10
-    assert pauses == []
 
 
 def test_a_revoked_link_is_not_queued(api: Api) -> None:

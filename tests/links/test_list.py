@@ -254,7 +254,7 @@ def test_an_ended_link_leaves_the_list_with_its_retention(api: Api) -> None:
 
 
 def test_all_links_are_streamed_one_a_line(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.links.controller.BATCH", 3)
+    monkeypatch.setattr("service.links.operations.STREAM_PAGE_SIZE", 3)
     ids = create_many(api, 8)
     assert [link["id"] for link in lines(api.list(api.internal() | {"Accept": NDJSON}))] == ids
 

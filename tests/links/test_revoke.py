@@ -138,7 +138,7 @@ def test_a_recipient_without_links_has_none_revoked(api: Api) -> None:
 def test_more_links_than_are_read_at_once_are_all_revoked(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.links.controller.BATCH", 3)
+    monkeypatch.setattr("service.links.operations.REVOKE_BATCH", 3)
     for org_id in ("acme", "globex"):
         for _ in range(8):
             api.create(org_id=org_id)
@@ -231,7 +231,7 @@ def test_an_org_admin_passes_over_others_that_share_its_partition(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links of two organizations lie in one partition, more than are read at once."""
-    monkeypatch.setattr("service.links.controller.BATCH", 2)
+    monkeypatch.setattr("service.links.operations.REVOKE_BATCH", 2)
     neighbour = next(
         name for name in map(str, range(10_000)) if partition_of(name) == partition_of("acme")
     )
