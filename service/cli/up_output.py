@@ -20,7 +20,10 @@ TOKEN_LIFE = timedelta(hours=24)
 DIGIT = re.compile(r"\d")
 LINK_URL = re.compile(rf"^https?://\S+/pay/{LINK_ID_PATTERN}$", re.MULTILINE)
 """In a mail, a link's URL has a line of its own."""
-EXAMPLE = '{"email": "jane@example.com", "org_id": "acme", "payment_amount": 125000.50, "currency": "NGN"}'
+EXAMPLE = (
+    '{"email": "jane@example.com", "org_id": "acme", '
+    '"payment_amount": 125000.50, "currency": "NGN"}'
+)
 
 
 def print_welcome(settings: Settings) -> None:

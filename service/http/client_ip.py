@@ -1,4 +1,8 @@
-"""The client's IP address, from the connection and from what trusted proxies have added."""
+"""The client's IP address, from the connection and from what trusted proxies have added.
+
+Granian's proxy headers trust no proxy with a port, brackets or an IPv4-mapped address, and take
+any text for a client's address.
+"""
 
 import ipaddress
 import re

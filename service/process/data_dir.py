@@ -26,10 +26,10 @@ def data_dir_of(environ: Mapping[str, str]) -> Path:
 
 @contextmanager
 def lock_data_dir(data_dir: Path) -> Iterator[Path]:
-    """Locks ``data_dir`` for this process, and creates it where it is missing; gives the lock's path.
+    """Locks ``data_dir`` for this process, creating it if needed; gives the lock's path.
 
     Raises:
-        StartupError: another process holds the lock, or the folder cannot be written to.
+        StartupError: another process holds the lock, or the directory cannot be written to.
     """
     path = data_dir / "up.lock"
     with ExitStack() as stack:
@@ -58,7 +58,7 @@ def _lock(file: FileIO, data_dir: Path) -> None:
 
 
 def is_lock_owned(data_dir: Path) -> bool:
-    """Whether an ``up`` holds the lock, or was killed while it did: otherwise it clears the file."""
+    """Whether an ``up`` holds the lock, or was killed while it did: one that ends empties it."""
     with _naming_errors(data_dir), suppress(FileNotFoundError, NotADirectoryError):
         return bool((data_dir / "up.lock").read_text().strip())
     return False

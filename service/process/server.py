@@ -13,13 +13,13 @@ STOP_TIMEOUT_SECONDS = 9
 MAX_CONNECTIONS = 4096
 """How many connections a process serves at once, idle ones included; as many more wait."""
 BUFFER_BYTES = 64 * 1024
-"""The server's buffer for a connection. It answers 431 itself to a request head that is larger."""
+"""A connection's buffer. The server itself answers 431 to a request head that is larger."""
 HEADERS_TIMEOUT_MS = 10_000
 """How long a client may take to send a request's headers."""
 
 
 def serve(target: str, *, host: str, port: int, processes: int) -> None:
-    """Serves the application that the function ``target`` (``module:name``) creates, until stopped."""
+    """Serves the application that the function ``target`` (``module:name``) creates."""
     _raise_descriptor_limit(2 * MAX_CONNECTIONS)
     exit_on_stop_signals()  # until Granian handles them
     server = Granian(
@@ -50,7 +50,7 @@ def serve(target: str, *, host: str, port: int, processes: int) -> None:
 
 
 def _raise_descriptor_limit(wanted: int) -> None:
-    """Raises the limit of open files and sockets to ``wanted``, or as far as the platform allows."""
+    """Raises the limit of open files and sockets to ``wanted``, or as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -27,7 +27,7 @@ class StartupError(Exception):
 
 
 def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
-    """The settings in ``environ``, for a process that ``listens`` for requests or one that does not.
+    """The settings in ``environ``; a process that does not listen passes ``listens=False``.
 
     Raises:
         SettingsError: a variable is missing or wrong, or its key cannot verify admin tokens.
