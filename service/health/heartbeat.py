@@ -34,14 +34,14 @@ class Heartbeat:
 
     def record(self) -> Command[float]:
         """A command to run at once, and only once: its duration counts."""
-        asked_at = time.monotonic()
+        sent_at = time.monotonic()
         command = store.record(self.kind, self._process, skew=self.clock.skew)
 
         def decode(reply: list[str]) -> float:
-            store_time = command.decode(reply)
-            self.clock.set(store_time, asked_at=asked_at, answered_at=time.monotonic())
+            redis_time = command.decode(reply)
+            self.clock.set(redis_time, sent_at=sent_at, received_at=time.monotonic())
             self._log_skew()
-            return store_time
+            return redis_time
 
         return command._replace(decode=decode)
 

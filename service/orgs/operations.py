@@ -4,13 +4,13 @@ from functools import partial
 
 from service.context import Context
 from service.orgs import store
-from service.storage.partitions import Answers, query_partitions
+from service.storage.partitions import PartitionReplies, query_partitions
 
 
 async def find_orgs(context: Context, prefix: str) -> tuple[list[str], list[str]]:
     """The ids that begin with ``prefix``, in any case and in order, and unreadable partitions."""
     list_ids = partial(store.list_ids, now=context.clock(), retention=context.settings.retention)
-    answers: Answers[list[str]] = await query_partitions(context.pipeline, list_ids)
+    answers: PartitionReplies[list[str]] = await query_partitions(context.pipeline, list_ids)
     found = [
         org_id
         for ids in answers.by_partition.values()

@@ -1,37 +1,40 @@
-"""The store's time, which every process goes by: what one schedules, another finds due, whatever their machines' clocks say."""
+"""The clock of Redis, by which every process goes: so a process finds due what another scheduled.
+
+It does not matter what the clocks of their machines show.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta
 
 MAX_CLOCK_SKEW = timedelta(seconds=2)
-"""By how much a machine's clock may differ from the store's before somebody is told."""
+"""A larger difference between a machine's clock and that of Redis is reported."""
 
 
 class RedisClock:
-    """Gives the store's time: counts on, by the monotonic clock, from when the store last told it.
+    """The time of Redis as last read, carried on by the monotonic clock; until then the machine's.
 
-    Before that it is this machine's time. ``skew`` is by how much this machine's clock is ahead of the store's.
+    ``skew`` is how far the machine's clock is ahead of that of Redis.
     """
 
     def __init__(self) -> None:
-        self._started_at = _machine_started_at()
+        self._monotonic_start = _machine_monotonic_start()
         self.skew = timedelta(0)
         self.is_set = False
 
     def __call__(self) -> datetime:
-        return datetime.fromtimestamp(self._started_at + time.monotonic(), UTC)
+        return datetime.fromtimestamp(self._monotonic_start + time.monotonic(), UTC)
 
-    def set(self, store_time: float, *, asked_at: float, answered_at: float) -> None:
-        """Goes by ``store_time`` (seconds since 1970), read at some moment between two of the monotonic clock.
+    def set(self, redis_time: float, *, sent_at: float, received_at: float) -> None:
+        """Sets the clock to ``redis_time`` (seconds since 1970), read between two monotonic times.
 
-        It is only moved as far as this proves it wrong, so that it does not tremble with the time that commands take.
+        It moves only as far as this proves it wrong: latency varies from one reading to the next.
         """
-        earliest, latest = store_time - answered_at, store_time - asked_at
-        self._started_at = min(max(self._started_at, earliest), latest)
+        earliest, latest = redis_time - received_at, redis_time - sent_at
+        self._monotonic_start = min(max(self._monotonic_start, earliest), latest)
         self.is_set = True
-        self.skew = timedelta(seconds=_machine_started_at() - self._started_at)
+        self.skew = timedelta(seconds=_machine_monotonic_start() - self._monotonic_start)
 
 
-def _machine_started_at() -> float:
-    """When the monotonic clock was 0, as this machine's clock has it."""
+def _machine_monotonic_start() -> float:
+    """When the monotonic clock was 0, by the machine's clock, in seconds since 1970."""
     return time.time() - time.monotonic()

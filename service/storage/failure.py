@@ -1,4 +1,7 @@
-"""Why Redis could not be asked, in words for logs and ``check``: never with what an address says of user and password."""
+"""Why Redis does not answer, for logs and ``check``.
+
+No description contains the user or the password, which are part of the URL.
+"""
 
 import os
 import re
@@ -9,20 +12,26 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from redis.exceptions import TimeoutError as RedisTimeout
 
 COMMAND = re.compile(r"'([\w|.-]+)' command")
-MAX_LENGTH = 200
+"""Where the message of a permission error names the command."""
+PERMISSION_ERRORS = (
+    "ACL failure",
+    "can't run this command",
+    "can't access at least one of the keys",
+)
+"""Parts of messages that report a permission error of a script as an error in the script."""
+MAX_DESCRIPTION_LENGTH = 200
 
 
 def describe_failure(error: BaseException) -> str:
-    """What is behind ``error``."""
+    """The first of the error's causes that is known, else the last."""
     causes = list(_causes(error))
     known = next(filter(None, map(_describe_known, causes)), None)
-    return known or _describe_other(causes[-1])
+    return known or _describe_unknown(causes[-1])
 
 
 def is_permission_error(error: BaseException) -> bool:
-    """Whether a script was refused a command: the server tells it as a fault of the script."""
-    signs = ("ACL failure", "can't run this command", "can't access at least one of the keys")
-    return type(error) is ResponseError and any(sign in str(error) for sign in signs)
+    """Whether a script ran a command that the user may not run."""
+    return type(error) is ResponseError and any(part in str(error) for part in PERMISSION_ERRORS)
 
 
 def _describe_known(cause: BaseException) -> str | None:
@@ -33,33 +42,30 @@ def _describe_known(cause: BaseException) -> str | None:
     if isinstance(cause, NoPermissionError) or is_permission_error(cause):
         return _describe_permission(str(cause))
     if isinstance(cause, AuthenticationError):
-        return "the server does not take the user and the password"
+        return "it rejects the user or the password"
     if isinstance(cause, TimeoutError | RedisTimeout):
         return "it does not answer in time"
     return None
 
 
-def _describe_other(cause: BaseException) -> str:
+def _describe_unknown(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
         return os.strerror(cause.errno)
-    return f"{type(cause).__name__}: {cause}"[:MAX_LENGTH]
+    return f"{type(cause).__name__}: {cause}"[:MAX_DESCRIPTION_LENGTH]
 
 
 def _describe_permission(message: str) -> str:
-    """The server names the user too, who stands in the address."""
+    """The message itself names the user."""
     command = COMMAND.search(message)
     if command is not None:
         return f"NOPERM: the user may not run '{command[1]}'"
-    return (
-        "NOPERM: the user may not use these keys"
-        if "key" in message
-        else "NOPERM: the user may not do this"
-    )
+    what = "use these keys" if "key" in message else "do this"
+    return f"NOPERM: the user may not {what}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and what led to it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    """The error, and what led to it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,4 +1,4 @@
-"""Questions to many partitions at once. One that holds something that is not ours hides no other."""
+"""One command for each of many partitions. A partition that cannot be read affects no other."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -11,8 +11,8 @@ from service.storage.pipeline import AutoPipeline
 T = TypeVar("T")
 
 
-class Answers(NamedTuple, Generic[T]):
-    """What each partition answered, and those that could not be read."""
+class PartitionReplies(NamedTuple, Generic[T]):
+    """The reply for each partition, and the partitions whose reply cannot be decoded."""
 
     by_partition: dict[str, T]
     unreadable: list[str]
@@ -20,17 +20,19 @@ class Answers(NamedTuple, Generic[T]):
 
 async def query_partitions(
     pipeline: AutoPipeline,
-    create_call: Callable[[str], Command[T]],
+    create_command: Callable[[str], Command[T]],
     partitions: Sequence[str] = keys.PARTITIONS,
-) -> Answers[T]:
-    """The answers to ``create_call(partition)`` of ``partitions``.
+) -> PartitionReplies[T]:
+    """Runs ``create_command(partition)`` for each of the partitions.
 
     Raises:
         Unavailable: Redis does not answer.
     """
-    replies = await pipeline.run_each([create_call(partition) for partition in partitions])
-    asked = list(zip(partitions, replies, strict=True))
-    return Answers(
-        {partition: reply for partition, reply in asked if not isinstance(reply, Unreadable)},
-        [partition for partition, reply in asked if isinstance(reply, Unreadable)],
-    )
+    replies = await pipeline.run_each([create_command(partition) for partition in partitions])
+    by_partition, unreadable = dict[str, T](), list[str]()
+    for partition, reply in zip(partitions, replies, strict=True):
+        if isinstance(reply, Unreadable):
+            unreadable.append(partition)
+        else:
+            by_partition[partition] = reply
+    return PartitionReplies(by_partition, unreadable)

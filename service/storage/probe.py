@@ -1,9 +1,9 @@
-"""Whether Redis' user may do all that the service does."""
+"""Checks the permissions of the Redis user that the service connects as."""
 
 from service.storage import keys
 from service.storage.command import Command, run_script
 
 
 def find_denied_commands() -> Command[list[str]]:
-    """The commands that the user may not run, of those that scripts and calls use."""
+    """The commands that the service uses and the user may not run."""
     return run_script(list, "storage/probe", [keys.PROBE])

@@ -1,4 +1,4 @@
-"""Rate limits: counters that Redis forgets at the end of their window, checked and counted by one script."""
+"""Rate limits: counters that expire with their window. One script checks them and counts."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,7 +8,7 @@ from service.storage.command import Command, duration_ms, run_script
 
 
 class RateLimit(NamedTuple):
-    """At most ``maximum`` under ``key`` in a ``window``, which begins with the first."""
+    """At most ``maximum`` under ``key`` in a ``window`` that begins with the first."""
 
     name: str
     key: str
@@ -17,45 +17,42 @@ class RateLimit(NamedTuple):
 
 
 class RateLimited(NamedTuple):
-    """``limit`` is reached, for another ``retry_after``."""
+    """The limit has been reached, until ``retry_after``."""
 
     limit: RateLimit
     retry_after: timedelta
 
 
 def count(limits: Sequence[RateLimit]) -> Command[RateLimited | None]:
-    """Counts one more under each of ``limits``, which lie in one slot. Where one is reached, it counts under none.
+    """Adds one to each of the limits, or to none if one of them has been reached.
 
-    Of several that are reached, it names the one that lasts longest.
+    The limits lie in one slot. If several have been reached, the reply is the one that ends last.
     """
     return _count(limits, 1)
 
 
 def check(limits: Sequence[RateLimit]) -> Command[RateLimited | None]:
-    """What ``count`` would answer; counts nothing."""
+    """The same reply as that of ``count``, without adding anything."""
     return _count(limits, 0)
 
 
 def uncount(limits: Sequence[RateLimit]) -> Command[None]:
-    """Takes one count back from each of ``limits``, which lie in one slot."""
+    """Takes one from each of the limits, which lie in one slot."""
     return run_script(lambda _: None, "storage/uncount", [limit.key for limit in limits])
 
 
 def parse_pttl(milliseconds: str | int) -> timedelta:
-    """How long to wait for a key that has this PTTL: never zero, nor less where it went meanwhile."""
+    """The reply to PTTL, and at least a millisecond: the key may have expired meanwhile."""
     return timedelta(milliseconds=max(1, int(milliseconds)))
 
 
-def _count(limits: Sequence[RateLimit], more: int) -> Command[RateLimited | None]:
+def _count(limits: Sequence[RateLimit], increment: int) -> Command[RateLimited | None]:
     def decode(reply: Any) -> RateLimited | None:
-        reached, milliseconds = reply
-        return (
-            RateLimited(limits[int(reached) - 1], parse_pttl(milliseconds))
-            if int(reached)
-            else None
-        )
+        position, milliseconds = reply  # from 1; 0 if no limit has been reached
+        if not int(position):
+            return None
+        return RateLimited(limits[int(position) - 1], parse_pttl(milliseconds))
 
-    arguments = [
-        argument for limit in limits for argument in (limit.maximum, duration_ms(limit.window))
-    ]
-    return run_script(decode, "storage/count", [limit.key for limit in limits], more, *arguments)
+    keys = [limit.key for limit in limits]
+    args = [arg for limit in limits for arg in (limit.maximum, duration_ms(limit.window))]
+    return run_script(decode, "storage/count", keys, increment, *args)

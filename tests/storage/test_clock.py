@@ -73,10 +73,10 @@ def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWal
 
 def test_a_clock_that_is_right_does_not_tremble() -> None:
     """A command that took long proves nothing."""
-    clock, asked_at = RedisClock(), time.monotonic()
-    started_at = time.time() - asked_at
+    clock, sent_at = RedisClock(), time.monotonic()
+    started_at = time.time() - sent_at
     before = clock() - datetime.fromtimestamp(started_at + time.monotonic(), UTC)
-    clock.set(started_at + asked_at + 0.9, asked_at=asked_at, answered_at=asked_at + 1)
+    clock.set(started_at + sent_at + 0.9, sent_at=sent_at, received_at=sent_at + 1)
     after = clock() - datetime.fromtimestamp(started_at + time.monotonic(), UTC)
     assert abs(before - after) < timedelta(milliseconds=5)
 

@@ -96,7 +96,7 @@ def test_a_command_that_a_script_may_not_run_is_no_fault_of_the_data(
 
 def test_a_wrong_password_is_told_but_not_which(url_of: Callable[[str], str]) -> None:
     url = url_of("~* +@all").replace(PASSWORD, "hunter3")
-    assert failures(url, DUE) == {"the server does not take the user and the password"}
+    assert failures(url, DUE) == {"it rejects the user or the password"}
 
 
 def test_nobody_who_listens_is_told() -> None:
