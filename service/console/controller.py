@@ -7,7 +7,7 @@ from litestar import Response, get
 
 from service.http.request import PublicRequest, context_of
 from service.http.static import SHARED_ASSETS, serve_files
-from service.i18n.language import get_language, templates
+from service.i18n.language import get_language, get_templates
 from service.values.ids import ORG_ID_PATTERN
 from service.values.locale import LANGUAGES
 from service.values.money import currencies
@@ -44,7 +44,7 @@ PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
 @get("/console", include_in_schema=False)
 async def console(request: PublicRequest) -> Response[str]:
     """The page. It holds nothing of anybody's: its script asks for that."""
-    languages = {tag: get_language(tag).name() for tag in LANGUAGES}
+    languages = {tag: get_language(tag).display_name for tag in LANGUAGES}
     values = {
         "root": context_of(request).root,
         "languages": languages,
@@ -54,7 +54,7 @@ async def console(request: PublicRequest) -> Response[str]:
         ),
     }
     return Response(
-        templates("service.console", LANGUAGES[0]).get_template("console.html").render(values),
+        get_templates("service.console", LANGUAGES[0]).get_template("console.html").render(values),
         media_type="text/html",
         headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
     )

@@ -12,7 +12,7 @@ from litestar.enums import MediaType, OpenAPIMediaType
 from service.http.openapi import TITLE, describe
 from service.http.request import PublicRequest, context_of
 from service.http.static import SHARED_ASSETS, serve_files
-from service.i18n.language import templates
+from service.i18n.language import get_templates
 from service.values.locale import LANGUAGES
 
 ASSETS = "/schema/assets"
@@ -37,7 +37,7 @@ def reference(
 
     @get("/schema", include_in_schema=False, response_headers=policy)
     async def page(request: PublicRequest) -> Response[str]:
-        template = templates("service.http", LANGUAGES[0]).get_template("schema.html")
+        template = get_templates("service.http", LANGUAGES[0]).get_template("schema.html")
         return Response(
             template.render(root=context_of(request).root, title=TITLE), media_type=MediaType.HTML
         )

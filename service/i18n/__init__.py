@@ -1,1 +1,1 @@
-"""What people read, in their language: texts of mails and pages, amounts, times."""
+"""Messages of mails and pages, amounts and times in the reader's language."""

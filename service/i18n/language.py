@@ -1,4 +1,4 @@
-"""A language: its texts (gettext), and how it writes amounts and times (CLDR)."""
+"""A language: its messages (gettext), and its formats of amounts and times (CLDR)."""
 
 import io
 import re
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale
 from babel.dates import format_date, format_time, format_timedelta, get_datetime_format
@@ -21,125 +21,101 @@ from service.values.locale import LANGUAGES, language_of
 from service.values.money import minor_units
 
 CATALOGUES = files("service.i18n") / "catalogues"
-LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
-
-
-class Language:
-    """How somebody is addressed. ``locale`` is a tag that ``parse_locale`` gave."""
-
-    def __init__(self, locale: str) -> None:
-        self.tag = locale
-        self._locale = Locale.parse(locale, sep="-")
-        self._times = Locale.parse(
-            "en-GB" if locale == "en" else locale, sep="-"
-        )  # the English of no country is not American
-        self.direction = self._locale.text_direction
-        self.texts = _texts(language_of(locale))
-
-    def amount(self, amount: Decimal | None, currency: str | None) -> str:
-        """``$125.50``, ``125 000,50 NGN``: as many decimals as ISO 4217 gives, where CLDR may show fewer. "" for none.
-
-        An amount of a currency that has left ISO 4217 shows no fewer than it has.
-        """
-        if amount is None:
-            return ""
-        decimals = (max(minor_units(currency), -int(amount.as_tuple().exponent)),) * 2
-        pattern = parse_pattern(self._locale.currency_formats["standard"].pattern)
-        if currency is None:
-            pattern = parse_pattern(self._locale.decimal_formats[None].pattern)
-        pattern.frac_prec = decimals
-        written: str = pattern.apply(amount, self._locale, currency=currency, currency_digits=False)
-        return LETTER_BESIDE_DIGIT.sub("\u00a0", written)
-
-    def moment(self, moment: datetime, zone: tzinfo = UTC) -> str:
-        """``2 December 2026, 11:58 WAT``: a time in ``zone``, to the minute."""
-        local = moment.astimezone(zone)
-        return f"{self._date_and_time(local)} {_zone_name(local)}"
-
-    def wide_moment(self, moment: datetime, zone: tzinfo) -> str:
-        """As wide as ``moment`` is in any zone, by whatever name a browser calls that: ``GMT+12`` for most."""
-        return f"{self._date_and_time(moment.astimezone(zone))} {self._locale.zone_formats['gmt'] % '+12'}"
-
-    def time(self, moment: datetime, zone: tzinfo = UTC) -> str:
-        """``11:58 WAT``: the time of day of a moment in ``zone``, to the minute."""
-        local = moment.astimezone(zone)
-        return f"{format_time(local, 'short', locale=self._times)} {_zone_name(local)}"
-
-    def span(self, span: timedelta) -> str:
-        """``3 days``, ``5 hours``, ``10 minutes``: in its largest whole unit."""
-        unit = next((unit for unit, one in UNITS.items() if span >= one), "minute")
-        whole = max(UNITS[unit], span // UNITS[unit] * UNITS[unit])
-        return format_timedelta(whole, granularity=unit, threshold=10**6, locale=self._locale)  # type: ignore[arg-type] # a unit
-
-    def wait(self, span: timedelta) -> str:
-        """``2 hours``: as ``span``, but rounded up, for whoever waits less is refused again."""
-        one = next((one for one in UNITS.values() if span >= one), UNITS["second"])
-        return self.span(max(1, -(-span // one)) * one)
-
-    def number(self, number: int) -> str:
-        return format_decimal(number, locale=self._locale)
-
-    def isolate(self, value: str) -> str:
-        """``value``, as it is to stand in a sentence: apart from the direction of what is around it (UAX #9, FSI and PDI)."""
-        return f"\u2068{value}\u2069" if self.direction == "rtl" else value
-
-    def name(self) -> str:
-        """What the language calls itself."""
-        return str(self._locale.get_display_name())
-
-    def _date_and_time(self, local: datetime) -> str:
-        date, time = (
-            format_date(local, "long", self._times),
-            format_time(local.replace(tzinfo=None), "short", locale=self._times),
-        )
-        pattern = str(get_datetime_format("medium", self._times)).replace("'", "")
-        return pattern.replace("{0}", time).replace("{1}", date)
-
-
-UNITS = {
+Unit = Literal["day", "hour", "minute", "second"]
+UNITS: dict[Unit, timedelta] = {
     "day": timedelta(days=1),
     "hour": timedelta(hours=1),
     "minute": timedelta(minutes=1),
     "second": timedelta(seconds=1),
 }
+_BETWEEN_LETTER_AND_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
 
 
-def _zone_name(local: datetime) -> str:
-    """``WAT``, in every language alike; ``UTC+4`` where the time zone database has but a number."""
-    name = local.tzname() or ""
-    return (
-        f"UTC{name[0]}{name[1:3].lstrip('0')}{name[3:] and f':{name[3:]}'}"
-        if name.startswith(("+", "-"))
-        else name
-    )
+class Language:
+    """The language and formats of ``locale``, a tag that ``parse_locale`` accepts."""
+
+    def __init__(self, locale: str) -> None:
+        self.tag = locale
+        self._locale = Locale.parse(locale, sep="-")
+        # English without a region is written as in Britain: day before month, 24 hours.
+        self._time_locale = Locale.parse("en-GB" if locale == "en" else locale, sep="-")
+        self.direction = self._locale.text_direction
+        self.messages = _load_messages(language_of(locale))
+
+    @property
+    def display_name(self) -> str:
+        """The language's name in the language itself."""
+        return str(self._locale.get_display_name())
+
+    def format_amount(self, amount: Decimal | None, currency: str | None) -> str:
+        """``$125.50``, ``125 000,50 NGN``; "" if there is no amount.
+
+        The number of decimals is ISO 4217's, which CLDR sometimes reduces, or the amount's own if
+        its currency has left ISO 4217 and it has more.
+        """
+        if amount is None:
+            return ""
+        pattern = parse_pattern(self._locale.currency_formats["standard"].pattern)
+        if currency is None:
+            pattern = parse_pattern(self._locale.decimal_formats[None].pattern)
+        decimals = max(minor_units(currency), -int(amount.as_tuple().exponent))
+        pattern.frac_prec = (decimals, decimals)
+        text: str = pattern.apply(amount, self._locale, currency=currency, currency_digits=False)
+        return _BETWEEN_LETTER_AND_DIGIT.sub("\u00a0", text)
+
+    def format_datetime(self, time: datetime, zone: tzinfo = UTC) -> str:
+        """``2 December 2026, 11:58 WAT``: ``time`` in ``zone``, to the minute."""
+        local = time.astimezone(zone)
+        return f"{self._format_local(local)} {_zone_name(local)}"
+
+    def format_widest_datetime(self, time: datetime, zone: tzinfo) -> str:
+        """As ``format_datetime``, but as wide as in any zone of the reader's browser.
+
+        The widest name that browsers give to most zones is ``GMT+12``.
+        """
+        widest_zone = self._locale.zone_formats["gmt"] % "+12"
+        return f"{self._format_local(time.astimezone(zone))} {widest_zone}"
+
+    def format_time(self, time: datetime, zone: tzinfo = UTC) -> str:
+        """``11:58 WAT``: the time of day of ``time`` in ``zone``, to the minute."""
+        local = time.astimezone(zone)
+        return f"{format_time(local, 'short', locale=self._time_locale)} {_zone_name(local)}"
+
+    def format_duration(self, duration: timedelta) -> str:
+        """``3 days``, ``5 hours``, ``10 minutes``: rounded down to the largest whole unit."""
+        longest = (unit for unit, length in UNITS.items() if duration >= length)
+        unit: Unit = next(longest, "minute")
+        rounded = max(UNITS[unit], duration // UNITS[unit] * UNITS[unit])
+        return format_timedelta(rounded, granularity=unit, threshold=10**6, locale=self._locale)
+
+    def format_wait(self, duration: timedelta) -> str:
+        """As ``format_duration``, but rounded up: a shorter wait would be in vain."""
+        unit = next((length for length in UNITS.values() if duration >= length), UNITS["second"])
+        return self.format_duration(max(1, -(-duration // unit)) * unit)
+
+    def format_number(self, number: int) -> str:
+        return format_decimal(number, locale=self._locale)
+
+    def isolate(self, value: str) -> str:
+        """``value``, isolated from a text that runs from right to left (UAX #9: FSI, PDI)."""
+        return f"\u2068{value}\u2069" if self.direction == "rtl" else value
+
+    def _format_local(self, local: datetime) -> str:
+        date = format_date(local, "long", self._time_locale)
+        time = format_time(local.replace(tzinfo=None), "short", locale=self._time_locale)
+        pattern = str(get_datetime_format("medium", self._time_locale)).replace("'", "")
+        return pattern.replace("{0}", time).replace("{1}", date)
 
 
 @cache
 def get_language(locale: str) -> Language:
-    """The language of ``locale``, made once."""
+    """The language of ``locale``, created once."""
     return Language(locale)
 
 
-class Compiled(BytecodeCache):
-    """Templates as Python code, compiled once for all locales: of each, that takes 20 ms for a page's four."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if code := self._code.get(bucket.key):
-            bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
-
-
-COMPILED = Compiled()
-
-
 @cache
-def templates(package: str, locale: str) -> Environment:
-    """The templates of ``package`` in the language of ``locale``, in which they find ``_``, ``ngettext`` and ``language``."""
+def get_templates(package: str, locale: str) -> Environment:
+    """The templates of ``package``, with ``_``, ``ngettext`` and ``language`` of ``locale``."""
     environment = Environment(
         loader=PackageLoader(package),
         autoescape=select_autoescape(["html", "svg"]),
@@ -148,18 +124,35 @@ def templates(package: str, locale: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
-        bytecode_cache=COMPILED,
+        bytecode_cache=_BYTECODE,
     )
     language = get_language(locale)
-    install: Any = environment.install_gettext_translations  # type: ignore[attr-defined] # the extension's
-    install(language.texts, newstyle=True)
+    extended: Any = environment  # by the i18n extension, with methods that have no types
+    extended.install_gettext_translations(language.messages, newstyle=True)
     environment.globals["language"] = language
     return environment
 
 
+class _MemoryBytecodeCache(BytecodeCache):
+    """Compiles each template once for all locales; the four of a page take 20 ms."""
+
+    def __init__(self) -> None:
+        self._bytecode: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bytecode := self._bytecode.get(bucket.key):
+            bucket.bytecode_from_string(bytecode)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._bytecode[bucket.key] = bucket.bytecode_to_string()
+
+
+_BYTECODE = _MemoryBytecodeCache()
+
+
 @cache
-def _texts(language: str) -> NullTranslations:
-    """The catalogue of ``language``; English is what the code itself says."""
+def _load_messages(language: str) -> NullTranslations:
+    """The catalogue of ``language``; English messages are their own keys."""
     if language == LANGUAGES[0]:
         return NullTranslations()
     compiled = io.BytesIO()
@@ -167,3 +160,12 @@ def _texts(language: str) -> NullTranslations:
         write_mo(compiled, read_po(file, locale=language))
     compiled.seek(0)
     return Translations(compiled)
+
+
+def _zone_name(local: datetime) -> str:
+    """``WAT`` in every language; ``UTC+4`` where the time zone database has only an offset."""
+    name = local.tzname() or ""
+    if not name.startswith(("+", "-")):
+        return name
+    sign, hours, minutes = name[0], name[1:3].lstrip("0"), name[3:]
+    return f"UTC{sign}{hours}" + (f":{minutes}" if minutes else "")

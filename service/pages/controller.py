@@ -104,8 +104,8 @@ async def send_code(request: PublicRequest, link_id: PathLinkId) -> Response[Any
             visit.context, email, client, locale=language.tag, org_id=visit.link.org_id
         )
     except LimitReached as error:
-        said = language.texts.gettext("Another code can be sent in %(span)s.") % {
-            "span": language.wait(error.retry_after)
+        said = language.messages.gettext("Another code can be sent in %(span)s.") % {
+            "span": language.format_wait(error.retry_after)
         }
         sent = read_cookie(request) or SentCode.of_none()
         form = msgspec.structs.replace(await look_at_code(visit, sent), send_wait=error.retry_after)
@@ -150,7 +150,7 @@ async def submit_code(request: PublicRequest, link_id: PathLinkId) -> Response[A
             else _cookies_page(visit)
         )
     if otp is None:
-        said = visit.language.texts.gettext("Enter the six digits of the code.")
+        said = visit.language.messages.gettext("Enter the six digits of the code.")
         return otp_page(visit, await look_at_code(visit, sent), said)
     try:
         token = await otps.redeem_code(
@@ -232,13 +232,13 @@ async def _page(request: PublicRequest, visit: PageView) -> Response[str]:
 
 def _view(visit: PageView) -> View:
     link = visit.link
-    amount = visit.language.amount(link.payment_amount, link.currency)
+    amount = visit.language.format_amount(link.payment_amount, link.currency)
     return View(amount, link.transaction_id, link.expires_at, link.expires_at - visit.now)
 
 
 def _closed_page(visit: PageView) -> Response[str]:
     """The page of a link that has ended."""
-    status, gettext = visit.link.status(visit.now), visit.language.texts.gettext
+    status, gettext = visit.link.status(visit.now), visit.language.messages.gettext
     headline, explanation = (
         gettext("This link has expired"),
         gettext("It was good until %(moment)s."),
@@ -263,7 +263,7 @@ def _closed_page(visit: PageView) -> Response[str]:
 
 def _cookies_page(visit: PageView) -> Response[str]:
     """Says that nothing can be done without cookies."""
-    gettext = visit.language.texts.gettext
+    gettext = visit.language.messages.gettext
     return visit.page(
         "ended",
         headline=gettext("Cookies are needed"),

@@ -13,7 +13,7 @@ from service.http.openapi import TITLE
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import KEPT, SHARED_ASSETS, serve_files
-from service.i18n.language import templates
+from service.i18n.language import get_templates
 from service.values.locale import LANGUAGES
 
 ASSETS = "/assets"
@@ -42,7 +42,7 @@ async def home(request: PublicRequest) -> Response[Any]:
             | {name: context.settings.public_url + path for name, path in PLACES.items()}
         )
     return Response(
-        templates("service.pages", LANGUAGES[0])
+        get_templates("service.pages", LANGUAGES[0])
         .get_template("home.html")
         .render(root=context.root, title=TITLE),
         media_type=MediaType.HTML,

@@ -119,7 +119,7 @@ def expired_page(visit: PageView) -> Response[str]:
     return otp_page(
         visit,
         OtpForm(sent_at=None),
-        visit.language.texts.gettext("This code has expired. Ask for another."),
+        visit.language.messages.gettext("This code has expired. Ask for another."),
     )
 
 
@@ -135,10 +135,10 @@ def otp_page(
 
     ``is_wrong``: it was compared with ours. ``is_too_soon``: to send another.
     """
-    language, gettext = visit.language, visit.language.texts.gettext
+    language, gettext = visit.language, visit.language.messages.gettext
     if form.try_wait:
         error = gettext("Too many wrong codes. You can try again in %(span)s.") % {
-            "span": language.wait(form.try_wait)
+            "span": language.format_wait(form.try_wait)
         }
     error = error or _what_became_of_it(visit, form, is_wrong=is_wrong)
     tries = form.tries_left
@@ -156,7 +156,7 @@ def otp_page(
 
 def _what_became_of_it(visit: PageView, form: OtpForm, *, is_wrong: bool) -> str:
     """Why the code does not open the link, if it does not."""
-    gettext, tries = visit.language.texts.gettext, form.tries_left
+    gettext, tries = visit.language.messages.gettext, form.tries_left
     if tries == 0:
         return gettext("This code was tried too often. Ask for another.")
     if tries is not None:
@@ -173,13 +173,13 @@ def _what_became_of_it(visit: PageView, form: OtpForm, *, is_wrong: bool) -> str
 
 
 def _say_wrong(visit: PageView, tries: int) -> str:
-    wrong = visit.language.texts.gettext("That is not the code.")
+    wrong = visit.language.messages.gettext("That is not the code.")
     return f"{wrong} {_say_tries(visit, tries)}"
 
 
 def _say_tries(visit: PageView, tries: int) -> str:
     language = visit.language
-    text = language.texts.ngettext(
+    text = language.messages.ngettext(
         "You have %(number)s try left.", "You have %(number)s tries left.", tries
     )
-    return text % {"number": language.number(tries)}
+    return text % {"number": language.format_number(tries)}

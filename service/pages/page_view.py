@@ -15,7 +15,7 @@ from service.http.client_ip import client_of
 from service.http.headers import cookie_value, header_values
 from service.http.problems import problem_of
 from service.http.request import PublicRequest, context_of
-from service.i18n.language import get_language, templates
+from service.i18n.language import get_language, get_templates
 from service.links.model import Link, Status
 from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.email import canonical
@@ -79,7 +79,7 @@ def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
     if not wants_page(request):
         return problem
     locale = choose_locale(_accepted(request))
-    gettext = get_language(locale).texts.gettext
+    gettext = get_language(locale).messages.gettext
     if isinstance(error, LinkNotFound):
         headline, explanation = (
             gettext("There is no such link"),
@@ -138,7 +138,9 @@ def _render(
         "zone": profile.zone,
     }
     return Response(
-        templates("service.pages", locale).get_template(f"{template}.html").render(common | values),
+        get_templates("service.pages", locale)
+        .get_template(f"{template}.html")
+        .render(common | values),
         status_code=status,
         media_type="text/html",
         headers={

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from service.errors import Invalid
-from service.i18n.language import Language, get_language, templates
+from service.i18n.language import Language, get_language, get_templates
 from service.links.model import Link
 from service.orgs.model import Profile, border_color, text_color
 from service.otps.store import Otp
@@ -19,14 +19,14 @@ SPACES = str.maketrans("\u00a0\u202f", "  ")
 def link_message(link: Link, *, profile: Profile, url: str, sender: str, now: datetime) -> Mail:
     """The e-mail that brings a link to its recipient. Its Message-ID is the same however often it is made."""
     language = get_language(choose_locale(link.locale, profile.locale))
-    gettext, isolate = language.texts.gettext, language.isolate
-    amount = language.amount(link.payment_amount, link.currency).translate(SPACES)
+    gettext, isolate = language.messages.gettext, language.isolate
+    amount = language.format_amount(link.payment_amount, link.currency).translate(SPACES)
     values: dict[str, object] = {
         "org": isolate(profile.display_name or link.org_id),
         "amount": amount and isolate(amount),
         "reference": link.transaction_id and isolate(link.transaction_id),
         "url": url,
-        "expires_at": language.moment(link.expires_at, profile.zone).translate(SPACES),
+        "expires_at": language.format_datetime(link.expires_at, profile.zone).translate(SPACES),
         "otp_required": link.otp_required,
         "amount_size": lambda width: _font_size(amount, width),
     }
@@ -54,9 +54,9 @@ def otp_message(otp: Otp, code: str, *, profile: Profile, sender: str, now: date
     values: dict[str, object] = {
         "org": org and language.isolate(org),
         "code": code,
-        "span": language.span(timedelta(minutes=minutes)).translate(SPACES),
+        "span": language.format_duration(timedelta(minutes=minutes)).translate(SPACES),
     }
-    subject = language.texts.gettext("%(code)s is your payment code") % values
+    subject = language.messages.gettext("%(code)s is your payment code") % values
     return _mail(
         "otp",
         otp.email,
@@ -86,7 +86,7 @@ def _mail(
     now: datetime,
     identity: str,
 ) -> Mail:
-    written, colour = templates("tasks.mail", language.tag), profile.brand_color
+    templates, colour = get_templates("tasks.mail", language.tag), profile.brand_color
     logo = profile.logo_file
     start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
     look = {
@@ -108,8 +108,8 @@ def _mail(
         date=now,
         identity=identity,
         kind=kind,
-        text=written.get_template(f"{kind}.txt").render(values),
-        html=written.get_template(f"{kind}.html").render(values | look),
+        text=templates.get_template(f"{kind}.txt").render(values),
+        html=templates.get_template(f"{kind}.html").render(values | look),
         logo=logo,
     )
 

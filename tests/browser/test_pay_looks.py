@@ -177,14 +177,14 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
     expect(page.locator("#otp")).to_be_focused()
     let_code_expire(page, store, email)
     page.locator("#otp").press_sequentially("000000")
-    expect_alert(page, spoken.texts.gettext("This code has expired. Ask for another."))
+    expect_alert(page, spoken.messages.gettext("This code has expired. Ask for another."))
     visitor.check(f"pay expired code, {language}")
     page.locator("button").last.click()
     expect(page.get_by_role("alert")).to_have_count(0)
     reach(store, email, "failures_day", day)
     page.locator("#otp").press_sequentially("000000")
-    said = spoken.texts.gettext("Too many wrong codes. You can try again in %(span)s.")
-    expect(page.get_by_role("alert")).to_have_text(said % {"span": spoken.wait(day)})
+    said = spoken.messages.gettext("Too many wrong codes. You can try again in %(span)s.")
+    expect(page.get_by_role("alert")).to_have_text(said % {"span": spoken.format_wait(day)})
     visitor.check(f"pay too many wrong codes, {language}")
     reach(store, email, "sends_day", day)
     delete(store, keys.otp_limit(email, "failures_day"))
@@ -193,7 +193,8 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
     page.locator("main button").click()
     expect_alert(
         page,
-        spoken.texts.gettext("Another code can be sent in %(span)s.") % {"span": spoken.wait(day)},
+        spoken.messages.gettext("Another code can be sent in %(span)s.")
+        % {"span": spoken.format_wait(day)},
     )
     visitor.check(f"pay too many codes, {language}")
 
