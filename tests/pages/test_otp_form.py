@@ -28,7 +28,7 @@ def is_open(page: httpx.Response) -> bool:
 
 def clock_of(api: Api) -> str:
     """The time, as a page in English writes it, spaces and all."""
-    return re.sub(r"\s+", " ", get_language("en").time(api.now))
+    return re.sub(r"\s+", " ", get_language("en").format_time(api.now))
 
 
 def asks_for_a_code(page: httpx.Response) -> bool:
