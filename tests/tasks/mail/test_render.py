@@ -288,7 +288,7 @@ class TestAmounts:
     @pytest.mark.parametrize("currency", ["JPY", "KWD", "NGN", "EUR", None], ids=str)
     def test_subject_and_parts_show_the_same_amount(self, currency: str | None) -> None:
         message = mail(payment_amount=Decimal(1000), currency=currency)
-        shown = get_language("en").amount(Decimal(1000), currency).replace("\u00a0", " ")
+        shown = get_language("en").format_amount(Decimal(1000), currency).replace("\u00a0", " ")
         assert str(message["Subject"]).endswith(f"for {shown}")
         assert f"payment of {shown}." in text_of(message)
         assert shown in Shown(html_of(message)).text
@@ -498,7 +498,11 @@ def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
 def test_times_are_in_the_organization_s_zone_and_say_so(locale: str) -> None:
     link = make_link(locale=locale)
     message = mail(link, profile=Profile(time_zone="Africa/Lagos"))
-    until = get_language(locale).moment(link.expires_at, ZoneInfo("Africa/Lagos")).translate(SPACES)
+    until = (
+        get_language(locale)
+        .format_datetime(link.expires_at, ZoneInfo("Africa/Lagos"))
+        .translate(SPACES)
+    )
     assert until.endswith(" WAT")
     for part in (text_of(message), html_of(message)):
         assert until in part
