@@ -33,7 +33,7 @@ SHARE = "of the bare loop"
 ONE_BY_ONE = "to a server without PIPELINING"
 
 
-class Office:
+class Harness:
     """A worker on a store of its own."""
 
     def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
@@ -114,7 +114,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noq
         worker = Service(home, store.url, f"smtp://127.0.0.1:{taker.port}").worker
         worker.start()
         opened.callback(worker.stop)
-        office = Office(store, worker, taker)
+        office = Harness(store, worker, taker)
         opened.callback(office.close)
         with taker.keeping() as mails:
             office.send()

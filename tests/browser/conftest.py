@@ -18,7 +18,7 @@ from service.storage.redis_url import connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
-from tests.support.factories import NOBODYS, make_link, put
+from tests.support.factories import UNKNOWN_LINK_ID, make_link, put
 from tests.support.processes import Service
 from tests.support.programs import program
 from tests.support.servers import MailServer, Store, free_port
@@ -215,7 +215,7 @@ def ended(service: Service, store: Client) -> dict[str, tuple[str, int]]:
     return {
         "revoked": (path_of(revoked), 410),
         "expired": (f"/pay/{expired.id}", 410),
-        "unknown": (f"/pay/{NOBODYS}", 404),
+        "unknown": (f"/pay/{UNKNOWN_LINK_ID}", 404),
     }
 
 

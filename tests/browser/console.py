@@ -18,7 +18,7 @@ from tests.support.factories import make_link, put
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
 
-PageView = Callable[..., Visitor]
+OpenPage = Callable[..., Visitor]
 LATER = timedelta(days=3)
 
 

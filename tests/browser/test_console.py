@@ -14,7 +14,7 @@ from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, REASON
 from tests.browser.console import (
     LATER,
-    PageView,
+    OpenPage,
     asked_within,
     enter,
     fail_once,
@@ -36,7 +36,7 @@ SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
 # Signing in and out.
 
 
-def test_a_token_signs_in_for_this_tab_alone(visit: PageView, make: Any, service: Service) -> None:
+def test_a_token_signs_in_for_this_tab_alone(visit: OpenPage, make: Any, service: Service) -> None:
     make("tab", "tab@example.com")
     visitor = visit(DESKTOP)
     page = enter(visitor, "tab")
@@ -74,7 +74,7 @@ def test_a_token_signs_in_for_this_tab_alone(visit: PageView, make: Any, service
     ],
 )
 def test_a_token_that_is_no_good_is_refused_in_words(
-    visit: PageView, token: str, said: str
+    visit: OpenPage, token: str, said: str
 ) -> None:
     visitor = visit()
     page = visitor.open("/console")
@@ -87,13 +87,13 @@ def test_a_token_that_is_no_good_is_refused_in_words(
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_without_a_script_the_page_says_what_to_do(visit: PageView) -> None:
+def test_without_a_script_the_page_says_what_to_do(visit: OpenPage) -> None:
     page = visit(script=False).open("/console")
     expect(page.get_by_text("The console needs JavaScript")).to_be_visible()
     expect(page.get_by_label("Admin token")).to_be_hidden()
 
 
-def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: PageView) -> None:
+def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: OpenPage) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "meanwhile")
     new_link(page, email="jane@example.com", payment_amount="12.50", currency="EUR")
@@ -117,7 +117,7 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: PageVie
 # The list.
 
 
-def test_the_organizations_logo_is_seen_in_the_dark(visit: PageView, service: Service) -> None:
+def test_the_organizations_logo_is_seen_in_the_dark(visit: OpenPage, service: Service) -> None:
     profile = {"logo": segno.make("logo").png_data_uri(light=None)}
     httpx.put(
         f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()
@@ -128,7 +128,7 @@ def test_the_organizations_logo_is_seen_in_the_dark(visit: PageView, service: Se
 
 
 def test_links_are_counted_and_filtered(
-    visit: PageView, service: Service, make: Any, own_store: Store
+    visit: OpenPage, service: Service, make: Any, own_store: Store
 ) -> None:
     show_all_states(service, make, own_store, "counted")
     page = enter(visit(DESKTOP), "counted")
@@ -147,7 +147,7 @@ def test_links_are_counted_and_filtered(
 
 @pytest.mark.parametrize("locale", ["en-US", "en-CA", "en-AU", "fr-FR"])
 def test_dollars_are_told_apart_wherever_an_amount_stands(
-    visit: PageView, make: Any, locale: str
+    visit: OpenPage, make: Any, locale: str
 ) -> None:
     org, shown = f"dollars-{locale}", [f"{code} 100.00" for code in ("AUD", "CAD", "USD")]
     for currency in ("USD", "CAD"):
@@ -173,7 +173,7 @@ def test_dollars_are_told_apart_wherever_an_amount_stands(
     ],
 )
 def test_the_longest_amount_is_seen_whole(
-    visit: PageView, make: Any, size: tuple[int, int]
+    visit: OpenPage, make: Any, size: tuple[int, int]
 ) -> None:
     org = f"longest-{size[0]}"
     make(
@@ -189,7 +189,7 @@ def test_the_longest_amount_is_seen_whole(
     ), "it is cut"
 
 
-def test_pages_lead_on_and_back(visit: PageView, make: Any) -> None:
+def test_pages_lead_on_and_back(visit: OpenPage, make: Any) -> None:
     for number in range(51):
         make("paged", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "paged")
@@ -208,7 +208,7 @@ def test_pages_lead_on_and_back(visit: PageView, make: Any) -> None:
 
 
 def test_a_failed_mail_shows_its_reason_as_text(
-    visit: PageView, service: Service, make: Any
+    visit: OpenPage, service: Service, make: Any
 ) -> None:
     wait_for_failure(service, make("refused", "nobody@example.com", notify=True))
     page = enter(visit(DESKTOP), "refused")
@@ -217,20 +217,20 @@ def test_a_failed_mail_shows_its_reason_as_text(
     expect(page.get_by_role("dialog").get_by_text(REASON)).to_be_visible()
 
 
-def test_a_mail_on_its_way_arrives_on_the_page(visit: PageView, make: Any) -> None:
+def test_a_mail_on_its_way_arrives_on_the_page(visit: OpenPage, make: Any) -> None:
     make("arrives", notify=True)
     expect(rows(enter(visit(), "arrives")).locator(".delivery")).to_have_text(SENT)
 
 
 def test_a_scheduled_mail_that_was_sent_says_when_it_was(
-    visit: PageView, make: Any, service: Service
+    visit: OpenPage, make: Any, service: Service
 ) -> None:
     url = f"{service.url}/payment-links/{make('came', notify=True, scheduled_at=datetime.now(UTC).isoformat())['id']}"
     wait_until(lambda: httpx.get(url).json()["delivery"]["state"] == "sent", "the mail to be sent")
     expect(rows(enter(visit(), "came")).locator(".delivery")).to_have_text(SENT)
 
 
-def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: PageView, make: Any) -> None:
+def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: OpenPage, make: Any) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(hour=10, minute=30)
     make("later", notify=True, scheduled_at=tomorrow.isoformat())
     page = enter(visit(DESKTOP), "later")
@@ -244,7 +244,7 @@ def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: PageView, mak
     expect(page.get_by_text("will be sent")).to_have_count(0)
 
 
-def test_an_address_stays_in_one_line_where_there_is_room(visit: PageView, make: Any) -> None:
+def test_an_address_stays_in_one_line_where_there_is_room(visit: OpenPage, make: Any) -> None:
     make(
         "roomy",
         "jane.doe@accounts.example.com",
@@ -262,7 +262,7 @@ def test_an_address_stays_in_one_line_where_there_is_room(visit: PageView, make:
         assert address.evaluate(height) < 30
 
 
-def test_what_customers_and_programs_write_stays_text(visit: PageView, make: Any) -> None:
+def test_what_customers_and_programs_write_stays_text(visit: OpenPage, make: Any) -> None:
     make("hostile", transaction_id=HTML)
     page = enter(visit(DESKTOP), "hostile")
     expect(page.get_by_text(HTML)).to_be_visible()
@@ -271,7 +271,7 @@ def test_what_customers_and_programs_write_stays_text(visit: PageView, make: Any
     assert page.locator("main img, main b").count() == 0
 
 
-def test_what_goes_wrong_is_told_and_tried_again(visit: PageView, make: Any) -> None:
+def test_what_goes_wrong_is_told_and_tried_again(visit: OpenPage, make: Any) -> None:
     make("broken")
     visitor = visit()
     page = enter(visitor, "broken")
@@ -290,7 +290,7 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: PageView, make: Any) -> 
 
 
 def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
-    visit: PageView, make: Any
+    visit: OpenPage, make: Any
 ) -> None:
     make("watched")
     visitor, state = visit(DESKTOP), "queued"
@@ -322,7 +322,7 @@ def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
     ],
 )
 def test_a_view_that_failed_and_was_left_is_not_tried_again(
-    visit: PageView, view: str, other: str, path: str
+    visit: OpenPage, view: str, other: str, path: str
 ) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -336,7 +336,7 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(
     assert urlsplit(path).path not in asked_within(page, seconds=60)
 
 
-def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: PageView, make: Any) -> None:
+def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: OpenPage, make: Any) -> None:
     make("tabs")
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -350,7 +350,7 @@ def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: PageView, make
     assert asked_within(page, seconds=60) == []
 
 
-def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: PageView) -> None:
+def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: OpenPage) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
     fail_once(visitor, "/outbox")
@@ -361,7 +361,7 @@ def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: PageVie
 
 
 def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(
-    visit: PageView, make: Any
+    visit: OpenPage, make: Any
 ) -> None:
     make("silent")
     visitor = visit(DESKTOP)
@@ -384,7 +384,7 @@ def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(
 
 
 def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
-    visit: PageView, service: Service, make: Any
+    visit: OpenPage, service: Service, make: Any
 ) -> None:
     wait_for_failure(service, make("globex", "nobody+1@example.com", notify=True))
     make("globex.eu", "far@example.com")
@@ -428,7 +428,7 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
     "org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"]
 )
 def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
-    visit: PageView, make: Any, org: str
+    visit: OpenPage, make: Any, org: str
 ) -> None:
     make("typoinacme")
     visitor = visit(DESKTOP)
@@ -448,7 +448,7 @@ def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
 
 
 def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
-    visit: PageView, service: Service
+    visit: OpenPage, service: Service
 ) -> None:
     httpx.put(
         f"{service.url}/orgs/prepared/profile",
@@ -460,12 +460,12 @@ def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_an_organizations_own_admin_makes_no_mistake(visit: PageView) -> None:
+def test_an_organizations_own_admin_makes_no_mistake(visit: OpenPage) -> None:
     page = enter(visit(DESKTOP), "brand-new")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: PageView) -> None:
+def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: OpenPage) -> None:
     visitor = visit(DESKTOP)
 
     def answer(route: Route) -> None:

@@ -31,12 +31,12 @@ from tests.support.processes import Service
 from tests.support.servers import MailServer
 from tests.support.typed_codes import REFUSED, TAKEN
 
-PageView = Callable[..., Visitor]
+OpenPage = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 def test_a_code_from_the_mail_opens_a_gated_link_for_good(
-    visit: PageView, admin: httpx.Client, mails: MailServer, service: Service
+    visit: OpenPage, admin: httpx.Client, mails: MailServer, service: Service
 ) -> None:
     email = "gated@example.com"
     visitor = visit()
@@ -71,7 +71,7 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
 
 
 def test_tries_run_out_and_another_code_helps(
-    visit: PageView, admin: httpx.Client, mails: MailServer
+    visit: OpenPage, admin: httpx.Client, mails: MailServer
 ) -> None:
     email = "tries@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -96,7 +96,7 @@ def test_tries_run_out_and_another_code_helps(
 
 
 def test_who_leaves_to_read_the_code_comes_back_to_its_field(
-    visit: PageView, admin: httpx.Client, mails: MailServer
+    visit: OpenPage, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "leaves@example.com", visit()
     link = make(admin, email, otp_required=True)
@@ -127,7 +127,7 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_two_tabs_and_another_device_know_the_same_code(
-    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
+    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
 ) -> None:
     email, visitor, other = (
         f"tabs-{script}@example.com".lower(),
@@ -170,7 +170,7 @@ def test_two_tabs_and_another_device_know_the_same_code(
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_who_blocks_cookies_is_told_so(
-    blocks_cookies: PageView, admin: httpx.Client, *, script: bool
+    blocks_cookies: OpenPage, admin: httpx.Client, *, script: bool
 ) -> None:
     visitor = blocks_cookies(script=script)
     page = visitor.open(
@@ -185,7 +185,7 @@ def test_who_blocks_cookies_is_told_so(
 
 
 def test_no_code_is_used_up_where_cookies_went_away(
-    visit: PageView, admin: httpx.Client, mails: MailServer
+    visit: OpenPage, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "went@example.com", visit()
     page = visitor.open(path_of(make(admin, email, otp_required=True)))
@@ -202,7 +202,7 @@ def test_no_code_is_used_up_where_cookies_went_away(
     )
 
 
-def test_another_code_has_to_wait(visit: PageView, admin: httpx.Client) -> None:
+def test_another_code_has_to_wait(visit: OpenPage, admin: httpx.Client) -> None:
     visitor = visit()
     page = visitor.open(path_of(make(admin, "wait@example.com", otp_required=True)))
     ask(page)
@@ -220,7 +220,7 @@ def test_another_code_has_to_wait(visit: PageView, admin: httpx.Client) -> None:
 
 
 def test_another_code_helps_where_one_has_expired(
-    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
+    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "late@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -237,7 +237,7 @@ def test_another_code_helps_where_one_has_expired(
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
-    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
+    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "often@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -256,7 +256,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
 
 
 def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
-    visit: PageView, admin: httpx.Client, mails: MailServer, store: Client
+    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "wrong@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -284,7 +284,7 @@ def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
 
 
 def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
-    visit: PageView, admin: httpx.Client, mails: MailServer
+    visit: OpenPage, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "passing@example.com", visit(locale="en")
     page = visitor.open(path_of(make(admin, email, otp_required=True, locale="ar")))
@@ -308,7 +308,7 @@ def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
     expect(page.locator(".amount")).to_be_visible()
 
 
-def test_a_form_is_sent_once_whatever_the_answer(visit: PageView, admin: httpx.Client) -> None:
+def test_a_form_is_sent_once_whatever_the_answer(visit: OpenPage, admin: httpx.Client) -> None:
     """A proxy's own answer, say: the browser goes back to the page, and posts nothing again."""
     visitor = visit()
     page = visitor.open(path_of(make(admin, "proxied@example.com", otp_required=True)))
@@ -335,7 +335,7 @@ def type_in_every_way(page: Page, code: str) -> Iterator[str]:
 
 
 def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
-    visit: PageView, admin: httpx.Client
+    visit: OpenPage, admin: httpx.Client
 ) -> None:
     page = visit().open(path_of(make(admin, "typed@example.com", otp_required=True)))
     ask(page)
@@ -350,7 +350,7 @@ def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
 
 
 def test_without_a_script_a_code_reaches_the_server_as_it_was_written(
-    visit: PageView, admin: httpx.Client
+    visit: OpenPage, admin: httpx.Client
 ) -> None:
     page = visit(script=False).open(path_of(make(admin, "untyped@example.com", otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
@@ -364,7 +364,7 @@ def test_without_a_script_a_code_reaches_the_server_as_it_was_written(
 
 
 def test_the_script_reads_every_character_as_the_server_does(
-    visit: PageView, admin: httpx.Client
+    visit: OpenPage, admin: httpx.Client
 ) -> None:
     page = visit().open(path_of(make(admin)))
     known = [
@@ -386,7 +386,7 @@ def test_the_script_reads_every_character_as_the_server_does(
 
 
 def test_all_of_it_works_without_a_script(
-    visit: PageView, admin: httpx.Client, mails: MailServer
+    visit: OpenPage, admin: httpx.Client, mails: MailServer
 ) -> None:
     email = "plain@example.com"
     page = visit(script=False).open(path_of(make(admin, email, otp_required=True)))
@@ -401,7 +401,7 @@ def test_all_of_it_works_without_a_script(
     expect(page.get_by_role("timer")).to_have_text("2 days")
 
 
-def test_a_keyboard_is_enough(visit: PageView, admin: httpx.Client, mails: MailServer) -> None:
+def test_a_keyboard_is_enough(visit: OpenPage, admin: httpx.Client, mails: MailServer) -> None:
     email = "keyboard@example.com"
     page = visit(DESKTOP).open(path_of(make(admin, email, otp_required=True)))
     page.keyboard.press("Tab")

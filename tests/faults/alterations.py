@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from random import Random
 
-from tests.faults.minting import BASE64URL, Mint, b64, encoded, unb64
+from tests.faults.token_factory import BASE64URL, TokenFactory, b64, encoded, unb64
 
 STRANGE = [
     bytes([number])
@@ -44,10 +44,10 @@ WRAPPED: list[Callable[[bytes], bytes]] = [
 ]
 
 
-def truncated(mint: Mint) -> bytes:
-    token = mint.any().signed()
+def truncated(factory: TokenFactory) -> bytes:
+    token = factory.any().signed()
     head, payload, signature = token.split(b".")
-    place = mint.chance.randrange(1, len(token))
+    place = factory.chance.randrange(1, len(token))
     of_parts = [
         head + b"." + payload,
         head + b"." + payload + b".",
@@ -55,47 +55,47 @@ def truncated(mint: Mint) -> bytes:
         b"." + payload + b"." + signature,
         head,
     ]
-    return mint.chance.choice([token[:place], token[place:], *of_parts])
+    return factory.chance.choice([token[:place], token[place:], *of_parts])
 
 
-def bits(mint: Mint) -> bytes:
-    parts = mint.any().signed().split(b".")
-    number = mint.chance.randrange(3)
+def bits(factory: TokenFactory) -> bytes:
+    parts = factory.any().signed().split(b".")
+    number = factory.chance.randrange(3)
     content = bytearray(unb64(parts[number]))
-    for place in mint.chance.sample(range(len(content)), mint.chance.choice([1, 1, 1, 2, 8])):
-        content[place] ^= 1 << mint.chance.randrange(8)
+    for place in factory.chance.sample(range(len(content)), factory.chance.choice([1, 1, 1, 2, 8])):
+        content[place] ^= 1 << factory.chance.randrange(8)
     return b".".join([*parts[:number], b64(bytes(content)), *parts[number + 1 :]])
 
 
-def characters(mint: Mint) -> bytes:
+def characters(factory: TokenFactory) -> bytes:
     """Other ways to write the same bytes, which are no base64url without padding (RFC 7515, 2), and what is no character of it."""
-    token = mint.any().signed()
-    place, strange = mint.chance.randrange(1, len(token)), mint.chance.choice(STRANGE)
-    return mint.chance.choice([
+    token = factory.any().signed()
+    place, strange = factory.chance.randrange(1, len(token)), factory.chance.choice(STRANGE)
+    return factory.chance.choice([
         token[:place] + strange + token[place:], token[:place] + strange + token[place + 1 :],
-        uncanonical(token, mint.chance), token + b"=", token + b"==", token + b"=" * (-len(token.rpartition(b".")[2]) % 4 or 4),
+        uncanonical(token, factory.chance), token + b"=", token + b"==", token + b"=" * (-len(token.rpartition(b".")[2]) % 4 or 4),
         token + b"\xa0", b"\xa0" + token, b'"' + token + b'"', token + b".", b"." + token, token + b"%3D", token + b",",
         token.replace(b".", b"%2E"), token.replace(b".", b".."), token.swapcase(), token[::-1], b64(token), token + token,
     ])  # fmt: skip
 
 
-def spliced(mint: Mint) -> bytes:
+def spliced(factory: TokenFactory) -> bytes:
     """Parts of good tokens of different kinds or times."""
-    admin, customer = mint.admin().signed().split(b"."), mint.customer().signed().split(b".")
-    other = mint.admin().but(None, exp=mint.now + 1800).signed().split(b".")
-    first, second = mint.chance.choice(
+    admin, customer = factory.admin().signed().split(b"."), factory.customer().signed().split(b".")
+    other = factory.admin().but(None, exp=factory.now + 1800).signed().split(b".")
+    first, second = factory.chance.choice(
         [(admin, customer), (customer, admin), (other, customer), (customer, other)]
     )
-    number = mint.chance.randrange(3)
+    number = factory.chance.randrange(3)
     return b".".join([*first[:number], second[number], *first[number + 1 :]])
 
 
-def parts(mint: Mint) -> bytes:
+def parts(factory: TokenFactory) -> bytes:
     """More or fewer than three; five are a JWE's (RFC 7516), and braces another serialization's (RFC 7515, 7.2)."""
-    head, payload, signature = mint.any().signed().split(b".")
+    head, payload, signature = factory.any().signed().split(b".")
     jwe = encoded(
         {
-            "alg": mint.chance.choice(["dir", "RSA-OAEP", "PBES2-HS256+A128KW"]),
+            "alg": factory.chance.choice(["dir", "RSA-OAEP", "PBES2-HS256+A128KW"]),
             "enc": "A256GCM",
             "p2c": 10**9,
             "zip": "DEF",
@@ -106,29 +106,29 @@ def parts(mint: Mint) -> bytes:
         "protected": head.decode(),
         "signature": signature.decode(),
     }
-    return mint.chance.choice([
-        b".".join([jwe, mint.junk(32), mint.junk(12), mint.junk(64), mint.junk(16)]),
-        b".".join([head, payload, signature, mint.junk(12), mint.junk(16)]),
+    return factory.chance.choice([
+        b".".join([jwe, factory.junk(32), factory.junk(12), factory.junk(64), factory.junk(16)]),
+        b".".join([head, payload, signature, factory.junk(12), factory.junk(16)]),
         b".".join([head, payload, signature, signature]), b".".join([head, payload, payload, signature]),
-        b".".join([head] * mint.chance.randint(4, 40)), head + b"." + signature, b"." * mint.chance.randint(1, 40),
+        b".".join([head] * factory.chance.randint(4, 40)), head + b"." + signature, b"." * factory.chance.randint(1, 40),
         json.dumps(full, separators=(",", ":")).encode(), json.dumps({"payload": full["payload"], "signatures": [full]}).encode(),
     ])  # fmt: skip
 
 
-def several_headers(mint: Mint) -> list[bytes]:
-    good, other = b"Bearer " + mint.admin().signed(), b"Bearer " + mint.customer().signed()
-    junk = mint.chance.choice([b"Bearer x", b"Basic eDp4", b"", b"Bearer " + mint.junk(90)])
-    return mint.chance.choice([
+def several_headers(factory: TokenFactory) -> list[bytes]:
+    good, other = b"Bearer " + factory.admin().signed(), b"Bearer " + factory.customer().signed()
+    junk = factory.chance.choice([b"Bearer x", b"Basic eDp4", b"", b"Bearer " + factory.junk(90)])
+    return factory.chance.choice([
         [good, good], [good, junk], [junk, good], [good, other], [other, good], [junk, good, junk],
         [good + b", " + other], [good + b"," + good], [junk + b", " + good],
     ])  # fmt: skip
 
 
-def schemes(mint: Mint) -> list[bytes]:
-    token = mint.any().signed()
+def schemes(factory: TokenFactory) -> list[bytes]:
+    token = factory.any().signed()
     return [
-        mint.chance.choice(
-            [mint.chance.choice(SCHEMES) + b" " + token, mint.chance.choice(WRAPPED)(token)]
+        factory.chance.choice(
+            [factory.chance.choice(SCHEMES) + b" " + token, factory.chance.choice(WRAPPED)(token)]
         )
     ]
 

@@ -8,14 +8,14 @@ import redis
 
 from service.storage.client import Client
 from service.storage.data_version import claim
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Store
 
 pytest.register_assert_rewrite("tests.support.differential")
 
 
 @pytest.fixture(scope="session")
-def length() -> Length:
+def scale() -> Scale:
     """Chooses between a figure's short and its full length."""
     return lambda short, full: full if os.environ.get("FAULTS") == "full" else short
 

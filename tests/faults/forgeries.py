@@ -7,12 +7,12 @@ from typing import Any
 import jwt
 
 from service.auth.tokens import derive_key
-from tests.faults.minting import (
+from tests.faults.token_factory import (
     ADMIN_KEY,
     CUSTOMER_KEY,
     CUSTOMER_TYP,
     GONE,
-    Mint,
+    TokenFactory,
     attackers,
     b64,
     compact,
@@ -192,49 +192,49 @@ WRONG_ISSUERS = [
 # Signatures that anybody can make.
 
 
-def unsigned(mint: Mint) -> bytes:
-    draft = mint.any().but({"alg": mint.chance.choice(NONE)})
+def unsigned(factory: TokenFactory) -> bytes:
+    draft = factory.any().but({"alg": factory.chance.choice(NONE)})
     content = b".".join([encoded(draft.header), encoded(draft.claims)])
-    genuine = mint.any().signed().rpartition(b".")[2]
-    return content + mint.chance.choice([b".", b"", b"." + genuine, b"." + mint.junk(32)])
+    genuine = factory.any().signed().rpartition(b".")[2]
+    return content + factory.chance.choice([b".", b"", b"." + genuine, b"." + factory.junk(32)])
 
 
-def public_as_secret(mint: Mint) -> bytes:
+def public_as_secret(factory: TokenFactory) -> bytes:
     """HMAC under what anybody can know: the public key however it is written (RFC 8725, 2.1), and what comes to mind."""
-    algorithm = mint.chance.choice(["HS256", "HS384", "HS512"])
-    known = [*(known for issuer in mint.issuers for known in issuer.known), *GUESSES]
-    return mint.any().but({"alg": algorithm}).under(mint.chance.choice(known), algorithm)
+    algorithm = factory.chance.choice(["HS256", "HS384", "HS512"])
+    known = [*(known for issuer in factory.issuers for known in issuer.known), *GUESSES]
+    return factory.any().but({"alg": algorithm}).under(factory.chance.choice(known), algorithm)
 
 
-def another_algorithm(mint: Mint) -> bytes:
-    draft = mint.any()
+def another_algorithm(factory: TokenFactory) -> bytes:
+    draft = factory.any()
     own = draft.header["alg"]
-    other = mint.chance.choice([*(name for name in ALGORITHMS if name != own), *NO_ALGORITHMS])
+    other = factory.chance.choice([*(name for name in ALGORITHMS if name != own), *NO_ALGORITHMS])
     really = other if isinstance(other, str) and other in SIBLINGS.get(own, ()) else own
     return draft.but({"alg": other}).signed(really)
 
 
-def another_key(mint: Mint) -> bytes:
-    draft = mint.any()
+def another_key(factory: TokenFactory) -> bytes:
+    draft = factory.any()
     own = draft.header["alg"]
-    if own != "HS256" and mint.chance.random() < 0.5:
-        return draft.under(mint.chance.choice(attackers(own)))
+    if own != "HS256" and factory.chance.random() < 0.5:
+        return draft.under(factory.chance.choice(attackers(own)))
     keys = [
         key
-        for key in (*OTHER_KEYS, ADMIN_KEY, CUSTOMER_KEY, mint.chance.randbytes(32))
+        for key in (*OTHER_KEYS, ADMIN_KEY, CUSTOMER_KEY, factory.chance.randbytes(32))
         if key is not draft.key
     ]
-    return draft.but({"alg": "HS256"}).under(mint.chance.choice(keys))
+    return draft.but({"alg": "HS256"}).under(factory.chance.choice(keys))
 
 
-def key_brought_along(mint: Mint) -> bytes:
-    algorithm = mint.chance.choice(["RS256", "ES256", "EdDSA"])
-    key = mint.chance.choice(attackers(algorithm))
+def key_brought_along(factory: TokenFactory) -> bytes:
+    algorithm = factory.chance.choice(["RS256", "ES256", "EdDSA"])
+    key = factory.chance.choice(attackers(algorithm))
     jwk = json.loads(jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key())) | {
         "kid": "mine"
     }
     url = {"jku": "http://127.0.0.1:9/keys.json"}
-    along = mint.chance.choice(
+    along = factory.chance.choice(
         [
             {"jwk": jwk},
             url,
@@ -244,25 +244,25 @@ def key_brought_along(mint: Mint) -> bytes:
             url | {"kid": "mine"},
         ]
     )
-    return mint.any().but({"alg": algorithm} | along).under(key)
+    return factory.any().but({"alg": algorithm} | along).under(key)
 
 
-def kids(mint: Mint) -> bytes:
-    draft = mint.any().but({"kid": mint.chance.choice(KIDS)})
-    if draft.key is not CUSTOMER_KEY and len(mint.issuers) > 1 and mint.chance.random() < 0.5:
+def kids(factory: TokenFactory) -> bytes:
+    draft = factory.any().but({"kid": factory.chance.choice(KIDS)})
+    if draft.key is not CUSTOMER_KEY and len(factory.issuers) > 1 and factory.chance.random() < 0.5:
         return draft.signed()  # a key of the set, by another's name
     return draft.but({"alg": "HS256"}).under(
-        mint.chance.choice([b"", b"x", b"\n", b"2\n", bytes(32)])
+        factory.chance.choice([b"", b"x", b"\n", b"2\n", bytes(32)])
     )
 
 
 # Signatures of the right key on what it would not sign.
 
 
-def other_kind(mint: Mint) -> bytes:
-    admin, customer = mint.admin(), mint.customer()
-    as_admin = {"role": "internal-admin", "aud": "payment-links"} | mint.issuers[0].claims
-    draft, key = mint.chance.choice([
+def other_kind(factory: TokenFactory) -> bytes:
+    admin, customer = factory.admin(), factory.customer()
+    as_admin = {"role": "internal-admin", "aud": "payment-links"} | factory.issuers[0].claims
+    draft, key = factory.chance.choice([
         (customer.but({"alg": admin.header["alg"], "kid": admin.header.get("kid", GONE)}), admin.key),
         (customer.but(admin.header), admin.key),
         (customer.but(admin.header, **as_admin), admin.key),
@@ -278,32 +278,33 @@ def other_kind(mint: Mint) -> bytes:
     return draft.under(key)
 
 
-def claims_missing(mint: Mint) -> bytes:
-    draft = mint.any()
+def claims_missing(factory: TokenFactory) -> bytes:
+    draft = factory.any()
     required = sorted(draft.claims.keys() - (set() if draft.key is CUSTOMER_KEY else {"iat"}))
-    missing = mint.chance.sample(required, mint.chance.randint(1, len(required)))
+    missing = factory.chance.sample(required, factory.chance.randint(1, len(required)))
     return draft.but(None, **dict.fromkeys(missing, GONE)).signed()
 
 
-def claims_wrong(mint: Mint) -> bytes:
-    draft = mint.any()
+def claims_wrong(factory: TokenFactory) -> bytes:
+    draft = factory.any()
     wrong = WRONG_FOR_CUSTOMERS if draft.key is CUSTOMER_KEY else list(WRONG_FOR_ADMINS)
     if "iss" in draft.claims:
         wrong += [({}, {"iss": issuer}) for issuer in WRONG_ISSUERS]
-    header, claims = mint.chance.choice(wrong)
+    header, claims = factory.chance.choice(wrong)
     return draft.but(header, **claims).signed()
 
 
-def claims_of_another_type(mint: Mint) -> bytes:
-    draft = mint.any()
-    claim = mint.chance.choice(sorted(draft.claims))
+def claims_of_another_type(factory: TokenFactory) -> bytes:
+    draft = factory.any()
+    claim = factory.chance.choice(sorted(draft.claims))
     return draft.but(
-        None, **{claim: mint.chance.choice(NO_NUMBERS if claim in {"exp", "iat"} else NO_STRINGS)}
+        None,
+        **{claim: factory.chance.choice(NO_NUMBERS if claim in {"exp", "iat"} else NO_STRINGS)},
     ).signed()
 
 
-def times(mint: Mint) -> bytes:
-    draft = mint.any()
+def times(factory: TokenFactory) -> bytes:
+    draft = factory.any()
     longest = 86400 if draft.key is CUSTOMER_KEY else 366 * 86400
     beyond = [
         2**53,
@@ -317,44 +318,46 @@ def times(mint: Mint) -> bytes:
         -(10**400),
         float("-inf"),
     ]
-    soon = mint.now + mint.chance.randrange(600, 10**6)
-    past = [0, 1, mint.now - 1, mint.now - mint.chance.randrange(1, 10**6)]
-    claim = mint.chance.choice(["exp", "iat", "nbf"])
+    soon = factory.now + factory.chance.randrange(600, 10**6)
+    past = [0, 1, factory.now - 1, factory.now - factory.chance.randrange(1, 10**6)]
+    claim = factory.chance.choice(["exp", "iat", "nbf"])
     return draft.but(
         None,
         **{
-            claim: mint.chance.choice(
+            claim: factory.chance.choice(
                 [*beyond, soon + longest, *past] if claim == "exp" else [*beyond, soon]
             )
         },
     ).signed()
 
 
-def critical(mint: Mint) -> bytes:
+def critical(factory: TokenFactory) -> bytes:
     return (
-        mint.any().but({"crit": mint.chance.choice(CRITS), "http://example.com/x": True}).signed()
+        factory.any()
+        .but({"crit": factory.chance.choice(CRITS), "http://example.com/x": True})
+        .signed()
     )
 
 
-def unencoded(mint: Mint) -> bytes:
+def unencoded(factory: TokenFactory) -> bytes:
     """RFC 7797."""
-    draft = mint.any().but({"b64": False, "crit": mint.chance.choice([["b64"], GONE])})
+    draft = factory.any().but({"b64": False, "crit": factory.chance.choice([["b64"], GONE])})
     head, payload = encoded(draft.header), json.dumps(draft.claims).encode()
     signature = sign(
-        mint.chance.choice([head + b"." + payload, head + b"."]), draft.key, draft.header["alg"]
+        factory.chance.choice([head + b"." + payload, head + b"."]), draft.key, draft.header["alg"]
     )
-    return b".".join([head, mint.chance.choice([b"", payload, b64(payload)]), signature])
+    return b".".join([head, factory.chance.choice([b"", payload, b64(payload)]), signature])
 
 
-def duplicate_names(mint: Mint) -> bytes:
+def duplicate_names(factory: TokenFactory) -> bytes:
     """A parser takes the last (RFC 7515, 4), and here it is the one that is wrong."""
-    draft = mint.any()
+    draft = factory.any()
     header, claims = json.dumps(draft.header), json.dumps(draft.claims)
-    where = mint.chance.choice(["alg", "typ", "claim"])
+    where = factory.chance.choice(["alg", "typ", "claim"])
     if where == "claim":
-        wrong = mint.chance.choice(sorted(draft.claims.keys() - {"iat"}))
+        wrong = factory.chance.choice(sorted(draft.claims.keys() - {"iat"}))
         claims = (
-            f'{claims[:-1]}, "{wrong}": {json.dumps(mint.chance.choice([None, [], {}, True]))}}}'
+            f'{claims[:-1]}, "{wrong}": {json.dumps(factory.chance.choice([None, [], {}, True]))}}}'
         )
     else:
         header = (
@@ -364,37 +367,37 @@ def duplicate_names(mint: Mint) -> bytes:
     return compact(b64(header.encode()), b64(claims.encode()), draft.key, draft.header["alg"])
 
 
-def no_objects(mint: Mint) -> bytes:
-    draft = mint.any()
-    junk = b64(mint.chance.choice([*NO_OBJECTS, mint.chance.randbytes(40)]))
-    head, payload = mint.chance.choice(
+def no_objects(factory: TokenFactory) -> bytes:
+    draft = factory.any()
+    junk = b64(factory.chance.choice([*NO_OBJECTS, factory.chance.randbytes(40)]))
+    head, payload = factory.chance.choice(
         [(junk, encoded(draft.claims)), (encoded(draft.header), junk), (junk, junk)]
     )
     return compact(head, payload, draft.key, draft.header["alg"])
 
 
-def nested(mint: Mint) -> bytes:
-    draft, deep = mint.any(), mint.chance.choice([2, 50, 500, 1500])
-    opening, closing = mint.chance.choice([("[", "]"), ('{"":', "}")])
-    hole = json.dumps(draft.claims | {mint.chance.choice(["sub", "aud", "exp"]): "@"})
+def nested(factory: TokenFactory) -> bytes:
+    draft, deep = factory.any(), factory.chance.choice([2, 50, 500, 1500])
+    opening, closing = factory.chance.choice([("[", "]"), ('{"":', "}")])
+    hole = json.dumps(draft.claims | {factory.chance.choice(["sub", "aud", "exp"]): "@"})
     deeply = b64(hole.replace('"@"', opening * deep + "1" + closing * deep).encode())
     header, claims, of_a_token = (
         encoded(draft.header),
         encoded(draft.claims),
         encoded(draft.header | {"cty": "JWT"}),
     )
-    head, payload = mint.chance.choice(
+    head, payload = factory.chance.choice(
         [(header, deeply), (deeply, claims), (of_a_token, b64(draft.signed()))]
     )
     return compact(head, payload, draft.key, draft.header["alg"])
 
 
-def huge(mint: Mint) -> bytes:
+def huge(factory: TokenFactory) -> bytes:
     """More than the 8 KiB that a token may have."""
-    draft, length = mint.any(), mint.chance.choice([8200, 9000, 20_000, 60_000])
-    return mint.chance.choice([
+    draft, length = factory.any(), factory.chance.choice([8200, 9000, 20_000, 60_000])
+    return factory.chance.choice([
         draft.but(None, padding="x" * length).signed(), draft.but({"padding": "x" * length}).signed(),
-        mint.junk(length), b".".join([mint.junk(length)] * 3), b"." * length,
+        factory.junk(length), b".".join([factory.junk(length)] * 3), b"." * length,
     ])  # fmt: skip
 
 

@@ -36,14 +36,14 @@ from tests.support.processes import Service
 from tests.support.raw_http import (
     JSON,
     Answer,
-    RedisProtocol,
+    RawConnection,
     answers,
     chunked,
     exchange,
     read,
     request,
 )
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Store, wait_until
 from tests.support.web import web
 
@@ -66,8 +66,8 @@ def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Itera
 
 
 @pytest.fixture(scope="module")
-def slow(service: Service, length: Length) -> Iterator["Slow"]:
-    found = Slow(service.port, length(100, 500))
+def slow(service: Service, scale: Scale) -> Iterator["Slow"]:
+    found = Slow(service.port, scale(100, 500))
     yield found
     found.close()
 
@@ -105,7 +105,7 @@ class Slow:
             connection.close()
 
 
-def test_hostile_requests_leave_nothing_behind(service: Service, length: Length) -> None:
+def test_hostile_requests_leave_nothing_behind(service: Service, scale: Scale) -> None:
     """Neither memory nor connections. Full: 20,000 requests."""
     hostile = [
         *PROBLEMS.values(),
@@ -120,9 +120,9 @@ def test_hostile_requests_leave_nothing_behind(service: Service, length: Length)
             exchange(service.port, sent)
 
     [process] = children(service.web.process.pid)
-    send(length(2, 10) * len(hostile))
+    send(scale(2, 10) * len(hostile))
     memory, files = resident(process), descriptors(process)
-    send(length(500, 20_000))
+    send(scale(500, 20_000))
     assert resident(process) - memory < MEMORY
     wait_until(lambda: descriptors(process) <= files, "connections to be let go")
 
@@ -297,18 +297,18 @@ LARGE = {
 
 
 @pytest.mark.parametrize("part", LARGE)
-def test_large_heads_leave_nothing_behind(service: Service, part: str, length: Length) -> None:
+def test_large_heads_leave_nothing_behind(service: Service, part: str, scale: Scale) -> None:
     """Nothing is kept by what was sent. Full: 4,000 of up to 15 KB; short: 1,200, of which Litestar alone would keep 1,024."""
     [process] = children(service.web.process.pid)
 
     def send(first: int, count: int) -> None:
-        with RedisProtocol(service.port) as wire:
+        with RawConnection(service.port) as wire:
             for number in range(first, first + count):
                 wire.ask(request(*LARGE[part](number), lasting=True))
 
     send(0, 100)
     before = resident(process)
-    send(100, length(1200, 4000))
+    send(100, scale(1200, 4000))
     assert resident(process) - before < MEMORY
 
 
@@ -404,10 +404,10 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
 
 
 def test_a_stream_waits_for_readers_that_do_not_read(
-    service: Service, own_store: Store, length: Length
+    service: Service, own_store: Store, scale: Scale
 ) -> None:
     """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
-    number, readers = 12_000, length(5, 50)
+    number, readers = 12_000, scale(5, 50)
     fill(own_store, number)
     store = redis.Redis(unix_socket_path=str(own_store.socket))
     read_before = links_read(store)
@@ -426,14 +426,12 @@ def test_a_stream_waits_for_readers_that_do_not_read(
     assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
 
 
-def test_clients_that_do_not_read_a_large_file_cost_little(
-    service: Service, length: Length
-) -> None:
+def test_clients_that_do_not_read_a_large_file_cost_little(service: Service, scale: Scale) -> None:
     """Anybody may ask for it, and stay connected. Full: 300 clients; short: 50."""
     [server] = children(service.web.process.pid)
     held_before = resident(server)
     asked = request("GET /schema/assets/swagger-ui-bundle.js HTTP/1.1")
-    connections = [begin(service.port, asked, buffer=2048) for _ in range(length(50, 300))]
+    connections = [begin(service.port, asked, buffer=2048) for _ in range(scale(50, 300))]
     ports = {connection.getsockname()[1] for connection in connections}
     try:
         wait_until(lambda: served(service.port, ports) == len(ports), "all to be served")

@@ -24,10 +24,11 @@ from hypothesis.stateful import (
 
 from service.app import create_app
 from service.storage.redis_url import connect
-from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Who
-from tests.support.api import UNKNOWN_ID, Api, settings_of, wrong
+from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
+from tests.support.api import Api, settings_of, wrong
 from tests.support.clock import Clock
-from tests.support.differential import INTERNAL, PUBLIC, Both
+from tests.support.differential import INTERNAL, PUBLIC, Differential
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.in_process import InProcess
 from tests.support.model import (
     CLIENT_FAILURES_PER_HOUR,
@@ -84,7 +85,7 @@ orgs, emails, statuses = (
 )
 clients = st.sampled_from(["203.0.113.7", "198.51.100.9"])
 answers = st.sampled_from(["taken", "taken", "refused", "deferred"])
-admins = st.sampled_from([INTERNAL, *(Who("org-admin", org_id) for org_id in ORGS)])
+admins = st.sampled_from([INTERNAL, *(Caller("org-admin", org_id) for org_id in ORGS)])
 keys = st.sampled_from([None, None, "order-1", "order-2"])
 
 
@@ -112,30 +113,36 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 class Machine(RuleBasedStateMachine):
     """What clients, customers, workers and time do to the service."""
 
-    def __init__(self, both: Both) -> None:
+    def __init__(self, differential: Differential) -> None:
         super().__init__()
-        self.both = both
+        self.differential = differential
         self.steps = 0
 
     @initialize(made=st.lists(bodies(), min_size=4, max_size=10))
     def create_some(self, made: "list[dict[str, Any]]") -> None:
         for body in made:
-            self.both.create(self.in_time(body))
+            self.differential.create(self.in_time(body))
 
-    @rule(body=bodies(), key=keys, write=st.sampled_from(WRITTEN), who=admins)
+    @rule(body=bodies(), key=keys, write=st.sampled_from(WRITTEN), caller=admins)
     def create(
-        self, body: dict[str, Any], key: str | None, write: Callable[[datetime], str], who: Who
+        self,
+        body: dict[str, Any],
+        key: str | None,
+        write: Callable[[datetime], str],
+        caller: Caller,
     ) -> None:
-        self.both.create(self.in_time(body), key=key, write=write, who=who)
+        self.differential.create(self.in_time(body), key=key, write=write, caller=caller)
 
     @rule(org_id=orgs, key=keys)
     def create_with_key(self, org_id: str, key: str | None) -> None:
-        self.both.create({"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3")
+        self.differential.create(
+            {"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3"
+        )
 
     @rule(org_id=orgs, key=keys.filter(bool), change=st.booleans(), respell=st.booleans())
     def repeat(self, org_id: str, key: str, change: bool, respell: bool) -> None:
         """The same request again, perhaps in other words, or another with its key."""
-        earlier = self.both.model.requests.get((org_id, key))
+        earlier = self.differential.model.requests.get((org_id, key))
         if earlier is not None:
             spelling = next(
                 email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient
@@ -145,93 +152,97 @@ class Machine(RuleBasedStateMachine):
                 if respell
                 else earlier.body
             )
-            self.both.create(said | ({"transaction_id": "another"} if change else {}), key=key)
+            self.differential.create(
+                said | ({"transaction_id": "another"} if change else {}), key=key
+            )
 
-    @precondition(lambda self: self.both.tokens)
+    @precondition(lambda self: self.differential.tokens)
     @rule(org_id=orgs, customer=st.integers(0, 2), which=st.integers(0, 5))
     def create_for_who_verified(self, org_id: str, customer: int, which: int) -> None:
         """With a code that was verified in the last day, or with another."""
-        email = self.both.tokens[-1 - customer % len(self.both.tokens)].name
-        verified = [digits for digits, _ in self.both.model.verified[email]]
-        sent = verified * 2 + self.both.digits[email]
-        self.both.create({"email": email, "org_id": org_id, "otp": sent[which % len(sent)]})
+        email = self.differential.tokens[-1 - customer % len(self.differential.tokens)].name
+        verified = [digits for digits, _ in self.differential.model.verified[email]]
+        sent = verified * 2 + self.differential.digits[email]
+        self.differential.create({"email": email, "org_id": org_id, "otp": sent[which % len(sent)]})
 
-    @rule(link=any_link, who=st.integers(0, 20))
-    def read(self, link: int, who: int) -> None:
-        self.both.read(self.link_id(link), self.anybody(who))
+    @rule(link=any_link, caller=st.integers(0, 20))
+    def read(self, link: int, caller: int) -> None:
+        self.differential.read(self.link_id(link), self.anybody(caller))
 
-    @precondition(lambda self: self.both.tokens)
+    @precondition(lambda self: self.differential.tokens)
     @rule(link=any_link, token=st.integers(0, 20))
     def read_gated(self, link: int, token: int) -> None:
         """By a customer, who may be another or come late."""
-        who = self.both.tokens[-1 - token % len(self.both.tokens)]
-        gated = [each for each in self.both.model.links.values() if each.otp_required]
-        theirs = [each for each in gated if each.recipient == who.name]
+        caller = self.differential.tokens[-1 - token % len(self.differential.tokens)]
+        gated = [each for each in self.differential.model.links.values() if each.otp_required]
+        theirs = [each for each in gated if each.recipient == caller.name]
         if chosen := theirs if theirs and link % 3 else gated:
-            self.both.read(chosen[link % len(chosen)].id, who)
+            self.differential.read(chosen[link % len(chosen)].id, caller)
 
-    @rule(link=st.none() | any_link, email=st.none() | emails, who=admins)
-    def revoke(self, link: int | None, email: str | None, who: Who) -> None:
-        self.both.revoke(None if link is None else self.link_id(link), email, who)
+    @rule(link=st.none() | any_link, email=st.none() | emails, caller=admins)
+    def revoke(self, link: int | None, email: str | None, caller: Caller) -> None:
+        self.differential.revoke(None if link is None else self.link_id(link), email, caller)
 
-    @rule(org_id=orgs, status=statuses, limit=st.integers(1, 5), who=admins)
-    def list(self, org_id: str, status: str | None, limit: int, who: Who) -> None:
-        self.both.list(org_id, status, limit, who)
+    @rule(org_id=orgs, status=statuses, limit=st.integers(1, 5), caller=admins)
+    def list(self, org_id: str, status: str | None, limit: int, caller: Caller) -> None:
+        self.differential.list(org_id, status, limit, caller)
 
     @rule(org_id=orgs, status=statuses)
     def stream(self, org_id: str, status: str | None) -> None:
-        self.both.stream(org_id, status)
+        self.differential.stream(org_id, status)
 
     @rule(org_id=orgs, status=statuses, limit=st.integers(1, 2))
-    def begin_walk(self, org_id: str, status: str | None, limit: int) -> None:
-        walk = self.both.walk(org_id, status, limit)
-        if self.both.go_on(walk):
-            self.both.walks.append(walk)
+    def begin_pagination(self, org_id: str, status: str | None, limit: int) -> None:
+        pagination = self.differential.pagination(org_id, status, limit)
+        if self.differential.next_page(pagination):
+            self.differential.paginations.append(pagination)
 
-    @precondition(lambda self: self.both.walks)
+    @precondition(lambda self: self.differential.paginations)
     @rule()
-    def go_on(self) -> None:
-        walk = self.both.walks[0]
-        self.both.happened["list: went on later"] += 1
-        if not self.both.go_on(walk):
-            self.both.walks.remove(walk)
+    def next_page(self) -> None:
+        pagination = self.differential.paginations[0]
+        self.differential.happened["list: went on later"] += 1
+        if not self.differential.next_page(pagination):
+            self.differential.paginations.remove(pagination)
 
     @rule(email=emails, client=clients)
     def ask(self, email: str, client: str) -> None:
-        self.both.ask(email, client)
+        self.differential.ask(email, client)
 
     @rule(email=emails, client=clients, misses=st.sampled_from([0, 0, 1, 4, 5]))
     def prove_mailbox(self, email: str, client: str, misses: int) -> None:
         """A code is asked for, mistyped some times, and submitted as it came."""
-        self.both.ask(email, client)
+        self.differential.ask(email, client)
         self.guess(email, client, misses)
         self.submit(email, client, 0)
 
     @rule(email=emails, client=clients, which=st.integers(0, 2))
     def submit(self, email: str, client: str, which: int) -> None:
         """The newest code that was sent, or one before it."""
-        if sent := self.both.digits[SPELLINGS[email]]:
-            self.both.submit(email, sent[-1 - which % len(sent)], client)
+        if sent := self.differential.digits[SPELLINGS[email]]:
+            self.differential.submit(email, sent[-1 - which % len(sent)], client)
 
     @rule(email=emails, client=clients, times=st.integers(1, 6))
     def guess(self, email: str, client: str, times: int) -> None:
         for guessed in range(times):
-            self.both.submit(
-                email, wrong((self.both.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]), client
+            self.differential.submit(
+                email,
+                wrong((self.differential.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]),
+                client,
             )
 
     @rule(answer=answers)
     def deliver(self, answer: str) -> None:
-        self.both.deliver(answer)
+        self.differential.deliver(answer)
 
     @rule(opened=st.booleans())
     def claim(self, opened: bool) -> None:
-        self.both.claim(opened=opened)
+        self.differential.claim(opened=opened)
 
-    @precondition(lambda self: self.both.claims)
+    @precondition(lambda self: self.differential.claims)
     @rule(which=st.integers(0, 5), answer=answers)
     def wake(self, which: int, answer: str) -> None:
-        self.both.wake(which % len(self.both.claims), answer)
+        self.differential.wake(which % len(self.differential.claims), answer)
 
     @rule(
         start=st.none() | spans("-30 d", "-1 h", "0 s", "3 h", "40 d"),
@@ -239,49 +250,55 @@ class Machine(RuleBasedStateMachine):
         day=st.booleans(),
     )
     def dispatch(self, start: timedelta | None, period: int, day: bool) -> None:
-        self.both.dispatch(
-            None if start is None else self.both.model.now + start, period, whole_day=day
+        self.differential.dispatch(
+            None if start is None else self.differential.model.now + start, period, whole_day=day
         )
 
     @rule(which=any_link, early=spans("0 s", "1 h"), late=spans("-1 ms", "0 s", "1 ms"))
     def dispatch_beside(self, which: int, early: timedelta, late: timedelta) -> None:
         """A window whose beginning or end is at a scheduled link, or just beside it."""
         if waiting := [
-            link.due_at for link in self.both.model.links.values() if link.queue == "scheduled"
+            link.due_at
+            for link in self.differential.model.links.values()
+            if link.queue == "scheduled"
         ]:
-            self.both.dispatch(waiting[which % len(waiting)] - early + late, 1)
+            self.differential.dispatch(waiting[which % len(waiting)] - early + late, 1)
 
     @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
     def wait(self, span: timedelta) -> None:
-        self.both.advance(self.both.model.now + span)
+        self.differential.advance(self.differential.model.now + span)
 
     @rule(which=st.integers(0, 5), late=spans("-1 ms", "0 s", "1 ms"))
     def wait_for_something(self, which: int, late: timedelta) -> None:
         """Until just before, at, or just after a moment at which something ends or is due."""
-        if moments := self.both.model.moments():
-            self.both.advance(max(self.both.model.now, moments[which % len(moments)] + late))
+        if moments := self.differential.model.moments():
+            self.differential.advance(
+                max(self.differential.model.now, moments[which % len(moments)] + late)
+            )
 
     @rule()
     def wait_until_links_go(self) -> None:
-        if self.both.model.links:
-            self.both.advance(min(link.gone_at for link in self.both.model.links.values()))
+        if self.differential.model.links:
+            self.differential.advance(
+                min(link.gone_at for link in self.differential.model.links.values())
+            )
 
     @invariant()
-    def books_agree(self) -> None:
-        assert self.both.books.audit() == []
+    def store_agrees(self) -> None:
+        assert self.differential.store_audit.audit() == []
 
     @invariant()
     def totals_agree(self) -> None:
         """Of one organization after the other, so that none is always looked at in time."""
         self.steps += 1
-        self.both.list(ORGS[self.steps % len(ORGS)], None, 1000)
+        self.differential.list(ORGS[self.steps % len(ORGS)], None, 1000)
 
     def teardown(self) -> None:
-        self.both.check_all()
+        self.differential.check_all()
 
     def in_time(self, body: dict[str, Any]) -> dict[str, Any]:
         """``body`` with the times that its spans mean now."""
-        now, times = self.both.model.now, {}
+        now, times = self.differential.model.now, {}
         if "send_in" in body:
             times["scheduled_at"] = now + body["send_in"]
         if "life" in body:
@@ -292,21 +309,24 @@ class Machine(RuleBasedStateMachine):
 
     def link_id(self, which: int) -> str:
         """A link that can be read, as a rule; else one that is gone, or never was."""
-        readable, others = [*self.both.model.links], [*sorted(self.both.model.gone), UNKNOWN_ID]
+        readable, others = (
+            [*self.differential.model.links],
+            [*sorted(self.differential.model.gone), UNKNOWN_LINK_ID],
+        )
         return (
             others[which % len(others)]
             if which % 10 == 9 or not readable
             else readable[which % len(readable)]
         )
 
-    def anybody(self, which: int) -> Who:
+    def anybody(self, which: int) -> Caller:
         known = [
             PUBLIC,
             INTERNAL,
-            *(Who("org-admin", org_id) for org_id in ORGS),
-            Who("forged", token="x.y.z"),
+            *(Caller("org-admin", org_id) for org_id in ORGS),
+            Caller("forged", token="x.y.z"),
         ]
-        known += self.both.tokens[-6:] * 2
+        known += self.differential.tokens[-6:] * 2
         return known[which % len(known)]
 
 
@@ -328,7 +348,7 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 
 def test_the_service_and_a_model_of_its_contract_never_differ(
-    api: Api, length: Callable[[int, int], int]
+    api: Api, scale: Callable[[int, int], int]
 ) -> None:
     """Full: 1,000 runs of 40 steps."""
     happened: Counter[str] = Counter()
@@ -339,10 +359,10 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
     def machine() -> Machine:
         api.redis.flushdb()
         api.clock.now = tomorrow
-        return Machine(Both(api, happened))
+        return Machine(Differential(api, happened))
 
     limits = {
-        "max_examples": length(25, 1000),
+        "max_examples": scale(25, 1000),
         "stateful_step_count": 40,
         "deadline": None,
         "derandomize": True,
@@ -352,5 +372,5 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
     )
     for name, times in sorted(happened.items()):
         print(f"{times:7} {name}")  # noqa: T201 - for whoever asks with -s
-    assert [name for name in OFTEN if happened[name] < length(1, 100)] == []
-    assert [name for name in happened if happened[name] < length(0, 10)] == []
+    assert [name for name in OFTEN if happened[name] < scale(1, 100)] == []
+    assert [name for name in happened if happened[name] < scale(0, 10)] == []

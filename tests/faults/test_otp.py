@@ -16,7 +16,7 @@ from service.values.email import canonical
 from tests.support.api import wrong
 from tests.support.processes import SECRET
 from tests.support.raw_http import Answer, all_at_once, with_json
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Store, free_port
 from tests.support.web import webs
 
@@ -269,10 +269,10 @@ def test_a_right_code_among_four_wrong_ones_gives_one_token(
 
 
 def test_a_right_code_submitted_200_times_at_once_gives_one_token(
-    behind_proxies: list[int], redis_db: "redis.Redis", length: Length
+    behind_proxies: list[int], redis_db: "redis.Redis", scale: Scale
 ) -> None:
     """Full: for 20 e-mails, one after the other."""
-    emails = [f"payer{number}@example.com" for number in range(length(3, 20))]
+    emails = [f"payer{number}@example.com" for number in range(scale(3, 20))]
     for email, code in zip(emails, new_codes(emails, behind_proxies, redis_db), strict=True):
         tries = [
             submit(email.upper() if number % 2 else email, code, another_client(number))

@@ -16,7 +16,7 @@ from tests.support.admins import admin_of
 from tests.support.proc import descendants
 from tests.support.processes import UNLIMITED, Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
 
 BACK_WITHIN = 5.0
@@ -44,7 +44,7 @@ class Stack(NamedTuple):
     mails: MailServer
 
 
-class Told(NamedTuple):
+class Reply(NamedTuple):
     """How a request to a route was answered, in how many seconds."""
 
     route: str
@@ -83,11 +83,11 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
-    stack: Stack, client: httpx.Client, length: Length
+    stack: Stack, client: httpx.Client, scale: Scale
 ) -> None:
     """Full: a minute away, in each of four ways."""
-    span, alive = length(2, 60), processes(stack.service)
-    for fault in ("half open", "killed", "stopped", "black hole")[: length(2, 4)]:
+    span, alive = scale(2, 60), processes(stack.service)
+    for fault in ("half open", "killed", "stopped", "black hole")[: scale(2, 4)]:
         asked_for = create(client, fault)
         waiting = [
             create(client, fault, scheduled_in=1 + span * number / BACKLOG / 2)["email"]
@@ -103,12 +103,12 @@ def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
 
 
 def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_is_back(
-    stack: Stack, client: httpx.Client, length: Length
+    stack: Stack, client: httpx.Client, scale: Scale
 ) -> None:
     """Full: a minute away, in two ways."""
     alive = processes(stack.service)
-    for fault in ("black hole", "killed")[: length(1, 2)]:
-        created, took, ends = [], [], time.monotonic() + length(2, 60)
+    for fault in ("black hole", "killed")[: scale(1, 2)]:
+        created, took, ends = [], [], time.monotonic() + scale(2, 60)
         with away(fault, stack.queue):
             while time.monotonic() < ends:
                 began = time.monotonic()
@@ -152,9 +152,9 @@ def readiness(client: httpx.Client) -> tuple[str, int]:
     return found["status"], found.get("unsent")
 
 
-def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> list[Told]:
+def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> list[Reply]:
     """What callers are told who ask for one thing after the other meanwhile."""
-    answers: list[Told] = []
+    answers: list[Reply] = []
     ends = time.monotonic() + seconds
 
     def call(first: int) -> None:
@@ -165,7 +165,7 @@ def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> li
                 began = time.monotonic()
                 answer = request(client)
                 answers.append(
-                    Told(
+                    Reply(
                         route,
                         answer.status_code,
                         answer.headers.get("retry-after"),

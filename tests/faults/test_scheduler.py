@@ -19,7 +19,7 @@ from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import MailServer, Store
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ Moment = Callable[[bytes], bool]
 """Whether the scheduler is to be killed as it sends these bytes."""
 
 
-class Site:
+class Deployment:
     """A worker and a scheduler, with a proxy between the scheduler and its Redis."""
 
     def __init__(self, service: Service, store: Store, proxy: Proxy, mails: MailServer) -> None:
@@ -80,66 +80,68 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Site]:
+def deployment(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Deployment]:
     with MailServer() as mails, Proxy(own_store.socket) as proxy:
         service = Service(tmp_path_factory.mktemp("scheduler"), own_store.url, mails.url)
-        site = Site(service, own_store, proxy, mails)
-        site.worker.start()
-        site.scheduler.start()
-        site.seconds_to_the_next_scan()
-        yield site
-        site.scheduler.stop()
-        site.worker.stop()
-        site.client.close()
-        site.queue.close()
+        deployment = Deployment(service, own_store, proxy, mails)
+        deployment.worker.start()
+        deployment.scheduler.start()
+        deployment.seconds_to_the_next_scan()
+        yield deployment
+        deployment.scheduler.stop()
+        deployment.worker.stop()
+        deployment.client.close()
+        deployment.queue.close()
 
 
-def test_the_scan_runs_again_wherever_the_scheduler_is_killed(site: Site, length: Length) -> None:
+def test_the_scan_runs_again_wherever_the_scheduler_is_killed(
+    deployment: Deployment, scale: Scale
+) -> None:
     """Full: 50 kills, at each command of its passes, before and after that reaches Redis, and at random moments."""
     chance = random.Random(1138)  # noqa: S311 - nothing to guess
     sweep = [(number, lands) for number in range(20) for lands in (False, True)]
     took: list[float] = []
-    for number, lands in chance.sample(sweep, length(0, 40)):
-        site.queue.zrem(JOBS, SCAN_JOB_ID)  # so that the pass registers its job, too
-        site.kill_at(nth_command(number), lands=lands)
-        site.scheduler.start()
-        took.append(site.seconds_to_the_next_scan())
-    for _ in range(length(1, 10)):
+    for number, lands in chance.sample(sweep, scale(0, 40)):
+        deployment.queue.zrem(JOBS, SCAN_JOB_ID)  # so that the pass registers its job, too
+        deployment.kill_at(nth_command(number), lands=lands)
+        deployment.scheduler.start()
+        took.append(deployment.seconds_to_the_next_scan())
+    for _ in range(scale(1, 10)):
         time.sleep(chance.uniform(0, 2))
-        site.scheduler.kill()
-        site.scheduler.start()
-        took.append(site.seconds_to_the_next_scan())
+        deployment.scheduler.kill()
+        deployment.scheduler.start()
+        took.append(deployment.seconds_to_the_next_scan())
     log.info("%d kills: the scan ran again after %.1f s at most", len(took), max(took))
     assert max(took) < SCAN_AGAIN_WITHIN, took
 
 
 def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_with_its_lock_held(
-    site: Site,
+    deployment: Deployment,
 ) -> None:
     """Between ZREM and ZADD its job is on no list. The scan is back in time for the mails of a worker that died too."""
-    site.kill_at(command("ZREM", JOBS), lands=True)
-    assert (site.queue.exists(LOCK), site.queue.zscore(JOBS, SCAN_JOB_ID)) == (1, None)
-    site.scheduler.start()
-    took = site.seconds_to_the_next_scan()
+    deployment.kill_at(command("ZREM", JOBS), lands=True)
+    assert (deployment.queue.exists(LOCK), deployment.queue.zscore(JOBS, SCAN_JOB_ID)) == (1, None)
+    deployment.scheduler.start()
+    took = deployment.seconds_to_the_next_scan()
     log.info("killed between ZREM and ZADD: the scan ran again after %.1f s", took)
     assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
 
 
 @pytest.fixture
-def second_scheduler(site: Site) -> Iterator[None]:
+def second_scheduler(deployment: Deployment) -> Iterator[None]:
     """At work beside the first one, which is to be killed."""
-    site.second_scheduler.start()
+    deployment.second_scheduler.start()
     yield
-    site.second_scheduler.stop()
-    site.scheduler.start()
+    deployment.second_scheduler.stop()
+    deployment.scheduler.start()
 
 
 @pytest.mark.usefixtures("second_scheduler")
 def test_the_scan_runs_again_where_one_of_two_schedulers_is_killed_with_the_lock_held(
-    site: Site,
+    deployment: Deployment,
 ) -> None:
-    site.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
-    took = site.seconds_to_the_next_scan()
+    deployment.kill_at(command("ZSCORE", JOBS), lands=True)  # which only the lock's holder sends
+    took = deployment.seconds_to_the_next_scan()
     log.info("one of two killed: the scan ran again after %.1f s", took)
     assert took < SCAN_AGAIN_FOR_A_DEAD_WORKER
 

@@ -30,8 +30,8 @@ from service.values.time import format_time
 from tests.support.admins import admin_token
 from tests.support.api import bearer, wrong
 from tests.support.processes import COMMAND, SECRET, Service
-from tests.support.scale import Length
-from tests.support.secret_scan import Place, chance, forms_of, in_files, stored, traces
+from tests.support.scale import Scale
+from tests.support.secret_scan import Place, chance, find_secrets, forms_of, in_files, stored
 from tests.support.servers import MailServer, Store, wait_until
 from tests.support.tls import self_signed
 
@@ -41,7 +41,7 @@ UNREADABLE = "line\nbreak@example.com"
 """Whose mail cannot be made."""
 
 
-class PostOffice:
+class LoginServer:
     """A mail server behind a login that fails in ways which repeat what it was given; it sees every code and link."""
 
     failures = {"refused": "550 5.7.1", "deferred": "451 4.3.0", "closing": "421 4.3.2"}  # noqa: RUF012 - nobody changes it
@@ -76,7 +76,7 @@ def text_of(content: bytes) -> str:
     return " ".join(str(body.get_content()).split())
 
 
-class Left(NamedTuple):
+class Residue(NamedTuple):
     """What was secret, and what is left where it might be."""
 
     secrets: list[bytes]
@@ -97,18 +97,18 @@ class Left(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Length) -> Left:
+def residue(own_store: Store, tmp_path_factory: pytest.TempPathFactory, scale: Scale) -> Residue:
     """The service at work for a while, twice on one store, with logs for people and in JSON."""
-    tls, office = self_signed(tmp_path_factory.mktemp("tls")), PostOffice()
+    tls, mail_server = self_signed(tmp_path_factory.mktemp("tls")), LoginServer()
     options = {
         "tls_context": tls.server,
         "require_starttls": True,
         "auth_required": True,
-        "authenticator": office.authenticate,
+        "authenticator": mail_server.authenticate,
     }
     with ExitStack() as started:
         mails = started.enter_context(MailServer(**options))
-        mails.mailbox.reply = office.reply
+        mails.mailbox.reply = mail_server.reply
         smtp_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{mails.port}"
         settings = {
             "SSL_CERT_FILE": str(tls.certificate),
@@ -127,36 +127,36 @@ def left(own_store: Store, tmp_path_factory: pytest.TempPathFactory, length: Len
         ]
         for service in services:
             started.enter_context(service)
-        shift = Shift(services, own_store, office)
-        shift.work(length(10, 100))
+        scenario = Scenario(services, own_store, mail_server)
+        scenario.work(scale(10, 100))
     logs = [
         process.log
         for service in services
         for process in (service.web, service.worker, service.scheduler)
-    ] + [shift.checked]
-    secrets = [secret.encode() for secret in (SECRET, PASSWORD, *shift.tokens)]
-    secrets += [part.encode() for token in shift.tokens for part in token.split(".")[1:]]
+    ] + [scenario.checked]
+    secrets = [secret.encode() for secret in (SECRET, PASSWORD, *scenario.tokens)]
+    secrets += [part.encode() for token in scenario.tokens for part in token.split(".")[1:]]
     secrets += [
         derive_key(SECRET.encode(), purpose)
         for purpose in ("admin-jwt", "customer-jwt", "otp", "idempotency")
     ]
-    codes = [code.encode() for code in (*office.codes.values(), *shift.codes)]
-    return Left(
+    codes = [code.encode() for code in (*mail_server.codes.values(), *scenario.codes)]
+    return Residue(
         secrets,
         codes,
-        [keys.local_id(link_id).encode() for link_id in office.link_ids],
+        [keys.local_id(link_id).encode() for link_id in mail_server.link_ids],
         own_store,
         logs,
     )
 
 
-class Shift:
+class Scenario:
     """All that happens to a service, right and wrong."""
 
-    def __init__(self, services: list[Service], store: Store, office: PostOffice) -> None:
+    def __init__(self, services: list[Service], store: Store, mail_server: LoginServer) -> None:
         self.services = services
         self.store = store
-        self.office = office
+        self.mail_server = mail_server
         self.codes: list[str] = []
         self.checked = Path(services[0].environ["DATA_DIR"]) / "check.log"
         self.admins = [admin_token(), admin_token(Role.ORG_ADMIN, "acme")]
@@ -173,13 +173,15 @@ class Shift:
             )
             names = [f"payer-{number}" for number in range(customers)]
             names += [
-                f"{failure}-{number}" for failure in self.office.failures for number in range(4)
+                f"{failure}-{number}"
+                for failure in self.mail_server.failures
+                for number in range(4)
             ]
             links = {
                 name: self.ask_for(name, self.webs[number % 2]) for number, name in enumerate(names)
             }
             wait_until(
-                lambda: len(self.office.codes) == len(links),
+                lambda: len(self.mail_server.codes) == len(links),
                 "every code to be mailed or refused",
                 within=60,
             )
@@ -188,7 +190,7 @@ class Shift:
             for number, web in enumerate(self.webs):
                 for secret in (
                     self.codes[number],
-                    self.office.codes[f"payer-{number}@example.com"],
+                    self.mail_server.codes[f"payer-{number}@example.com"],
                     self.tokens[-1],
                     *self.admins,
                 ):
@@ -212,7 +214,7 @@ class Shift:
         return link
 
     def submit(self, name: str, link: dict[str, Any], web: httpx.Client) -> None:
-        address, code = f"{name}@example.com", self.office.codes[f"{name}@example.com"]
+        address, code = f"{name}@example.com", self.mail_server.codes[f"{name}@example.com"]
         self.codes.append(wrong(code))
         assert (
             web.put("/payment-links/otp", json={"email": address, "otp": wrong(code)}).status_code
@@ -317,7 +319,7 @@ class Shift:
 
     def lock_out(self) -> None:
         """The mail server does not take our password any more."""
-        self.office.lets_in = False
+        self.mail_server.lets_in = False
         for number, web in enumerate(self.webs):
             self.ask_for(f"waiting-{number}", web)
         wait_until(lambda: "535" in self.logs(), "a mail to wait", within=60)
@@ -358,20 +360,20 @@ class Shift:
         return "".join(service.logs() for service in self.services)
 
 
-def test_no_code_token_key_or_password_is_left_anywhere(left: Left) -> None:
+def test_no_code_token_key_or_password_is_left_anywhere(residue: Residue) -> None:
     """By chance, fewer than one in a thousand such searches would find a code. Full: 112 customers; short: 22."""
-    places = left.places()
-    assert traces([*left.secrets, *left.codes], places) == []
-    assert chance(left.codes, places) < 0.001
+    places = residue.places()
+    assert find_secrets([*residue.secrets, *residue.codes], places) == []
+    assert chance(residue.codes, places) < 0.001
 
 
-def test_no_link_id_is_left_in_a_log(left: Left) -> None:
+def test_no_link_id_is_left_in_a_log(residue: Residue) -> None:
     """Whoever has all of one can open the link."""
-    assert traces(left.link_ids, in_files(left.logs)) == []
+    assert find_secrets(residue.link_ids, in_files(residue.logs)) == []
 
 
-def test_the_service_had_every_occasion(left: Left) -> None:
-    logs = "".join(path.read_text() for path in left.logs)
+def test_the_service_had_every_occasion(residue: Residue) -> None:
+    logs = "".join(path.read_text() for path in residue.logs)
     events = [
         "mail_sent",
         "mail_refused",
@@ -389,8 +391,8 @@ def test_the_service_had_every_occasion(left: Left) -> None:
         "Traceback",
     ]
     assert [event for event in events if event not in logs] == []
-    assert len(left.codes) >= 40
-    assert len(left.link_ids) >= 20
+    assert len(residue.codes) >= 40
+    assert len(residue.link_ids) >= 20
 
 
 # The search finds what is there.
@@ -442,15 +444,15 @@ PLANTS: dict[str, Callable[["redis.Redis", Path, bytes], object]] = {
 """What is said of a place, and how to put a secret there."""
 
 
-def test_every_planted_secret_is_found(left: Left) -> None:
+def test_every_planted_secret_is_found(residue: Residue) -> None:
     """A code and a token in each place."""
     token = admin_token(Role.ORG_ADMIN, "planted").encode()
     codes = {place: f"{zlib.crc32(place.encode()) % 10**6:06}".encode() for place in PLANTS}
-    with redis.Redis.from_url(left.store.url) as connection:
+    with redis.Redis.from_url(residue.store.url) as connection:
         for place, plant in PLANTS.items():
-            plant(connection, left.logs[0], codes[place])
-            plant(connection, left.logs[0], token)
-    found = traces([*codes.values(), token], left.places())
+            plant(connection, residue.logs[0], codes[place])
+            plant(connection, residue.logs[0], token)
+    found = find_secrets([*codes.values(), token], residue.places())
     for place, code in codes.items():
         assert [
             trace for trace in found if place in trace and trace.startswith(code[:4].decode())
@@ -467,38 +469,38 @@ def test_a_secret_is_found_however_it_is_written(secret: bytes) -> None:
     assert [
         form
         for form in forms_of(secret)
-        if not traces([secret], [("here", b"before " + form + b" after")])
+        if not find_secrets([secret], [("here", b"before " + form + b" after")])
     ] == []
     for before in (b"", b"a", b"ab"):
-        assert traces([secret], [("here", base64.b64encode(before + secret + b"after"))])
+        assert find_secrets([secret], [("here", base64.b64encode(before + secret + b"after"))])
 
 
 def test_codes_within_something_longer_are_found_where_there_are_many() -> None:
     codes = [b"%06d" % number for number in range(100_000, 100_010)]
-    assert traces(codes, [("here", b" ".join(b"otp" + code + b"x" for code in codes))])
+    assert find_secrets(codes, [("here", b" ".join(b"otp" + code + b"x" for code in codes))])
 
 
 def test_digits_that_are_no_code_are_not_found() -> None:
     noise = [b"1042817", b"0428170", b"12:00:00.042817Z", b"a042817", b"1.042817"]
-    assert traces([b"042817"], [("here", line) for line in noise]) == []
+    assert find_secrets([b"042817"], [("here", line) for line in noise]) == []
 
 
-def test_a_person_can_search_too(left: Left) -> None:
+def test_a_person_can_search_too(residue: Residue) -> None:
     def search(secret: str) -> "subprocess.CompletedProcess[str]":
         command = [
             sys.executable,
             "-m",
             "tests.support.secret_scan",
             "--store",
-            left.store.url,
+            residue.store.url,
             "--files",
-            *map(str, left.written()),
+            *map(str, residue.written()),
         ]
         return subprocess.run(
             command, input=f"{secret}\n", capture_output=True, text=True, timeout=60, check=False
         )
 
-    with redis.Redis.from_url(left.store.url) as connection:
+    with redis.Redis.from_url(residue.store.url) as connection:
         connection.set("planted for a person", "the secret of a person")
     found, nothing = search("the secret of a person"), search("the secret of nobody")
     assert (found.returncode, found.stdout.splitlines()[0][:4]) == (1, "the ")

@@ -25,7 +25,7 @@ from tests.support.admins import as_admin
 from tests.support.factories import make_link, put
 from tests.support.processes import Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
 
 GIVEN_UP_WITHIN = 30.0
@@ -44,7 +44,7 @@ HANGS: dict[str, Callable[[bytes], bool]] = {
 """What the server is told last before it answers nothing more."""
 
 
-class Postmaster(Mailbox):
+class FaultyMailbox(Mailbox):
     """Notes when recipients were tried, and declines them, dawdles, or hangs up after their final dot, as it is told to.
 
     Every other session is offered PIPELINING.
@@ -85,7 +85,7 @@ class Stack(NamedTuple):
     """The whole service, its mail server, and the proxy between them."""
 
     service: Service
-    postmaster: Postmaster
+    postmaster: FaultyMailbox
     proxy: Proxy
     store: Client
     queue: redis.Redis
@@ -138,7 +138,7 @@ def address(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Stack]:
-    postmaster = Postmaster()
+    postmaster = FaultyMailbox()
     with ExitStack() as opened:
         server = opened.enter_context(MailServer(postmaster))
         proxy = opened.enter_context(Proxy((server.hostname, server.port)))
@@ -153,15 +153,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def declined(length: Length) -> int:
+def declined(scale: Scale) -> int:
     """How often a server declines a mail before it takes it. Full: until the third wait is over."""
-    return length(1, len(WAITS))
+    return scale(1, len(WAITS))
 
 
 @pytest.fixture(scope="module")
-def life(length: Length) -> timedelta:
+def life(scale: Scale) -> timedelta:
     """How long a code, and a link, is good that the server declines until then. Full: the least that ``OTP_TTL`` may be."""
-    return timedelta(seconds=length(4, 60))
+    return timedelta(seconds=scale(4, 60))
 
 
 @pytest.fixture(scope="module")
@@ -226,10 +226,10 @@ def reach_late(service: Service, port: int) -> float:
 
 @pytest.mark.usefixtures("unreached", "ids")
 def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
-    stack: Stack, length: Length
+    stack: Stack, scale: Scale
 ) -> None:
     """Full: whatever it hangs at; short: after the final dot."""
-    for stage in list(HANGS)[: length(1, len(HANGS))]:
+    for stage in list(HANGS)[: scale(1, len(HANGS))]:
         with hanging(stack.proxy, stage) as hangs_since:
             link_id = create(stack.service, f"hanging {stage}")
             wait_until(

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.mixed_load import Customer, Postbox
+from tests.support.mixed_load import Customer, LatestCodes
 from tests.support.proc import children, descriptors, resident
 from tests.support.processes import UNLIMITED, Service
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import MailServer, Store, wait_until
 
 CUSTOMERS = 8
@@ -66,21 +66,25 @@ class Gauge:
 
 
 @pytest.fixture
-def postbox() -> Postbox:
-    return Postbox()
+def latest_codes() -> LatestCodes:
+    return LatestCodes()
 
 
 @pytest.fixture
-def mail_server(postbox: Postbox) -> Iterator[MailServer]:
-    with MailServer(mailbox=postbox) as server:
+def mail_server(latest_codes: LatestCodes) -> Iterator[MailServer]:
+    with MailServer(mailbox=latest_codes) as server:
         yield server
 
 
 def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
-    tmp_path: Path, own_store: Store, mail_server: MailServer, postbox: Postbox, length: Length
+    tmp_path: Path,
+    own_store: Store,
+    mail_server: MailServer,
+    latest_codes: LatestCodes,
+    scale: Scale,
 ) -> None:
     """Full: an hour, and then the time in which links end. Short: 12 s, and that links will."""
-    seconds = length(12, 3600)
+    seconds = scale(12, 3600)
     with (
         Service(tmp_path, own_store.url, mail_server.url, **SETTINGS) as service,
         redis.Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as found,
@@ -90,9 +94,9 @@ def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
         silent = [
             socket.create_connection(("127.0.0.1", service.port), timeout=1) for _ in range(20)
         ]
-        requests = asyncio.run(load(service, postbox, gauge, seconds))
+        requests = asyncio.run(load(service, latest_codes, gauge, seconds))
         slopes = gauge.slopes()
-        report(gauge, slopes, f"{requests} requests, {postbox.count} mails in {seconds} s")
+        report(gauge, slopes, f"{requests} requests, {latest_codes.count} mails in {seconds} s")
         assert {
             name: slope for name, slope in slopes.items() if name != "keys" and slope > GROWTH
         } == {}
@@ -108,10 +112,10 @@ def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
             assert gauge.read()["store used"] < gauge.rows[0]["store used"] + 1
 
 
-async def load(service: Service, postbox: Postbox, gauge: Gauge, seconds: float) -> int:
+async def load(service: Service, latest_codes: LatestCodes, gauge: Gauge, seconds: float) -> int:
     """Has customers live while the gauge is read; gives the number of their requests."""
     ended = asyncio.Event()
-    customers = [Customer(service.url, number, postbox) for number in range(CUSTOMERS)]
+    customers = [Customer(service.url, number, latest_codes) for number in range(CUSTOMERS)]
     async with asyncio.TaskGroup() as group:
         for customer in customers:
             group.create_task(customer.live(ended))

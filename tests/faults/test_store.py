@@ -29,7 +29,7 @@ from service.storage.redis_url import connect
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
 from tests.support.proxy import Proxy
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Store
 from tests.support.web import web
 
@@ -43,9 +43,9 @@ def create(client: httpx.Client, number: int = 0) -> httpx.Response:
     )
 
 
-def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, length: Length) -> None:
+def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, scale: Scale) -> None:
     """On the store as ``up`` configures it, which every other time rewrites its file. Full: 20 kills, at least 20,000 links."""
-    kills, least = length(4, 20), length(500, 20_000)
+    kills, least = scale(4, 20), scale(500, 20_000)
     data_dir = tmp_path / "var"
     data_dir.mkdir()
     acknowledged: list[str] = []
@@ -100,7 +100,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, lengt
 
 @pytest.mark.parametrize("where", ["at any byte", "within a script", "while it is rewritten"])
 def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
-    tmp_path: Path, length: Length, where: str
+    tmp_path: Path, scale: Scale, where: str
 ) -> None:
     """Full: 100 cuts at random of each."""
     data_dir = tmp_path / "var"
@@ -114,7 +114,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
             process.wait()
             end_rewrite(process)
     chance = random.Random(1138)  # noqa: S311 - nothing to guess
-    for cut in range(length(4, 100)):
+    for cut in range(scale(4, 100)):
         copy = tmp_path / f"cut-{cut}"
         shutil.copytree(data_dir, copy, ignore=shutil.ignore_patterns("*.sock"))
         written = max((copy / "appendonlydir").glob("*.incr.aof"))

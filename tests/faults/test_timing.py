@@ -22,8 +22,8 @@ from tests.support.api import wrong
 from tests.support.factories import make_link, put
 from tests.support.proc import cpu_clock, descendants
 from tests.support.processes import SECRET, UNLIMITED, Service
-from tests.support.raw_http import RedisProtocol, with_json
-from tests.support.scale import Length
+from tests.support.raw_http import RawConnection, with_json
+from tests.support.scale import Scale
 from tests.support.servers import Store
 from tests.support.web import web
 
@@ -94,7 +94,7 @@ class Measured(NamedTuple):
 @pytest.mark.usefixtures("redis_db")
 @pytest.mark.parametrize("kinds", [SENDS, SUBMISSIONS], ids=["asked for a code", "given a code"])
 def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
-    service: Service, own_store: Store, length: Length, kinds: list[Kind]
+    service: Service, own_store: Store, scale: Scale, kinds: list[Kind]
 ) -> None:
     """By the clock, as an attacker has it, and by the processors' time, which others on this machine disturb less.
 
@@ -104,15 +104,13 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     meters, client = meters_of(service, own_store), Client(connect(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
-        measure(service, client, kinds, meters, length(150, 2000), measured, number)
+        measure(service, client, kinds, meters, scale(150, 2000), measured, number)
         by = {
             meter: {kind.name: measured.times[kind.name][meter] for kind in kinds}
             for meter in meters
         }
         least = by[next(iter(meters))]
-        if seen(
-            [taken + length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]
-        ):
+        if seen([taken + scale(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]):
             break
     else:
         pytest.fail("the machine is too busy to tell anything")
@@ -159,7 +157,7 @@ def measure(
             kind.prepare(client, email)
             asked.append((kind, kind.ask(email)))
     Random(round_).shuffle(asked)  # noqa: S311 - nothing to guess
-    with RedisProtocol(service.port) as wire, no_collection():
+    with RawConnection(service.port) as wire, no_collection():
         for number in range(50):
             wire.ask(kinds[0].ask(f"warm{round_}{number}@example.com"))
         for kind, piece in asked:

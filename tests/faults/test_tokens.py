@@ -1,4 +1,4 @@
-"""Tokens that nobody may believe: a hundred thousand of them, at every door that a token opens, and never a good one refused."""
+"""Tokens that nobody may believe: a hundred thousand of them, at every endpoint that a token opens, and never a good one refused."""
 
 import json
 import os
@@ -16,16 +16,16 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.faults import alterations, forgeries
-from tests.faults.minting import ADMIN_KEY, Issuer, Mint
+from tests.faults.token_factory import ADMIN_KEY, Issuer, TokenFactory
 from tests.support.key_server import KeyServer, served
 from tests.support.processes import COMMAND
-from tests.support.raw_http import Answer, RedisProtocol, request, wires, with_json
-from tests.support.scale import Length
+from tests.support.raw_http import Answer, RawConnection, raw_connections, request, with_json
+from tests.support.scale import Scale
 from tests.support.servers import Store
 from tests.support.signing import pem, private_key
 from tests.support.web import web
 
-Family = Callable[[Mint], bytes | list[bytes]]
+Family = Callable[[TokenFactory], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""
 ISSUED = {"iss": "https://id.example.com"}
 ALGORITHMS = {
@@ -81,7 +81,7 @@ def set_up(request: pytest.FixtureRequest) -> Iterator[SetUp]:
             yield SetUp(issuers, {"ADMIN_JWKS_URL": keys.url, "ADMIN_JWT_ISSUER": ISSUED["iss"]})
 
 
-class Door(NamedTuple):
+class Endpoint(NamedTuple):
     """An endpoint that looks at tokens, and how it answers those that it believes."""
 
     method: str
@@ -117,12 +117,17 @@ class Door(NamedTuple):
         return answer.status == 401 and answer.json()["code"] == "token_invalid"
 
 
-def doors(wire: RedisProtocol, mint: Mint) -> list[Door]:
-    """Doors of the mint's organization, with a direct and a gated link behind them."""
-    token = mint.internal_admin().signed()
+def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
+    """Doors of the factory's organization, with a direct and a gated link behind them."""
+    token = factory.internal_admin().signed()
     made = []
     for gated in (False, True):
-        body = {"email": mint.email, "org_id": mint.org_id, "notify": False, "otp_required": gated}
+        body = {
+            "email": factory.email,
+            "org_id": factory.org_id,
+            "notify": False,
+            "otp_required": gated,
+        }
         answer = wire.ask(
             with_json(
                 "POST /payment-links HTTP/1.1",
@@ -134,44 +139,46 @@ def doors(wire: RedisProtocol, mint: Mint) -> list[Door]:
         assert answer.status == 201, answer
         made.append(answer.json()["id"])
     direct, gated_link = made
-    create = {"email": mint.email, "org_id": mint.org_id, "notify": False}
+    create = {"email": factory.email, "org_id": factory.org_id, "notify": False}
     return [
-        Door("POST", "/payment-links", create, lambda answer: answer.status == 201),
-        Door(
+        Endpoint("POST", "/payment-links", create, lambda answer: answer.status == 201),
+        Endpoint(
             "GET",
-            f"/orgs/{mint.org_id}/payment-links?limit=1",
+            f"/orgs/{factory.org_id}/payment-links?limit=1",
             None,
             lambda answer: answer.json()["total"] >= 2,
         ),
-        Door("DELETE", f"/payment-links/{direct}", None, lambda answer: "revoked" in answer.json()),
-        Door(
+        Endpoint(
+            "DELETE", f"/payment-links/{direct}", None, lambda answer: "revoked" in answer.json()
+        ),
+        Endpoint(
             "DELETE",
             "/payment-links",
-            {"email": f"nobody+{mint.email}"},
+            {"email": f"nobody+{factory.email}"},
             lambda answer: answer.json()["revoked"] == 0,
         ),
-        Door(
+        Endpoint(
             "GET",
             f"/payment-links/{gated_link}",
             None,
-            lambda answer: answer.json()["email"] == mint.email,
+            lambda answer: answer.json()["email"] == factory.email,
             to_customers=True,
         ),
-        Door(
+        Endpoint(
             "GET",
             f"/pay/{gated_link}",
             None,
-            lambda answer: answer.json()["email"] == mint.email,
+            lambda answer: answer.json()["email"] == factory.email,
             to_customers=True,
         ),
-        Door(
+        Endpoint(
             "POST",
             "/payment-links/verify",
             {"link_id": gated_link},
-            lambda answer: answer.json()["link"]["email"] == mint.email,
+            lambda answer: answer.json()["link"]["email"] == factory.email,
             to_customers=True,
         ),
-        Door(
+        Endpoint(
             "POST",
             "/payment-links/scheduled",
             {"period": 1},
@@ -184,16 +191,16 @@ class Asked(NamedTuple):
     """A request under way: of a family of mutations, or a control."""
 
     family: str | None
-    door: Door
+    endpoint: Endpoint
     authorizations: list[bytes]
 
 
 def wave(
-    families: Iterator[Callable[[Mint], bytes | list[bytes]]],
-    victim: Mint,
-    closed: list[Door],
-    control: Mint,
-    opened: list[Door],
+    families: Iterator[Callable[[TokenFactory], bytes | list[bytes]]],
+    victim: TokenFactory,
+    closed: list[Endpoint],
+    control: TokenFactory,
+    opened: list[Endpoint],
 ) -> list[Asked]:
     """What is asked at the same moment, a good token among every few."""
     asked = []
@@ -207,41 +214,41 @@ def wave(
             )
         )
     for _ in range(AT_ONCE // CONTROL_EVERY):
-        door = control.chance.choice(opened)
+        endpoint = control.chance.choice(opened)
         draft = (
             control.customer()
-            if door.to_customers and control.chance.random() < 0.5
+            if endpoint.to_customers and control.chance.random() < 0.5
             else control.internal_admin()
         )
-        asked.append(Asked(None, door, [b"Bearer " + draft.signed()]))
+        asked.append(Asked(None, endpoint, [b"Bearer " + draft.signed()]))
     victim.chance.shuffle(asked)
     return asked
 
 
 @pytest.mark.usefixtures("redis_db")
 def test_no_mutated_token_is_believed_and_every_good_one_is(
-    set_up: SetUp, own_store: Store, tmp_path: Path, length: Length
+    set_up: SetUp, own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
     """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
     chance, now = Random(1138), int(datetime.now(UTC).timestamp())  # noqa: S311 - it has to be drawn again
     victim, control = (
-        Mint(set_up.issuers, "acme", JANE, now, chance),
-        Mint(set_up.issuers, "globex", JOHN, now, chance),
+        TokenFactory(set_up.issuers, "acme", JANE, now, chance),
+        TokenFactory(set_up.issuers, "globex", JOHN, now, chance),
     )
     families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
     with (
         web(tmp_path, own_store.url, **set_up.settings) as service,
-        wires(*[service.port] * AT_ONCE) as callers,
+        raw_connections(*[service.port] * AT_ONCE) as callers,
     ):
-        closed, opened = doors(callers[0], victim), doors(callers[0], control)
-        while drawn.total() - drawn[None] < length(400, 33_334):
+        closed, opened = endpoints(callers[0], victim), endpoints(callers[0], control)
+        while drawn.total() - drawn[None] < scale(400, 33_334):
             asked = wave(families, victim, closed, control, opened)
             for caller, one in zip(callers, asked, strict=True):
-                caller.send(one.door.ask(one.authorizations))
+                caller.send(one.endpoint.ask(one.authorizations))
             for caller, one in zip(callers, asked, strict=True):
                 answer = caller.receive()
                 drawn[one.family] += 1
-                if not (one.door.refuses(answer) if one.family else one.door.opens(answer)):
+                if not (one.endpoint.refuses(answer) if one.family else one.endpoint.opens(answer)):
                     wrong.append(f"{one} was answered {answer}"[:2000])
         left = callers[0].ask(closed[1].ask([b"Bearer " + victim.internal_admin().signed()])).json()
     assert not wrong, "\n".join(wrong)

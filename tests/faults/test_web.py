@@ -15,14 +15,14 @@ import redis
 from service.process.shutdown import DRAIN_SECONDS
 from service.storage.client import Client
 from service.storage.redis_url import connect
-from tests.support.aborting_clients import Deserters
+from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
 from tests.support.factories import make_link, put_all
 from tests.support.proc import children, descriptors, runs
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Length
+from tests.support.scale import Scale
 from tests.support.servers import Store, free_port, wait_until
 from tests.support.steady_load import Load
 from tests.support.web import web, webs
@@ -69,7 +69,7 @@ def haproxy() -> str:
 
 
 def test_stopped_behind_a_balancer_no_request_fails(
-    own_store: Store, tmp_path: Path, haproxy: str, length: Length
+    own_store: Store, tmp_path: Path, haproxy: str, scale: Scale
 ) -> None:
     """It looks at ``/readyz``. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
@@ -77,12 +77,12 @@ def test_stopped_behind_a_balancer_no_request_fails(
         webs(tmp_path, own_store.url, *ports) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
-        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
+        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", scale(1, 20)))
     assert load.failures == []
 
 
 def test_stopped_without_privileges_no_request_fails(
-    own_store: Store, tmp_path: Path, haproxy: str, length: Length
+    own_store: Store, tmp_path: Path, haproxy: str, scale: Scale
 ) -> None:
     """Not even a socket may be told anything that needs CAP_NET_ADMIN. Full: 20 SIGTERMs."""
     (tmp_path / "sitecustomize.py").write_text(NO_SOCKET_FILTERS)
@@ -93,7 +93,7 @@ def test_stopped_without_privileges_no_request_fails(
         ) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
-        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", length(1, 20)))
+        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", scale(1, 20)))
     assert load.failures == []
 
 
@@ -112,10 +112,10 @@ def test_what_fails_while_stopping_keeps_no_process_from_stopping(
 
 
 def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered(
-    own_store: Store, tmp_path: Path, length: Length
+    own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
     """The kernel gives each process connections until it closes, and moves none to another. Full: 20 SIGTERMs."""
-    port, stops = free_port(), length(1, 20)
+    port, stops = free_port(), scale(1, 20)
     with webs(tmp_path, own_store.url, port, port) as services:
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", stops))
     assert [failure for failure in load.failures if not failure.startswith(UNANSWERED)] == []
@@ -177,11 +177,11 @@ def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_
 
 
 def test_a_process_that_is_still_starting_stops_at_once(
-    own_store: Store, tmp_path: Path, length: Length
+    own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
     """Whatever it has come to. Full: 40 moments."""
     service = Service(tmp_path, own_store.url, None)
-    for number in range(length(3, 40)):
+    for number in range(scale(3, 40)):
         before = service.web.output().count("Spawning worker-1") if number else 0
         service.web.start()
         wait_until(
@@ -196,7 +196,7 @@ def test_a_process_that_is_still_starting_stops_at_once(
 
 
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
-    own_store: Store, tmp_path: Path, length: Length
+    own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
     """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000 requests."""
     with (
@@ -213,13 +213,13 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
         async def load(abandoned: int) -> Load:
             load = Load(service.url)
             async with load.running():
-                await Deserters(service.port).ask(abandoned)
+                await AbortingClients(service.port).ask(abandoned)
             return load
 
         asyncio.run(load(200))  # whatever is kept for good is there now
         time.sleep(1)
         before = held()
-        checked = asyncio.run(load(length(300, 10_000)))
+        checked = asyncio.run(load(scale(300, 10_000)))
         wait_until(
             lambda: all(now <= then for now, then in zip(held(), before, strict=True)),
             f"{before}, not {held()}",

@@ -19,7 +19,7 @@ from service.links.record import FIELDS, decode
 from service.outbox.doorbell import QueueName, queue_name
 from service.storage import keys
 from service.storage.command import load_script
-from tests.support.link_load import Ledger, campaign
+from tests.support.link_load import MailLog, create_links
 from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
 from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
@@ -42,14 +42,16 @@ class Death(NamedTuple):
     unmarked: set[tuple[str, int]]
 
 
-class Site:
+class Deployment:
     """The service with a queue of its own."""
 
-    def __init__(self, service: Service, main: Store, queue_store: Store, ledger: Ledger) -> None:
+    def __init__(
+        self, service: Service, main: Store, queue_store: Store, mail_log: MailLog
+    ) -> None:
         self.service = service
         self.main = main
         self.queue_store = queue_store
-        self.ledger = ledger
+        self.mail_log = mail_log
         self.deaths: list[Death] = []
         self._killed: set[int] = set()
         self._store = redis.Redis(unix_socket_path=str(main.socket), decode_responses=True)
@@ -80,13 +82,13 @@ class Site:
 
     def kill_sender(self, kill: Callable[[int], None]) -> None:
         """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
-        pid, self.ledger.pause = self.worker_pid(QueueName.LINKS), A_SLOW_REPLY
+        pid, self.mail_log.pause = self.worker_pid(QueueName.LINKS), A_SLOW_REPLY
         self.wait_for_mail(within=2)
         time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))  # noqa: S311 - nothing to guess
         os.kill(pid, signal.SIGSTOP)
         time.sleep(ON_ITS_WAY)
-        self.ledger.pause = 0.0
-        copies = self.ledger.copies()
+        self.mail_log.pause = 0.0
+        copies = self.mail_log.copies()
         leases, unmarked = self.leases(), {(link, copies[link]) for link in self.unmarked(copies)}
         for death in self.deaths:
             leases -= death.leases
@@ -145,9 +147,9 @@ class Site:
 
     def wait_for_mail(self, within: float) -> None:
         """Until the mail server takes one, unless there is none to take."""
-        before = self.ledger.total()
+        before = self.mail_log.total()
         with suppress(AssertionError):
-            wait_until(lambda: self.ledger.total() != before, "a mail", within)
+            wait_until(lambda: self.mail_log.total() != before, "a mail", within)
 
     def leases(self) -> set[tuple[str, float]]:
         """The links that some worker, dead or alive, is to send, each with the lease's deadline."""
@@ -194,14 +196,14 @@ class Site:
             read = decode(link, self._store.hmget(keys.link(link), FIELDS))
             assert read is not None
             due = max(read.created_at, read.due_at)
-            late.append(self.ledger.taken[link][0].at - due.timestamp())
+            late.append(self.mail_log.taken[link][0].at - due.timestamp())
         return late
 
     def wait_for_all(self, creations: list[Future[str]], within: float) -> set[str]:
         """The campaign's links, once each was mailed and marked."""
         created = {creation.result(60) for creation in creations}
         assert len(created) == len(creations)
-        wait_until(lambda: created <= self.ledger.taken.keys(), "every mail", within)
+        wait_until(lambda: created <= self.mail_log.taken.keys(), "every mail", within)
         wait_until(lambda: not self.unmarked(created), "every link to be marked as sent", within)
         return created
 
@@ -214,72 +216,77 @@ def queue_store() -> Iterator[Store]:
 
 
 @pytest.fixture(scope="module")
-def site(
+def deployment(
     tmp_path_factory: pytest.TempPathFactory, own_store: Store, queue_store: Store
-) -> Iterator[Site]:
+) -> Iterator[Deployment]:
     with MailServer() as mails:
         directory = tmp_path_factory.mktemp("workers")
         with Service(
             directory, own_store.url, mails.url, QUEUE_REDIS_URL=queue_store.url
         ) as service:
-            site = Site(service, own_store, queue_store, Ledger(mails.mailbox))
-            yield site
-            site.close()
+            deployment = Deployment(service, own_store, queue_store, MailLog(mails.mailbox))
+            yield deployment
+            deployment.close()
 
 
 def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked(
-    site: Site, length: Callable[[int, int], int]
+    deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
     """Full: 100 kills while 2,000 links are created and mailed. Short: 3, and leases of the dead are ended by hand."""
-    kills = length(3, 100)
+    kills = scale(3, 100)
     creations: list[Future[str]] = []
     chance = random.Random()  # noqa: S311 - nothing to guess
-    victims = list(site.victims().items())
+    victims = list(deployment.victims().items())
     for number in range(kills):
         if number % len(victims) == 0:
             chance.shuffle(victims)
-        with campaign(site.service.url, length(10, 20), length(0, 1)) as some:
+        with create_links(deployment.service.url, scale(10, 20), scale(0, 1)) as some:
             time.sleep(chance.uniform(0, 1))
             name, kill = victims[number % len(victims)]
             log.info("kill %d: %s", number + 1, name)
             kill()
         creations += some
-        site.wait_for_mail(within=length(2, 6))
-    if length(1, 0):
-        site.end_leases(link for death in site.deaths for link, _ in death.leases)
-    created = site.wait_for_all(creations, within=AGAIN_WITHIN)
-    repeated = {(link, copy) for link in created for copy in range(1, len(site.ledger.taken[link]))}
-    between = [death for death in site.deaths if death.unmarked]
+        deployment.wait_for_mail(within=scale(2, 6))
+    if scale(1, 0):
+        deployment.end_leases(link for death in deployment.deaths for link, _ in death.leases)
+    created = deployment.wait_for_all(creations, within=AGAIN_WITHIN)
+    repeated = {
+        (link, copy) for link in created for copy in range(1, len(deployment.mail_log.taken[link]))
+    }
+    between = [death for death in deployment.deaths if death.unmarked]
     log.info(
         "%d kills, %d of a sender; %d between the 250 and the mark",
         kills,
-        len(site.deaths),
+        len(deployment.deaths),
         len(between),
     )
     log.info("%d mails, %d of them twice", len(created), len(repeated))
     assert repeated <= {copy for death in between for copy in death.unmarked}
     assert all(len(death.unmarked) == 1 for death in between)
-    assert all(len({copy.message_id for copy in site.ledger.taken[link]}) == 1 for link in created)
+    assert all(
+        len({copy.message_id for copy in deployment.mail_log.taken[link]}) == 1 for link in created
+    )
 
 
 def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
-    site: Site, length: Callable[[int, int], int]
+    deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
     """Full: 5 times. Short: once, and leases are ended by hand."""
-    for _ in range(length(1, 5)):
-        sender = site.worker_pid(QueueName.LINKS)
+    for _ in range(scale(1, 5)):
+        sender = deployment.worker_pid(QueueName.LINKS)
         os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
-        with campaign(site.service.url, 60, 0, orgs=1) as creations:
+        with create_links(deployment.service.url, 60, 0, orgs=1) as creations:
             pass
         os.kill(sender, signal.SIGCONT)
-        site.kill_sender(site.kill)
-        death = site.deaths[-1]
+        deployment.kill_sender(deployment.kill)
+        death = deployment.deaths[-1]
         held = {link for link, _ in death.leases}
-        if length(1, 0):
-            site.end_leases(held)
-        site.wait_for_all(creations, within=60)
+        if scale(1, 0):
+            deployment.end_leases(held)
+        deployment.wait_for_all(creations, within=60)
         again = [
-            min(copy.at for copy in site.ledger.taken[link] if copy.at > death.at) - death.at
+            min(copy.at for copy in deployment.mail_log.taken[link] if copy.at > death.at)
+            - death.at
             for link in held
         ]
         log.info("%d mails of a dead worker again after %.1f s at most", len(again), max(again))
@@ -287,87 +294,87 @@ def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
 
 
 @pytest.fixture
-def proxy(site: Site) -> Iterator[Proxy]:
+def proxy(deployment: Deployment) -> Iterator[Proxy]:
     """Between the worker and its store."""
-    direct = site.service.worker
+    direct = deployment.service.worker
     direct.stop()
-    with Proxy(site.main.socket) as proxy:
-        environ = {**site.service.environ, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}"}
+    with Proxy(deployment.main.socket) as proxy:
+        environ = {**deployment.service.environ, "REDIS_URL": f"redis://127.0.0.1:{proxy.port}"}
         behind = Process("worker", environ, direct.log)
         behind.start()
         yield proxy
         behind.stop()
     direct.start()
     for bell in QueueName:
-        site.worker_pid(bell)
+        deployment.worker_pid(bell)
 
 
 def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_id(
-    site: Site, proxy: Proxy, length: Callable[[int, int], int]
+    deployment: Deployment, proxy: Proxy, scale: Callable[[int, int], int]
 ) -> None:
     """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
     pid, killed, settle = (
-        site.worker_pid(QueueName.LINKS),
+        deployment.worker_pid(QueueName.LINKS),
         threading.Event(),
         load_script("links/settle").sha.encode(),
     )
 
     def watch(piece: bytes) -> None:
         if settle in piece and not killed.is_set():
-            site.kill(pid)
+            deployment.kill(pid)
             killed.set()
             raise ConnectionResetError
 
     proxy.watch = watch
-    with campaign(site.service.url, 1, 0) as [creation]:
+    with create_links(deployment.service.url, 1, 0) as [creation]:
         link = creation.result(20)
     assert killed.wait(20)
     died = time.time()
-    assert (site.ledger.copies()[link], site.unmarked([link])) == (1, {link})
-    if length(1, 0):
-        site.end_leases([link])
-    site.wait_for_all([creation], within=60)
-    first, second = site.ledger.taken[link]
+    assert (deployment.mail_log.copies()[link], deployment.unmarked([link])) == (1, {link})
+    if scale(1, 0):
+        deployment.end_leases([link])
+    deployment.wait_for_all([creation], within=60)
+    first, second = deployment.mail_log.taken[link]
     log.info("again %.1f s after its worker died", second.at - died)
     assert first.message_id == second.message_id
     assert second.at - died < AGAIN_WITHIN
 
 
 def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
-    site: Site, length: Callable[[int, int], int]
+    deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
     """Full: 1,000 mails within a minute, in which the queue is flushed some 200 times."""
     flushes = 0
-    with campaign(site.service.url, length(100, 1000), length(1, 60)) as creations:
+    with create_links(deployment.service.url, scale(100, 1000), scale(1, 60)) as creations:
         while not all(creation.done() for creation in creations):
-            site.queue.flushdb()
+            deployment.queue.flushdb()
             flushes += 1
             time.sleep(random.uniform(0, 0.5))  # noqa: S311 - nothing to guess
-    created = site.wait_for_all(creations, within=60)
-    late = max(site.lateness(created))
+    created = deployment.wait_for_all(creations, within=60)
+    late = max(deployment.lateness(created))
     log.info("%d flushes, %d mails, each within %.1f s of its time", flushes, len(created), late)
     assert late < AGAIN_WITHIN
-    assert all(len(site.ledger.taken[link]) == 1 for link in created)
+    assert all(len(deployment.mail_log.taken[link]) == 1 for link in created)
 
 
 def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(
-    site: Site, length: Callable[[int, int], int]
+    deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
     """Full: 5 times, for 5 s each. What came due meanwhile is with the mail server soon after the queue is back."""
-    for _ in range(length(1, 5)):
-        away = length(1, 5)
-        with campaign(site.service.url, length(50, 400), 2 * away) as creations:
+    for _ in range(scale(1, 5)):
+        away = scale(1, 5)
+        with create_links(deployment.service.url, scale(50, 400), 2 * away) as creations:
             time.sleep(away / 2)
-            site.queue_store.kill()
+            deployment.queue_store.kill()
             time.sleep(away)
-            site.queue_store.start()
-        created = site.wait_for_all(creations, within=30)
-        late = max(site.lateness(created)) - away
+            deployment.queue_store.start()
+        created = deployment.wait_for_all(creations, within=30)
+        late = max(deployment.lateness(created)) - away
         log.info(
             "%d mails, each within %.1f s of its time or the queue's return", len(created), late
         )
         assert late < AGAIN_WITHIN
-        assert all(len(site.ledger.taken[link]) == 1 for link in created)
+        assert all(len(deployment.mail_log.taken[link]) == 1 for link in created)
 
 
 def restart(process: Process) -> None:

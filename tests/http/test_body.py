@@ -15,7 +15,8 @@ from service.http.json_reader import read_body
 from service.http.schemas import RequestBody
 from service.links.schemas import CreateLink, DispatchWindow, RevokeLinks, VerifyLink
 from service.orgs.schemas import PutProfile
-from tests.support.api import JANE, JSON, UNKNOWN_ID, Api, assert_problem
+from tests.support.api import JANE, JSON, Api, assert_problem
+from tests.support.factories import UNKNOWN_LINK_ID
 
 TWICE = [
     pytest.param(
@@ -42,7 +43,7 @@ TWICE = [
     pytest.param(
         "POST",
         "/payment-links/verify",
-        f'{{"link_id":"{UNKNOWN_ID}","link_id":"x"}}',
+        f'{{"link_id":"{UNKNOWN_LINK_ID}","link_id":"x"}}',
         "link_id",
         id="verify",
     ),
@@ -140,12 +141,17 @@ WRONG: list[tuple[str, str, dict[str, Any], set[str]]] = [
         {"email": JANE, "org_id": None, "currency": 5, "payment_amount": 1.2345},
         {"org_id", "currency"},
     ),
-    ("POST", "/payment-links/verify", {"id": UNKNOWN_ID}, {"link_id", "id"}),
+    ("POST", "/payment-links/verify", {"id": UNKNOWN_LINK_ID}, {"link_id", "id"}),
     ("POST", "/payment-links/otp", {"email": "jane", "mail": JANE}, {"email", "mail"}),
     ("PUT", "/payment-links/otp", {"email": "jane", "otp": "12345a"}, {"email", "otp"}),
     ("PUT", "/payment-links/otp", {"email": "jane", "otp": 123456}, {"email", "otp"}),
     ("DELETE", "/payment-links", {"email": "jane", "org_id": "acme"}, {"email", "org_id"}),
-    ("DELETE", f"/payment-links/{UNKNOWN_ID}", {"email": [], "reason": None}, {"email", "reason"}),
+    (
+        "DELETE",
+        f"/payment-links/{UNKNOWN_LINK_ID}",
+        {"email": [], "reason": None},
+        {"email", "reason"},
+    ),
     (
         "POST",
         "/payment-links/scheduled",
@@ -214,7 +220,9 @@ def test_an_answer_names_a_hundred_unknown_fields_at_most_and_repeats_no_long_na
         *("email", "org_id"),
         *[f"field {number}" for number in range(100)],
     ]
-    long = api.client.post("/payment-links/verify", json={"link_id": UNKNOWN_ID, "x" * 60_000: 1})
+    long = api.client.post(
+        "/payment-links/verify", json={"link_id": UNKNOWN_LINK_ID, "x" * 60_000: 1}
+    )
     assert len(long.content) < 1000
 
 
@@ -262,7 +270,9 @@ NULLS = [
     ),
     pytest.param("PUT", "/orgs/acme/profile", {}, PutProfile, 200, id="profile"),
     pytest.param("POST", "/payment-links/scheduled", {}, DispatchWindow, 200, id="dispatch"),
-    pytest.param("DELETE", f"/payment-links/{UNKNOWN_ID}", {}, RevokeLinks, 404, id="revoke by id"),
+    pytest.param(
+        "DELETE", f"/payment-links/{UNKNOWN_LINK_ID}", {}, RevokeLinks, 404, id="revoke by id"
+    ),
 ]
 
 

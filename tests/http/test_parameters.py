@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import JANE, UNKNOWN_ID, Api, assert_invalid, assert_problem
+from tests.support.api import JANE, Api, assert_invalid, assert_problem
+from tests.support.factories import UNKNOWN_LINK_ID
 
 API = [
     pytest.param("POST", "/payment-links", {"email": JANE, "org_id": "acme"}, id="create"),
     pytest.param("GET", "/payment-links/{link_id}", None, id="read"),
-    pytest.param("POST", "/payment-links/verify", {"link_id": UNKNOWN_ID}, id="verify"),
+    pytest.param("POST", "/payment-links/verify", {"link_id": UNKNOWN_LINK_ID}, id="verify"),
     pytest.param("DELETE", "/payment-links/{link_id}", None, id="revoke by id"),
     pytest.param("DELETE", "/payment-links", {"email": JANE}, id="revoke"),
     pytest.param("POST", "/payment-links/otp", {"email": JANE}, id="send otp"),

@@ -16,7 +16,6 @@ from service.storage import keys
 from tests.support.api import (
     JANE,
     JSON,
-    UNKNOWN_ID,
     Api,
     FromPeer,
     Headers,
@@ -25,6 +24,7 @@ from tests.support.api import (
     settings_of,
 )
 from tests.support.clock import Clock
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.servers import Store
 
 MakeApi = Callable[..., Api]
@@ -36,7 +36,7 @@ WITH_BODY = [
     pytest.param("POST", "/payment-links/otp", id="send otp"),
     pytest.param("PUT", "/payment-links/otp", id="submit otp"),
     pytest.param("DELETE", "/payment-links", id="revoke"),
-    pytest.param("DELETE", f"/payment-links/{UNKNOWN_ID}", id="revoke by id"),
+    pytest.param("DELETE", f"/payment-links/{UNKNOWN_LINK_ID}", id="revoke by id"),
     pytest.param("POST", "/payment-links/scheduled", id="dispatch"),
 ]
 
@@ -55,14 +55,14 @@ def send(
 
 def unreadable(api: Api) -> httpx.Response:
     """The store holds what it should not."""
-    api.redis.rpush(keys.link(UNKNOWN_ID), "boom")
-    return api.get(UNKNOWN_ID)
+    api.redis.rpush(keys.link(UNKNOWN_LINK_ID), "boom")
+    return api.get(UNKNOWN_LINK_ID)
 
 
 def fault(api: Api) -> httpx.Response:
     """What nobody thought of."""
     with patch("service.links.operations.find", side_effect=RuntimeError("redis://")):
-        return api.get(UNKNOWN_ID)
+        return api.get(UNKNOWN_LINK_ID)
 
 
 def second_code(api: Api) -> httpx.Response:
@@ -76,7 +76,7 @@ PROBLEMS: list[tuple[int, str, Callable[[Api], httpx.Response]]] = [
     (401, "token_invalid", lambda api: api.list(bearer("x"))),
     (403, "forbidden", lambda api: api.list(api.org("globex"))),
     (404, "not_found", lambda api: api.client.get("/nowhere")),
-    (404, "link_not_found", lambda api: api.get(UNKNOWN_ID)),
+    (404, "link_not_found", lambda api: api.get(UNKNOWN_LINK_ID)),
     (405, "method_not_allowed", lambda api: api.client.patch("/payment-links")),
     (413, "body_too_large", lambda api: send(api, *CREATE, b" " * (LIMIT + 1))),
     (
@@ -123,7 +123,7 @@ def test_a_fault_tells_nothing_of_itself(
 ) -> None:
     response = provoke(api)
     assert_problem(response, 500, code)
-    words = ("WRONGTYPE", "RuntimeError", "Traceback", "redis", "service/", UNKNOWN_ID)
+    words = ("WRONGTYPE", "RuntimeError", "Traceback", "redis", "service/", UNKNOWN_LINK_ID)
     assert not [word for word in words if word in response.text]
 
 
@@ -290,8 +290,8 @@ def test_assets_lead_nowhere_else(api: Api, path: str) -> None:
     ("method", "path", "allowed"),
     [
         pytest.param("GET", "/payment-links", {"POST", "DELETE"}, id="links"),
-        pytest.param("PUT", f"/payment-links/{UNKNOWN_ID}", {"GET", "DELETE"}, id="link"),
-        pytest.param("DELETE", f"/pay/{UNKNOWN_ID}", {"GET"}, id="pay"),
+        pytest.param("PUT", f"/payment-links/{UNKNOWN_LINK_ID}", {"GET", "DELETE"}, id="link"),
+        pytest.param("DELETE", f"/pay/{UNKNOWN_LINK_ID}", {"GET"}, id="pay"),
         pytest.param("GET", "/payment-links/verify", {"POST"}, id="verify"),
         pytest.param("GET", "/payment-links/otp", {"POST", "PUT"}, id="otp"),
         pytest.param("DELETE", "/payment-links/otp", {"POST", "PUT"}, id="delete otp"),
@@ -316,7 +316,7 @@ def test_a_method_that_a_path_has_not_is_answered_with_those_it_has(
     ("path", "allowed"),
     [
         pytest.param("/payment-links", "DELETE, OPTIONS, POST", id="links"),
-        pytest.param(f"/payment-links/{UNKNOWN_ID}", "DELETE, GET, OPTIONS", id="link"),
+        pytest.param(f"/payment-links/{UNKNOWN_LINK_ID}", "DELETE, GET, OPTIONS", id="link"),
         pytest.param("/payment-links/otp", "OPTIONS, POST, PUT", id="otp"),
         pytest.param("/healthz", "GET, OPTIONS", id="healthz"),
     ],
@@ -438,10 +438,12 @@ REQUESTS: dict[str, Callable[[Api], httpx.Response]] = {
     "create": lambda api: api.post_link(),
     "create with a key": lambda api: api.post_link(api.internal() | {"Idempotency-Key": "x"}),
     "create with an otp": lambda api: api.post_link(otp="123456"),
-    "read": lambda api: api.get(UNKNOWN_ID),
-    "pay": lambda api: api.client.get(f"/pay/{UNKNOWN_ID}", headers={"Accept": "application/json"}),
-    "verify": lambda api: api.verify(UNKNOWN_ID),
-    "revoke": lambda api: api.revoke(UNKNOWN_ID),
+    "read": lambda api: api.get(UNKNOWN_LINK_ID),
+    "pay": lambda api: api.client.get(
+        f"/pay/{UNKNOWN_LINK_ID}", headers={"Accept": "application/json"}
+    ),
+    "verify": lambda api: api.verify(UNKNOWN_LINK_ID),
+    "revoke": lambda api: api.revoke(UNKNOWN_LINK_ID),
     "revoke by e-mail": lambda api: api.revoke(email=JANE),
     "list": lambda api: api.list(),
     "stream": lambda api: api.list(api.internal() | {"Accept": "application/x-ndjson"}),
@@ -488,7 +490,7 @@ def test_a_store_that_does_not_answer_is_waited_for_2_seconds(
         silent.bind(path)
         silent.listen()
         api = make_api(REDIS_URL=f"unix://{path}")
-        response = api.get(UNKNOWN_ID)
+        response = api.get(UNKNOWN_LINK_ID)
     assert_problem(response, 503, "unavailable")
     assert response.elapsed.total_seconds() < 4
 

@@ -11,7 +11,8 @@ import pytest
 from service.errors import Invalid
 from service.links import qr
 from service.links.qr import draw_png, draw_svg
-from tests.support.api import UNKNOWN_ID, Api, assert_invalid, assert_problem
+from tests.support.api import Api, assert_invalid, assert_problem
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.qr_codes import pixels_of_png, read
 
 WHITE = b"\xff"
@@ -153,6 +154,6 @@ def test_what_cannot_be_drawn_is_refused(api: Api, query: str, field: str) -> No
     assert_invalid(api.client.get(f"/payment-links/{api.create()['id']}/qr?{query}"), field)
 
 
-@pytest.mark.parametrize("link_id", [UNKNOWN_ID, "pl_x"])
+@pytest.mark.parametrize("link_id", [UNKNOWN_LINK_ID, "pl_x"])
 def test_there_is_no_code_of_an_unknown_link(api: Api, link_id: str) -> None:
     assert_problem(api.client.get(f"/payment-links/{link_id}/qr"), 404, "link_not_found")

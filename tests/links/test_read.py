@@ -9,7 +9,6 @@ import pytest
 from tests.support.api import (
     JANE,
     JOHN,
-    UNKNOWN_ID,
     Api,
     Headers,
     assert_invalid,
@@ -18,21 +17,22 @@ from tests.support.api import (
     in_public,
     stamp,
 )
+from tests.support.factories import UNKNOWN_LINK_ID
 
 JSON = {"Accept": "application/json"}
 MASKED = "j***@example.com"
 MALFORMED_IDS = [
     pytest.param("x", id="short"),
     pytest.param("pl_", id="prefix"),
-    pytest.param(UNKNOWN_ID[:-1], id="a character short"),
-    pytest.param(UNKNOWN_ID + "0", id="a character long"),
+    pytest.param(UNKNOWN_LINK_ID[:-1], id="a character short"),
+    pytest.param(UNKNOWN_LINK_ID + "0", id="a character long"),
     pytest.param("pl_zz" + "0" * 22, id="partition not hex"),
     pytest.param("pl_AB" + "0" * 22, id="partition in capitals"),
     pytest.param("PL_00" + "0" * 22, id="prefix in capitals"),
     pytest.param("pl_00" + "0" * 21 + "-", id="another character"),
     pytest.param("pl_00" + "0" * 21 + "é", id="outside ascii"),
-    pytest.param(UNKNOWN_ID + "%0A", id="newline"),
-    pytest.param(UNKNOWN_ID + "%00", id="nul"),
+    pytest.param(UNKNOWN_LINK_ID + "%0A", id="newline"),
+    pytest.param(UNKNOWN_LINK_ID + "%00", id="nul"),
     pytest.param("%ff", id="no utf-8"),
     pytest.param("*", id="pattern"),
     pytest.param("x" * 1000, id="long"),
@@ -110,7 +110,7 @@ def test_the_links_url_leads_to_it(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/payment-links/", "/pay/"], ids=["payment-links", "pay"])
-@pytest.mark.parametrize("link_id", [pytest.param(UNKNOWN_ID, id="unknown"), *MALFORMED_IDS])
+@pytest.mark.parametrize("link_id", [pytest.param(UNKNOWN_LINK_ID, id="unknown"), *MALFORMED_IDS])
 def test_no_such_link(api: Api, path: str, link_id: str) -> None:
     assert_problem(api.client.get(path + link_id, headers=JSON), 404, "link_not_found")
 
@@ -331,11 +331,11 @@ def test_of_a_gated_link_others_are_strangers(api: Api, headers: Callable[[Api],
 @pytest.mark.parametrize(
     "link_id",
     [
-        UNKNOWN_ID,
+        UNKNOWN_LINK_ID,
         "",
         "x",
-        UNKNOWN_ID + "\n",
-        UNKNOWN_ID + "\u0000",
+        UNKNOWN_LINK_ID + "\n",
+        UNKNOWN_LINK_ID + "\u0000",
         "pl_zz" + "0" * 22,
         JANE,
         "x" * 2000,
@@ -352,7 +352,7 @@ def test_an_id_that_does_not_exist_is_not_found(api: Api, link_id: str) -> None:
         pytest.param({}, "link_id", id="missing"),
         pytest.param({"link_id": None}, "link_id", id="null"),
         pytest.param({"link_id": 42}, "link_id", id="number"),
-        pytest.param({"link_id": UNKNOWN_ID, "id": 1}, "id", id="unknown field"),
+        pytest.param({"link_id": UNKNOWN_LINK_ID, "id": 1}, "id", id="unknown field"),
     ],
 )
 def test_a_body_that_names_no_link_is_refused(api: Api, body: dict[str, Any], field: str) -> None:

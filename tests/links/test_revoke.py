@@ -11,13 +11,13 @@ from tests.support.api import (
     JANE,
     JOHN,
     JSON,
-    UNKNOWN_ID,
     Api,
     all_at_once,
     assert_invalid,
     assert_problem,
     stamp,
 )
+from tests.support.factories import UNKNOWN_LINK_ID
 
 
 def statuses(api: Api, *ids: str) -> list[str]:
@@ -77,7 +77,7 @@ def test_a_revoked_link_owes_no_mail(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "link_id", [UNKNOWN_ID, "x", "pl_zz" + "0" * 22], ids=["unknown", "short", "malformed"]
+    "link_id", [UNKNOWN_LINK_ID, "x", "pl_zz" + "0" * 22], ids=["unknown", "short", "malformed"]
 )
 def test_a_link_that_does_not_exist_is_not_found(api: Api, link_id: str) -> None:
     assert_problem(api.revoke(link_id), 404, "link_not_found")
@@ -162,7 +162,7 @@ def test_a_link_that_is_also_the_recipients_counts_once(api: Api) -> None:
 
 def test_an_unknown_link_revokes_nothing_of_the_recipients(api: Api) -> None:
     link = api.create()
-    assert_problem(api.revoke(UNKNOWN_ID, email=JANE), 404, "link_not_found")
+    assert_problem(api.revoke(UNKNOWN_LINK_ID, email=JANE), 404, "link_not_found")
     assert statuses(api, link["id"]) == ["active"]
 
 

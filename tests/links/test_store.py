@@ -22,8 +22,8 @@ from service.values.time import truncate_to_ms
 from tests.support.clock import Clock
 from tests.support.factories import (
     MILLISECOND,
-    NOBODYS,
     RETENTION,
+    UNKNOWN_LINK_ID,
     all_keys,
     exists,
     goes_at,
@@ -121,7 +121,7 @@ def test_a_record_with_a_value_of_another_kind_cannot_be_read(
     written = encode(make_link(datetime.now(UTC)))
     fields = dict(zip(written[::2], written[1::2], strict=True)) | {field: value}
     with pytest.raises(msgspec.ValidationError):
-        decode(NOBODYS, [fields.get(name) for name in FIELDS])
+        decode(UNKNOWN_LINK_ID, [fields.get(name) for name in FIELDS])
 
 
 def test_a_link_is_a_hash_with_named_fields(client: Client) -> None:
@@ -203,11 +203,11 @@ class TestCreate:
         assert client.run(links.get(link.id)) == link
 
     def test_there_is_no_link_that_nobody_made(self, client: Client) -> None:
-        assert client.run(links.get(NOBODYS)) is None
+        assert client.run(links.get(UNKNOWN_LINK_ID)) is None
 
     def test_an_id_with_another_partition_is_another_id(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
-        elsewhere = NOBODYS[:5] + keys.local_id(link.id)
+        elsewhere = UNKNOWN_LINK_ID[:5] + keys.local_id(link.id)
         assert client.run(links.get(elsewhere)) is None
         assert not revoke(client, msgspec.structs.replace(link, id=elsewhere), clock.now)
         assert client.run(links.get(link.id)) == link
@@ -756,15 +756,15 @@ class TestRetention:
         pytest.param("kä", id="not ASCII"),
         pytest.param("\ud800", id="a lone surrogate"),
         pytest.param("_____w", id="not UTF-8"),
-        pytest.param(links.encode_cursor("", NOBODYS), id="no score"),
-        pytest.param(links.encode_cursor("-1", NOBODYS), id="a negative score"),
-        pytest.param(links.encode_cursor("1.5", NOBODYS), id="a fraction"),
-        pytest.param(links.encode_cursor("inf", NOBODYS), id="infinity"),
-        pytest.param(links.encode_cursor("1" * 16, NOBODYS), id="a score too long"),
-        pytest.param(links.encode_cursor("٣", NOBODYS), id="digits of another script"),
+        pytest.param(links.encode_cursor("", UNKNOWN_LINK_ID), id="no score"),
+        pytest.param(links.encode_cursor("-1", UNKNOWN_LINK_ID), id="a negative score"),
+        pytest.param(links.encode_cursor("1.5", UNKNOWN_LINK_ID), id="a fraction"),
+        pytest.param(links.encode_cursor("inf", UNKNOWN_LINK_ID), id="infinity"),
+        pytest.param(links.encode_cursor("1" * 16, UNKNOWN_LINK_ID), id="a score too long"),
+        pytest.param(links.encode_cursor("٣", UNKNOWN_LINK_ID), id="digits of another script"),
         pytest.param(links.encode_cursor("1", ""), id="no id"),
         pytest.param(links.encode_cursor("1", "pl_zz" + "0" * 22), id="no link's id"),
-        pytest.param(links.encode_cursor("1", NOBODYS + "\n"), id="a line break"),
+        pytest.param(links.encode_cursor("1", UNKNOWN_LINK_ID + "\n"), id="a line break"),
     ],
 )
 def test_a_cursor_that_no_page_gave_out_is_invalid(clock: Clock, cursor: str) -> None:
@@ -775,4 +775,7 @@ def test_a_cursor_that_no_page_gave_out_is_invalid(clock: Clock, cursor: str) ->
 
 def test_a_cursor_is_read_as_it_was_written(clock: Clock) -> None:
     score = str(to_ms(clock.now))
-    assert links.decode_cursor(links.encode_cursor(score, NOBODYS)) == (score, NOBODYS)
+    assert links.decode_cursor(links.encode_cursor(score, UNKNOWN_LINK_ID)) == (
+        score,
+        UNKNOWN_LINK_ID,
+    )

@@ -8,7 +8,8 @@ import pytest
 from service.i18n.language import get_language
 from service.storage import keys
 from service.values.ids import partition_of
-from tests.support.api import JANE, JOHN, UNKNOWN_ID, Api, MakeApi, wrong
+from tests.support.api import JANE, JOHN, Api, MakeApi, wrong
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.page_client import BROWSER, Browser, error_of, text_of
 from tests.support.typed_codes import REFUSED, TAKEN
 
@@ -377,4 +378,4 @@ def test_a_form_of_nonsense_is_none(api: Api, browser: Browser) -> None:
 
 
 def test_a_code_of_no_link_is_not_asked_for(api: Api) -> None:
-    assert Browser(api, {"id": UNKNOWN_ID}).open("/code").status_code == 404
+    assert Browser(api, {"id": UNKNOWN_LINK_ID}).open("/code").status_code == 404

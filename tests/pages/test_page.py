@@ -11,7 +11,8 @@ import pytest
 
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.storage import keys
-from tests.support.api import PUBLIC_URL, UNKNOWN_ID, Api, assert_problem, in_public, stamp
+from tests.support.api import PUBLIC_URL, Api, assert_problem, in_public, stamp
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.page_client import BROWSER, CHECKOUT, LOGO, Browser, look, proof, read
 
 
@@ -109,7 +110,7 @@ def test_a_chat_shows_of_a_gated_link_not_even_whose_it_is(shop: Api) -> None:
 def test_no_page_is_to_be_found_by_search_engines(api: Api) -> None:
     direct, gated, revoked = api.create(), api.create(otp_required=True), api.create()
     api.revoke(revoked["id"])
-    for link_id in (direct["id"], gated["id"], revoked["id"], UNKNOWN_ID):
+    for link_id in (direct["id"], gated["id"], revoked["id"], UNKNOWN_LINK_ID):
         page = api.client.get(f"/pay/{link_id}")
         assert (
             page.headers["x-robots-tag"],
@@ -122,7 +123,7 @@ def test_json_answers_as_the_api_does_whatever_became_of_the_link(api: Api) -> N
     api.revoke(link["id"])
     assert read(api, link["id"]).json()["status"] == "revoked"
     assert_problem(read(api, gated["id"]), 401, "otp_required")
-    assert_problem(read(api, UNKNOWN_ID), 404, "link_not_found")
+    assert_problem(read(api, UNKNOWN_LINK_ID), 404, "link_not_found")
 
 
 def test_a_cookie_opens_nothing_but_the_page(api: Api) -> None:
@@ -172,7 +173,7 @@ def test_a_code_opens_a_link_before_its_email_is_sent(shop: Api) -> None:
     assert "shop.example" in browser.enter(shop.code()).text
 
 
-@pytest.mark.parametrize("link_id", [UNKNOWN_ID, "pl_x", "x" * 200])
+@pytest.mark.parametrize("link_id", [UNKNOWN_LINK_ID, "pl_x", "x" * 200])
 def test_an_unknown_link_has_a_page_that_says_so(api: Api, link_id: str) -> None:
     page = look(api, link_id)
     assert (page.status_code, "There is no such link" in page.text) == (404, True)

@@ -7,13 +7,14 @@ import socket
 from collections.abc import Callable
 
 from tests.support.admins import admin_token
+from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.proxy import abort
 from tests.support.raw_http import JSON, chunked, request, with_json
 
 LINK = {"email": "gone@example.com", "org_id": "acme", "notify": False}
 
 
-class Deserters:
+class AbortingClients:
     """``ask`` sends a request, or the beginning of one, and leaves at any point, politely (FIN) or not (RST)."""
 
     def __init__(self, port: int) -> None:
@@ -27,12 +28,12 @@ class Deserters:
 
         async def some() -> None:
             for _ in left:
-                await self._desert()
+                await self._abort_one()
                 await asyncio.sleep(self._chance.uniform(0, 0.3))
 
         await asyncio.gather(*(some() for _ in range(at_once)))
 
-    async def _desert(self) -> None:
+    async def _abort_one(self) -> None:
         loop, chance = asyncio.get_running_loop(), self._chance
         whole = chance.choice(self._requests())()
         with socket.socket() as client:
@@ -80,7 +81,7 @@ class Deserters:
     def _verify(self) -> bytes:
         return with_json(
             "POST /payment-links/verify HTTP/1.1",
-            {"link_id": "pl_00" + "0" * 22},
+            {"link_id": UNKNOWN_LINK_ID},
             self._authorization,
             lasting=True,
         )

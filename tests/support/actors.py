@@ -43,7 +43,7 @@ WRITTEN: list[Callable[[datetime], str]] = [
 
 
 @dataclass(frozen=True)
-class Who:
+class Caller:
     """Who asks: ``public``, ``customer``, ``org-admin``, ``internal-admin``, or somebody with a token that is ``forged``."""
 
     role: str
@@ -53,7 +53,7 @@ class Who:
 
 
 @dataclass
-class Walk:
+class Pagination:
     """A list that is read page by page, while other things happen."""
 
     org_id: str
@@ -66,8 +66,8 @@ class Walk:
     last: datetime | None = None
 
 
-def may(who: Who, org_id: str) -> bool:
-    return who.role == "internal-admin" or who.name == org_id
+def may(caller: Caller, org_id: str) -> bool:
+    return caller.role == "internal-admin" or caller.name == org_id
 
 
 def decode(response: httpx.Response) -> Any:

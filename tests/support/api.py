@@ -35,7 +35,6 @@ PUBLIC_URL = "https://pay.example.com"
 JSON = {"Content-Type": "application/json"}
 PEER = "x-test-peer"
 """A request header that says from which address the request comes, as the socket would."""
-UNKNOWN_ID = "pl_00" + "0" * 22
 JANE, JOHN = "jane@example.com", "john@example.com"
 PROBLEM = "application/problem+json"
 

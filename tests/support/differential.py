@@ -27,8 +27,8 @@ from tests.support.actors import (
     JOHN,
     ORGS,
     SPELLINGS,
-    Walk,
-    Who,
+    Caller,
+    Pagination,
     decode,
     encode,
     may,
@@ -61,38 +61,38 @@ from tests.support.model import (
     Model,
     backoff,
 )
-from tests.support.store_audit import Books
+from tests.support.store_audit import StoreAudit
 
 SLACK = 20
 """Seconds by which ``Retry-After`` may differ, for the store's own clock counts them."""
-INTERNAL, PUBLIC = Who("internal-admin"), Who("public")
+INTERNAL, PUBLIC = Caller("internal-admin"), Caller("public")
 
 
-class Both:
+class Differential:
     def __init__(self, api: Api, happened: "Counter[str]") -> None:
         self.api = api
         self.happened = happened
         self.model = Model(api.now)
-        self.books = Books(api.redis, self.model)
-        self.tokens: list[Who] = []
+        self.store_audit = StoreAudit(api.redis, self.model)
+        self.tokens: list[Caller] = []
         self.digits: dict[str, list[str]] = {email: [] for email in SPELLINGS.values()}
         """All codes that each e-mail was sent, the newest last."""
         self.claims: list[tuple[list[str], datetime]] = []
         """What workers took that are not heard of since, and until when."""
-        self.walks: list[Walk] = []
+        self.paginations: list[Pagination] = []
 
-    def headers(self, who: Who) -> Headers:
-        if who.role == "internal-admin":
+    def headers(self, caller: Caller) -> Headers:
+        if caller.role == "internal-admin":
             return self.api.internal()
-        if who.role == "org-admin":
-            return self.api.org(who.name)
-        return bearer(who.token) if who.token else {}
+        if caller.role == "org-admin":
+            return self.api.org(caller.name)
+        return bearer(caller.token) if caller.token else {}
 
     def advance(self, now: datetime) -> None:
         before = self.model.counts_of_all()
         self.api.clock.now = now
         self.model.advance(now)
-        self.books.age()
+        self.store_audit.age()
         self.claims = [(ids, deadline) for ids, deadline in self.claims if now < deadline + DAY]
         after = self.model.counts_of_all()
         self.happened["link expired"] += max(0, after["expired"] - before["expired"])
@@ -104,10 +104,10 @@ class Both:
         *,
         key: str | None = None,
         write: Callable[[datetime], str] = stamp,
-        who: Who = INTERNAL,
+        caller: Caller = INTERNAL,
     ) -> None:
         headers = (
-            self.headers(who)
+            self.headers(caller)
             | {"Content-Type": "application/json"}
             | ({"Idempotency-Key": key} if key else {})
         )
@@ -115,7 +115,7 @@ class Both:
             "/payment-links", content=encode(body, write), headers=headers
         )
         recipient = SPELLINGS[body["email"]]
-        if who.role == "org-admin" and who.name != body["org_id"]:
+        if caller.role == "org-admin" and caller.name != body["org_id"]:
             assert_problem(response, 403, "forbidden")
             self.happened["create: another organization's"] += 1
             return
@@ -144,11 +144,11 @@ class Both:
             self.happened[f"create: {link.state}"] += 1
             self.happened["create: with a verified code"] += "otp" in body
 
-    def read(self, link_id: str, who: Who) -> None:
+    def read(self, link_id: str, caller: Caller) -> None:
         """By GET and by verify."""
         read, verified = (
-            self.api.get(link_id, self.headers(who)),
-            self.api.verify(link_id, self.headers(who)),
+            self.api.get(link_id, self.headers(caller)),
+            self.api.verify(link_id, self.headers(caller)),
         )
         link = self.model.links.get(link_id)
         if link is None:
@@ -156,8 +156,8 @@ class Both:
             assert_problem(verified, 404, "link_not_found")
             self.happened["read: none"] += 1
             return
-        status, problem = link.status(self.model.now), self._no_access(link, who)
-        shown = self.shown(link, who) if problem is None else self.masked(link)
+        status, problem = link.status(self.model.now), self._no_access(link, caller)
+        shown = self.shown(link, caller) if problem is None else self.masked(link)
         assert decode(verified) == {"valid": status == "active", "status": status, "link": shown}
         if problem is None:
             assert (read.status_code, decode(read)) == (200, shown)
@@ -165,33 +165,33 @@ class Both:
             assert_problem(read, *problem)
         self.happened[f"read: {status}" if problem is None else f"read: {problem[1]}"] += 1
         self.happened["read: by its customer"] += (
-            link.otp_required and problem is None and who.role == "customer"
+            link.otp_required and problem is None and caller.role == "customer"
         )
 
-    def shown(self, link: Link, who: Who) -> dict[str, Any]:
-        """The link as it is answered to ``who``, who may read it."""
-        is_admin = who.role.endswith("admin") and may(who, link.org_id)
+    def shown(self, link: Link, caller: Caller) -> dict[str, Any]:
+        """The link as it is answered to ``caller``, who may read it."""
+        is_admin = caller.role.endswith("admin") and may(caller, link.org_id)
         return self.answer(link) if is_admin else in_public(self.answer(link))
 
-    def _no_access(self, link: Link, who: Who) -> tuple[int, str] | None:
-        if not link.otp_required or who.role == "internal-admin":
+    def _no_access(self, link: Link, caller: Caller) -> tuple[int, str] | None:
+        if not link.otp_required or caller.role == "internal-admin":
             return None
-        if who.role == "public":
+        if caller.role == "public":
             return 401, "otp_required"
-        if who.role == "forged" or (who.until is not None and who.until <= self.model.now):
+        if caller.role == "forged" or (caller.until is not None and caller.until <= self.model.now):
             return 401, "token_invalid"
-        return None if who.name in {link.recipient, link.org_id} else (403, "forbidden")
+        return None if caller.name in {link.recipient, link.org_id} else (403, "forbidden")
 
-    def revoke(self, link_id: str | None, email: str | None, who: Who) -> None:
+    def revoke(self, link_id: str | None, email: str | None, caller: Caller) -> None:
         response = self.api.revoke(
-            link_id, self.headers(who), **({"email": email} if email else {})
+            link_id, self.headers(caller), **({"email": email} if email else {})
         )
         link = self.model.links.get(link_id or "")
         if link_id is None and email is None:
             assert_problem(response, 422, "validation_failed")
         elif link_id is not None and link is None:
             assert_problem(response, 404, "link_not_found")
-        elif link is not None and not may(who, link.org_id):
+        elif link is not None and not may(caller, link.org_id):
             assert_problem(response, 403, "forbidden")
             self.happened["revoke: another organization's"] += 1
         else:
@@ -199,7 +199,7 @@ class Both:
             named = [
                 each
                 for each in self.model.links.values()
-                if each.recipient == recipient and may(who, each.org_id)
+                if each.recipient == recipient and may(caller, each.org_id)
             ]
             newly = self.model.revoke([*named, *([link] if link is not None else [])])
             answer = decode(response)
@@ -213,56 +213,66 @@ class Both:
             self.happened["revoke: link"] += len(newly)
             self.happened["revoke: several at once"] += len(newly) > 1
 
-    def list(self, org_id: str, status: str | None, limit: int, who: Who = INTERNAL) -> None:
+    def list(self, org_id: str, status: str | None, limit: int, caller: Caller = INTERNAL) -> None:
         """All pages, one after the other."""
-        if not may(who, org_id):
-            assert_problem(self.api.list(self.headers(who), org_id), 403, "forbidden")
+        if not may(caller, org_id):
+            assert_problem(self.api.list(self.headers(caller), org_id), 403, "forbidden")
             return
-        walk = self.walk(org_id, status, limit)
+        pagination = self.pagination(org_id, status, limit)
         pages = 1
-        while self.go_on(walk, who):
+        while self.next_page(pagination, caller):
             pages += 1
-        assert walk.seen == walk.wanted
+        assert pagination.seen == pagination.wanted
         self.happened["list: of several pages"] += pages > 1
-        self.happened["list: of several links"] += len(walk.seen) > 1
+        self.happened["list: of several links"] += len(pagination.seen) > 1
 
-    def walk(self, org_id: str, status: str | None, limit: int) -> Walk:
-        return Walk(org_id, status, limit, {link.id for link in self.model.of(org_id, status)})
+    def pagination(self, org_id: str, status: str | None, limit: int) -> Pagination:
+        return Pagination(
+            org_id, status, limit, {link.id for link in self.model.of(org_id, status)}
+        )
 
-    def go_on(self, walk: Walk, who: Who = INTERNAL) -> bool:
-        """The walk's next page. False: it was the last."""
-        asked = {"limit": walk.limit, "status": walk.status, "cursor": walk.cursor}
+    def next_page(self, pagination: Pagination, caller: Caller = INTERNAL) -> bool:
+        """The pagination's next page. False: it was the last."""
+        asked = {
+            "limit": pagination.limit,
+            "status": pagination.status,
+            "cursor": pagination.cursor,
+        }
         response = self.api.list(
-            self.headers(who),
-            walk.org_id,
+            self.headers(caller),
+            pagination.org_id,
             **{name: value for name, value in asked.items() if value is not None},
         )
         assert response.status_code == 200, response.text
         page = decode(response)
-        listed = {link.id: link for link in self.model.of(walk.org_id, walk.status)}
-        found = self._check_listed(page["links"], walk, listed)
-        assert page["counts"] == self.model.counts(walk.org_id)
-        assert page["total"] == sum(page["counts"].values()) == len(self.model.of(walk.org_id))
-        assert len(found) == walk.limit or (len(found) < walk.limit and page["next_cursor"] is None)
-        walk.cursor = page["next_cursor"]
-        if walk.cursor is None:
-            assert walk.wanted & listed.keys() <= walk.seen
-        return walk.cursor is not None
+        listed = {link.id: link for link in self.model.of(pagination.org_id, pagination.status)}
+        found = self._check_listed(page["links"], pagination, listed)
+        assert page["counts"] == self.model.counts(pagination.org_id)
+        assert (
+            page["total"] == sum(page["counts"].values()) == len(self.model.of(pagination.org_id))
+        )
+        assert len(found) == pagination.limit or (
+            len(found) < pagination.limit and page["next_cursor"] is None
+        )
+        pagination.cursor = page["next_cursor"]
+        if pagination.cursor is None:
+            assert pagination.wanted & listed.keys() <= pagination.seen
+        return pagination.cursor is not None
 
     def _check_listed(
-        self, bodies: "list[dict[str, Any]]", walk: Walk, listed: dict[str, Link]
+        self, bodies: "list[dict[str, Any]]", pagination: Pagination, listed: dict[str, Link]
     ) -> "list[Link]":
         """Each in its place, and none that was there before."""
         found = [listed[body["id"]] for body in bodies]
         assert bodies == [self.answer(link) for link in found]
         made = [link.created_at for link in found]
         assert made == sorted(made, reverse=True)
-        places = [link.created_at if walk.status is None else link.ended_at for link in found]
-        assert walk.last is None or max(places, default=walk.last) <= walk.last
-        walk.last = min(places, default=walk.last)
-        assert walk.seen.isdisjoint(link.id for link in found)
+        places = [link.created_at if pagination.status is None else link.ended_at for link in found]
+        assert pagination.last is None or max(places, default=pagination.last) <= pagination.last
+        pagination.last = min(places, default=pagination.last)
+        assert pagination.seen.isdisjoint(link.id for link in found)
         assert len(found) == len({link.id for link in found})
-        walk.seen |= {link.id for link in found}
+        pagination.seen |= {link.id for link in found}
         return found
 
     def stream(self, org_id: str, status: str | None) -> None:
@@ -270,20 +280,20 @@ class Both:
         response = self.api.list(headers, org_id, **({"status": status} if status else {}))
         bodies = [json.loads(line, parse_float=Decimal) for line in response.text.splitlines()]
         listed = {link.id: link for link in self.model.of(org_id, status)}
-        walk = self.walk(org_id, status, 1)
-        self._check_listed(bodies, walk, listed)
-        assert walk.seen == walk.wanted
+        pagination = self.pagination(org_id, status, 1)
+        self._check_listed(bodies, pagination, listed)
+        assert pagination.seen == pagination.wanted
         self.happened["stream: of several links"] += len(bodies) > 1
 
     def ask(self, email: str, client: str) -> None:
         response = self.api.send_otp(email, {PEER: client})
-        whose = SPELLINGS[email]
-        if wait := self.model.must_wait_to_ask(whose, client):
+        recipient = SPELLINGS[email]
+        if wait := self.model.must_wait_to_ask(recipient, client):
             self._check_wait(response, wait)
             reached = [
                 name
                 for name, (most, _) in SEND_LIMITS.items()
-                if self.model.reached((name, whose), most)
+                if self.model.reached((name, recipient), most)
             ]
             self.happened[f"ask: {' and '.join(reached) or 'client'} limit"] += 1
             return
@@ -291,15 +301,15 @@ class Both:
             202,
             {"expires_in": 600, "resend_after": 60},
         )
-        self.happened["ask: a code voids another"] += whose in self.model.codes
-        self.model.ask(whose, client, self.api.code(whose))
-        self.digits[whose].append(self.model.codes[whose].digits)
+        self.happened["ask: a code voids another"] += recipient in self.model.codes
+        self.model.ask(recipient, client, self.api.code(recipient))
+        self.digits[recipient].append(self.model.codes[recipient].digits)
         self.happened["ask: a code"] += 1
 
     def submit(self, email: str, digits: str, client: str) -> None:
         response = self.api.submit_otp(digits, email, {PEER: client})
-        whose = SPELLINGS[email]
-        outcome = self.model.submit(whose, client, digits)
+        recipient = SPELLINGS[email]
+        outcome = self.model.submit(recipient, client, digits)
         if isinstance(outcome, timedelta):
             self._check_wait(response, outcome)
             self.happened["submit: limit"] += 1
@@ -312,13 +322,13 @@ class Both:
                 "expires_in": 86400,
             }
             issued = self.model.now.replace(microsecond=0)
-            self.tokens.append(Who("customer", whose, answer["token"], issued + TOKEN_LIFE))
+            self.tokens.append(Caller("customer", recipient, answer["token"], issued + TOKEN_LIFE))
             self.happened["submit: right"] += 1
         else:
             assert_problem(response, 401, "otp_invalid")
-            known = self.digits[whose]
+            known = self.digits[recipient]
             if digits in known:
-                code = self.model.codes.get(whose)
+                code = self.model.codes.get(recipient)
                 live = code is not None and code.digits == digits
                 self.happened[
                     "submit: tried too often" if live else "submit: used, expired or void"
@@ -458,5 +468,5 @@ class Both:
         for link_id in [*self.model.links, *self.model.gone]:
             self.read(link_id, INTERNAL)
             self.read(link_id, PUBLIC)
-        wrong = self.books.audit() + self.books.leftovers()
+        wrong = self.store_audit.audit() + self.store_audit.leftovers()
         assert not wrong, wrong

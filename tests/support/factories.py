@@ -15,7 +15,7 @@ from tests.support.links import create
 TTL = timedelta(hours=72)
 RETENTION = timedelta(days=90)
 MILLISECOND = timedelta(milliseconds=1)
-NOBODYS = "pl_00" + "0" * 22
+UNKNOWN_LINK_ID = "pl_00" + "0" * 22
 """The id of a link that nobody made."""
 
 

@@ -36,7 +36,7 @@ OTP_KEY = b"o" * 32
 SENDER = "Shop <pay@shop.example>"
 
 
-class Office:
+class Harness:
     """Writes what the API writes, and reads what it reads."""
 
     def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""A campaign: links created over HTTP by callers that do not give up, and a ledger of the mails that come of it."""
+"""A campaign: links created over HTTP by callers that do not give up, and a mail_log of the mails that come of it."""
 
 import random
 import re
@@ -28,7 +28,7 @@ class Taken(NamedTuple):
     message_id: bytes
 
 
-class Ledger:
+class MailLog:
     """Whose mail a mail server took. ``pause``: seconds before it says so with a 250."""
 
     def __init__(self, mailbox: Mailbox) -> None:
@@ -57,7 +57,9 @@ class Ledger:
 
 
 @contextmanager
-def campaign(url: str, count: int, seconds: float, orgs: int = 20) -> Iterator[list[Future[str]]]:
+def create_links(
+    url: str, count: int, seconds: float, orgs: int = 20
+) -> Iterator[list[Future[str]]]:
     """Has ``count`` links created within ``seconds``, every other one scheduled, for ``orgs`` in turn; gives their ids to be."""
     headers = {"Authorization": f"Bearer {admin_token()}"}
     began = time.monotonic()

@@ -11,7 +11,7 @@ from email.message import EmailMessage
 import httpx
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.support.aborting_clients import Deserters
+from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import as_admin
 from tests.support.servers import Mailbox
 
@@ -19,7 +19,7 @@ ORGS = 20
 Step = Callable[[], Awaitable[None]]
 
 
-class Postbox(Mailbox):
+class LatestCodes(Mailbox):
     """Counts mails, and keeps of each address no more than its last code."""
 
     def __init__(self) -> None:
@@ -47,16 +47,16 @@ class Postbox(Mailbox):
 class Customer:
     """One client, with an e-mail of its own for codes, and new ones for links."""
 
-    def __init__(self, url: str, number: int, postbox: Postbox) -> None:
+    def __init__(self, url: str, number: int, latest_codes: LatestCodes) -> None:
         self.requests = 0
         self._address = f"customer{number}@example.com"
-        self._postbox = postbox
+        self._latest_codes = latest_codes
         self._chance = random.Random(number)  # noqa: S311 - nothing to guess
         self._admin = httpx.AsyncClient(
             base_url=url, headers=as_admin(life=timedelta(hours=3)), timeout=30
         )
         self._public = httpx.AsyncClient(base_url=url, timeout=30)
-        self._deserters = Deserters(int(url.rpartition(":")[2]))
+        self._aborting_clients = AbortingClients(int(url.rpartition(":")[2]))
 
     async def live(self, until: asyncio.Event) -> None:
         steps: list[Step] = [
@@ -103,17 +103,17 @@ class Customer:
 
     async def _gate(self) -> None:
         link = await self._create(email=self._address, otp_required=True, notify=False)
-        self._postbox.codes.pop(self._address, None)
+        self._latest_codes.codes.pop(self._address, None)
         if (
             await self._ask(self._public.post("/payment-links/otp", json={"email": self._address}))
         ).status_code == 429:
             return  # the last was asked for a moment ago
         async with asyncio.timeout(30):
-            while self._address not in self._postbox.codes:  # noqa: ASYNC110 - SMTP's thread says nothing
+            while self._address not in self._latest_codes.codes:  # noqa: ASYNC110 - SMTP's thread says nothing
                 await asyncio.sleep(0.05)
         wrong = {"email": self._address, "otp": "x" * 6}
         await self._expect(422, self._public.put("/payment-links/otp", json=wrong))
-        right = {"email": self._address, "otp": self._postbox.codes[self._address]}
+        right = {"email": self._address, "otp": self._latest_codes.codes[self._address]}
         token = (
             await self._expect(200, self._public.put("/payment-links/otp", json=right))
         ).json()["token"]
@@ -159,7 +159,7 @@ class Customer:
         )
 
     async def _leave(self) -> None:
-        await self._deserters.ask(3, at_once=1)
+        await self._aborting_clients.ask(3, at_once=1)
 
     async def _create(self, **fields: object) -> str:
         answer = await self._expect(

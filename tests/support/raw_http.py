@@ -24,7 +24,7 @@ class Answer(NamedTuple):
         return msgspec.json.decode(self.body)
 
 
-class RedisProtocol:
+class RawConnection:
     """A connection that is kept alive, and made anew where the server has closed it after an answer."""
 
     def __init__(self, port: int) -> None:
@@ -67,15 +67,17 @@ class RedisProtocol:
 
 
 @contextmanager
-def wires(*ports: int) -> Iterator[list[RedisProtocol]]:
+def raw_connections(*ports: int) -> Iterator[list[RawConnection]]:
     """A connection to each of ``ports``."""
     with ExitStack() as opened:
-        yield [opened.enter_context(RedisProtocol(port)) for port in ports]
+        yield [opened.enter_context(RawConnection(port)) for port in ports]
 
 
 def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]:
     """The answers to ``requests``, each on a connection of its own, spread over ``ports``; none is whole before all are there."""
-    with wires(*(ports[number % len(ports)] for number in range(len(requests)))) as opened:
+    with raw_connections(
+        *(ports[number % len(ports)] for number in range(len(requests)))
+    ) as opened:
         for wire, piece in zip(opened, requests, strict=True):
             wire.send(piece[:-1])
         for wire, piece in zip(opened, requests, strict=True):

@@ -37,7 +37,7 @@ class Codes(NamedTuple):
     anywhere: set[bytes]
 
 
-def traces(secrets: Iterable[bytes], places: Iterable[Place]) -> list[str]:
+def find_secrets(secrets: Iterable[bytes], places: Iterable[Place]) -> list[str]:
     """Where which of ``secrets`` are found: as they are, in hex, base64 or percent signs, and in what is compressed.
 
     Six digits stand anywhere by chance. They count as found where they stand alone, which in a store or a log is hardly chance, and
@@ -179,7 +179,7 @@ def main() -> int:
     arguments = parser.parse_args()
     secrets = [line for line in sys.stdin.buffer.read().splitlines() if line]
     places = [place for url in arguments.store for place in stored(redis.Redis.from_url(url))]
-    found = traces(secrets, [*places, *in_files(arguments.files)])
+    found = find_secrets(secrets, [*places, *in_files(arguments.files)])
     sys.stdout.write("".join(f"{trace}\n" for trace in found))
     return 1 if found else 0
 

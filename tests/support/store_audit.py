@@ -49,7 +49,7 @@ Index = dict[str, int]
 """Members and their scores."""
 
 
-class Books:
+class StoreAudit:
     """A store that ages with a model's clock.
 
     Keys that are to end at a moment end once the model's clock has come to it. Those that are to end after a while are held: after

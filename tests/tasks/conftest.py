@@ -1,4 +1,4 @@
-"""A post office: the real store, a clock that is turned by hand, and whatever mails are to be sent."""
+"""A harness for delivery: the real store, a clock that is turned by hand, and no mail server."""
 
 from collections.abc import Iterator
 from threading import Event
@@ -11,18 +11,18 @@ from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
 from tasks.runtime import CURRENT, Runtime, create_heartbeats
 from tests.support.clock import Clock
-from tests.support.harness import Office
+from tests.support.harness import Harness
 from tests.support.mailers import ScriptedMailer
 from tests.support.servers import Store
 
 
 @pytest.fixture
-def office(valkey: Store, clock: Clock) -> Iterator[Office]:
+def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
     """An empty one."""
     client = Client(connect(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()
-        yield Office(client, redis, clock)
+        yield Harness(client, redis, clock)
     client.close()
 
 
@@ -39,15 +39,15 @@ def mailer() -> ScriptedMailer:
 
 
 @pytest.fixture
-def runtime(office: Office, queue: Redis, mailer: ScriptedMailer) -> Iterator[Runtime]:
-    """What jobs find: the office's store and clock, and ``mailer``."""
+def runtime(harness: Harness, queue: Redis, mailer: ScriptedMailer) -> Iterator[Runtime]:
+    """What jobs find: the harness's store and clock, and ``mailer``."""
     stopping = Event()
     made = Runtime(
-        client=office.client,
+        client=harness.client,
         queue=queue,
-        links=office.link_worker(mailer, stopping.is_set),
-        otps=office.code_worker(mailer, stopping.is_set),
-        clock=office.clock,
+        links=harness.link_worker(mailer, stopping.is_set),
+        otps=harness.code_worker(mailer, stopping.is_set),
+        clock=harness.clock,
         heartbeats=create_heartbeats(RedisClock()),
         stopping=stopping,
     )

@@ -30,7 +30,7 @@ from tasks.delivery import (
 )
 from tasks.mail.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
 from tests.support.clock import Clock
-from tests.support.harness import ORG, PARTITION, Office
+from tests.support.harness import ORG, PARTITION, Harness
 from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
 from tests.support.servers import Store, store, valkey_server
 
@@ -50,31 +50,31 @@ def nth(number: int, act: Callable[[], object]) -> Answer:
 
 
 class TestSending:
-    def test_a_link_is_mailed_and_marked(self, office: Office) -> None:
-        link, mailer = office.add_link(), ScriptedMailer()
-        office.clock.advance(seconds=1)
-        assert office.link_worker(mailer).drain([PARTITION]) == []
+    def test_a_link_is_mailed_and_marked(self, harness: Harness) -> None:
+        link, mailer = harness.add_link(), ScriptedMailer()
+        harness.clock.advance(seconds=1)
+        assert harness.link_worker(mailer).drain([PARTITION]) == []
         assert mailer.recipients == ["jane@example.com"]
-        found = office.link(link).delivery
+        found = harness.link(link).delivery
         assert (found.state, found.attempts, found.sent_at, found.error) == (
             DeliveryState.SENT,
             1,
-            office.clock(),
+            harness.clock(),
             None,
         )
 
-    def test_a_mail_that_is_out_is_owed_no_more(self, office: Office) -> None:
-        link, mailer = office.add_link(), ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
-        assert office.lease_of(link) is None
-        assert office.unsent() == 0
+    def test_a_mail_that_is_out_is_owed_no_more(self, harness: Harness) -> None:
+        link, mailer = harness.add_link(), ScriptedMailer()
+        harness.link_worker(mailer).drain([PARTITION])
+        assert harness.lease_of(link) is None
+        assert harness.unsent() == 0
 
-    def test_a_link_is_mailed_once_however_often_it_is_rung_for(self, office: Office) -> None:
-        office.add_link()
+    def test_a_link_is_mailed_once_however_often_it_is_rung_for(self, harness: Harness) -> None:
+        harness.add_link()
         mailer = ScriptedMailer()
         for _ in range(3):
-            office.link_worker(mailer).drain([PARTITION, PARTITION])
-            office.clock.advance(minutes=5)
+            harness.link_worker(mailer).drain([PARTITION, PARTITION])
+            harness.clock.advance(minutes=5)
         assert len(mailer.sent) == 1
 
     @pytest.mark.parametrize(
@@ -83,61 +83,61 @@ class TestSending:
         ids=["a millisecond before", "at that moment"],
     )
     def test_a_scheduled_link_is_mailed_at_the_very_millisecond(
-        self, office: Office, early: timedelta, mails: int
+        self, harness: Harness, early: timedelta, mails: int
     ) -> None:
-        due = office.clock() + timedelta(hours=1)
-        office.add_link(scheduled_at=due)
-        office.clock.now = due - early
+        due = harness.clock() + timedelta(hours=1)
+        harness.add_link(scheduled_at=due)
+        harness.clock.now = due - early
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert len(mailer.sent) == mails
 
-    def test_a_link_that_owes_no_mail_is_not_mailed(self, office: Office) -> None:
-        office.add_link(notify=False)
+    def test_a_link_that_owes_no_mail_is_not_mailed(self, harness: Harness) -> None:
+        harness.add_link(notify=False)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
 
-    def test_only_the_partitions_that_were_rung_for_are_looked_at(self, office: Office) -> None:
-        office.add_link(org_id="acme")
-        office.add_link(org_id="globex")
+    def test_only_the_partitions_that_were_rung_for_are_looked_at(self, harness: Harness) -> None:
+        harness.add_link(org_id="acme")
+        harness.add_link(org_id="globex")
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([partition_of("globex")])
+        harness.link_worker(mailer).drain([partition_of("globex")])
         assert [str(message["Subject"]) for message in mailer.sent] == ["Payment link from globex"]
 
-    def test_all_mails_of_a_job_take_one_session(self, office: Office) -> None:
-        office.add_links(5, org_id="acme")
-        office.add_links(5, org_id="globex")
+    def test_all_mails_of_a_job_take_one_session(self, harness: Harness) -> None:
+        harness.add_links(5, org_id="acme")
+        harness.add_links(5, org_id="globex")
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        harness.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
         assert (len(mailer.sent), mailer.sessions, mailer.open) == (10, 1, False)
 
     def test_more_mails_than_a_batch_all_go_out(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery, "BATCH", 2)
-        office.add_links(5)
+        harness.add_links(5)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == [f"jane+{number}@example.com" for number in range(5)]
 
-    def test_partitions_take_turns(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_partitions_take_turns(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
         """A campaign of one organization does not hold up another's mail."""
         monkeypatch.setattr(delivery, "BATCH", 2)
-        office.add_links(6, org_id="acme")
-        office.add_links(1, org_id="globex")
+        harness.add_links(6, org_id="acme")
+        harness.add_links(1, org_id="globex")
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        harness.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
         assert "globex" in str(mailer.sent[2]["Subject"])
         assert len(mailer.sent) == 7
 
     def test_many_partitions_are_claimed_in_one_round_trip_and_opened_in_another(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         organizations = [f"org{number}" for number in range(delivery.TOGETHER)]
         for org_id in organizations:
-            office.add_link(org_id=org_id)
-        run_each, trips = office.client.run_each, []
+            harness.add_link(org_id=org_id)
+        run_each, trips = harness.client.run_each, []
 
         def count(calls: Any) -> Any:
             trips.extend(
@@ -146,18 +146,20 @@ class TestSending:
             )
             return run_each(calls)
 
-        monkeypatch.setattr(office.client, "run_each", count)
+        monkeypatch.setattr(harness.client, "run_each", count)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
+        harness.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
         assert len(mailer.sent) == len(organizations)
         assert trips == ["outbox/claim", "links/load_claimed", "outbox/claim"]
 
-    def test_partitions_that_had_no_turn_are_given_back_and_come_next(self, office: Office) -> None:
+    def test_partitions_that_had_no_turn_are_given_back_and_come_next(
+        self, harness: Harness
+    ) -> None:
         """Those before them sent slowly, and go on sending."""
         for org_id in ("acme", "acme", "globex", "initech"):
-            office.add_link(org_id=org_id)
-        mailer = ScriptedMailer(lambda _: office.clock.advance(seconds=1.001))
-        office.link_worker(mailer).drain(
+            harness.add_link(org_id=org_id)
+        mailer = ScriptedMailer(lambda _: harness.clock.advance(seconds=1.001))
+        harness.link_worker(mailer).drain(
             [partition_of(org_id) for org_id in ("acme", "globex", "initech")]
         )
         assert [str(message["Subject"]).split()[-1] for message in mailer.sent] == [
@@ -168,23 +170,23 @@ class TestSending:
         ]
 
     def test_a_job_that_has_more_to_do_ends_and_says_so(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery, "SHIFT", 0.0)
-        office.add_link()
+        harness.add_link()
         mailer = ScriptedMailer()
-        assert office.link_worker(mailer).drain([PARTITION, "ff"]) == [PARTITION, "ff"]
+        assert harness.link_worker(mailer).drain([PARTITION, "ff"]) == [PARTITION, "ff"]
         assert mailer.sent == []
 
-    def test_workers_that_race_send_each_mail_once(self, office: Office, valkey: Store) -> None:
-        office.add_links(60)
+    def test_workers_that_race_send_each_mail_once(self, harness: Harness, valkey: Store) -> None:
+        harness.add_links(60)
         mailers = [ScriptedMailer() for _ in range(6)]
         start = threading.Barrier(len(mailers))
 
         def work(mailer: ScriptedMailer) -> None:
             client = Client(connect(valkey.url))
             start.wait()
-            Office(client, office.redis, office.clock).link_worker(mailer).drain([PARTITION])
+            Harness(client, harness.redis, harness.clock).link_worker(mailer).drain([PARTITION])
             client.close()
 
         threads = [threading.Thread(target=work, args=(mailer,)) for mailer in mailers]
@@ -196,11 +198,11 @@ class TestSending:
         assert sorted(recipients) == sorted(f"jane+{number}@example.com" for number in range(60))
 
     def test_its_log_tells_no_address_and_nothing_that_opens_a_link(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link, log = office.add_link(), CapturingLogger()
+        link, log = harness.add_link(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
-        office.link_worker(ScriptedMailer()).drain([PARTITION])
+        harness.link_worker(ScriptedMailer()).drain([PARTITION])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert "jane" not in str(log.calls)
         assert link.id not in str(log.calls)
@@ -208,77 +210,81 @@ class TestSending:
 
 
 class TestRefusal:
-    def test_a_refused_mail_fails_with_the_server_s_reason(self, office: Office) -> None:
-        link = office.add_link()
+    def test_a_refused_mail_fails_with_the_server_s_reason(self, harness: Harness) -> None:
+        link = harness.add_link()
         mailer = ScriptedMailer(refusing(error=Refused("550 5.1.1 no such user")))
-        office.link_worker(mailer).drain([PARTITION])
-        found = office.link(link).delivery
+        harness.link_worker(mailer).drain([PARTITION])
+        found = harness.link(link).delivery
         assert (found.state, found.attempts, found.sent_at) == (DeliveryState.FAILED, 1, None)
         assert found.error == "550 5.1.1 no such user"
 
-    def test_a_refused_mail_is_not_tried_again(self, office: Office) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
-        office.clock.advance(hours=24)
+    def test_a_refused_mail_is_not_tried_again(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        harness.clock.advance(hours=24)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
-        assert (office.lease_of(link), office.unsent()) == (None, 0)
+        assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
-    def test_the_others_go_out(self, office: Office) -> None:
-        office.add_links(3)
+    def test_the_others_go_out(self, harness: Harness) -> None:
+        harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+1@example.com", error=Refused("550 no")))
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+2@example.com"]
 
-    def test_a_link_whose_mail_failed_is_good_all_the_same(self, office: Office) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
-        assert office.link(link).status(office.clock()) is Status.ACTIVE
+    def test_a_link_whose_mail_failed_is_good_all_the_same(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        assert harness.link(link).status(harness.clock()) is Status.ACTIVE
 
 
 class TestDeferral:
-    def test_a_deferred_mail_waits_with_its_reason(self, office: Office) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
-        found = office.link(link).delivery
+    def test_a_deferred_mail_waits_with_its_reason(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+            [PARTITION]
+        )
+        found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.QUEUED, 1, "450 later")
-        assert office.lease_of(link) == office.clock() + timedelta(seconds=5)
+        assert harness.lease_of(link) == harness.clock() + timedelta(seconds=5)
 
-    def test_it_is_tried_again_after_a_while_and_not_before(self, office: Office) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
+    def test_it_is_tried_again_after_a_while_and_not_before(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+            [PARTITION]
+        )
         mailer = ScriptedMailer()
-        office.clock.advance(seconds=4.999)
-        office.link_worker(mailer).drain([PARTITION])
+        harness.clock.advance(seconds=4.999)
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
-        office.clock.advance(milliseconds=1)
-        office.link_worker(mailer).drain([PARTITION])
+        harness.clock.advance(milliseconds=1)
+        harness.link_worker(mailer).drain([PARTITION])
         assert len(mailer.sent) == 1
-        found = office.link(link).delivery
+        found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.SENT, 2, None)
 
-    def test_it_waits_longer_every_time(self, office: Office) -> None:
-        link, waits = office.add_link(), []
+    def test_it_waits_longer_every_time(self, harness: Harness) -> None:
+        link, waits = harness.add_link(), []
         for _ in range(7):
-            office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+            harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
                 [PARTITION]
             )
-            lease = office.lease_of(link)
+            lease = harness.lease_of(link)
             assert lease is not None
-            waits.append((lease - office.clock()).total_seconds())
-            office.clock.now = lease
+            waits.append((lease - harness.clock()).total_seconds())
+            harness.clock.now = lease
         assert waits == [5, 15, 45, 135, 405, 900, 900]
 
-    def test_the_others_go_out(self, office: Office) -> None:
-        office.add_links(3)
+    def test_the_others_go_out(self, harness: Harness) -> None:
+        harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+0@example.com", error=Deferred("450 later")))
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+1@example.com", "jane+2@example.com"]
 
-    def test_every_try_carries_the_same_message_id(self, office: Office) -> None:
+    def test_every_try_carries_the_same_message_id(self, harness: Harness) -> None:
         """So that a mail that the server took without saying so is one mail to its reader."""
-        office.add_link()
+        harness.add_link()
         tried: list[str] = []
 
         def answer(message: EmailMessage) -> None:
@@ -286,8 +292,8 @@ class TestDeferral:
             raise Deferred("450 later")
 
         for _ in range(3):
-            office.link_worker(ScriptedMailer(answer)).drain([PARTITION])
-            office.clock.advance(hours=1)
+            harness.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+            harness.clock.advance(hours=1)
         assert len(tried) == 3
         assert len(set(tried)) == 1
 
@@ -301,56 +307,58 @@ class TestDeferral:
 
 
 class TestServerAway:
-    def test_nothing_more_is_tried_and_all_is_put_off(self, office: Office) -> None:
-        made, tried = office.add_links(5), Counter[str]()
+    def test_nothing_more_is_tried_and_all_is_put_off(self, harness: Harness) -> None:
+        made, tried = harness.add_links(5), Counter[str]()
 
         def answer(message: EmailMessage) -> None:
             tried[str(message["To"])] += 1
             raise NoSession("nobody listens")
 
-        office.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(answer)).drain([PARTITION])
         assert tried == {"jane+0@example.com": 1}
-        assert {office.lease_of(link) for link in made} == {office.clock() + timedelta(seconds=5)}
-        assert {office.link(link).delivery.error for link in made} == {"nobody listens"}
+        assert {harness.lease_of(link) for link in made} == {harness.clock() + timedelta(seconds=5)}
+        assert {harness.link(link).delivery.error for link in made} == {"nobody listens"}
 
     def test_what_the_server_said_to_us_is_not_told_to_who_reads_the_link(
-        self, office: Office
+        self, harness: Harness
     ) -> None:
-        [link] = office.add_links(1)
+        [link] = harness.add_links(1)
         refused = NoSession("535 5.7.8 no such user pay@acme.example")
-        office.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain(
+        harness.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain(
             [PARTITION]
         )
-        assert office.link(link).delivery.error == "535 5.7.8"
+        assert harness.link(link).delivery.error == "535 5.7.8"
 
-    def test_what_was_sent_before_stays_sent(self, office: Office) -> None:
-        made = office.add_links(3)
-        office.link_worker(
+    def test_what_was_sent_before_stays_sent(self, harness: Harness) -> None:
+        made = harness.add_links(3)
+        harness.link_worker(
             ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))
         ).drain([PARTITION])
-        assert [office.state(link) for link in made] == [
+        assert [harness.state(link) for link in made] == [
             DeliveryState.SENT,
             DeliveryState.QUEUED,
             DeliveryState.QUEUED,
         ]
 
-    def test_all_goes_out_when_it_is_back(self, office: Office) -> None:
-        made = office.add_links(3)
-        office.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
-        office.clock.advance(seconds=5)
+    def test_all_goes_out_when_it_is_back(self, harness: Harness) -> None:
+        made = harness.add_links(3)
+        harness.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
+        harness.clock.advance(seconds=5)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert sorted(mailer.recipients) == [link.email for link in made]
-        assert {office.state(link) for link in made} == {DeliveryState.SENT}
+        assert {harness.state(link) for link in made} == {DeliveryState.SENT}
 
-    def test_it_is_tried_every_minute_at_least(self, office: Office) -> None:
-        link = office.add_link()
+    def test_it_is_tried_every_minute_at_least(self, harness: Harness) -> None:
+        link = harness.add_link()
         for _ in range(8):
-            office.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
-            lease = office.lease_of(link)
+            harness.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain(
+                [PARTITION]
+            )
+            lease = harness.lease_of(link)
             assert lease is not None
-            assert lease - office.clock() <= timedelta(minutes=1)
-            office.clock.now = lease
+            assert lease - harness.clock() <= timedelta(minutes=1)
+            harness.clock.now = lease
 
 
 @pytest.mark.parametrize(
@@ -369,133 +377,139 @@ def test_a_servers_words_are_not_logged(reason: str, logged: str) -> None:
 
 
 class TestDropped:
-    def test_a_link_revoked_before_its_turn_is_not_mailed(self, office: Office) -> None:
-        made = office.add_links(2)
+    def test_a_link_revoked_before_its_turn_is_not_mailed(self, harness: Harness) -> None:
+        made = harness.add_links(2)
         mailer = ScriptedMailer()
-        office.revoke(made[0])
-        office.link_worker(mailer).drain([PARTITION])
+        harness.revoke(made[0])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+1@example.com"]
-        assert office.state(made[0]) is DeliveryState.NONE
+        assert harness.state(made[0]) is DeliveryState.NONE
 
-    def test_a_link_revoked_after_it_was_claimed_is_not_mailed(self, office: Office) -> None:
+    def test_a_link_revoked_after_it_was_claimed_is_not_mailed(self, harness: Harness) -> None:
         """Up to the moment at which its own turn comes."""
-        made = office.add_links(3)
-        mailer = ScriptedMailer(nth(1, lambda: office.revoke(made[2])))
-        office.link_worker(mailer).drain([PARTITION])
+        made = harness.add_links(3)
+        mailer = ScriptedMailer(nth(1, lambda: harness.revoke(made[2])))
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
-        assert office.state(made[2]) is DeliveryState.NONE
+        assert harness.state(made[2]) is DeliveryState.NONE
 
     def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(
-        self, office: Office
+        self, harness: Harness
     ) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([PARTITION])
-        office.revoke(link)
-        office.clock.advance(hours=1)
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+            [PARTITION]
+        )
+        harness.revoke(link)
+        harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
 
-    def test_a_scheduled_link_that_was_revoked_is_not_mailed(self, office: Office) -> None:
-        link = office.add_link(scheduled_at=office.clock() + timedelta(hours=1))
-        office.revoke(link)
-        office.clock.advance(hours=2)
+    def test_a_scheduled_link_that_was_revoked_is_not_mailed(self, harness: Harness) -> None:
+        link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
+        harness.revoke(link)
+        harness.clock.advance(hours=2)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
 
     def test_a_link_revoked_between_claim_and_reading_is_not_mailed(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        link = office.add_link()
+        link = harness.add_link()
         mailer = ScriptedMailer()
-        worker = office.link_worker(mailer)
+        worker = harness.link_worker(mailer)
         kind: Any = worker._kind  # noqa: SLF001 - the only place between the two
         read = kind.open
 
         def revoke_first(partition: str, members: list[str]) -> Any:
-            office.revoke(link)
+            harness.revoke(link)
             return read(partition, members)
 
         monkeypatch.setattr(kind, "open", revoke_first)
         worker.drain([PARTITION])
         assert mailer.sent == []
-        assert office.state(link) is DeliveryState.NONE
+        assert harness.state(link) is DeliveryState.NONE
 
-    def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(self, office: Office) -> None:
-        link = office.add_link()
-        office.link_worker(ScriptedMailer(lambda _: office.revoke(link))).drain([PARTITION])
-        found = office.link(link)
-        assert (found.delivery.state, found.status(office.clock())) == (
+    def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.link_worker(ScriptedMailer(lambda _: harness.revoke(link))).drain([PARTITION])
+        found = harness.link(link)
+        assert (found.delivery.state, found.status(harness.clock())) == (
             DeliveryState.SENT,
             Status.REVOKED,
         )
-        assert office.lease_of(link) is None
+        assert harness.lease_of(link) is None
 
-    def test_a_link_that_expired_meanwhile_is_not_mailed_and_says_why(self, office: Office) -> None:
-        link = office.add_link(ttl=timedelta(hours=1))
-        office.clock.advance(hours=1)
+    def test_a_link_that_expired_meanwhile_is_not_mailed_and_says_why(
+        self, harness: Harness
+    ) -> None:
+        link = harness.add_link(ttl=timedelta(hours=1))
+        harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
-        found = office.link(link).delivery
+        found = harness.link(link).delivery
         assert (found.state, found.attempts) == (DeliveryState.FAILED, 0)
         assert found.error == "the link was expired before it could be sent"
-        assert office.lease_of(link) is None
+        assert harness.lease_of(link) is None
 
-    def test_a_link_that_is_gone_is_owed_no_more(self, office: Office) -> None:
-        link = office.add_link()
-        office.redis.delete(keys.link(link.id))
+    def test_a_link_that_is_gone_is_owed_no_more(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.redis.delete(keys.link(link.id))
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
-        assert (office.lease_of(link), office.unsent()) == (None, 0)
+        assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
     def test_a_link_that_cannot_be_read_stays_owed_and_keeps_no_other_back(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
         broken, other = (
-            office.add_link("jane@example.com"),
-            office.add_link("john@example.com", org_id="umbrella"),
+            harness.add_link("jane@example.com"),
+            harness.add_link("john@example.com", org_id="umbrella"),
         )
-        office.redis.set(keys.link(broken.id), "no record")
+        harness.redis.set(keys.link(broken.id), "no record")
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION, partition_of("umbrella")])
+        harness.link_worker(mailer).drain([PARTITION, partition_of("umbrella")])
         assert mailer.recipients == ["john@example.com"]
-        assert office.state(other) is DeliveryState.SENT
-        assert (office.lease_of(broken), office.unsent()) == (office.clock() + LEASE, 1)
+        assert harness.state(other) is DeliveryState.SENT
+        assert (harness.lease_of(broken), harness.unsent()) == (harness.clock() + LEASE, 1)
         assert [call.args for call in log.calls if call.method_name == "error"] == [
             ("record_unreadable",)
         ]
 
-    def test_a_code_that_cannot_be_read_keeps_no_other_back(self, office: Office) -> None:
-        office.add_code("jane@example.com")
-        office.add_code("john@example.com")
-        office.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
+    def test_a_code_that_cannot_be_read_keeps_no_other_back(self, harness: Harness) -> None:
+        harness.add_code("jane@example.com")
+        harness.add_code("john@example.com")
+        harness.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain(
+        harness.code_worker(mailer).drain(
             [partition_of("jane@example.com"), partition_of("john@example.com")]
         )
         assert mailer.recipients == ["john@example.com"]
-        assert office.code_lease_of("jane@example.com") == office.clock() + LEASE
+        assert harness.code_lease_of("jane@example.com") == harness.clock() + LEASE
 
     @pytest.mark.parametrize(
         "email",
         ["nobody", "=?utf-8?q?jane?=@example.com", "jäne@example.com", "jane@☃.example"],
         ids=["no address", "encoded word", "mailbox outside ASCII", "no IDN"],
     )
-    def test_a_mail_that_cannot_be_made_fails_alone(self, office: Office, email: str) -> None:
+    def test_a_mail_that_cannot_be_made_fails_alone(self, harness: Harness, email: str) -> None:
         made = [
-            office.add_link(f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD")
+            harness.add_link(
+                f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD"
+            )
             for number in range(3)
         ]
-        office.redis.hset(keys.link(made[1].id), "email", email)
+        harness.redis.hset(keys.link(made[1].id), "email", email)
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert sorted(mailer.recipients) == ["jane+0@example.com", "jane+2@example.com"]
-        found = office.link(made[1]).delivery
+        found = harness.link(made[1]).delivery
         assert found.state is DeliveryState.FAILED
         assert str(found.error).startswith("the e-mail cannot be made: ")
 
@@ -510,12 +524,12 @@ class TestDropped:
         ids=str,
     )
     def test_a_link_that_is_older_than_a_rule_which_it_breaks_is_mailed(
-        self, office: Office, fields: dict[str, str]
+        self, harness: Harness, fields: dict[str, str]
     ) -> None:
-        link = office.add_link(payment_amount=Decimal(5), currency="USD")
-        office.redis.hset(keys.link(link.id), mapping=fields)
-        office.link_worker(ScriptedMailer()).drain([PARTITION])
-        assert office.state(link) is DeliveryState.SENT
+        link = harness.add_link(payment_amount=Decimal(5), currency="USD")
+        harness.redis.hset(keys.link(link.id), mapping=fields)
+        harness.link_worker(ScriptedMailer()).drain([PARTITION])
+        assert harness.state(link) is DeliveryState.SENT
 
     @pytest.mark.parametrize(
         "profile",
@@ -530,64 +544,64 @@ class TestDropped:
         ids=str,
     )
     def test_so_is_one_whose_organization_s_profile_is(
-        self, office: Office, profile: Profile
+        self, harness: Harness, profile: Profile
     ) -> None:
-        office.client.run(orgs.put_profile(ORG, profile))
-        link = office.add_link()
+        harness.client.run(orgs.put_profile(ORG, profile))
+        link = harness.add_link()
         mailer = ScriptedMailer()
-        office.link_worker(mailer).drain([PARTITION])
-        assert office.state(link) is DeliveryState.SENT
+        harness.link_worker(mailer).drain([PARTITION])
+        assert harness.state(link) is DeliveryState.SENT
         assert not {"Reply-To", "Bcc"} & set(mailer.sent[0].keys())
 
 
 class TestLeases:
-    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
-        link = office.add_link()
-        office.claim()
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
+        link = harness.add_link()
+        harness.claim()
         mailer = ScriptedMailer()
-        office.clock.advance(seconds=19.999)
-        office.link_worker(mailer).drain([PARTITION])
+        harness.clock.advance(seconds=19.999)
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.sent == []
-        office.clock.advance(milliseconds=1)
-        office.link_worker(mailer).drain([PARTITION])
+        harness.clock.advance(milliseconds=1)
+        harness.link_worker(mailer).drain([PARTITION])
         assert len(mailer.sent) == 1
-        assert office.state(link) is DeliveryState.SENT
+        assert harness.state(link) is DeliveryState.SENT
 
-    def test_while_one_worker_sends_another_finds_nothing(self, office: Office) -> None:
-        office.add_links(3)
+    def test_while_one_worker_sends_another_finds_nothing(self, harness: Harness) -> None:
+        harness.add_links(3)
         other = ScriptedMailer()
-        mailer = ScriptedMailer(lambda _: office.link_worker(other).drain([PARTITION]))
-        office.link_worker(mailer).drain([PARTITION])
+        mailer = ScriptedMailer(lambda _: harness.link_worker(other).drain([PARTITION]))
+        harness.link_worker(mailer).drain([PARTITION])
         assert (len(mailer.sent), other.sent) == (3, [])
 
     def test_what_a_slow_batch_does_not_begin_is_anothers_and_none_is_sent_twice(
-        self, office: Office
+        self, harness: Harness
     ) -> None:
-        office.add_links(8)
+        harness.add_links(8)
         other = ScriptedMailer()
 
         def slowly(_: EmailMessage) -> None:
-            office.clock.advance(seconds=9)
-            office.link_worker(other).drain([PARTITION])
+            harness.clock.advance(seconds=9)
+            harness.link_worker(other).drain([PARTITION])
 
         mailer = ScriptedMailer(slowly)
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert sorted(mailer.recipients + other.recipients) == [
             f"jane+{number}@example.com" for number in range(8)
         ]
 
     def test_a_worker_that_lost_its_lease_leaves_the_rest_to_who_has_it(
-        self, office: Office
+        self, harness: Harness
     ) -> None:
-        office.add_links(3)
+        harness.add_links(3)
         other = ScriptedMailer()
 
         def stall() -> None:
-            office.clock.advance(seconds=25)
-            office.link_worker(other).drain([PARTITION])
+            harness.clock.advance(seconds=25)
+            harness.link_worker(other).drain([PARTITION])
 
         mailer = ScriptedMailer(nth(1, stall))
-        office.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == ["jane+0@example.com"]
         assert sorted(other.recipients) == [f"jane+{number}@example.com" for number in range(3)]
 
@@ -595,62 +609,64 @@ class TestLeases:
         "error", [NoSession("gone"), Deferred("450 later")], ids=["server away", "deferred"]
     )
     def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(
-        self, office: Office, error: Exception
+        self, harness: Harness, error: Exception
     ) -> None:
         """Put off by 5 s, it would be claimed a third time while the second worker is at it."""
-        made = office.add_links(2)
+        made = harness.add_links(2)
         taken = []
 
         def stall() -> None:
-            office.clock.advance(seconds=25)
-            taken.append(office.claim())
+            harness.clock.advance(seconds=25)
+            taken.append(harness.claim())
             raise error
 
-        office.link_worker(ScriptedMailer(nth(1, stall))).drain([PARTITION])
-        assert [office.lease_of(link) for link in made] == [taken[0], taken[0]]
+        harness.link_worker(ScriptedMailer(nth(1, stall))).drain([PARTITION])
+        assert [harness.lease_of(link) for link in made] == [taken[0], taken[0]]
 
-    def test_no_mail_is_begun_when_opening_the_session_took_the_lease(self, office: Office) -> None:
+    def test_no_mail_is_begun_when_opening_the_session_took_the_lease(
+        self, harness: Harness
+    ) -> None:
         """Each step of a session may take 10 s, and there are six: together they outlast a lease."""
-        office.add_link()
+        harness.add_link()
         other = ScriptedMailer()
 
         def slow_ehlo() -> str:
-            office.clock.advance(seconds=25)
-            office.link_worker(other).drain([PARTITION])
+            harness.clock.advance(seconds=25)
+            harness.link_worker(other).drain([PARTITION])
             return "250 here, at last"
 
         with ScriptedServer(EHLO=slow_ehlo) as server:
             host, port = server.address
-            office.link_worker(
+            harness.link_worker(
                 lambda: SmtpMailer(host, port, implicit_tls=False, require_tls=False)
             ).drain([PARTITION])
             assert len(other.sent) + server.verbs().count(".") == 1
 
 
 class TestOneAtATime:
-    def test_a_mail_is_marked_before_the_next_is_handed_over(self, office: Office) -> None:
+    def test_a_mail_is_marked_before_the_next_is_handed_over(self, harness: Harness) -> None:
         """So that who dies leaves one at most that went out and is not marked."""
-        made, seen = office.add_links(3), []
-        mailer = ScriptedMailer(lambda _: seen.append([office.state(link) for link in made]))
-        office.link_worker(mailer).drain([PARTITION])
+        made, seen = harness.add_links(3), []
+        mailer = ScriptedMailer(lambda _: seen.append([harness.state(link) for link in made]))
+        harness.link_worker(mailer).drain([PARTITION])
         sent, queued = DeliveryState.SENT, DeliveryState.QUEUED
         assert seen == [[queued, queued, queued], [sent, queued, queued], [sent, sent, queued]]
 
-    def test_a_mail_that_was_made_ahead_and_expired_is_not_sent(self, office: Office) -> None:
-        made = office.add_links(2)
-        short = office.add_link("joe@example.com", ttl=timedelta(seconds=5))
-        mailer = ScriptedMailer(nth(2, lambda: office.clock.advance(milliseconds=900)))
-        office.clock.now = short.expires_at - timedelta(milliseconds=800)
-        office.link_worker(mailer).drain([PARTITION])
+    def test_a_mail_that_was_made_ahead_and_expired_is_not_sent(self, harness: Harness) -> None:
+        made = harness.add_links(2)
+        short = harness.add_link("joe@example.com", ttl=timedelta(seconds=5))
+        mailer = ScriptedMailer(nth(2, lambda: harness.clock.advance(milliseconds=900)))
+        harness.clock.now = short.expires_at - timedelta(milliseconds=800)
+        harness.link_worker(mailer).drain([PARTITION])
         assert mailer.recipients == [link.email for link in made]
-        assert office.link(short).delivery.error == "the link was expired before it could be sent"
+        assert harness.link(short).delivery.error == "the link was expired before it could be sent"
 
     def test_a_mail_that_breaks_its_maker_does_not_break_the_one_before(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Which would be sent again and again otherwise."""
-        made, mailer = office.add_links(2), ScriptedMailer()
-        worker = office.link_worker(mailer)
+        made, mailer = harness.add_links(2), ScriptedMailer()
+        worker = harness.link_worker(mailer)
         kind: Any = worker._kind  # noqa: SLF001 - where mails are made
         make = kind.message
         monkeypatch.setattr(
@@ -659,50 +675,54 @@ class TestOneAtATime:
         with pytest.raises(TypeError):
             worker.drain([PARTITION])
         worker.drain([])
-        assert office.state(made[0]) is DeliveryState.SENT
+        assert harness.state(made[0]) is DeliveryState.SENT
 
 
 class TestStopping:
-    def test_the_rest_is_given_back_at_once(self, office: Office) -> None:
-        office.add_links(4)
+    def test_the_rest_is_given_back_at_once(self, harness: Harness) -> None:
+        harness.add_links(4)
         stopping = threading.Event()
         mailer, other = ScriptedMailer(nth(2, stopping.set)), ScriptedMailer()
-        assert office.link_worker(mailer, stopping.is_set).drain([PARTITION]) == [PARTITION]
-        office.link_worker(other).drain([PARTITION])
+        assert harness.link_worker(mailer, stopping.is_set).drain([PARTITION]) == [PARTITION]
+        harness.link_worker(other).drain([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
         assert sorted(other.recipients) == ["jane+2@example.com", "jane+3@example.com"]
 
-    def test_the_mail_that_is_going_out_is_marked(self, office: Office) -> None:
-        made = office.add_links(2)
+    def test_the_mail_that_is_going_out_is_marked(self, harness: Harness) -> None:
+        made = harness.add_links(2)
         stopping = threading.Event()
-        office.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain([PARTITION])
-        assert [office.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
+        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain(
+            [PARTITION]
+        )
+        assert [harness.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
 
-    def test_giving_back_is_no_attempt(self, office: Office) -> None:
-        made = office.add_links(2)
+    def test_giving_back_is_no_attempt(self, harness: Harness) -> None:
+        made = harness.add_links(2)
         stopping = threading.Event()
-        office.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain([PARTITION])
-        assert office.link(made[1]).delivery.attempts == 0
+        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain(
+            [PARTITION]
+        )
+        assert harness.link(made[1]).delivery.attempts == 0
 
-    def test_what_another_took_meanwhile_is_not_given_back(self, office: Office) -> None:
-        made = office.add_links(2)
+    def test_what_another_took_meanwhile_is_not_given_back(self, harness: Harness) -> None:
+        made = harness.add_links(2)
         stopping, taken = threading.Event(), []
 
         def stall_and_stop() -> None:
-            office.clock.advance(seconds=25)
-            taken.append(office.claim())
+            harness.clock.advance(seconds=25)
+            taken.append(harness.claim())
             stopping.set()
 
-        office.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain(
+        harness.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain(
             [PARTITION]
         )
-        assert office.lease_of(made[1]) == taken[0]
+        assert harness.lease_of(made[1]) == taken[0]
 
-    def test_who_is_stopping_claims_nothing(self, office: Office) -> None:
-        link, mailer = office.add_link(), ScriptedMailer()
-        assert office.link_worker(mailer, lambda: True).drain([PARTITION]) == [PARTITION]
+    def test_who_is_stopping_claims_nothing(self, harness: Harness) -> None:
+        link, mailer = harness.add_link(), ScriptedMailer()
+        assert harness.link_worker(mailer, lambda: True).drain([PARTITION]) == [PARTITION]
         assert mailer.sent == []
-        assert office.lease_of(link) == office.link(link).due_at
+        assert harness.lease_of(link) == harness.link(link).due_at
 
 
 @pytest.fixture
@@ -713,75 +733,75 @@ def own_store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def own_office(own_store: Store, clock: Clock) -> Iterator[Office]:
+def own_harness(own_store: Store, clock: Clock) -> Iterator[Harness]:
     client = Client(connect(own_store.url))
     with Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as redis:
-        yield Office(client, redis, clock)
+        yield Harness(client, redis, clock)
     client.close()
 
 
 class TestRedisAway:
     def test_a_mail_sent_meanwhile_is_marked_and_not_sent_again(
-        self, own_office: Office, own_store: Store
+        self, own_harness: Harness, own_store: Store
     ) -> None:
-        made = own_office.add_links(2)
+        made = own_harness.add_links(2)
         mailer = ScriptedMailer(nth(1, own_store.kill))
-        worker = own_office.link_worker(mailer)
+        worker = own_harness.link_worker(mailer)
         with pytest.raises(Unavailable):
             worker.drain([PARTITION])
         own_store.start()
-        own_office.clock.advance(seconds=25)
+        own_harness.clock.advance(seconds=25)
         worker.drain([PARTITION])
         assert mailer.recipients == [link.email for link in made]
-        assert {own_office.state(link) for link in made} == {DeliveryState.SENT}
+        assert {own_harness.state(link) for link in made} == {DeliveryState.SENT}
 
     def test_it_is_marked_even_where_nothing_was_rung_for(
-        self, own_office: Office, own_store: Store
+        self, own_harness: Harness, own_store: Store
     ) -> None:
-        link = own_office.add_link()
-        worker = own_office.link_worker(ScriptedMailer(nth(1, own_store.kill)))
+        link = own_harness.add_link()
+        worker = own_harness.link_worker(ScriptedMailer(nth(1, own_store.kill)))
         with pytest.raises(Unavailable):
             worker.drain([PARTITION])
         own_store.start()
         worker.drain([])
-        assert own_office.state(link) is DeliveryState.SENT
+        assert own_harness.state(link) is DeliveryState.SENT
 
     def test_it_is_remembered_through_several_tries(
-        self, own_office: Office, own_store: Store
+        self, own_harness: Harness, own_store: Store
     ) -> None:
-        link = own_office.add_link()
+        link = own_harness.add_link()
         mailer = ScriptedMailer(nth(1, own_store.kill))
-        worker = own_office.link_worker(mailer)
+        worker = own_harness.link_worker(mailer)
         for _ in range(3):
             with pytest.raises(Unavailable):
                 worker.drain([PARTITION])
         own_store.start()
-        own_office.clock.advance(seconds=25)
+        own_harness.clock.advance(seconds=25)
         worker.drain([PARTITION])
-        assert (len(mailer.sent), own_office.state(link)) == (1, DeliveryState.SENT)
+        assert (len(mailer.sent), own_harness.state(link)) == (1, DeliveryState.SENT)
 
     def test_a_code_sent_meanwhile_is_not_sent_again(
-        self, own_office: Office, own_store: Store
+        self, own_harness: Harness, own_store: Store
     ) -> None:
-        own_office.add_code()
+        own_harness.add_code()
         mailer = ScriptedMailer(nth(1, own_store.kill))
-        worker = own_office.code_worker(mailer)
+        worker = own_harness.code_worker(mailer)
         partition = partition_of("jane@example.com")
         with pytest.raises(Unavailable):
             worker.drain([partition])
         own_store.start()
-        own_office.clock.advance(seconds=25)
+        own_harness.clock.advance(seconds=25)
         worker.drain([partition])
         assert len(mailer.sent) == 1
 
     def test_nothing_is_sent_that_could_not_be_claimed(
-        self, own_office: Office, own_store: Store
+        self, own_harness: Harness, own_store: Store
     ) -> None:
-        own_office.add_link()
+        own_harness.add_link()
         own_store.kill()
         mailer = ScriptedMailer()
         with pytest.raises(Unavailable):
-            own_office.link_worker(mailer).drain([PARTITION])
+            own_harness.link_worker(mailer).drain([PARTITION])
         assert (mailer.sent, mailer.open) == ([], False)
         own_store.start()
 

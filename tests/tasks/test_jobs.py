@@ -19,7 +19,7 @@ from tasks import delivery
 from tasks.jobs import deliver_links, deliver_otps
 from tasks.runtime import Runtime, create_runtime
 from tests.support.clock import Clock
-from tests.support.harness import PARTITION, Office, text_of
+from tests.support.harness import PARTITION, Harness, text_of
 from tests.support.mailers import ScriptedMailer
 from tests.support.servers import MailServer, Store, free_port
 
@@ -29,27 +29,27 @@ SECRET = "correct horse battery staple, 32 bytes"
 
 class TestJobs:
     def test_links_that_were_rung_for_are_sent(
-        self, office: Office, runtime: Runtime, mailer: ScriptedMailer
+        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
     ) -> None:
-        link = office.add_link()
+        link = harness.add_link()
         ring(QueueName.LINKS, [PARTITION], runtime.queue)
         deliver_links()
         assert mailer.recipients == [JANE]
-        assert office.state(link) is DeliveryState.SENT
+        assert harness.state(link) is DeliveryState.SENT
 
     def test_codes_that_were_rung_for_are_sent(
-        self, office: Office, runtime: Runtime, mailer: ScriptedMailer
+        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
     ) -> None:
-        office.add_code()
+        harness.add_code()
         ring(QueueName.OTPS, [partition_of(JANE)], runtime.queue)
         deliver_otps()
         assert mailer.recipients == [JANE]
 
     def test_a_job_takes_all_partitions_that_wait(
-        self, office: Office, runtime: Runtime, mailer: ScriptedMailer
+        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
     ) -> None:
-        office.add_link(org_id="acme")
-        office.add_link(org_id="globex")
+        harness.add_link(org_id="acme")
+        harness.add_link(org_id="globex")
         for org_id in ("acme", "globex"):
             ring(QueueName.LINKS, [partition_of(org_id)], runtime.queue)
         deliver_links()
@@ -57,28 +57,28 @@ class TestJobs:
         assert answer(QueueName.LINKS, runtime.queue) == []
 
     def test_a_job_for_which_nothing_waits_does_nothing(
-        self, office: Office, runtime: Runtime, mailer: ScriptedMailer
+        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
     ) -> None:
-        office.add_link()
+        harness.add_link()
         deliver_links()
         deliver_otps()
         assert mailer.sent == []
         assert queue_of(QueueName.LINKS, runtime.queue).get_job_ids() == []
 
     def test_a_job_for_links_leaves_codes_to_theirs(
-        self, office: Office, runtime: Runtime, mailer: ScriptedMailer
+        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
     ) -> None:
-        office.add_code()
+        harness.add_code()
         ring(QueueName.OTPS, [partition_of(JANE)], runtime.queue)
         deliver_links()
         assert mailer.sent == []
         assert answer(QueueName.OTPS, runtime.queue) == [partition_of(JANE)]
 
     def test_what_is_left_at_the_end_of_a_shift_is_rung_for(
-        self, office: Office, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery, "SHIFT", 0.0)
-        office.add_link()
+        harness.add_link()
         ring(QueueName.LINKS, [PARTITION], runtime.queue)
         runtime.queue.delete(queue_of(QueueName.LINKS, runtime.queue).key)
         deliver_links()
@@ -98,8 +98,8 @@ class TestJobs:
         job()
         assert answer(bell, runtime.queue) == ["01", "02"]
 
-    def test_a_job_that_is_done_rings_for_nothing(self, office: Office, runtime: Runtime) -> None:
-        office.add_link()
+    def test_a_job_that_is_done_rings_for_nothing(self, harness: Harness, runtime: Runtime) -> None:
+        harness.add_link()
         ring(QueueName.LINKS, [PARTITION], runtime.queue)
         runtime.queue.delete(queue_of(QueueName.LINKS, runtime.queue).key)
         deliver_links()
@@ -108,7 +108,7 @@ class TestJobs:
     def test_a_job_fails_where_the_store_is_away(
         self, runtime: Runtime, mailer: ScriptedMailer, tmp_path: Path
     ) -> None:
-        away = Office(Client(connect(f"unix://{tmp_path}/nobody")), runtime.queue, Clock())
+        away = Harness(Client(connect(f"unix://{tmp_path}/nobody")), runtime.queue, Clock())
         runtime.links = away.link_worker(mailer)
         ring(QueueName.LINKS, [PARTITION], runtime.queue)
         with pytest.raises(Unavailable):
@@ -131,10 +131,10 @@ def environ(valkey: Store, tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def runtime_of(office: Office, environ: dict[str, str], server: MailServer) -> Iterator[Runtime]:
-    """A worker's runtime that hands mails to ``server``, on the office's clock."""
+def runtime_of(harness: Harness, environ: dict[str, str], server: MailServer) -> Iterator[Runtime]:
+    """A worker's runtime that hands mails to ``server``, on the harness's clock."""
     settings = load({**environ, "SMTP_URL": server.url, "MAIL_FROM": "Shop <pay@shop.example>"})
-    runtime = create_runtime(settings, office.clock)
+    runtime = create_runtime(settings, harness.clock)
     yield runtime
     runtime.client.close()
     runtime.queue.close()
@@ -145,41 +145,41 @@ class TestRuntime:
 
     @pytest.fixture
     def made(
-        self, office: Office, environ: dict[str, str], mail_server: MailServer
+        self, harness: Harness, environ: dict[str, str], mail_server: MailServer
     ) -> Iterator[Runtime]:
-        with runtime_of(office, environ, mail_server) as runtime:
+        with runtime_of(harness, environ, mail_server) as runtime:
             yield runtime
 
     def test_links_go_through_smtp(
-        self, office: Office, made: Runtime, mail_server: MailServer
+        self, harness: Harness, made: Runtime, mail_server: MailServer
     ) -> None:
-        link = office.add_link()
+        link = harness.add_link()
         assert made.links.drain([PARTITION]) == []
         [message] = mail_server.mailbox.to(JANE)
         assert f"https://pay.example/pay/{link.id}" in text_of(message)
         assert str(message["From"]) == "Shop <pay@shop.example>"
 
     def test_codes_are_those_that_the_api_derives(
-        self, office: Office, made: Runtime, mail_server: MailServer
+        self, harness: Harness, made: Runtime, mail_server: MailServer
     ) -> None:
-        nonce = office.add_code()
+        nonce = harness.add_code()
         made.otps.drain([partition_of(JANE)])
         [message] = mail_server.mailbox.to(JANE)
         assert derive_code(derive_key(SECRET.encode(), "otp"), nonce, JANE) in text_of(message)
 
     def test_it_stops_when_asked_to(
-        self, office: Office, made: Runtime, mail_server: MailServer
+        self, harness: Harness, made: Runtime, mail_server: MailServer
     ) -> None:
-        office.add_link()
+        harness.add_link()
         made.stopping.set()
         assert made.links.drain([PARTITION]) == [PARTITION]
         assert mail_server.mailbox.messages == []
 
     def test_without_smtp_mails_become_files(
-        self, office: Office, environ: dict[str, str], tmp_path: Path
+        self, harness: Harness, environ: dict[str, str], tmp_path: Path
     ) -> None:
-        office.add_link()
-        runtime = create_runtime(load(environ), office.clock)
+        harness.add_link()
+        runtime = create_runtime(load(environ), harness.clock)
         runtime.links.drain([PARTITION])
         runtime.client.close()
         runtime.queue.close()
@@ -198,15 +198,15 @@ class TestRuntime:
             runtime.links.drain([PARTITION])
 
     def test_an_hour_without_a_mail_server_loses_nothing(
-        self, office: Office, environ: dict[str, str]
+        self, harness: Harness, environ: dict[str, str]
     ) -> None:
-        link, server = office.add_link(), MailServer()
-        with runtime_of(office, environ, server) as runtime:
+        link, server = harness.add_link(), MailServer()
+        with runtime_of(harness, environ, server) as runtime:
             for _ in range(12):
                 runtime.links.drain([PARTITION])
-                office.clock.advance(minutes=5)
-            assert office.state(link) is DeliveryState.QUEUED
+                harness.clock.advance(minutes=5)
+            assert harness.state(link) is DeliveryState.QUEUED
             with server:
                 runtime.links.drain([PARTITION])
-        assert office.state(link) is DeliveryState.SENT
+        assert harness.state(link) is DeliveryState.SENT
         assert len(server.mailbox.to(JANE)) == 1

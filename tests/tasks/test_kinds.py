@@ -18,7 +18,7 @@ from tasks import delivery
 from tasks.kinds import LinkMails, OtpMails
 from tasks.mail.mailer import Deferred, NoSession, Refused
 from tasks.message import Drop
-from tests.support.harness import OTP_KEY, PARTITION, RETENTION, SENDER, Office, received, text_of
+from tests.support.harness import OTP_KEY, PARTITION, RETENTION, SENDER, Harness, received, text_of
 from tests.support.mailers import ScriptedMailer, refusing
 
 JANE = "jane@example.com"
@@ -31,178 +31,182 @@ def code_in(message: EmailMessage) -> str:
 
 
 class TestLinkMail:
-    def test_it_leads_to_the_public_url(self, office: Office) -> None:
-        link = office.add_link()
+    def test_it_leads_to_the_public_url(self, harness: Harness) -> None:
+        link = harness.add_link()
         message = LinkMails(
-            "https://shop.example/links", SENDER, office.profiles, RETENTION
-        ).message(link, office.clock())
+            "https://shop.example/links", SENDER, harness.profiles, RETENTION
+        ).message(link, harness.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
     @pytest.mark.parametrize(
         "state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str
     )
-    def test_it_is_not_made_where_none_is_owed(self, office: Office, state: DeliveryState) -> None:
-        link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
+    def test_it_is_not_made_where_none_is_owed(
+        self, harness: Harness, state: DeliveryState
+    ) -> None:
+        link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         with pytest.raises(Drop, match=state.value):
-            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).message(
-                link, office.clock()
+            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).message(
+                link, harness.clock()
             )
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
-    def test_it_is_made_where_one_is_owed(self, office: Office, state: DeliveryState) -> None:
-        link = msgspec.structs.replace(office.add_link(), delivery=MailState(state))
+    def test_it_is_made_where_one_is_owed(self, harness: Harness, state: DeliveryState) -> None:
+        link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         assert (
-            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION)
-            .message(link, office.clock())
+            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION)
+            .message(link, harness.clock())
             .recipient
             == JANE
         )
 
-    def test_a_revoked_link_has_no_mail(self, office: Office) -> None:
-        link = msgspec.structs.replace(office.add_link(), revoked_at=office.clock())
+    def test_a_revoked_link_has_no_mail(self, harness: Harness) -> None:
+        link = msgspec.structs.replace(harness.add_link(), revoked_at=harness.clock())
         with pytest.raises(Drop, match="revoked"):
-            LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).message(
-                link, office.clock()
+            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).message(
+                link, harness.clock()
             )
 
-    def test_a_log_names_a_link_by_its_beginning(self, office: Office) -> None:
-        link = office.add_link()
-        about = LinkMails("https://pay.example", SENDER, office.profiles, RETENTION).describe(
+    def test_a_log_names_a_link_by_its_beginning(self, harness: Harness) -> None:
+        link = harness.add_link()
+        about = LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).describe(
             link.id
         )
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
-    def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, office: Office) -> None:
-        link = office.add_link(scheduled_at=office.clock() + timedelta(hours=1))
-        office.clock.advance(hours=1)
+    def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, harness: Harness) -> None:
+        link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
+        harness.clock.advance(hours=1)
         seen = []
-        office.link_worker(ScriptedMailer(lambda _: seen.append(office.state(link)))).drain(
+        harness.link_worker(ScriptedMailer(lambda _: seen.append(harness.state(link)))).drain(
             [PARTITION]
         )
         assert seen == [DeliveryState.QUEUED]
 
 
 class TestOtpMail:
-    def test_a_code_is_mailed_once_to_who_asked(self, office: Office) -> None:
-        nonce = office.add_code()
+    def test_a_code_is_mailed_once_to_who_asked(self, harness: Harness) -> None:
+        nonce = harness.add_code()
         mailer = ScriptedMailer()
         for _ in range(2):
-            office.code_worker(mailer).drain([JANES])
-            office.clock.advance(seconds=30)
+            harness.code_worker(mailer).drain([JANES])
+            harness.clock.advance(seconds=30)
         assert mailer.recipients == [JANE]
         assert code_in(mailer.sent[0]) == derive_code(OTP_KEY, nonce, JANE)
-        assert office.code_lease_of(JANE) is None
+        assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_that_is_out_can_be_submitted(self, office: Office) -> None:
-        nonce = office.add_code()
-        office.code_worker(ScriptedMailer()).drain([JANES])
+    def test_a_code_that_is_out_can_be_submitted(self, harness: Harness) -> None:
+        nonce = harness.add_code()
+        harness.code_worker(ScriptedMailer()).drain([JANES])
         assert (
-            office.client.run(
+            harness.client.run(
                 otps.start_attempt(
-                    JANE, "192.0.2.1", now=office.clock(), max_tries=5, failures_per_day=10
+                    JANE, "192.0.2.1", now=harness.clock(), max_tries=5, failures_per_day=10
                 )
             )
             == nonce
         )
 
-    def test_nothing_in_redis_tells_the_code(self, office: Office) -> None:
-        nonce = office.add_code()
-        office.code_worker(ScriptedMailer()).drain([JANES])
+    def test_nothing_in_redis_tells_the_code(self, harness: Harness) -> None:
+        nonce = harness.add_code()
+        harness.code_worker(ScriptedMailer()).drain([JANES])
         code = derive_code(OTP_KEY, nonce, JANE)
         values = [
             value
-            for key in office.redis.scan_iter(_type="hash")
-            for value in office.redis.hgetall(key).values()
+            for key in harness.redis.scan_iter(_type="hash")
+            for value in harness.redis.hgetall(key).values()
         ]
         assert values
         assert code not in values
 
     def test_its_log_tells_neither_code_nor_address(
-        self, office: Office, monkeypatch: pytest.MonkeyPatch
+        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        nonce, log = office.add_code(), CapturingLogger()
+        nonce, log = harness.add_code(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
-        office.code_worker(ScriptedMailer()).drain([JANES])
+        harness.code_worker(ScriptedMailer()).drain([JANES])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert JANE not in str(log.calls)
         assert derive_code(OTP_KEY, nonce, JANE) not in str(log.calls)
         assert nonce.hex() not in str(log.calls)
 
-    def test_a_log_names_an_address_by_its_mask(self, office: Office) -> None:
-        assert OtpMails(OTP_KEY, SENDER, office.profiles).describe(JANE) == {
+    def test_a_log_names_an_address_by_its_mask(self, harness: Harness) -> None:
+        assert OtpMails(OTP_KEY, SENDER, harness.profiles).describe(JANE) == {
             "kind": "otp",
             "email": "j***@example.com",
         }
 
-    def test_an_expired_code_is_not_mailed(self, office: Office) -> None:
-        office.add_code()
-        office.clock.advance(minutes=10)
+    def test_an_expired_code_is_not_mailed(self, harness: Harness) -> None:
+        harness.add_code()
+        harness.clock.advance(minutes=10)
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert mailer.sent == []
-        assert office.code_lease_of(JANE) is None
+        assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_is_mailed_until_the_millisecond_it_expires(self, office: Office) -> None:
-        office.add_code()
-        office.clock.advance(minutes=9, seconds=59, milliseconds=999)
+    def test_a_code_is_mailed_until_the_millisecond_it_expires(self, harness: Harness) -> None:
+        harness.add_code()
+        harness.clock.advance(minutes=9, seconds=59, milliseconds=999)
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert len(mailer.sent) == 1
 
-    def test_a_code_that_is_gone_is_owed_no_more(self, office: Office) -> None:
-        office.add_code()
-        office.redis.delete(keys.otp(JANE))
+    def test_a_code_that_is_gone_is_owed_no_more(self, harness: Harness) -> None:
+        harness.add_code()
+        harness.redis.delete(keys.otp(JANE))
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert mailer.sent == []
-        assert office.code_lease_of(JANE) is None
+        assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_that_was_used_is_not_mailed_again(self, office: Office) -> None:
-        nonce = office.add_code()
-        office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
-        assert office.client.run(
+    def test_a_code_that_was_used_is_not_mailed_again(self, harness: Harness) -> None:
+        nonce = harness.add_code()
+        harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
+        assert harness.client.run(
             otps.redeem(
-                JANE, "192.0.2.1", nonce, now=office.clock(), verified_for=timedelta(hours=24)
+                JANE, "192.0.2.1", nonce, now=harness.clock(), verified_for=timedelta(hours=24)
             )
         )
-        office.clock.advance(minutes=1)
+        harness.clock.advance(minutes=1)
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert mailer.sent == []
 
-    def test_a_deferred_code_is_tried_again_and_is_the_same(self, office: Office) -> None:
-        nonce = office.add_code()
+    def test_a_deferred_code_is_tried_again_and_is_the_same(self, harness: Harness) -> None:
+        nonce = harness.add_code()
         for wait in (5, 15, 45):
-            office.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
-            assert office.code_lease_of(JANE) == office.clock() + timedelta(seconds=wait)
-            office.clock.advance(seconds=wait)
+            harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+                [JANES]
+            )
+            assert harness.code_lease_of(JANE) == harness.clock() + timedelta(seconds=wait)
+            harness.clock.advance(seconds=wait)
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert [code_in(message) for message in mailer.sent] == [derive_code(OTP_KEY, nonce, JANE)]
 
-    def test_a_refused_code_is_given_up(self, office: Office) -> None:
-        office.add_code()
-        office.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain(
+    def test_a_refused_code_is_given_up(self, harness: Harness) -> None:
+        harness.add_code()
+        harness.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain(
             [JANES]
         )
-        assert office.code_lease_of(JANE) is None
+        assert harness.code_lease_of(JANE) is None
 
-    def test_codes_are_put_off_while_the_server_is_away(self, office: Office) -> None:
-        office.add_code()
-        office.code_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([JANES])
-        assert office.code_lease_of(JANE) == office.clock() + timedelta(seconds=5)
+    def test_codes_are_put_off_while_the_server_is_away(self, harness: Harness) -> None:
+        harness.add_code()
+        harness.code_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([JANES])
+        assert harness.code_lease_of(JANE) == harness.clock() + timedelta(seconds=5)
 
-    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, office: Office) -> None:
-        office.add_code()
-        kind, now = OtpMails(OTP_KEY, SENDER, office.profiles), office.clock()
-        assert office.client.run(
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
+        harness.add_code()
+        kind, now = OtpMails(OTP_KEY, SENDER, harness.profiles), harness.clock()
+        assert harness.client.run(
             kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
         ) == [JANE]
         mailer = ScriptedMailer()
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert mailer.sent == []
-        office.clock.advance(seconds=20)
-        office.code_worker(mailer).drain([JANES])
+        harness.clock.advance(seconds=20)
+        harness.code_worker(mailer).drain([JANES])
         assert mailer.recipients == [JANE]
 
     @pytest.mark.parametrize(
@@ -211,18 +215,18 @@ class TestOtpMail:
         ids=["sent", "refused", "deferred"],
     )
     def test_a_code_asked_for_meanwhile_is_mailed_too(
-        self, office: Office, outcome: Exception | None
+        self, harness: Harness, outcome: Exception | None
     ) -> None:
         """What becomes of the first code's mail says nothing about the second's."""
-        nonces = [office.add_code()]
+        nonces = [harness.add_code()]
 
         def ask_again(_: EmailMessage) -> None:
             if len(nonces) == 1:
-                nonces.append(office.add_code())
+                nonces.append(harness.add_code())
                 if outcome is not None:
                     raise outcome
 
         mailer = ScriptedMailer(ask_again)
-        office.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).drain([JANES])
         assert code_in(mailer.sent[-1]) == derive_code(OTP_KEY, nonces[1], JANE)
-        assert office.code_lease_of(JANE) is None
+        assert harness.code_lease_of(JANE) is None

@@ -24,14 +24,14 @@ from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
 from tasks.scheduler import PeriodicScheduler
-from tests.support.harness import Office
+from tests.support.harness import Harness
 from tests.support.servers import Store
 
 
 @pytest.fixture
-def scheduler(office: Office, queue: Redis) -> PeriodicScheduler:
+def scheduler(harness: Harness, queue: Redis) -> PeriodicScheduler:
     return PeriodicScheduler(
-        office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
+        harness.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
     )
 
 
@@ -125,10 +125,10 @@ def test_all_data_of_the_queue_may_be_lost(scheduler: PeriodicScheduler, queue: 
 
 
 def test_two_schedulers_have_one_scan(
-    scheduler: PeriodicScheduler, office: Office, queue: Redis
+    scheduler: PeriodicScheduler, harness: Harness, queue: Redis
 ) -> None:
     other = PeriodicScheduler(
-        office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
+        harness.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
     )
     scheduler.enqueue_jobs()
     other.enqueue_jobs()
@@ -150,11 +150,11 @@ def test_a_pass_leaves_jobs_of_others_alone(scheduler: PeriodicScheduler, queue:
 
 
 def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(
-    office: Office, queue: Redis
+    harness: Harness, queue: Redis
 ) -> None:
     stopping = threading.Event()
     scheduler = PeriodicScheduler(
-        office.client, Heartbeat("scheduler", RedisClock()), stopping, connection=queue
+        harness.client, Heartbeat("scheduler", RedisClock()), stopping, connection=queue
     )
     stopping.set()
     with pytest.raises(SystemExit):
@@ -164,10 +164,10 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 
 class TestHeartbeat:
     def test_it_says_that_the_scheduler_lives(
-        self, scheduler: PeriodicScheduler, office: Office
+        self, scheduler: PeriodicScheduler, harness: Harness
     ) -> None:
         scheduler.heartbeat()
-        [seen] = office.client.run(heartbeats.read("scheduler"))
+        [seen] = harness.client.run(heartbeats.read("scheduler"))
         assert not seen.is_stalled
 
     @pytest.fixture
@@ -188,8 +188,8 @@ class TestHeartbeat:
 
 
 def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(
-    office: Office, scheduler: PeriodicScheduler
+    harness: Harness, scheduler: PeriodicScheduler
 ) -> None:
     scheduler.connection.flushall()
     scheduler.heartbeat()
-    assert data_version.find(office.client) == data_version.VERSION
+    assert data_version.find(harness.client) == data_version.VERSION

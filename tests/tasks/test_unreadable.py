@@ -11,17 +11,17 @@ from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tasks.runtime import Runtime
-from tests.support.harness import PARTITION, Office
+from tests.support.harness import PARTITION, Harness
 from tests.support.mailers import ScriptedMailer
 
 OTHERS = "globex"
 ELSEWHERE = partition_of(OTHERS)
 
 
-def spoil(office: Office, key: str) -> None:
+def spoil(harness: Harness, key: str) -> None:
     """Leaves a key of another type there."""
-    office.redis.delete(key)
-    office.redis.rpush(key, "boom")
+    harness.redis.delete(key)
+    harness.redis.rpush(key, "boom")
 
 
 def told(logs: list[Any]) -> str:
@@ -31,10 +31,10 @@ def told(logs: list[Any]) -> str:
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "pending_since"])
-def test_the_scan_rings_for_all_others(office: Office, runtime: Runtime, kind: str) -> None:
-    office.add_link()
-    office.add_link(org_id=OTHERS)
-    spoil(office, getattr(keys, kind)(PARTITION))
+def test_the_scan_rings_for_all_others(harness: Harness, runtime: Runtime, kind: str) -> None:
+    harness.add_link()
+    harness.add_link(org_id=OTHERS)
+    spoil(harness, getattr(keys, kind)(PARTITION))
     with structlog.testing.capture_logs() as logs:
         scan()
     assert set(answer(QueueName.LINKS, runtime.queue)) == {ELSEWHERE} | (
@@ -44,22 +44,22 @@ def test_the_scan_rings_for_all_others(office: Office, runtime: Runtime, kind: s
 
 
 def test_codes_go_out_where_scheduled_links_cannot_be_read(
-    office: Office, runtime: Runtime
+    harness: Harness, runtime: Runtime
 ) -> None:
-    office.add_code()
-    spoil(office, keys.scheduled(partition_of("jane@example.com")))
+    harness.add_code()
+    spoil(harness, keys.scheduled(partition_of("jane@example.com")))
     scan()
     assert answer(QueueName.OTPS, runtime.queue) == [partition_of("jane@example.com")]
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])
 def test_a_worker_sends_what_other_partitions_owe(
-    office: Office, mailer: ScriptedMailer, kind: str
+    harness: Harness, mailer: ScriptedMailer, kind: str
 ) -> None:
-    office.add_link()
-    office.add_link("john@example.com", org_id=OTHERS)
-    spoil(office, getattr(keys, kind)(PARTITION))
-    office.link_worker(mailer).drain([PARTITION, ELSEWHERE])
+    harness.add_link()
+    harness.add_link("john@example.com", org_id=OTHERS)
+    spoil(harness, getattr(keys, kind)(PARTITION))
+    harness.link_worker(mailer).drain([PARTITION, ELSEWHERE])
     assert set(mailer.recipients) == {"john@example.com"} | (
         {"jane@example.com"} if kind != "outbox" else set()
     )
@@ -67,53 +67,53 @@ def test_a_worker_sends_what_other_partitions_owe(
 
 @pytest.mark.parametrize("is_hash", [False, True], ids=["another type", "another value"])
 def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
-    office: Office, mailer: ScriptedMailer, *, is_hash: bool
+    harness: Harness, mailer: ScriptedMailer, *, is_hash: bool
 ) -> None:
-    bad, good = office.add_link("bad@example.com"), office.add_link()
+    bad, good = harness.add_link("bad@example.com"), harness.add_link()
     if is_hash:
-        office.redis.hset(keys.link(bad.id), "created", "boom")
+        harness.redis.hset(keys.link(bad.id), "created", "boom")
     else:
-        spoil(office, keys.link(bad.id))
+        spoil(harness, keys.link(bad.id))
     with structlog.testing.capture_logs() as logs:
-        office.link_worker(mailer).drain([PARTITION])
-    assert (mailer.recipients, office.state(good)) == (["jane@example.com"], DeliveryState.SENT)
-    assert office.lease_of(bad) is not None
+        harness.link_worker(mailer).drain([PARTITION])
+    assert (mailer.recipients, harness.state(good)) == (["jane@example.com"], DeliveryState.SENT)
+    assert harness.lease_of(bad) is not None
     assert f"{bad.id[:11]}…" in told(logs)
     assert bad.id not in str(logs)
 
 
 def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(
-    office: Office, mailer: ScriptedMailer
+    harness: Harness, mailer: ScriptedMailer
 ) -> None:
     neighbor = next(
         email
         for email in (f"user{number}@example.com" for number in range(10_000))
         if partition_of(email) == partition_of("jane@example.com")
     )
-    office.add_code(neighbor)
-    office.add_code()
-    spoil(office, keys.otp(neighbor))
-    office.code_worker(mailer).drain([partition_of(neighbor)])
+    harness.add_code(neighbor)
+    harness.add_code()
+    spoil(harness, keys.otp(neighbor))
+    harness.code_worker(mailer).drain([partition_of(neighbor)])
     assert mailer.recipients == ["jane@example.com"]
-    assert office.code_lease_of(neighbor) is not None
+    assert harness.code_lease_of(neighbor) is not None
 
 
 def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(
-    office: Office, mailer: ScriptedMailer
+    harness: Harness, mailer: ScriptedMailer
 ) -> None:
-    bad, good = office.add_link("bad@example.com"), office.add_link()
+    bad, good = harness.add_link("bad@example.com"), harness.add_link()
     mailer.answer = lambda message: (
-        spoil(office, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
+        spoil(harness, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
     )
-    office.link_worker(mailer).drain([PARTITION])
+    harness.link_worker(mailer).drain([PARTITION])
     assert set(mailer.recipients) == {"bad@example.com", "jane@example.com"}
-    assert office.state(good) is DeliveryState.SENT
+    assert harness.state(good) is DeliveryState.SENT
 
 
 def test_a_profile_that_cannot_be_read_delays_no_mail(
-    office: Office, mailer: ScriptedMailer
+    harness: Harness, mailer: ScriptedMailer
 ) -> None:
-    office.add_link()
-    spoil(office, keys.profile("acme"))
-    office.link_worker(mailer).drain([PARTITION])
+    harness.add_link()
+    spoil(harness, keys.profile("acme"))
+    harness.link_worker(mailer).drain([PARTITION])
     assert mailer.recipients == ["jane@example.com"]

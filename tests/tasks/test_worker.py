@@ -25,7 +25,7 @@ from tasks import worker
 from tasks.runtime import Runtime
 from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
-from tests.support.harness import PARTITION, Office
+from tests.support.harness import PARTITION, Harness
 from tests.support.mailers import ScriptedMailer
 from tests.support.servers import Store
 
@@ -45,10 +45,10 @@ def _own_signal_handlers() -> Iterator[None]:
     ids=["links", "codes"],
 )
 def test_a_worker_finds_its_job_by_name_and_sends(
-    office: Office, runtime: Runtime, mailer: ScriptedMailer, bell: QueueName, subject: str
+    harness: Harness, runtime: Runtime, mailer: ScriptedMailer, bell: QueueName, subject: str
 ) -> None:
-    office.add_link()
-    office.add_code()
+    harness.add_link()
+    harness.add_code()
     for each in QueueName:
         ring(each, [PARTITION, partition_of("jane@example.com")], runtime.queue)
     DoorbellWorker(bell, runtime).work(burst=True, logging_level="ERROR")
@@ -58,9 +58,9 @@ def test_a_worker_finds_its_job_by_name_and_sends(
 
 
 @pytest.mark.parametrize("bell", list(QueueName), ids=str)
-def test_a_worker_says_that_it_lives(office: Office, runtime: Runtime, bell: QueueName) -> None:
+def test_a_worker_says_that_it_lives(harness: Harness, runtime: Runtime, bell: QueueName) -> None:
     DoorbellWorker(bell, runtime).work(burst=True, logging_level="ERROR")
-    alive = [each for each in QueueName if office.client.run(heartbeats.read(f"worker-{each}"))]
+    alive = [each for each in QueueName if harness.client.run(heartbeats.read(f"worker-{each}"))]
     assert alive == [bell]
 
 
@@ -71,31 +71,31 @@ def test_a_store_that_is_away_does_not_end_a_worker(runtime: Runtime, tmp_path: 
 
 
 def test_a_job_that_fails_does_not_end_a_worker(
-    office: Office, runtime: Runtime, mailer: ScriptedMailer
+    harness: Harness, runtime: Runtime, mailer: ScriptedMailer
 ) -> None:
     def fall_over(_: object) -> None:
         raise RuntimeError("nobody thought of this")
 
-    office.add_link()
+    harness.add_link()
     ring(QueueName.LINKS, [PARTITION], runtime.queue)
     mailer.answer = fall_over
     DoorbellWorker(QueueName.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
     mailer.answer = lambda _: None
-    office.clock.advance(seconds=20)
+    harness.clock.advance(seconds=20)
     ring(QueueName.LINKS, [PARTITION], runtime.queue)
     DoorbellWorker(QueueName.LINKS, runtime).work(burst=True, logging_level="CRITICAL")
     assert mailer.recipients == ["jane@example.com"]
 
 
 def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
-    office: Office, runtime: Runtime, mailer: ScriptedMailer
+    harness: Harness, runtime: Runtime, mailer: ScriptedMailer
 ) -> None:
-    made = office.add_links(3)
+    made = harness.add_links(3)
     ring(QueueName.LINKS, [PARTITION], runtime.queue)
     mailer.answer = lambda _: signal.raise_signal(signal.SIGTERM)
     DoorbellWorker(QueueName.LINKS, runtime).work(logging_level="ERROR")
     assert len(mailer.sent) == 1
-    assert [office.lease_of(link) for link in made] == [None, office.clock(), office.clock()]
+    assert [harness.lease_of(link) for link in made] == [None, harness.clock(), harness.clock()]
 
 
 def test_where_a_process_cannot_be_started_the_others_are_stopped(
@@ -118,7 +118,7 @@ def test_where_a_process_cannot_be_started_the_others_are_stopped(
 
 
 def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
-    office: Office, runtime: Runtime, valkey: Store
+    harness: Harness, runtime: Runtime, valkey: Store
 ) -> None:
     """A command that RQ or rq-scheduler comes to use has to be tried too."""
     tried = {str(command) for command, *_ in probe_commands("rq:probe")}
@@ -138,19 +138,22 @@ def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
     with Redis.from_url(valkey.url, username="queue", password="any") as queue:
         runtime.queue, log = queue, runtime.queue
         scheduler = PeriodicScheduler(
-            office.client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
+            harness.client,
+            Heartbeat("scheduler", RedisClock()),
+            threading.Event(),
+            connection=queue,
         )
         scheduler.register_birth()
         assert scheduler.acquire_lock()
         scheduler.enqueue_jobs()
         scheduler.heartbeat()
-        link = office.add_link()
+        link = harness.add_link()
         ring(QueueName.LINKS, [PARTITION], queue)
         for bell in QueueName:
             DoorbellWorker(bell, runtime).work(burst=True, logging_level="CRITICAL")
             assert queue_of(bell, queue).count == 0
         scheduler.remove_lock()
         scheduler.register_death()
-    assert office.state(link) is DeliveryState.SENT
+    assert harness.state(link) is DeliveryState.SENT
     assert [refused["object"] for refused in log.acl_log()] == []
     log.execute_command("ACL", "DELUSER", "queue")

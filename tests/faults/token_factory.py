@@ -57,7 +57,7 @@ class Draft(NamedTuple):
         return self.under(self.key, algorithm)
 
 
-class Mint:
+class TokenFactory:
     """Good tokens of an organization's admins, of internal admins, and of the customer with ``email``."""
 
     def __init__(
