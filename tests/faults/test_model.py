@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from service.app import create_app
+from service.storage import redis_url
 from service.storage.redis_url import connect
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
 from tests.support.api import Api, settings_of, wrong
@@ -336,8 +337,8 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
     It waits for the store for as long as a busy machine may take: that it gives up in time is tested elsewhere.
     """
-    for module in ("pipeline", "client"):
-        monkeypatch.setattr(f"service.storage.{module}.TIMEOUT", 60.0)
+    monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 60.0)
+    monkeypatch.setitem(redis_url.OPTIONS, "socket_timeout", 60.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
