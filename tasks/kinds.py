@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from service.links import deliveries
 from service.links.model import DeliveryState, Link, Status
 from service.otps import store as otps
 from service.otps.model import derive_code
 from service.otps.store import Otp
-from service.outbox import store as outbox
 from service.storage.command import Command
 from service.values.email import mask
 from service.values.ids import truncate_id
@@ -31,17 +31,17 @@ class LinkMails:
     def claim(
         self, partition: str, *, now: datetime, deadline: datetime, limit: int
     ) -> Command[list[str]]:
-        return outbox.claim_links(partition, now=now, deadline=deadline, limit=limit)
+        return deliveries.claim(partition, now=now, deadline=deadline, limit=limit)
 
     def open(
         self, partition: str, members: Sequence[str]
     ) -> Command[list[Link | ValueError | None]]:
-        return outbox.load_claimed_links(partition, members)
+        return deliveries.load_claimed(partition, members)
 
     def renew(
         self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
     ) -> Command[list[str]]:
-        return outbox.renew_links(partition, members, deadline=deadline, until=until)
+        return deliveries.renew(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Link, now: datetime) -> Mail:
         if opened.status(now) is not Status.ACTIVE:
@@ -58,20 +58,22 @@ class LinkMails:
         return {"kind": "link", "link": truncate_id(member)}
 
     def sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
-        return outbox.mark_sent(member, now=now)
+        return deliveries.mark_sent(member, now=now)
 
     def failed(
         self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
     ) -> Command[bool]:
         retention = self._retention
-        return outbox.mark_failed(
+        return deliveries.mark_failed(
             member, error=error, attempts=attempts, now=now, retention=retention, deadline=deadline
         )
 
     def retry(
         self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
     ) -> Command[bool]:
-        return outbox.retry_later(member, error=error, attempts=attempts, at=at, deadline=deadline)
+        return deliveries.retry_later(
+            member, error=error, attempts=attempts, at=at, deadline=deadline
+        )
 
 
 class OtpMails:
@@ -85,17 +87,17 @@ class OtpMails:
     def claim(
         self, partition: str, *, now: datetime, deadline: datetime, limit: int
     ) -> Command[list[str]]:
-        return outbox.claim_codes(partition, now=now, deadline=deadline, limit=limit)
+        return otps.claim(partition, now=now, deadline=deadline, limit=limit)
 
     def open(
         self, partition: str, members: Sequence[str]
     ) -> Command[list[Otp | ValueError | None]]:
-        return otps.load_claimed_codes(partition, members)
+        return otps.load_claimed(partition, members)
 
     def renew(
         self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
     ) -> Command[list[str]]:
-        return outbox.renew_codes(partition, members, deadline=deadline, until=until)
+        return otps.renew(partition, members, deadline=deadline, until=until)
 
     def message(self, opened: Otp, now: datetime) -> Mail:
         if now >= opened.expires_at:

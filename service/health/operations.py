@@ -21,11 +21,12 @@ from service.health.model import (
     describe_faulty,
     find_process_reasons,
 )
+from service.links import deliveries
 from service.links import store as links
+from service.links.deliveries import Failure
 from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
-from service.outbox.store import Failure
 from service.storage import keys
 from service.storage.command import MILLISECOND
 from service.storage.partitions import query_partitions
@@ -94,7 +95,7 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails."""
     now, retention = context.clock(), context.settings.retention
     count_scheduled = partial(outbox.count_scheduled, start=now + MILLISECOND)
-    read_failures = partial(outbox.failures, now=now, retention=retention, limit=max_failures)
+    read_failures = partial(deliveries.failures, now=now, retention=retention, limit=max_failures)
     backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
         read_backlog(context),
         query_partitions(context.pipeline, count_scheduled),

@@ -11,7 +11,7 @@ import structlog
 from service.auth.tokens import Admin, Role
 from service.context import Context
 from service.errors import IdempotencyConflict, LinkNotFound, Unavailable, Unreadable
-from service.links import model, store
+from service.links import deliveries, model, store
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
 from service.outbox import store as outbox
@@ -221,10 +221,10 @@ async def _dispatch_partition(
     while claimed is None or len(claimed) == DISPATCH_BATCH:
         now = context.clock()
         claimed = await context.pipeline.run(
-            outbox.claim_window(partition, now=now, start=start, end=end, limit=DISPATCH_BATCH)
+            deliveries.claim_window(partition, now=now, start=start, end=end, limit=DISPATCH_BATCH)
         )
         if claimed:
-            links = await context.pipeline.run(outbox.load_claimed_links(partition, claimed))
+            links = await context.pipeline.run(deliveries.load_claimed(partition, claimed))
             context.doorbell.ring(QueueName.LINKS, [partition])
             result.due += sum(link is not None for link in links)
             result.queued += sum(

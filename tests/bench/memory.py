@@ -11,9 +11,9 @@ from pathlib import Path
 
 import redis
 
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import Link
-from service.outbox import store as outbox
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
@@ -89,7 +89,9 @@ def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
             )
         if state == "mail sent":
             for batch in _batches(made):
-                client.run_all([outbox.mark_sent(link.id, now=datetime.now(UTC)) for link in batch])
+                client.run_all(
+                    [deliveries.mark_sent(link.id, now=datetime.now(UTC)) for link in batch]
+                )
         client.close()
         return {"bytes a link": (connection.info("memory")["used_memory"] - empty) / LINKS}
 

@@ -16,11 +16,11 @@ import httpx
 import pytest
 import redis
 
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.links.record import FIELDS, decode
 from service.otps import store as otps
-from service.outbox import store as outbox
 from service.process import embedded
 from service.storage import keys
 from service.storage.client import Client
@@ -209,22 +209,20 @@ def fill(data_dir: Path) -> None:
             client.run(links.revoke(link, now=now, retention=RETENTION))
         if number % 3 == 1:
             claimed = client.run(
-                outbox.claim_links(
-                    partition, now=now, deadline=now + timedelta(seconds=20), limit=5
-                )
+                deliveries.claim(partition, now=now, deadline=now + timedelta(seconds=20), limit=5)
             )
             for position, link_id in enumerate(claimed):
                 if position % 3 == 0:
-                    client.run(outbox.mark_sent(link_id, now=now))
+                    client.run(deliveries.mark_sent(link_id, now=now))
                 if position % 3 == 1:
                     client.run(
-                        outbox.retry_later(
+                        deliveries.retry_later(
                             link_id, error="450 later", at=now + timedelta(seconds=5)
                         )
                     )
         if number % 10 == 0:
             client.run(
-                outbox.claim_window(
+                deliveries.claim_window(
                     partition, now=now, start=now, end=now + timedelta(days=30), limit=2
                 )
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.outbox import store as outbox
+from service.links import deliveries
 from service.outbox.doorbell import QueueName, ring
 from service.storage.client import Client
 from service.storage.redis_url import connect_queue
@@ -36,10 +36,10 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
     client = Client(api.redis)
     now, partition = api.now, partition_of(link["org_id"])
     client.run(
-        outbox.claim_links(partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
+        deliveries.claim(partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
     )
     assert client.run(
-        outbox.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
+        deliveries.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
     )
 
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import Link, Status
 from service.links.record import FIELDS, decode, encode
-from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import TTL_MARGIN, command, to_ms
@@ -351,17 +351,16 @@ class TestRevoke:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
-        client.run(outbox.claim_links(partition, now=clock.now, deadline=deadline, limit=10))
+        client.run(deliveries.claim(partition, now=clock.now, deadline=deadline, limit=10))
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
         assert (
-            client.run(outbox.renew_links(partition, [link.id], deadline=deadline, until=until))
-            == []
+            client.run(deliveries.renew(partition, [link.id], deadline=deadline, until=until)) == []
         )
 
     def test_what_was_sent_stays_sent(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
-        client.run(outbox.mark_sent(link.id, now=clock.now))
+        client.run(deliveries.mark_sent(link.id, now=clock.now))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
@@ -369,7 +368,7 @@ class TestRevoke:
     def test_what_failed_stays_failed(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         client.run(
-            outbox.mark_failed(
+            deliveries.mark_failed(
                 link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION
             )
         )

@@ -7,7 +7,6 @@ import pytest
 
 from service.otps import store as otps
 from service.otps.store import Otp, TriesUsedUp
-from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import command
@@ -64,13 +63,11 @@ def verified(client: Client, now: datetime, *, email: str = EMAIL) -> list[bytes
 
 
 def claim(client: Client, now: datetime) -> list[str]:
-    return client.run(
-        outbox.claim_codes(partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10)
-    )
+    return client.run(otps.claim(partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10))
 
 
 def open_code(client: Client, email: str = EMAIL) -> Otp | None:
-    (opened,) = client.run(otps.load_claimed_codes(partition_of(email), [email]))
+    (opened,) = client.run(otps.load_claimed(partition_of(email), [email]))
     return opened
 
 
@@ -427,7 +424,7 @@ class TestOpen:
         ][:2]
         create(client, clock.now, OTHER, email=same[0])
         create(client, clock.now)
-        opened = client.run(otps.load_claimed_codes(partition, [EMAIL, *same]))
+        opened = client.run(otps.load_claimed(partition, [EMAIL, *same]))
         assert [code and code.nonce for code in opened] == [NONCE, OTHER, None]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link
 from service.otps import store as otps
@@ -49,21 +50,23 @@ MOMENTS = [
 def claim(
     client: Client, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    return client.run(outbox.claim_links(partition, now=now, deadline=now + LEASE, limit=limit))
+    return client.run(deliveries.claim(partition, now=now, deadline=now + LEASE, limit=limit))
 
 
 def claim_window(
     client: Client, now: datetime, start: datetime, end: datetime, *, limit: int = 100
 ) -> list[str]:
-    return client.run(outbox.claim_window(PARTITION, now=now, start=start, end=end, limit=limit))
+    return client.run(
+        deliveries.claim_window(PARTITION, now=now, start=start, end=end, limit=limit)
+    )
 
 
 def renew(client: Client, claimed: list[str], deadline: datetime, until: datetime) -> list[str]:
-    return client.run(outbox.renew_links(PARTITION, claimed, deadline=deadline, until=until))
+    return client.run(deliveries.renew(PARTITION, claimed, deadline=deadline, until=until))
 
 
 def load_claimed_links(client: Client, claimed: list[str]) -> list[Link | None]:
-    return client.run(outbox.load_claimed_links(PARTITION, claimed))
+    return client.run(deliveries.load_claimed(PARTITION, claimed))
 
 
 def due(client: Client, now: datetime, partition: str = PARTITION) -> outbox.Due:
@@ -174,7 +177,7 @@ class TestClaim:
             client,
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
         )
-        call = outbox.claim_links(PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
+        call = deliveries.claim(PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
         with ThreadPoolExecutor(8) as pool:
             claimed = list(chain(*pool.map(client.run, [call] * 40)))
         assert sorted(claimed) == sorted(link.id for link in made)
@@ -255,7 +258,7 @@ class TestRenew:
         made = put_all(client, [make_link(clock.now) for _ in range(4)])
         held, sent, revoked, gone = made
         claim(client, clock.now)
-        client.run(outbox.mark_sent(sent.id, now=clock.now))
+        client.run(deliveries.mark_sent(sent.id, now=clock.now))
         revoke(client, revoked, clock.now)
         delete(client, keys.link(gone.id))
         load_claimed_links(client, [gone.id])
@@ -290,7 +293,7 @@ class TestOpen:
     ) -> None:
         link = put(client, make_link(clock.now, notify=state != "none"))
         settle = {
-            "sent": outbox.mark_sent(link.id, now=clock.now),
+            "sent": deliveries.mark_sent(link.id, now=clock.now),
             "failed": failed(link, clock.now),
         }
         client.run_all([settle[state]] if state in settle else [])
@@ -318,17 +321,17 @@ class TestOpen:
 
 
 def sent(link: Link, now: datetime) -> Command[bool]:
-    return outbox.mark_sent(link.id, now=now)
+    return deliveries.mark_sent(link.id, now=now)
 
 
 def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
-    return outbox.mark_failed(
+    return deliveries.mark_failed(
         link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease
     )
 
 
 def put_off(link: Link, now: datetime) -> Command[bool]:
-    return outbox.retry_later(link.id, error="421 try later", at=now + HOUR)
+    return deliveries.retry_later(link.id, error="421 try later", at=now + HOUR)
 
 
 Settle = Callable[[Link, datetime], Command[bool]]
@@ -403,7 +406,7 @@ class TestSettle:
     def test_what_is_given_up_untried_counts_no_try(
         self, client: Client, clock: Clock, link: Link
     ) -> None:
-        call = outbox.mark_failed(
+        call = deliveries.mark_failed(
             link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
         )
         client.run(call)
@@ -450,7 +453,7 @@ class TestSettle:
         before = snapshot(client)
         settles = {
             "failed": failed(link, clock.now, deadline=lost),
-            "put off": outbox.retry_later(
+            "put off": deliveries.retry_later(
                 link.id, error="421 try later", at=lost + HOUR, deadline=lost
             ),
         }
@@ -461,7 +464,9 @@ class TestSettle:
         self, client: Client, clock: Clock, link: Link
     ) -> None:
         client.run(
-            outbox.retry_later(link.id, error="the server is away", at=clock.now + HOUR, attempts=0)
+            deliveries.retry_later(
+                link.id, error="the server is away", at=clock.now + HOUR, attempts=0
+            )
         )
         assert read(client, link.id).delivery == Delivery(
             DeliveryState.QUEUED, 0, None, "the server is away"
@@ -496,7 +501,7 @@ class TestOwes:
         assert client.run(outbox.has_pending(PARTITION))
         claim(client, link.due_at)
         assert client.run(outbox.has_pending(PARTITION))
-        client.run(outbox.mark_sent(link.id, now=link.due_at))
+        client.run(deliveries.mark_sent(link.id, now=link.due_at))
         assert not client.run(outbox.has_pending(PARTITION))
 
     def test_a_link_that_owes_no_mail_is_not_owed(self, client: Client, clock: Clock) -> None:
@@ -559,9 +564,7 @@ class TestDue:
     ) -> None:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
-        client.run(
-            outbox.claim_codes(partition, now=clock.now, deadline=clock.now + LEASE, limit=1)
-        )
+        client.run(otps.claim(partition, now=clock.now, deadline=clock.now + LEASE, limit=1))
         expected = outbox.Due(links=False, codes=is_due, unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
 
@@ -577,7 +580,7 @@ class TestClaimCodes:
         emails = put_codes(client, clock, 3)
         partition = partition_of(emails[0])
         claims = [
-            client.run(outbox.claim_codes(partition, now=now, deadline=now + LEASE, limit=2))
+            client.run(otps.claim(partition, now=now, deadline=now + LEASE, limit=2))
             for now in (clock.now, clock.now, clock.now, clock.now + LEASE)
         ]
         assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
@@ -586,10 +589,7 @@ class TestClaimCodes:
     def test_no_links_are_among_them(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
-        assert (
-            client.run(outbox.claim_codes(partition, now=clock.now, deadline=clock.now, limit=2))
-            == []
-        )
+        assert client.run(otps.claim(partition, now=clock.now, deadline=clock.now, limit=2)) == []
 
 
 def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:
@@ -613,14 +613,14 @@ def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
 
 
 class TestFailures:
-    def failures(self, client: Client, now: datetime, limit: int = 9) -> outbox.Failures:
-        return client.run(outbox.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
+    def failures(self, client: Client, now: datetime, limit: int = 9) -> deliveries.Failures:
+        return client.run(deliveries.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
 
     def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run_all([sent(first, clock.now), put_off(second, clock.now)])
-        assert self.failures(client, clock.now) == outbox.Failures(0, [])
+        assert self.failures(client, clock.now) == deliveries.Failures(0, [])
         assert not exists(client, keys.failed(PARTITION))
 
     def test_the_latest_come_first_and_all_are_counted(self, client: Client, clock: Clock) -> None:
@@ -630,10 +630,10 @@ class TestFailures:
             clock.advance(seconds=1)
             client.run(failed(link, clock.now))
         latest = [
-            outbox.Failure(made[2].id, clock.now),
-            outbox.Failure(made[1].id, clock.now - timedelta(seconds=1)),
+            deliveries.Failure(made[2].id, clock.now),
+            deliveries.Failure(made[1].id, clock.now - timedelta(seconds=1)),
         ]
-        assert self.failures(client, clock.now, limit=2) == outbox.Failures(3, latest)
+        assert self.failures(client, clock.now, limit=2) == deliveries.Failures(3, latest)
 
     def test_a_link_that_ends_afterwards_still_failed(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
@@ -655,8 +655,8 @@ class TestFailures:
         )
         claim(client, link.due_at)
         client.run(failed(link, link.expires_at + timedelta(hours=1)))
-        assert self.failures(client, link.expires_at) == outbox.Failures(
-            1, [outbox.Failure(link.id, link.expires_at)]
+        assert self.failures(client, link.expires_at) == deliveries.Failures(
+            1, [deliveries.Failure(link.id, link.expires_at)]
         )
 
     def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:

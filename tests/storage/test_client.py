@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from service.errors import Unavailable, Unreadable
+from service.links import deliveries
 from service.links import store as links
 from service.outbox import store as outbox
 from service.storage import keys
@@ -68,7 +69,7 @@ def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: C
     put(client, made[0])
     client.run(command(bool, "SCRIPT FLUSH"))
     calls: list[Command[Any]] = [
-        outbox.load_claimed_links(keys.partition_of_link(made[0].id), [made[0].id]),
+        deliveries.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.has_pending("00"),
         links.create(made[1], now=clock.now, retention=RETENTION),
     ]

@@ -18,6 +18,7 @@ import uvloop
 from redis.exceptions import ResponseError
 
 from service.errors import Unavailable, Unreadable
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import Link
 from service.links.record import decode
@@ -94,7 +95,7 @@ def mixed(link: Link) -> Command[Any]:
     """A call that gives ``link``: a plain command for some, a script for others."""
     if int(link.transaction_id or 0) % 2:
         return links.get(link.id)
-    read: Command[Any] = outbox.load_claimed_links(keys.partition_of_link(link.id), [link.id])
+    read: Command[Any] = deliveries.load_claimed(keys.partition_of_link(link.id), [link.id])
     return read._replace(decode=lambda records: decode(link.id, records[0]))
 
 

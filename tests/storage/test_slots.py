@@ -23,6 +23,7 @@ from redis.crc import key_slot
 import service
 from service.errors import Unavailable
 from service.health import store as heartbeats
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link, Status
 from service.orgs import store as orgs
@@ -92,25 +93,35 @@ MADE: dict[str, Command[Any]] = {
     "otps.outstanding": otps.outstanding(EMAIL, now=NOW),
     "otps.redeem": otps.redeem(EMAIL, "2001:db8::/48", b"n" * 16, now=NOW, verified_for=HOUR),
     "otps.verified": otps.verified(EMAIL, now=NOW),
-    "otps.load_claimed_codes": otps.load_claimed_codes(keys.otp_partition(EMAIL), [EMAIL]),
+    "otps.load_claimed": otps.load_claimed(keys.otp_partition(EMAIL), [EMAIL]),
     "otps.settle": otps.settle(EMAIL, deadline=NOW, retry_at=None),
-    "outbox.claim_links": outbox.claim_links(PARTITION, now=NOW, deadline=NOW, limit=9),
-    "outbox.claim_codes": outbox.claim_codes(PARTITION, now=NOW, deadline=NOW, limit=9),
+    "deliveries.claim": deliveries.claim(PARTITION, now=NOW, deadline=NOW, limit=9),
+    "otps.claim": otps.claim(PARTITION, now=NOW, deadline=NOW, limit=9),
+    "deliveries.claim_window": deliveries.claim_window(
+        PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
+    ),
+    "deliveries.renew": deliveries.renew(PARTITION, IDS, deadline=NOW, until=NOW + HOUR),
+    "otps.renew": otps.renew(keys.otp_partition(EMAIL), [EMAIL], deadline=NOW, until=NOW + HOUR),
+    "deliveries.load_claimed": deliveries.load_claimed(PARTITION, IDS),
+    "deliveries.mark_sent": deliveries.mark_sent(LINK.id, now=NOW),
+    "deliveries.mark_failed": deliveries.mark_failed(
+        LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION
+    ),
+    "deliveries.retry_later": deliveries.retry_later(LINK.id, error="421 try later", at=NOW),
+    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, start=NOW),
+    "deliveries.failures": deliveries.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
+    "outbox.claim": outbox.claim(
+        [keys.outbox(PARTITION), keys.scheduled(PARTITION), keys.pending_since(PARTITION)],
+        now=NOW,
+        deadline=NOW,
+        limit=9,
+    ),
     "outbox.claim_window": outbox.claim_window(
         PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
-    "outbox.renew_links": outbox.renew_links(PARTITION, IDS, deadline=NOW, until=NOW + HOUR),
-    "outbox.renew_codes": outbox.renew_codes(
-        keys.otp_partition(EMAIL), [EMAIL], deadline=NOW, until=NOW + HOUR
+    "outbox.renew": outbox.renew(
+        keys.outbox(PARTITION), [keys.local_id(LINK.id)], deadline=NOW, until=NOW + HOUR
     ),
-    "outbox.load_claimed_links": outbox.load_claimed_links(PARTITION, IDS),
-    "outbox.mark_sent": outbox.mark_sent(LINK.id, now=NOW),
-    "outbox.mark_failed": outbox.mark_failed(
-        LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION
-    ),
-    "outbox.retry_later": outbox.retry_later(LINK.id, error="421 try later", at=NOW),
-    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, start=NOW),
-    "outbox.failures": outbox.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
     "outbox.has_pending": outbox.has_pending(PARTITION),
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
@@ -127,6 +138,7 @@ STRICT = "#!lua\n"
 
 STORES = {
     "data_version": data_version,
+    "deliveries": deliveries,
     "heartbeats": heartbeats,
     "idempotency": idempotency,
     "limits": limits,
@@ -282,17 +294,17 @@ def story(clock: Clock) -> Story:
             outbox.Due(links=True, codes=False, unsent=2, oldest=now),
         ),
         (
-            outbox.claim_links(partition, now=now, deadline=now + HOUR, limit=9),
+            deliveries.claim(partition, now=now, deadline=now + HOUR, limit=9),
             [second.id, first.id],
         ),
-        (outbox.claim_links(partition, now=now, deadline=now + HOUR, limit=9), []),
+        (deliveries.claim(partition, now=now, deadline=now + HOUR, limit=9), []),
         (
-            outbox.renew_links(
+            deliveries.renew(
                 partition, [first.id, third.id], deadline=now + HOUR, until=now + 2 * HOUR
             ),
             [first.id],
         ),
-        (outbox.load_claimed_links(partition, [first.id]), [first]),
+        (deliveries.load_claimed(partition, [first.id]), [first]),
         (heartbeats.remove("scheduler", "host:1"), False),
         (heartbeats.read("scheduler"), []),
     ]

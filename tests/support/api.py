@@ -145,9 +145,7 @@ class Api:
 
     def nonce(self, email: str = JANE) -> bytes:
         address = canonical(email)
-        otp = Client(self.redis).run(
-            otps.load_claimed_codes(keys.otp_partition(address), [address])
-        )[0]
+        otp = Client(self.redis).run(otps.load_claimed(keys.otp_partition(address), [address]))[0]
         assert otp is not None
         return otp.nonce
 

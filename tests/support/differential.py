@@ -13,7 +13,7 @@ import httpx
 
 from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
-from service.outbox import store as outbox
+from service.links import deliveries
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
@@ -387,10 +387,10 @@ class Differential:
         """A worker takes what is due, and is not heard of for a while."""
         client, deadline = Client(self.api.redis), self.model.now + LEASE
         for partition in {partition_of(org_id) for org_id in ORGS}:
-            claim = outbox.claim_links(partition, now=self.model.now, deadline=deadline, limit=1000)
+            claim = deliveries.claim(partition, now=self.model.now, deadline=deadline, limit=1000)
             ids = client.run(claim)
             if ids and opened:
-                client.run(outbox.load_claimed_links(partition, ids))
+                client.run(deliveries.load_claimed(partition, ids))
         claimed = [link.id for link in self.model.claim(opened=opened)]
         self.claims.append((claimed, deadline))
         self.happened["claim: some"] += bool(claimed)
@@ -402,10 +402,10 @@ class Differential:
         for link_id in ids:
             link = self.model.links.get(link_id)
             if answer == "taken":
-                client.run(outbox.mark_sent(link_id, now=self.model.now))
+                client.run(deliveries.mark_sent(link_id, now=self.model.now))
             elif answer == "refused":
                 client.run(
-                    outbox.mark_failed(
+                    deliveries.mark_failed(
                         link_id,
                         error=REFUSED,
                         attempts=1,
@@ -416,7 +416,9 @@ class Differential:
                 )
             else:
                 at = self.model.now + backoff(link.attempts if link is not None else 0)
-                client.run(outbox.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline))
+                client.run(
+                    deliveries.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline)
+                )
             held = link is not None and (link.queue, link.look_at) == ("outbox", deadline)
             if link is not None and (held or answer == "taken"):
                 self.model.settle(link, answer)

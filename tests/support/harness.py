@@ -11,6 +11,7 @@ from typing import Any
 from redis import Redis
 
 from service.health.heartbeat import Heartbeat
+from service.links import deliveries
 from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.otps import store as otps
@@ -90,7 +91,7 @@ class Harness:
         """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
         deadline = self.clock() + LEASE
         self.client.run(
-            outbox.claim_links(partition, now=self.clock(), deadline=deadline, limit=1000)
+            deliveries.claim(partition, now=self.clock(), deadline=deadline, limit=1000)
         )
         return deadline
 

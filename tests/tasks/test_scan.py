@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.outbox import store as outbox
+from service.otps import store as otps
 from service.outbox.doorbell import QueueName, answer, queue_of, ring
 from service.values.ids import partition_of
 from tasks.jobs import scan
@@ -67,7 +67,7 @@ def test_it_rings_for_a_lease_that_lapsed(
 def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, runtime: Runtime) -> None:
     harness.add_code()
     now = harness.clock()
-    claimed = outbox.claim_codes(
+    claimed = otps.claim(
         partition_of(JANE), now=now, deadline=now + timedelta(seconds=20), limit=10
     )
     assert harness.client.run(claimed) == [JANE]

@@ -1,0 +1,173 @@
+"""The e-mails of links in Redis: claimed under a lease, loaded, and settled."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from service.links.model import DeliveryState, Link
+from service.links.record import FIELDS, decode
+from service.outbox import store as outbox
+from service.storage import keys
+from service.storage.command import (
+    Command,
+    duration_ms,
+    from_ms,
+    run_script,
+    to_ms,
+    try_decode,
+)
+from service.values.time import format_time
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A link whose e-mail was given up, and when: at the latest when the link expired."""
+
+    link_id: str
+    at: datetime
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """How many there are in a partition, and the latest of them, latest first."""
+
+    total: int
+    latest: list[Failure]
+
+
+def claim(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Command[list[str]]:
+    """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
+    queues = [keys.outbox(partition), keys.scheduled(partition), keys.pending_since(partition)]
+    claimed = outbox.claim(queues, now=now, deadline=deadline, limit=limit)
+    return _with_full_ids(partition, claimed)
+
+
+def claim_window(
+    partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
+) -> Command[list[str]]:
+    """Queues up to ``limit`` links scheduled in [``start``, ``end``): any worker may claim them."""
+    claimed = outbox.claim_window(partition, now=now, start=start, end=end, limit=limit)
+    return _with_full_ids(partition, claimed)
+
+
+def renew(
+    partition: str, link_ids: Sequence[str], *, deadline: datetime, until: datetime
+) -> Command[list[str]]:
+    """Extends the lease that ends at ``deadline``; returns the links that are still under it."""
+    local_ids = [*map(keys.local_id, link_ids)]
+    renewed = outbox.renew(keys.outbox(partition), local_ids, deadline=deadline, until=until)
+    return _with_full_ids(partition, renewed)
+
+
+def load_claimed(
+    partition: str, link_ids: Sequence[str]
+) -> Command[list[Link | ValueError | None]]:
+    """Reads claimed links and marks their e-mails as queued.
+
+    None: the link no longer exists, and owes nothing. ValueError: its record cannot be read.
+    """
+    return run_script(
+        lambda records: [
+            try_decode(decode, link_id, values)
+            for link_id, values in zip(link_ids, records, strict=True)
+        ],
+        "links/load_claimed",
+        [keys.outbox(partition), keys.pending_since(partition), *map(keys.link, link_ids)],
+        DeliveryState.SCHEDULED.value,
+        DeliveryState.QUEUED.value,
+        *map(keys.local_id, link_ids),
+        *FIELDS,
+    )
+
+
+def mark_sent(link_id: str, *, now: datetime) -> Command[bool]:
+    """The mail server accepted the link's e-mail. False: it was no longer owed."""
+    return _settle(link_id, DeliveryState.SENT, sent=format_time(now))
+
+
+def mark_failed(
+    link_id: str,
+    *,
+    error: str,
+    attempts: int,
+    now: datetime,
+    retention: timedelta,
+    deadline: datetime | None = None,
+) -> Command[bool]:
+    """Gives the link's e-mail up after ``attempts`` more attempts (0 or 1).
+
+    ``failures`` lists it for as long as ``retention``. False: the lease until ``deadline`` was
+    lost, or the e-mail is no longer owed.
+    """
+    failed = (to_ms(now), duration_ms(retention))
+    return _settle(link_id, DeliveryState.FAILED, attempts, deadline, error=error, failed=failed)
+
+
+def retry_later(
+    link_id: str, *, error: str, at: datetime, attempts: int = 1, deadline: datetime | None = None
+) -> Command[bool]:
+    """Puts the link's e-mail off until ``at``, after ``attempts`` more attempts (0 or 1).
+
+    False: the lease until ``deadline`` was lost, or the e-mail is no longer owed.
+    """
+    return _settle(
+        link_id, DeliveryState.QUEUED, attempts, deadline, error=error, retry_at=to_ms(at)
+    )
+
+
+def failures(
+    partition: str, *, now: datetime, retention: timedelta, limit: int
+) -> Command[Failures]:
+    """The e-mails that were given up within ``retention``: how many, and the latest ``limit``."""
+    return run_script(
+        partial(_decode_failures, partition),
+        "links/failures",
+        [keys.failed(partition)],
+        to_ms(now - retention),
+        limit,
+    )
+
+
+def _settle(
+    link_id: str,
+    state: DeliveryState,
+    attempts: int = 1,
+    deadline: datetime | None = None,
+    *,
+    sent: str = "",
+    error: str = "",
+    retry_at: int | str = "",
+    failed: tuple[int | str, int | str] = ("", ""),
+) -> Command[bool]:
+    partition = keys.partition_of_link(link_id)
+    return run_script(
+        bool,
+        "links/settle",
+        [
+            keys.link(link_id),
+            keys.outbox(partition),
+            keys.pending_since(partition),
+            keys.failed(partition),
+        ],
+        keys.local_id(link_id),
+        state.value,
+        attempts,
+        "" if deadline is None else to_ms(deadline),
+        sent,
+        error,
+        retry_at,
+        *failed,
+    )
+
+
+def _with_full_ids(partition: str, local: Command[list[str]]) -> Command[list[str]]:
+    return local._replace(decode=partial(keys.full_ids, partition))
+
+
+def _decode_failures(partition: str, reply: list[Any]) -> Failures:
+    link_ids = keys.full_ids(partition, reply[1::2])
+    latest = [
+        Failure(link_id, from_ms(at)) for link_id, at in zip(link_ids, reply[2::2], strict=True)
+    ]
+    return Failures(int(reply[0]), latest)
