@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.enums import ScopeType
-from litestar.types import Receive, Scope, Send
 
 from config.settings import Settings, load
 from service.console import controller as console
@@ -62,7 +62,7 @@ COLLECT_EVERY = 20_000
 class PaymentLinks(Litestar):
     """The application, with every request observed, those that no route matches included."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
             refused = refusal(scope)
             app = super().__call__ if refused is None else refused.to_asgi_response()

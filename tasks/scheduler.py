@@ -86,8 +86,8 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             )
         return super().enqueue_jobs()
 
-    def get_jobs_to_queue(self, with_times: bool = False) -> Any:  # noqa: FBT002 - rq-scheduler's signature
-        return self.get_jobs(to_unix(self._heartbeat.clock()), with_times=with_times)
+    def get_jobs_to_queue(self, *args: Any, **kwargs: Any) -> Any:
+        return self.get_jobs(to_unix(self._heartbeat.clock()), *args, **kwargs)
 
     def heartbeat(self) -> None:
         super().heartbeat()

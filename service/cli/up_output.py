@@ -4,11 +4,11 @@ import email
 import email.policy
 import re
 import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+import httpx
 
 from config.settings import Settings
 from service.auth.tokens import Admin, Role, issue_admin_token
@@ -46,9 +46,8 @@ def print_welcome(settings: Settings) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
-            return bool(response.status == 200)
-    except OSError:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.TransportError:
         return False
 
 

@@ -113,7 +113,7 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
 
 def _may_repeat(model: type[RequestBody], body: bytes) -> bool:
     """Whether a field may stand in ``body`` twice; certainly not where False."""
-    return b"\\" in body or any([body.count(name) > 1 for name in _quoted_names(model)])  # noqa: C419 - is short
+    return b"\\" in body or any(body.count(name) > 1 for name in _quoted_names(model))
 
 
 def _repeated(body: bytes) -> set[str]:

@@ -258,7 +258,8 @@ class OrgLinkController(Controller):
             # Read once before, so that an error is answered as a problem.
             await operations.page(context, org_id, now=now, limit=1, status=status, cursor=cursor)
             lines = _lines(context, org_id, status, cursor)
-            return Stream(lines, media_type=NDJSON)  # type: ignore[return-value]
+            stream: Response[Any] = Stream(lines, media_type=NDJSON)
+            return stream
         page = await operations.page(
             context, org_id, now=now, limit=limit, status=status, cursor=cursor
         )

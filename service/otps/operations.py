@@ -112,7 +112,7 @@ async def require_verified(context: Context, email: str, otp: str, org_id: str) 
     nonces = await context.pipeline.run(store.verified(email, now=context.clock()))
     codes = [derive_code(context.otp_key, nonce, email) for nonce in nonces]
     # All are compared, so that the time taken does not tell which one matches.
-    is_right = any([matches(otp, code) for code in codes])  # noqa: C419
+    is_right = True in [matches(otp, code) for code in codes]
     limits = store.unverified_limit(email, org_id, context.settings.otp.unverified_per_hour)
     reached = await context.pipeline.run(check(limits) if is_right else count(limits))
     if reached is not None:

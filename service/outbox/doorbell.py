@@ -56,13 +56,9 @@ return 0
 class JsonJob(Job):
     """A job in JSON wherever it is made: RQ and rq-scheduler would pickle it."""
 
-    def __init__(
-        self,
-        id: str | None = None,  # noqa: A002 - RQ passes it by this name
-        connection: Any = None,
-        serializer: Any = None,
-    ) -> None:
-        super().__init__(id, connection=connection, serializer=JSONSerializer)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.update(serializer=JSONSerializer)
+        super().__init__(*args, **kwargs)
 
 
 class JsonQueue(Queue):
@@ -102,7 +98,7 @@ def find_refused(connection: Redis) -> list[str]:
     for key in PROBE_KEYS:
         for command, *arguments in probe_commands(key):
             try:
-                connection.execute_command(str(command), *arguments)  # type: ignore[no-untyped-call]
+                connection.execute_command(str(command), *arguments)
             except NoPermissionError as error:
                 refused.append(
                     str(command)

@@ -86,7 +86,8 @@ async def pay(request: PublicRequest, link_id: PathLinkId) -> Response[LinkBody]
         return JsonResponse(
             link_body(link, now=context.clock(), public_url=public_url, for_admin=for_admin)
         )
-    return await _page(request, await _visit(request, link_id))  # type: ignore[return-value]
+    page: Response[Any] = await _page(request, await _visit(request, link_id))
+    return page
 
 
 @post(

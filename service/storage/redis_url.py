@@ -44,14 +44,14 @@ def connect_queue(url: str, **options: Any) -> redis.Redis:
     parts, retry = urlsplit(url), Retry(NoBackoff(), 0)
     if parts.scheme != "redis+sentinel":
         return redis.Redis.from_url(url, **options, retry=retry)
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(
         _sentinels(parts),
         sentinel_kwargs={**OPTIONS, "retry": retry},
         **_query_options(parts),
         **options,
         retry=retry,
     )
-    return cast("redis.Redis", sentinel.master_for(**_sentinel_master(parts)))  # type: ignore[no-untyped-call]
+    return cast("redis.Redis", sentinel.master_for(**_sentinel_master(parts)))
 
 
 def connect_async(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
@@ -62,7 +62,7 @@ def connect_async(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
         return redis.asyncio.RedisCluster(**_cluster_options(parts), **options)
     if parts.scheme != "redis+sentinel":
         return redis.asyncio.Redis.from_url(url, **options)
-    sentinel = redis.asyncio.Sentinel(  # type: ignore[no-untyped-call]
+    sentinel = redis.asyncio.Sentinel(
         _sentinels(parts), sentinel_kwargs=options, **_query_options(parts), **options
     )
     return cast("redis.asyncio.Redis", sentinel.master_for(**_sentinel_master(parts)))
@@ -89,6 +89,6 @@ def _query_options(parts: SplitResult) -> dict[str, Any]:
     """User, password and options, parsed by redis-py. ``ssl=true`` does what ``rediss`` does."""
     user, at, _ = parts.netloc.rpartition("@")
     url = urlunsplit(("redis", f"{user}{at}localhost", "", parts.query, ""))
-    options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+    options: dict[str, Any] = parse_url(url)
     del options["host"]
     return {**options, "ssl": options.get("ssl") == "true"}
