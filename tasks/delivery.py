@@ -1,4 +1,7 @@
-"""Delivery: claim under a lease, hand over in one session, settle. Whatever dies here leaves a lease that runs out."""
+"""Delivery of e-mails: claim them under a lease, send them in one session, settle them.
+
+A worker that dies leaves leases behind, which lapse; another worker claims the e-mails again.
+"""
 
 import re
 import time
@@ -16,256 +19,247 @@ from service.errors import Unreadable
 from service.health.heartbeat import Heartbeat
 from service.storage.client import Client
 from service.storage.command import Command
-from tasks.mail.mailer import Deferred, Mailer, NoSession, Refused
-from tasks.message import Drop, Kind, Payload, QueuedMessage
+from tasks.mail.mailer import Deferred, LeaseCheck, Mailer, MailerUnavailable, Refused
+from tasks.message import MessageSource, Payload, QueuedMessage, SkipMessage
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=20)
-"""How long a claimed mail belongs to its worker: longer than one mail may take."""
-BATCH = 220
-TOGETHER = 4
-"""Partitions whose batches are claimed in one round trip, and opened in another."""
-SLICE = timedelta(seconds=1)
-"""How long what was claimed together may take; what is not begun by then is given back, and others have their turn."""
-SHIFT = 10.0
-"""Seconds after which a job ends and rings again."""
-LONGEST_WAIT_FOR_SESSION = timedelta(minutes=1)
-LONGEST_WAIT_FOR_RECIPIENT = timedelta(minutes=15)
-LONGEST_REASON = 500
-"""Characters of a server's words that are kept with a link."""
-
+LEASE_DURATION = timedelta(seconds=20)
+"""Longer than one e-mail may take."""
+BATCH_SIZE = 220
+"""E-mails that are claimed together in a partition."""
+PARTITIONS_PER_ROUND = 4
+"""Partitions whose batches are claimed in one round trip, and loaded in another."""
+BATCH_BUDGET = timedelta(seconds=1)
+"""After this time, a batch is released and the next partitions have their turn."""
+JOB_BUDGET_SECONDS = 10.0
+"""After this time, a job ends, and another one continues."""
+MAX_BACKOFF_WITHOUT_SERVER = timedelta(minutes=1)
+MAX_BACKOFF = timedelta(minutes=15)
+MAX_ERROR_LENGTH = 500
+"""Characters of a server's reply that are stored with a link."""
 
 T = TypeVar("T")
 
 
-class Delivery(Generic[Payload]):
-    """Sends what partitions owe of one kind."""
+class DeliveryWorker(Generic[Payload]):
+    """Sends the e-mails of one kind that wait in partitions."""
 
     def __init__(
         self,
-        kind: Kind[Payload],
+        source: MessageSource[Payload],
         client: Client,
         open_mailer: Callable[[], Mailer],
         clock: Callable[[], datetime],
         should_stop: Callable[[], bool],
         heartbeat: Heartbeat,
     ) -> None:
-        self._kind = kind
+        self._source = source
         self._client = client
         self._executor = ThreadPoolExecutor(1)  # one: its commands keep their order
         self._open_mailer = open_mailer
         self._clock = clock
         self._should_stop = should_stop
         self._heartbeat = heartbeat
-        self._unmarked: list[Command[bool]] = []
+        self._unsettled: list[Command[bool]] = []
         self._unlogged: list[QueuedMessage[Payload]] = []
-        self._sessions_missed = 0
+        self._failed_sessions = 0
 
-    def drain(
-        self, partitions: Sequence[str], newly_waiting: Callable[[], Sequence[str]] = lambda: ()
+    def run(
+        self, partitions: Sequence[str], take_pending: Callable[[], Sequence[str]] = lambda: ()
     ) -> list[str]:
-        """Sends what the partitions owe, a batch of each in turn; those of ``newly_waiting`` come next. Gives what may owe more.
+        """Sends a batch of each partition in turn, those of ``take_pending`` first.
+
+        Returns the partitions in which more e-mails may wait.
 
         Raises:
-            Unavailable: Redis does not answer. A mail that was handed over meanwhile is marked as soon as it does.
+            Unavailable: Redis does not answer. The next command to Redis also settles the e-mails
+                that were sent meanwhile.
         """
-        waiting, shift_ends = deque(partitions), time.monotonic() + SHIFT
-        self._ask(self._heartbeat.record())  # sets the clock before anything is judged by it
+        waiting, ends_at = deque(partitions), time.monotonic() + JOB_BUDGET_SECONDS
+        self._execute(self._heartbeat.record())  # sets the clock before anything depends on it
         with self._open_mailer() as mailer:
-            while waiting and time.monotonic() < shift_ends and not self._should_stop():
-                begun, left = self._send_batches(
-                    [waiting.popleft() for _ in range(min(TOGETHER, len(waiting)))], mailer
-                )
-                waiting.extendleft(reversed(left))
-                waiting.extend(begun)
-                self._mark_sent()
+            while waiting and time.monotonic() < ends_at and not self._should_stop():
+                batch = [waiting.popleft() for _ in range(min(PARTITIONS_PER_ROUND, len(waiting)))]
+                started, released = self._send_batch(batch, mailer)
+                waiting.extendleft(reversed(released))
+                waiting.extend(started)
+                self._settle_sent()
                 self._log_sent()
-                waiting.extendleft(new for new in newly_waiting() if new not in waiting)
+                waiting.extendleft(new for new in take_pending() if new not in waiting)
         return list(waiting)
 
-    def _send_batches(
-        self, partitions: Sequence[str], mailer: Mailer
-    ) -> tuple[list[str], list[str]]:
-        """Those that may owe more: of which some was sent, and of which nothing was begun."""
-        slice_ends = self._clock() + SLICE
-        letters = self._claim(partitions)
-        owing = list(dict.fromkeys(letter.partition for letter in letters))
-        for position, (letter, following) in enumerate(zip_longest(letters, letters[1:])):
-            if self._should_stop() or self._clock() > slice_ends:
-                self._give_back(letters[position:])
-                begun = {letter.partition for letter in letters[:position]}
-                return [one for one in owing if one in begun], [
-                    one for one in owing if one not in begun
-                ]
+    def _send_batch(self, partitions: Sequence[str], mailer: Mailer) -> tuple[list[str], list[str]]:
+        """Returns the partitions in which more may wait: first those of which some was sent."""
+        ends_at = self._clock() + BATCH_BUDGET
+        messages = self._claim(partitions)
+        remaining = list(dict.fromkeys(message.partition for message in messages))
+        for position, (message, following) in enumerate(zip_longest(messages, messages[1:])):
+            if self._should_stop() or self._clock() > ends_at:
+                self._release(messages[position:])
+                started = {message.partition for message in messages[:position]}
+                return (
+                    [each for each in remaining if each in started],
+                    [each for each in remaining if each not in started],
+                )
             try:
                 self._connect(mailer)
-                self._send(letter, mailer, following)
-            except NoSession as error:
-                self._put_off(letters[position:], str(error))
+                self._send(message, mailer, following)
+            except MailerUnavailable as error:
+                self._postpone(messages[position:], str(error))
                 return [], []
-        return owing, []
+        return remaining, []
 
     def _claim(self, partitions: Sequence[str]) -> list[QueuedMessage[Payload]]:
         now = self._clock()
-        deadline = now + LEASE
+        deadline = now + LEASE_DURATION
         claims = [
-            self._kind.claim(partition, now=now, deadline=deadline, limit=BATCH)
+            self._source.claim(partition, now=now, deadline=deadline, limit=BATCH_SIZE)
             for partition in partitions
         ]
-        _, *found = self._ask_all([self._heartbeat.record(), *claims])
+        _, *replies = self._execute_all([self._heartbeat.record(), *claims])
         claimed = [
             (partition, members)
-            for partition, members in zip(partitions, found, strict=True)
+            for partition, members in zip(partitions, replies, strict=True)
             if members
-        ]  # None: unreadable
-        opened = self._ask_all(
-            [self._kind.open(partition, members) for partition, members in claimed]
+        ]
+        loaded = self._execute_all(
+            [self._source.load_claimed(partition, members) for partition, members in claimed]
         )
-        letters = []
-        for (partition, members), records in zip(claimed, opened, strict=True):
-            for member, record in zip(members, records or [None] * len(members), strict=True):
-                if isinstance(
-                    record, ValueError
-                ):  # left under its lease: it stays owed, and is looked at again
-                    log.error("record_unreadable", exc_info=record, **self._kind.describe(member))
-                elif record is not None:
-                    letters.append(
-                        QueuedMessage(self._kind, self._clock, partition, member, record, deadline)
+        messages = []
+        for (partition, members), payloads in zip(claimed, loaded, strict=True):
+            for member, payload in zip(members, payloads or [None] * len(members), strict=True):
+                if isinstance(payload, ValueError):  # it stays claimed; the next lease tries again
+                    log.error(
+                        "record_unreadable", exc_info=payload, **self._source.log_fields(member)
                     )
-        return letters
+                elif payload is not None:
+                    messages.append(
+                        QueuedMessage(
+                            self._source, self._clock, partition, member, payload, deadline
+                        )
+                    )
+        return messages
 
     def _connect(self, mailer: Mailer) -> None:
-        if not mailer.ready:
-            self._mark_sent()  # which is not to wait for a server
+        if not mailer.is_connected:
+            self._settle_sent()  # first: the server may take long
             mailer.connect()
-        self._sessions_missed = 0
+        self._failed_sessions = 0
 
     def _send(
         self,
-        letter: QueuedMessage[Payload],
+        message: QueuedMessage[Payload],
         mailer: Mailer,
         following: QueuedMessage[Payload] | None,
     ) -> None:
         try:
-            if self._hand_over(letter, mailer, following):
-                self._unmarked.append(letter.sent())
-                self._unlogged.append(letter)
-        except Drop as drop:
-            self._ask(letter.failed(str(drop), attempts=0))
-            log.info("mail_dropped", reason=str(drop), **letter.about)
+            was_sent = mailer.send(
+                message.compose(),
+                timeout=message.seconds_left(),
+                start_lease_check=partial(self._start_lease_check, message),
+                while_waiting=partial(self._prepare, following),
+            )
+        except SkipMessage as skip:
+            self._execute(message.mark_failed(str(skip), attempts=0))
+            log.info("mail_skipped", reason=str(skip), **message.log_fields)
         except Refused as refusal:
-            error = str(refusal)[:LONGEST_REASON]
-            self._ask(letter.failed(error, attempts=1))
-            log.warning("mail_refused", reason=loggable(error), **letter.about)
-        except NoSession:
+            error = str(refusal)[:MAX_ERROR_LENGTH]
+            self._execute(message.mark_failed(error, attempts=1))
+            log.warning("mail_refused", reason=redact_reply(error), **message.log_fields)
+        except MailerUnavailable:
             raise
         except Deferred as delay:
-            error = str(delay)[:LONGEST_REASON]
-            at = self._clock() + backoff(letter.attempts(), LONGEST_WAIT_FOR_RECIPIENT)
-            self._ask(letter.retry(error, attempts=1, at=at))
-            log.info(
-                "mail_deferred",
-                reason=loggable(error),
-                until=at.isoformat(timespec="seconds"),
-                **letter.about,
-            )
+            self._defer(message, str(delay)[:MAX_ERROR_LENGTH])
+        else:
+            if was_sent:
+                self._unsettled.append(message.mark_sent())
+                self._unlogged.append(message)
 
-    def _hand_over(
-        self,
-        letter: QueuedMessage[Payload],
-        mailer: Mailer,
-        following: QueuedMessage[Payload] | None,
-    ) -> bool:
-        """Whether the server took it. Its lease is looked at while the server thinks, and the next mail is made then."""
+    def _start_lease_check(self, message: QueuedMessage[Payload]) -> LeaseCheck:
+        """Renews the lease; it was lost if that fails."""
+        read = self._start([self._renew([message], self._clock() + LEASE_DURATION)])
+        return lambda: bool(read()[0])
 
-        def owed() -> Callable[[], bool]:
-            answer = self._start([self._renewal([letter], self._clock() + LEASE)])
-            return lambda: bool(answer()[0])
-
-        return mailer.send(
-            letter.mail(),
-            within=letter.left(),
-            owed=owed,
-            meanwhile=partial(self._meanwhile, following),
-        )
-
-    def _meanwhile(self, following: QueuedMessage[Payload] | None) -> None:
-        """What is done while the server thinks about a mail's content."""
+    def _prepare(self, following: QueuedMessage[Payload] | None) -> None:
         self._log_sent()
         if following is not None:
-            following.make()
+            following.prepare()
 
-    def _give_back(self, letters: Sequence[QueuedMessage[Payload]]) -> None:
-        """Whoever is next may have them."""
+    def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
+        at = self._clock() + backoff(message.attempts, MAX_BACKOFF)
+        self._execute(message.retry_later(error, attempts=1, at=at))
+        until = at.isoformat(timespec="seconds")
+        log.info("mail_deferred", reason=redact_reply(error), until=until, **message.log_fields)
+
+    def _release(self, messages: Sequence[QueuedMessage[Payload]]) -> None:
+        """Ends the leases now: any worker may claim these messages."""
         now = self._clock()
-        self._ask_all(
-            [
-                self._renewal(list(theirs), now)
-                for _, theirs in groupby(letters, lambda letter: letter.partition)
-            ]
-        )
+        groups = groupby(messages, lambda message: message.partition)
+        self._execute_all([self._renew(list(group), now) for _, group in groups])
 
-    def _renewal(
-        self, letters: Sequence[QueuedMessage[Payload]], until: datetime
+    def _renew(
+        self, messages: Sequence[QueuedMessage[Payload]], until: datetime
     ) -> Command[list[str]]:
-        """Gives those of one partition that are still ours, and now are until ``until``: none that was revoked or lost."""
-        partition, deadline = letters[0].partition, letters[0].deadline
-        for letter in letters:
-            letter.deadline = until
-        return self._kind.renew(
-            partition, [letter.member for letter in letters], deadline=deadline, until=until
-        )
+        """Renews the leases on messages of one partition; returns the members still leased."""
+        partition, deadline = messages[0].partition, messages[0].deadline
+        for message in messages:
+            message.deadline = until
+        members = [message.member for message in messages]
+        return self._source.renew(partition, members, deadline=deadline, until=until)
 
-    def _put_off(self, letters: Sequence[QueuedMessage[Payload]], error: str) -> None:
-        """Nothing can be sent now. No mail counts it as a try, and what was said is no reader's business."""
-        at = self._clock() + backoff(self._sessions_missed, LONGEST_WAIT_FOR_SESSION)
-        error = loggable(error)
-        self._ask_all([letter.retry(error, attempts=0, at=at) for letter in letters])
-        self._sessions_missed += 1
-        log.warning("mail_server_away", reason=error, waiting=len(letters))
+    def _postpone(self, messages: Sequence[QueuedMessage[Payload]], error: str) -> None:
+        """Retries all messages later, as no mailer is available. This counts as no attempt."""
+        at = self._clock() + backoff(self._failed_sessions, MAX_BACKOFF_WITHOUT_SERVER)
+        error = redact_reply(error)  # it concerns us, not those who read the link
+        self._execute_all([message.retry_later(error, attempts=0, at=at) for message in messages])
+        self._failed_sessions += 1
+        log.warning("mail_server_unavailable", reason=error, waiting=len(messages))
 
-    def _mark_sent(self) -> None:
-        """Marks what was handed over."""
-        self._ask_all([])
+    def _settle_sent(self) -> None:
+        self._execute_all([])
 
     def _log_sent(self) -> None:
-        for letter in self._unlogged:
-            log.info("mail_sent", **letter.about)
+        for message in self._unlogged:
+            log.info("mail_sent", **message.log_fields)
         self._unlogged.clear()
 
-    def _ask(self, call: Command[T]) -> T:
-        reply: T = self._ask_all([call])[0]
+    def _execute(self, command: Command[T]) -> T:
+        reply: T = self._execute_all([command])[0]
         return reply
 
-    def _ask_all(self, calls: Sequence[Command[Any]]) -> list[Any]:
-        """The replies to ``calls``, None to one whose keys hold something else: others are not to suffer."""
-        return self._start(calls)()
+    def _execute_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
+        """The replies; None for a command whose key has a wrong type, so that others succeed."""
+        return self._start(commands)()
 
-    def _start(self, calls: Sequence[Command[Any]]) -> Callable[[], list[Any]]:
-        """Sends ``calls``, and before them, on the same way, what marks as sent whatever was handed over.
+    def _start(self, commands: Sequence[Command[Any]]) -> Callable[[], list[Any]]:
+        """Sends ``commands``, after those that settle sent e-mails.
 
-        What cannot be marked now is marked with whatever is asked next.
+        If settling fails, the next call repeats it.
         """
-        marks = list(self._unmarked)
-        answer = self._executor.submit(self._client.run_each, [*marks, *calls])
+        settlements = list(self._unsettled)
+        sent = self._executor.submit(self._client.run_each, [*settlements, *commands])
 
-        def replies() -> list[Any]:
-            told: list[Any] = answer.result()
-            del self._unmarked[: len(marks)]
+        def read() -> list[Any]:
+            replies: list[Any] = sent.result()
+            del self._unsettled[: len(settlements)]
             return [
-                None if isinstance(reply, Unreadable) else reply for reply in told[len(marks) :]
+                None if isinstance(reply, Unreadable) else reply
+                for reply in replies[len(settlements) :]
             ]
 
-        return replies
+        return read
 
 
-def backoff(attempts: int, longest: timedelta) -> timedelta:
-    """5 s, 15 s, 45 s, …: how long to wait after ``attempts`` earlier tries."""
-    return min(timedelta(seconds=5 * int(3 ** min(attempts, 10))), longest)
+def backoff(attempts: int, maximum: timedelta) -> timedelta:
+    """How long to wait after ``attempts`` failed attempts: 5 s, 15 s, 45 s, … ``maximum``."""
+    return min(timedelta(seconds=5 * int(3 ** min(attempts, 10))), maximum)
 
 
-def loggable(reason: str) -> str:
-    """A server's codes (RFC 5321, RFC 3463) without its words, which name the recipient; or what broke."""
+def redact_reply(reason: str) -> str:
+    """The codes of a server's reply (RFC 5321, RFC 3463), or the name of an error.
+
+    The words of a reply often contain the recipient.
+    """
     codes = re.match(r"[0-9]{3}([ -][0-9]\.[0-9]{1,3}\.[0-9]{1,3})?", reason)
     return codes[0] if codes else reason.partition(":")[0][:80]

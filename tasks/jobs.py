@@ -1,4 +1,4 @@
-"""The jobs that RQ runs, found by name. They carry no arguments: the outbox says what is owed."""
+"""The jobs that RQ runs. They have no arguments: the outbox holds what must be sent."""
 
 from functools import partial
 from itertools import compress
@@ -7,33 +7,27 @@ import structlog
 
 from service.errors import Unreadable
 from service.outbox import store as outbox
-from service.outbox.doorbell import QueueName, answer, ring
+from service.outbox.doorbell import ring, take_pending
+from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from tasks.runtime import CURRENT
 
 log = structlog.get_logger(__name__)
 
 
-def deliver_links() -> None:
-    """Sends the links that are owed an e-mail."""
+def deliver() -> None:
+    """Sends the e-mails of the worker's queue, and rings again for those that remain."""
     runtime = CURRENT.get()
-    if left := runtime.links.drain(
-        answer(QueueName.LINKS, runtime.queue), partial(answer, QueueName.LINKS, runtime.queue)
-    ):
-        ring(QueueName.LINKS, left, runtime.queue)
-
-
-def deliver_otps() -> None:
-    """Sends the one-time passwords that were asked for."""
-    runtime = CURRENT.get()
-    if left := runtime.otps.drain(
-        answer(QueueName.OTPS, runtime.queue), partial(answer, QueueName.OTPS, runtime.queue)
-    ):
-        ring(QueueName.OTPS, left, runtime.queue)
+    take = partial(take_pending, runtime.queue, runtime.rq_connection)
+    if remaining := runtime.delivery.run(take(), take):
+        ring(runtime.queue, remaining, runtime.rq_connection)
 
 
 def scan() -> None:
-    """Asks all partitions what is due or has lapsed, and rings for those. What one holds that is not ours hides no other's."""
+    """Rings for every partition in which an e-mail is due or a lease has lapsed.
+
+    A partition with unreadable keys does not stop the scan.
+    """
     runtime = CURRENT.get()
     now = runtime.clock()
     owing = [
@@ -53,6 +47,6 @@ def scan() -> None:
     if unreadable := [key for _, due in found for key in due.unreadable]:
         log.error("data_unreadable", keys=keys.for_log(unreadable))
     if links := [partition for partition, due in found if due.links]:
-        ring(QueueName.LINKS, links, runtime.queue)
+        ring(LINKS, links, runtime.rq_connection)
     if codes := [partition for partition, due in found if due.codes]:
-        ring(QueueName.OTPS, codes, runtime.queue)
+        ring(OTPS, codes, runtime.rq_connection)

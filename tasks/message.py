@@ -1,6 +1,7 @@
-"""A mail that is owed: what it is about, whose turn it is, and how it is made and settled."""
+"""A queued e-mail: loaded from its source, composed, sent, and settled."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -14,113 +15,114 @@ log = structlog.get_logger(__name__)
 
 
 class Expiring(Protocol):
-    """What a mail is about."""
+    """What an e-mail is about."""
 
     @property
     def expires_at(self) -> datetime:
-        """From when on it is of no use."""
+        """From this moment, the e-mail is useless."""
 
 
 Payload = TypeVar("Payload", bound=Expiring)
 
 
-class Drop(Exception):
-    """The mail is not to be sent any more; the message says why."""
+class SkipMessage(Exception):
+    """The e-mail must not be sent any more; the message gives the reason."""
 
 
-class Kind(Protocol[Payload]):
-    """What is mailed: links, or one-time passwords. ``member`` is whose mail it is: a link's id, or an e-mail."""
+class MessageSource(Protocol[Payload]):
+    """Where e-mails of one kind come from.
+
+    A ``member`` of a queue stands for one e-mail: a link's id, for instance.
+    """
 
     def claim(
         self, partition: str, *, now: datetime, deadline: datetime, limit: int
     ) -> Command[list[str]]: ...
 
-    def open(
-        self, partition: str, members: Sequence[str]
-    ) -> Command[list[Payload | ValueError | None]]: ...
-
     def renew(
         self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
     ) -> Command[list[str]]: ...
 
-    def message(self, opened: Payload, now: datetime) -> Mail:
-        """Raises ``Drop`` where it is not to be sent."""
+    def load_claimed(
+        self, partition: str, members: Sequence[str]
+    ) -> Command[list[Payload | ValueError | None]]:
+        """For each member its payload, None if it needs no e-mail now, or why it is unreadable."""
 
-    def attempts(self, opened: Payload) -> int: ...
+    def compose(self, payload: Payload, now: datetime) -> Mail:
+        """Raises ``SkipMessage`` if the e-mail must not be sent."""
 
-    def describe(self, member: str) -> dict[str, str]:
-        """How a log names it."""
+    def attempts(self, payload: Payload) -> int:
+        """How many attempts to send it have failed."""
 
-    def sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]: ...
+    def log_fields(self, member: str) -> dict[str, str]:
+        """Identifies the e-mail in a log, without personal data."""
 
-    def failed(
+    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]: ...
+
+    def mark_failed(
         self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
-    ) -> Command[bool]: ...
+    ) -> Command[bool]:
+        """Gives the e-mail up, after so many more ``attempts`` (0 or 1)."""
 
-    def retry(
+    def retry_later(
         self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
     ) -> Command[bool]: ...
 
 
 class QueuedMessage(Generic[Payload]):
-    """A claimed mail, under a lease until ``deadline``. It is made once: ahead of its turn where there is time."""
+    """A claimed e-mail, under a lease until ``deadline``."""
 
     def __init__(
         self,
-        kind: Kind[Payload],
+        source: MessageSource[Payload],
         clock: Callable[[], datetime],
         partition: str,
         member: str,
-        opened: Payload,
+        payload: Payload,
         deadline: datetime,
     ) -> None:
-        self._kind = kind
+        self._source = source
         self._clock = clock
-        self._opened = opened
-        self._made: Mail | Exception | None = None
+        self._payload = payload
+        self._mail: Mail | None = None
         self.partition = partition
         self.member = member
         self.deadline = deadline
-        self.about = kind.describe(member)
+        self.log_fields = source.log_fields(member)
 
-    def make(self) -> Mail | Exception:
-        """Makes the mail. What is in the way of that is raised when its turn comes, and not in that of another."""
-        try:
-            self._made = self._kind.message(self._opened, self._clock())
-        except Exception as error:  # noqa: BLE001 - raised by ``mail``
-            self._made = error
-        return self._made
+    def prepare(self) -> None:
+        """Composes the e-mail ahead of its turn. ``compose`` repeats what fails here."""
+        with suppress(Exception):
+            self._mail = self._source.compose(self._payload, self._clock())
 
-    def mail(self) -> Mail:
-        """Raises ``Drop`` where it is not to be sent, or not any more."""
-        made = self._made
-        if made is None or self.left() <= 0:
-            made = self.make()
-        if isinstance(made, Mail):
-            return made
-        try:
-            raise made
-        except (Invalid, ValueError, LookupError, ArithmeticError) as error:
-            log.exception("mail_cannot_be_made")
-            raise Drop(f"the e-mail cannot be made: {type(error).__name__}") from error
+    def compose(self) -> Mail:
+        """Raises ``SkipMessage`` if the e-mail must not be sent, or cannot be composed."""
+        if self._mail is None or self.seconds_left() <= 0:
+            try:
+                self._mail = self._source.compose(self._payload, self._clock())
+            except (Invalid, ValueError, LookupError, ArithmeticError) as error:
+                log.exception("mail_not_composed")
+                raise SkipMessage(f"the e-mail cannot be made: {type(error).__name__}") from error
+        return self._mail
 
-    def left(self) -> float:
-        """Seconds until it is of no use."""
-        return (self._opened.expires_at - self._clock()).total_seconds()
+    def seconds_left(self) -> float:
+        """Until it expires."""
+        return (self._payload.expires_at - self._clock()).total_seconds()
 
+    @property
     def attempts(self) -> int:
-        """How often it was tried before."""
-        return self._kind.attempts(self._opened)
+        """How many attempts to send it have failed."""
+        return self._source.attempts(self._payload)
 
-    def sent(self) -> Command[bool]:
-        return self._kind.sent(self.member, now=self._clock(), deadline=self.deadline)
+    def mark_sent(self) -> Command[bool]:
+        return self._source.mark_sent(self.member, now=self._clock(), deadline=self.deadline)
 
-    def failed(self, error: str, *, attempts: int) -> Command[bool]:
-        return self._kind.failed(
+    def mark_failed(self, error: str, *, attempts: int) -> Command[bool]:
+        return self._source.mark_failed(
             self.member, error=error, attempts=attempts, now=self._clock(), deadline=self.deadline
         )
 
-    def retry(self, error: str, *, attempts: int, at: datetime) -> Command[bool]:
-        return self._kind.retry(
+    def retry_later(self, error: str, *, attempts: int, at: datetime) -> Command[bool]:
+        return self._source.retry_later(
             self.member, error=error, attempts=attempts, at=at, deadline=self.deadline
         )

@@ -1,84 +1,83 @@
-"""The composition root of workers: what jobs work with, made once a process."""
+"""The composition root of workers: everything that jobs use, created once per process."""
 
 import multiprocessing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from threading import Event
+from typing import Any
 
 import msgspec
 from redis import Redis
 
 from config.settings import Settings
-from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
-from service.links.model import Link
-from service.otps.store import Otp
-from service.outbox.doorbell import QueueName
+from service.outbox.queues import MailQueue
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.redis_url import connect, connect_queue
-from tasks.delivery import Delivery
-from tasks.kinds import LinkMails, OtpMails
-from tasks.mail.mailer import FileMailer, Mailer, SmtpMailer
-from tasks.profiles import Profiles
+from tasks.delivery import DeliveryWorker
+from tasks.kinds.registry import MailKind
+from tasks.mail.files import FileMailer
+from tasks.mail.mailer import Mailer
+from tasks.mail.profiles import ProfileCache
+from tasks.mail.smtp import SmtpMailer
 
 
 class Runtime(msgspec.Struct):
-    """What jobs work with. Jobs carry no objects, so they find it in ``CURRENT``."""
+    """What the jobs of one worker use. RQ calls them without objects; they read ``CURRENT``."""
 
+    queue: MailQueue
     client: Client
-    queue: Redis
-    links: Delivery[Link]
-    otps: Delivery[Otp]
+    rq_connection: Redis
+    delivery: DeliveryWorker[Any]
     clock: Callable[[], datetime]
-    heartbeats: Mapping[QueueName, Heartbeat]
+    heartbeat: Heartbeat
     stopping: Event
 
 
 CURRENT: ContextVar[Runtime] = ContextVar("runtime")
 
 
-def create_runtime(settings: Settings, clock: Callable[[], datetime] | None = None) -> Runtime:
-    """A runtime as ``settings`` describe it, on the store's time. It connects when it is used."""
-    client, stopping, store_clock = (
-        Client(partial(connect, settings.redis_url)),
-        Event(),
-        RedisClock(),
-    )
-    clock, heartbeats = clock or store_clock, create_heartbeats(store_clock)
-    open_mailer = _mailer(settings)
-    profiles = Profiles(client, clock)
-    link_mail = LinkMails(settings.public_url, settings.mail_from, profiles, settings.retention)
-    otp_mail = OtpMails(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
+def create_runtime(
+    settings: Settings, kind: MailKind, clock: Callable[[], datetime] | None = None
+) -> Runtime:
+    """A runtime for e-mails of one kind. It connects to Redis on first use.
+
+    Without a ``clock``, it uses the store's time.
+    """
+    store_clock, stopping = RedisClock(), Event()
+    client = Client(partial(connect, settings.redis_url))
+    clock, heartbeat = clock or store_clock, create_heartbeat(kind.queue, store_clock)
     return Runtime(
+        queue=kind.queue,
         client=client,
-        queue=connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2),
-        links=Delivery(
-            link_mail, client, open_mailer, clock, stopping.is_set, heartbeats[QueueName.LINKS]
+        rq_connection=connect_queue(
+            settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2
         ),
-        otps=Delivery(
-            otp_mail, client, open_mailer, clock, stopping.is_set, heartbeats[QueueName.OTPS]
+        delivery=DeliveryWorker(
+            kind.create_source(settings, ProfileCache(client, clock)),
+            client,
+            _mailer_factory(settings),
+            clock,
+            stopping.is_set,
+            heartbeat,
         ),
         clock=clock,
-        heartbeats=heartbeats,
+        heartbeat=heartbeat,
         stopping=stopping,
     )
 
 
-def create_heartbeats(clock: RedisClock) -> dict[QueueName, Heartbeat]:
-    """A heartbeat for whichever worker this is. One that is started again after it died is the same to who looks at it."""
+def create_heartbeat(queue: MailQueue, clock: RedisClock) -> Heartbeat:
+    """A worker that is started again after a crash keeps its name: the supervisor's process id."""
     supervisor = multiprocessing.parent_process()
-    pid = None if supervisor is None else supervisor.pid
-    return {bell: Heartbeat(f"worker-{bell.value}", clock, pid=pid) for bell in QueueName}
+    return Heartbeat(queue.worker, clock, pid=None if supervisor is None else supervisor.pid)
 
 
-def _mailer(settings: Settings) -> Callable[[], Mailer]:
-    smtp = settings.smtp
-    if smtp is None:
-        return lambda: FileMailer(settings.data_dir / "outbox")
-    mailer = SmtpMailer(
-        **msgspec.structs.asdict(smtp)
-    )  # once: reading trusted certificates takes 25 ms
+def _mailer_factory(settings: Settings) -> Callable[[], Mailer]:
+    if settings.smtp is None:
+        return partial(FileMailer, settings.data_dir / "outbox")
+    mailer = SmtpMailer(**msgspec.structs.asdict(settings.smtp))  # once: certificates take 25 ms
     return lambda: mailer

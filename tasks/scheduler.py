@@ -1,4 +1,4 @@
-"""``payment-links scheduler``: rq-scheduler's daemon, which has the scan run every other second and outlives an outage of Redis."""
+"""``payment-links scheduler``: rq-scheduler's daemon, which enqueues the scan periodically."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,16 +14,9 @@ from rq_scheduler.utils import to_unix
 from config.settings import load
 from service.errors import Unavailable
 from service.health.heartbeat import Heartbeat
-from service.outbox.doorbell import (
-    NAMESPACE,
-    SCAN_BELL,
-    SCAN_INTERVAL,
-    SCAN_JOB,
-    SCAN_JOB_ID,
-    JsonJob,
-    JsonQueue,
-    queue_name,
-)
+from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
+from service.outbox.queues import SCAN_QUEUE
+from service.outbox.rq import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
 from service.process import logs
 from service.process.shutdown import on_stop_signals
 from service.storage import data_version
@@ -34,17 +27,14 @@ from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect, connect_qu
 
 log = structlog.get_logger(__name__)
 
-POLL = 1
-"""Seconds between two looks at what is to be enqueued."""
-LOCK_LIFE = 2
-"""Seconds after which the lock ends of a scheduler that was killed, or that never learned that it has it.
-
-Two that look at once do no harm: the job is one.
+POLL_INTERVAL_SECONDS = 1
+LOCK_TTL_SECONDS = 2
+"""The lock of a scheduler that was killed expires. Two schedulers do no harm: the job is the same.
 """
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]
-    """Registers its periodic job again on every pass: no crash between two writes loses it for longer."""
+    """Registers its periodic job again on each pass, as a crash between two writes loses it."""
 
     redis_scheduler_namespace_prefix = f"{NAMESPACE}:scheduler_instance:"
     scheduler_key = f"{NAMESPACE}:scheduler"
@@ -54,33 +44,33 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     def __init__(
         self, client: Client, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any
     ) -> None:
-        super().__init__(interval=POLL, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
+        super().__init__(
+            interval=POLL_INTERVAL_SECONDS, job_class=JsonJob, queue_class=JsonQueue, **kwargs
+        )
         self._client = client
         self._heartbeat = heartbeat
         self._stopping = stopping
 
     def acquire_lock(self) -> bool:
-        if (
-            self._stopping.is_set()
-        ):  # Python drops what a signal handler raises while an object is finalized
+        if self._stopping.is_set():  # Python ignores an exception of a signal handler in __del__
             raise SystemExit
         self._lock_acquired = bool(
-            self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_LIFE, nx=True)
+            self.connection.set(self.scheduler_lock_key, self.name, ex=LOCK_TTL_SECONDS, nx=True)
         )
         return self._lock_acquired
 
     def enqueue_jobs(self) -> Any:
         now = self._heartbeat.clock()
         next_run = self.connection.zscore(self.scheduled_jobs_key, SCAN_JOB_ID)
-        if (
-            next_run is None or next_run > now.timestamp() + 2 * SCAN_INTERVAL
-        ):  # as rq-scheduler writes it where a clock is ahead
+        # rq-scheduler writes a time too far ahead if its machine's clock is ahead
+        latest = now.timestamp() + 2 * SCAN_INTERVAL_SECONDS
+        if next_run is None or next_run > latest:
             self.schedule(
                 now,
                 SCAN_JOB,
-                interval=SCAN_INTERVAL,
+                interval=SCAN_INTERVAL_SECONDS,
                 id=SCAN_JOB_ID,
-                queue_name=queue_name(SCAN_BELL),
+                queue_name=rq_queue_name(SCAN_QUEUE),
                 result_ttl=3600,
                 timeout=60,
             )
@@ -93,12 +83,12 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         super().heartbeat()
         try:
             self._client.run(self._heartbeat.record())
-            self._client.run(data_version.write())  # again where the store was emptied meanwhile
+            self._client.run(data_version.write())  # again if the store was emptied meanwhile
         except Unavailable as error:
             log.warning("heartbeat_failed", error=describe_failure(error))
 
     def _install_signal_handlers(self) -> None:
-        """Leaves Redis alone inside a signal handler: ``run`` gives the lock back on its way out."""
+        """Without RQ's access to Redis in a signal handler: ``run`` releases the lock when it ends."""
 
         def stop(*_: object) -> None:
             self._stopping.set()
@@ -108,7 +98,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
 
 
 def run(environ: Mapping[str, str]) -> None:
-    """Schedules until asked to stop."""
+    """Schedules until a signal stops it. An outage of Redis does not."""
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
@@ -118,7 +108,7 @@ def run(environ: Mapping[str, str]) -> None:
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
-    log.info("scheduling", every=SCAN_INTERVAL)
+    log.info("scheduler_started", interval=SCAN_INTERVAL_SECONDS)
     _run_until_stopped(
         partial(PeriodicScheduler, client, heartbeat, stopping, connection=connection), stopping
     )
@@ -134,7 +124,7 @@ def _run_until_stopped(
             create_scheduler().run()
         except (RedisError, OSError) as error:
             if not stopping.is_set():
-                log.warning("queue_away", error=describe_failure(error))
+                log.warning("queue_unavailable", error=describe_failure(error))
         except SystemExit:
             return
         stopping.wait(1.0)

@@ -11,7 +11,8 @@ from service.auth.tokens import load_public_key
 from service.cli.check_redis import check_queue_commands, check_queue_redis, check_redis
 from service.cli.check_result import CheckResult, failure, ok, warning
 from service.process.disk import describe_shortage, is_data_dir_used
-from tasks.mail.mailer import Deferred, SmtpMailer
+from tasks.mail.mailer import MailerUnavailable
+from tasks.mail.smtp import SmtpMailer
 
 
 def check(environ: Mapping[str, str]) -> Iterator[CheckResult]:
@@ -64,8 +65,8 @@ def _check_mail(settings: Settings) -> CheckResult:
         return warning("mail", f"SMTP_URL is not set: mails become files in {outbox}")
     server = f"{smtp.host}:{smtp.port}"
     try:
-        is_secure = SmtpMailer(**msgspec.structs.asdict(smtp)).greet()
-    except Deferred as error:
+        is_secure = SmtpMailer(**msgspec.structs.asdict(smtp)).probe()
+    except MailerUnavailable as error:
         return failure("mail", f"{server} does not let us in: {error}")
     if is_secure:
         return ok("mail", f"{server} lets us in, over TLS")

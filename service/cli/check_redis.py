@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.cli.check_result import CheckResult, failure, ok, warning
 from service.errors import Unavailable
-from service.outbox import doorbell
+from service.outbox import probe as queue_probe
 from service.storage import data_version, probe
 from service.storage.client import Client
 from service.storage.clock import MAX_CLOCK_SKEW
@@ -61,7 +61,7 @@ def check_queue_commands(url: str) -> Iterator[CheckResult]:
     """Checks that the user may run RQ's commands, where the server answers at all."""
     try:
         with _connect_queue(url) as client:
-            refused = doorbell.find_refused(client)
+            refused = queue_probe.find_refused(client)
     except CONNECTION_ERRORS:
         return
     if refused:

@@ -15,6 +15,7 @@ from config.settings import MissingSettingsError, Settings, SettingsError
 from service.auth.tokens import MAX_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.cli.check_result import CheckResult, Status
 from service.errors import Invalid
+from service.outbox.queues import QUEUES, MailQueue
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE, data_dir_of
 from service.process.embedded import with_embedded_store
@@ -24,7 +25,7 @@ from service.process.startup import DataWatch, StartupError, read_settings, wait
 from service.values.ids import parse_org_id
 
 MAX_SUBJECT_LENGTH = 256
-QUEUES = ["links", "otps"]
+QUEUE_NAMES = [queue.name for queue in QUEUES]
 
 
 class Commands(click.Group):
@@ -73,16 +74,15 @@ def web() -> None:
 @main.command()
 @click.option(
     "--queue",
-    type=click.Choice(QUEUES),
+    type=click.Choice(QUEUE_NAMES),
     help="Work for one queue only. Default: a process for each.",
 )
 def worker(queue: str | None) -> None:
     """Send the e-mails that are owed."""
-    from service.outbox.doorbell import QueueName
     from tasks.worker import supervise
 
     _wait_for_data()
-    supervise([QueueName(queue)] if queue else list(QueueName))
+    supervise(_select_queues(queue))
 
 
 @main.command()
@@ -162,7 +162,7 @@ def _parse_life(text: str) -> timedelta:
 )
 @click.option(
     "--queue",
-    type=click.Choice(QUEUES),
+    type=click.Choice(QUEUE_NAMES),
     help="With --worker: the one queue that they work for.",
 )
 def check(worker: bool, queue: str | None) -> None:
@@ -170,21 +170,26 @@ def check(worker: bool, queue: str | None) -> None:
     if queue and not worker:
         raise click.UsageError("--queue belongs to --worker")
     failed = False
-    for result in _check(workers=([queue] if queue else QUEUES) if worker else []):
+    for result in _check(_select_queues(queue) if worker else []):
         click.echo(f"{result.status:5} {result.subject}: {result.detail}")
         failed |= result.status is Status.FAILURE
     sys.exit(1 if failed else 0)
 
 
-def _check(*, workers: list[str]) -> Iterator[CheckResult]:
+def _check(queues: list[MailQueue]) -> Iterator[CheckResult]:
     environ = with_embedded_store(os.environ)
-    if workers:
+    if queues:
         from service.cli.check_workers import check_workers
 
-        return check_workers(environ, [f"worker-{queue}" for queue in workers])
+        return check_workers(environ, [queue.worker for queue in queues])
     from service.cli.check import check
 
     return check(environ)
+
+
+def _select_queues(name: str | None) -> list[MailQueue]:
+    """The queue called ``name``, or all."""
+    return [queue for queue in QUEUES if name in {queue.name, None}]
 
 
 def _settings(*, listens: bool = True) -> Settings:

@@ -14,7 +14,7 @@ from config.settings import Settings
 from service.auth.tokens import Admin, Role, issue_admin_token
 from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
-from tasks.mail.mime import KIND
+from tasks.mail.mime import KIND_HEADER
 
 TOKEN_LIFE = timedelta(hours=24)
 DIGIT = re.compile(r"\d")
@@ -88,7 +88,7 @@ def describe_mail(path: Path) -> str:
     """The masked recipient, the subject, the link if there is one, and the file, in one line."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     recipient, subject = mask(str(message["To"])), str(message["Subject"])
-    if message[KIND] != "link":  # so it holds a code
+    if message[KIND_HEADER] != "link":  # so it holds a code
         return f"mail to {recipient}: {DIGIT.sub('•', subject)} ({path})"
     body = message.get_body(("plain",))
     url = LINK_URL.search(body.get_content() if body else "")

@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from service.links.model import Link
+from service.outbox.queues import QUEUES
 from service.storage.clock import MAX_CLOCK_SKEW
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
@@ -27,8 +28,7 @@ class Reason(StrEnum):
 
 
 REASONS_IF_AWAY = {
-    "worker-links": Reason.WORKER_LINKS_AWAY,
-    "worker-otps": Reason.WORKER_OTPS_AWAY,
+    **{queue.worker: Reason(f"worker_{queue.name}_away") for queue in QUEUES},
     "scheduler": Reason.SCHEDULER_AWAY,
 }
 """The kinds of processes that have to run beside ``web``."""

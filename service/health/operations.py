@@ -110,7 +110,7 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     return OutboxReport(
         backlog=backlog,
         scheduled=sum(scheduled.by_partition.values()),
-        jobs_waiting={queue.value: jobs for queue, jobs in jobs_waiting.items()},
+        jobs_waiting=jobs_waiting,
         failed=sum(part.total for part in failures.by_partition.values()),
         failures=await _find_failed_links(context, latest[:max_failures]),
         unreadable_partitions=backlog.unreadable_partitions.union(

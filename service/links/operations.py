@@ -15,7 +15,7 @@ from service.links import deliveries, model, store
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
 from service.outbox import store as outbox
-from service.outbox.doorbell import QueueName
+from service.outbox.queues import LINKS
 from service.storage import idempotency, keys
 from service.storage.idempotency import Once
 from service.storage.partitions import query_partitions
@@ -71,7 +71,7 @@ async def create(
         )
         if stored is True:
             if link.delivery.state is DeliveryState.QUEUED:
-                context.doorbell.ring(QueueName.LINKS, [keys.partition_of_link(link.id)])
+                context.doorbell.ring(LINKS, [keys.partition_of_link(link.id)])
             return link, True
         earlier = stored or None
     raise Unavailable("the link could not be stored")
@@ -225,7 +225,7 @@ async def _dispatch_partition(
         )
         if claimed:
             links = await context.pipeline.run(deliveries.load_claimed(partition, claimed))
-            context.doorbell.ring(QueueName.LINKS, [partition])
+            context.doorbell.ring(LINKS, [partition])
             result.due += sum(link is not None for link in links)
             result.queued += sum(
                 isinstance(link, Link) and link.status(now) is Status.ACTIVE for link in links

@@ -16,7 +16,7 @@ from service.otps.model import (
     matches,
     networks_around,
 )
-from service.outbox.doorbell import QueueName
+from service.outbox.queues import OTPS
 from service.storage import keys
 from service.storage.rate_limits import RateLimit, check, count, uncount
 
@@ -62,7 +62,7 @@ async def send_code(
             email, nonce, now=context.clock(), ttl=limits.ttl, org_id=org_id, locale=locale
         )
     )
-    context.doorbell.ring(QueueName.OTPS, [keys.otp_partition(email)])
+    context.doorbell.ring(OTPS, [keys.otp_partition(email)])
     return nonce
 
 

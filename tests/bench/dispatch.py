@@ -24,11 +24,11 @@ from service.storage.clock import RedisClock
 from service.storage.command import Command
 from service.storage.data_version import claim
 from service.storage.redis_url import connect
-from tasks.delivery import Delivery
-from tasks.kinds import LinkMails
-from tasks.mail.mailer import Verdict, always, nothing
+from tasks.delivery import DeliveryWorker
+from tasks.kinds.link_mails import LinkMails
+from tasks.mail.mailer import LeaseCheck, do_nothing, skip_lease_check
 from tasks.mail.mime import Mail
-from tasks.profiles import Profiles
+from tasks.mail.profiles import ProfileCache
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.links import create
@@ -98,7 +98,7 @@ class Opening(LinkMails):
     opened = 0
     ready = Mail("pay@acme.example", "payer@example.com", "<1@acme.example>", b"")
 
-    def message(self, opened: Link, now: datetime) -> Mail:
+    def compose(self, payload: Link, now: datetime) -> Mail:
         self.opened += 1
         return self.ready
 
@@ -106,7 +106,7 @@ class Opening(LinkMails):
 class Nowhere:
     """Takes no mail, in no time: what is asked of the store for each, once it is its turn, is left out."""
 
-    ready = True
+    is_connected = True
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +121,9 @@ class Nowhere:
         self,
         mail: Mail,
         *,
-        within: float = 0,
-        owed: Callable[[], Verdict] = always,
-        meanwhile: Callable[[], object] = nothing,
+        timeout: float = 0,
+        start_lease_check: Callable[[], LeaseCheck] = skip_lease_check,
+        while_waiting: Callable[[], object] = do_nothing,
     ) -> bool:
         return False
 
@@ -135,9 +135,12 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
         kind = Opening(
-            "https://pay.example", Opening.ready.sender, Profiles(client, lambda: now), RETENTION
+            "https://pay.example",
+            Opening.ready.sender,
+            ProfileCache(client, lambda: now),
+            RETENTION,
         )
-        worker = Delivery(
+        worker = DeliveryWorker(
             kind,
             client,
             Nowhere,
@@ -159,7 +162,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
             due = client.run_all([outbox.due(partition, now=now) for partition in owing])
             waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.links]
             while waiting:
-                waiting = worker.drain(waiting)
+                waiting = worker.run(waiting)
             return kind.opened
 
         measured = _watched(connection, count, dispatch)

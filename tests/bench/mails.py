@@ -11,7 +11,8 @@ from pathlib import Path
 from redis import Redis
 
 from service.outbox import store as outbox
-from service.outbox.doorbell import QueueName, ring
+from service.outbox.doorbell import ring
+from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.data_version import claim
@@ -51,9 +52,7 @@ class Harness:
         """Has the worker send ``count`` link mails."""
         self._owe(count)
         first, cpu, began = self._mails.count, self._cpu(), time.monotonic()
-        ring(
-            QueueName.LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue
-        )
+        ring(LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
         ended = self._mails.time_of(first + count - 1)
         wait_until(lambda: not self._owes(), "all mails to be marked")
         return {

@@ -9,9 +9,10 @@ from service.cli.up_output import describe_mail
 from service.orgs.model import Profile
 from service.otps.store import Otp
 from service.values.locale import LANGUAGES
-from tasks.mail.mailer import FileMailer
+from tasks.kinds.link_mails import compose_link_mail
+from tasks.kinds.otp_mails import compose_otp_mail
+from tasks.mail.files import FileMailer
 from tasks.mail.mime import Mail
-from tasks.mail.render import link_message, otp_message
 from tests.support.factories import make_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -29,7 +30,7 @@ def described(directory: Path, mail: Mail) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_code_is_never_printed(tmp_path: Path, name: str, locale: str) -> None:
     otp = Otp("jane@example.com", b"n" * 16, NOW + timedelta(minutes=10), 0, "acme", locale)
-    mail = otp_message(
+    mail = compose_otp_mail(
         otp, CODE, profile=Profile(display_name=name), sender="pay@shop.example", now=NOW
     )
     line = described(tmp_path, mail)
@@ -42,7 +43,7 @@ def test_a_code_is_never_printed(tmp_path: Path, name: str, locale: str) -> None
 def test_a_link_is_printed_whatever_its_organization_is_called(tmp_path: Path, name: str) -> None:
     link = make_link(NOW)
     url, profile = f"https://pay.example/pay/{link.id}", Profile(display_name=name)
-    mail = link_message(link, profile=profile, url=url, sender="pay@shop.example", now=NOW)
+    mail = compose_link_mail(link, profile=profile, url=url, sender="pay@shop.example", now=NOW)
     assert (
         described(tmp_path, mail) == f"mail to j***@example.com: Payment link from {name} - {url}"
     )

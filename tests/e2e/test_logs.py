@@ -60,7 +60,9 @@ def test_warnings_tracebacks_and_lives_of_processes_are_json(
             )
         own_store.kill()
         wait_until(
-            lambda: "queue_away" in service.scheduler.output(), "the outage to be noted", within=20
+            lambda: "queue_unavailable" in service.scheduler.output(),
+            "the outage to be noted",
+            within=20,
         )
         own_store.start()
         os.kill(children(service.worker.process.pid)[-1], signal.SIGKILL)

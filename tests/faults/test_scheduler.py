@@ -11,10 +11,12 @@ from itertools import count
 import pytest
 import redis
 
-from service.outbox.doorbell import SCAN_BELL, SCAN_JOB_ID, queue_name
+from service.outbox.doorbell import SCAN_JOB_ID
+from service.outbox.queues import SCAN_QUEUE
+from service.outbox.rq import rq_queue_name
 from service.storage.client import Client
 from service.storage.redis_url import connect
-from tasks.delivery import LEASE
+from tasks.delivery import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put
 from tests.support.processes import Process, Service
@@ -25,7 +27,7 @@ from tests.support.servers import MailServer, Store
 log = logging.getLogger(__name__)
 
 SCAN_AGAIN_WITHIN = 20.0
-SCAN_AGAIN_FOR_A_DEAD_WORKER = 30.0 - LEASE.total_seconds()
+SCAN_AGAIN_FOR_A_DEAD_WORKER = 30.0 - LEASE_DURATION.total_seconds()
 """A mail is with the server again 30 s after its worker died, of which the lease takes the most."""
 LOCK = PeriodicScheduler.scheduler_lock_key
 JOBS = PeriodicScheduler.scheduled_jobs_key
@@ -71,7 +73,7 @@ class Deployment:
     def seconds_to_the_next_scan(self) -> float:
         """Until a link is mailed that nobody rang for. No scan that was asked for before is of any help."""
         began = time.monotonic()
-        self.queue.delete(f"rq:queue:{queue_name(SCAN_BELL)}")
+        self.queue.delete(f"rq:queue:{rq_queue_name(SCAN_QUEUE)}")
         time.sleep(0.2)  # one that the worker had begun is over
         recipient = next(self._recipients)
         put(self.client, make_link(datetime.now(UTC), email=recipient))

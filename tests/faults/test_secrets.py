@@ -23,7 +23,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from service.auth.tokens import Role, derive_key
 from service.otps.model import derive_code
-from service.outbox.doorbell import JOBS, NAMESPACE, QueueName, queue_of
+from service.outbox.doorbell import DELIVERY_JOB
+from service.outbox.queues import OTPS
+from service.outbox.rq import NAMESPACE, open_rq_queue
 from service.storage import keys
 from service.values.ids import partition_of
 from service.values.time import format_time
@@ -297,7 +299,7 @@ class Scenario:
                 mapping={"nonce": written, "expires": ends, "tries": 0, "attempts": 0},
             )
             self.redis.zadd(keys.otp_outbox(partition_of(address)), {address: 0})
-        for event in ("mail_cannot_be_made", "record_unreadable"):
+        for event in ("mail_not_composed", "record_unreadable"):
             wait_until(lambda event=event: event in self.logs(), event, within=60)  # type: ignore[misc]
         self.redis.delete(
             keys.otp("no-nonce@example.com"), keys.otp_outbox(partition_of("no-nonce@example.com"))
@@ -311,9 +313,9 @@ class Scenario:
 
     def _fail_job(self) -> bool:
         """Has a job find no set where partitions should wait, unless a ring mends that before. RQ keeps what it raised."""
-        queue = queue_of(QueueName.OTPS, self.redis)
-        self.redis.set(f"{NAMESPACE}:waiting:otps", "no set")
-        queue.enqueue(JOBS[QueueName.OTPS], result_ttl=0, failure_ttl=3600)
+        queue = open_rq_queue(OTPS, self.redis)
+        self.redis.set(f"{NAMESPACE}:pending:otps", "no set")
+        queue.enqueue(DELIVERY_JOB, result_ttl=0, failure_ttl=3600)
         time.sleep(0.2)
         return bool(self.redis.zcard(f"rq:failed:{queue.name}"))
 
@@ -347,7 +349,7 @@ class Scenario:
             )
             created = self.ask_in_vain(web)
             assert {submitted.status_code, created.status_code} == {503}
-        wait_until(lambda: "queue_away" in self.logs(), "a worker to notice")
+        wait_until(lambda: "queue_unavailable" in self.logs(), "a worker to notice")
         self.store.start()
         for service in self.services:
             wait_until(service.ready, "all to be back", within=60)
@@ -378,15 +380,15 @@ def test_the_service_had_every_occasion(residue: Residue) -> None:
         "mail_sent",
         "mail_refused",
         "mail_deferred",
-        "mail_dropped",
-        "mail_cannot_be_made",
+        "mail_skipped",
+        "mail_not_composed",
         "record_unreadable",
-        "mail_server_away",
+        "mail_server_unavailable",
     ]
     events += [
         "data_unreadable",
         "unavailable",
-        "queue_away",
+        "queue_unavailable",
         "SMTPServerDisconnected",
         "Traceback",
     ]
@@ -399,9 +401,7 @@ def test_the_service_had_every_occasion(residue: Residue) -> None:
 
 
 def plant_job(connection: "redis.Redis", _: Path, secret: bytes) -> None:
-    queue_of(QueueName.OTPS, connection).enqueue(
-        "tasks.jobs.deliver_otps", secret.decode(), result_ttl=0
-    )
+    open_rq_queue(OTPS, connection).enqueue(DELIVERY_JOB, secret.decode(), result_ttl=0)
 
 
 def plant_failure(connection: "redis.Redis", _: Path, secret: bytes) -> None:

@@ -17,7 +17,8 @@ import redis
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from service.otps import store as otps
-from service.outbox.doorbell import QueueName, ring
+from service.outbox.doorbell import ring
+from service.outbox.queues import OTPS
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from service.values.ids import partition_of
@@ -103,7 +104,7 @@ class Stack(NamedTuple):
         self.store.run(
             otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life)
         )
-        ring(QueueName.OTPS, [partition_of(address(name))], self.queue)
+        ring(OTPS, [partition_of(address(name))], self.queue)
 
     def delivery(self, link_id: str) -> dict[str, Any]:
         return dict(read(self.service, link_id)["delivery"])

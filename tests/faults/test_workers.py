@@ -16,7 +16,8 @@ import pytest
 import redis
 
 from service.links.record import FIELDS, decode
-from service.outbox.doorbell import QueueName, queue_name
+from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.rq import rq_queue_name
 from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links
@@ -72,7 +73,7 @@ class Deployment:
                 lambda _: self.replace(service.worker)
             ),
             "worker for links": lambda: self.kill_sender(self.kill),
-            "worker for codes": lambda: self.kill(self.worker_pid(QueueName.OTPS)),
+            "worker for codes": lambda: self.kill(self.worker_pid(OTPS)),
             "scheduler": lambda: restart(service.scheduler),
         }
 
@@ -82,7 +83,7 @@ class Deployment:
 
     def kill_sender(self, kill: Callable[[int], None]) -> None:
         """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
-        pid, self.mail_log.pause = self.worker_pid(QueueName.LINKS), A_SLOW_REPLY
+        pid, self.mail_log.pause = self.worker_pid(LINKS), A_SLOW_REPLY
         self.wait_for_mail(within=2)
         time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))  # noqa: S311 - nothing to guess
         os.kill(pid, signal.SIGSTOP)
@@ -112,7 +113,7 @@ class Deployment:
         self._killed |= (
             {self.web_child()}
             if process is self.service.web
-            else {self.worker_pid(bell) for bell in QueueName}
+            else {self.worker_pid(queue) for queue in QUEUES}
         )
         process.kill_all()
         process.start()
@@ -125,20 +126,20 @@ class Deployment:
         """Those that Granian speaks of, in their order."""
         return re.findall(r"Spawning worker-1 with PID: (\d+)", self.service.web.output())
 
-    def worker_pid(self, bell: QueueName) -> int:
-        """The youngest worker behind ``bell`` that RQ knows of."""
+    def worker_pid(self, queue: MailQueue) -> int:
+        """The youngest worker of the queue that RQ knows of."""
 
         def registered() -> list[str]:
             workers = [
                 self.queue.hmget(key, "birth", "pid")
-                for key in self.queue.smembers(f"rq:workers:{queue_name(bell)}")
+                for key in self.queue.smembers(f"rq:workers:{rq_queue_name(queue)}")
             ]
             return [
                 str(pid)
                 for birth, pid in sorted((birth, pid) for birth, pid in workers if birth and pid)
             ]
 
-        return self._living(registered, f"a worker for {bell}")
+        return self._living(registered, f"a worker for {queue.name}")
 
     def _living(self, pids: Callable[[], list[str]], what: str) -> int:
         """The last one of ``pids``, as soon as that is none that was killed."""
@@ -273,7 +274,7 @@ def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
 ) -> None:
     """Full: 5 times. Short: once, and leases are ended by hand."""
     for _ in range(scale(1, 5)):
-        sender = deployment.worker_pid(QueueName.LINKS)
+        sender = deployment.worker_pid(LINKS)
         os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
         with create_links(deployment.service.url, 60, 0, orgs=1) as creations:
             pass
@@ -305,8 +306,8 @@ def proxy(deployment: Deployment) -> Iterator[Proxy]:
         yield proxy
         behind.stop()
     direct.start()
-    for bell in QueueName:
-        deployment.worker_pid(bell)
+    for queue in QUEUES:
+        deployment.worker_pid(queue)
 
 
 def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_id(
@@ -314,7 +315,7 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
 ) -> None:
     """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
     pid, killed, settle = (
-        deployment.worker_pid(QueueName.LINKS),
+        deployment.worker_pid(LINKS),
         threading.Event(),
         load_script("links/settle").sha.encode(),
     )

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from service.links import deliveries
-from service.outbox.doorbell import QueueName, ring
+from service.outbox.doorbell import ring
+from service.outbox.queues import OTPS
 from service.storage.client import Client
 from service.storage.redis_url import connect_queue
 from service.values.ids import partition_of
@@ -68,7 +69,7 @@ def test_what_is_owed_is_told(api: Api) -> None:
 
 def test_the_queues_depth_is_told(api: Api, valkey: Store) -> None:
     with connect_queue(f"{valkey.url}?db=2") as queue:
-        ring(QueueName.OTPS, ["00"], queue)
+        ring(OTPS, ["00"], queue)
         assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.outbox.doorbell import QueueName, queue_of
+from service.outbox.queues import LINKS
+from service.outbox.rq import open_rq_queue
 from service.storage import keys
 from service.storage.keys import partition_of_link
 from tests.support.api import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp
@@ -81,7 +82,7 @@ def test_the_worker_is_called(make_api: Callable[..., Api]) -> None:
     """Creating a scheduled link does not ring for it; dispatching it does, after it has answered."""
     api = make_api()
     scheduled(api, api.now + timedelta(hours=1))
-    queue = queue_of(QueueName.LINKS, api.redis)
+    queue = open_rq_queue(LINKS, api.redis)
     assert queue.count == 0
     api.dispatch()
     wait_until(lambda: queue.count == 1, "the bell to ring")

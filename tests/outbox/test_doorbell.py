@@ -15,18 +15,9 @@ from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
 from service.outbox import doorbell as jobs
-from service.outbox.doorbell import (
-    JOBS,
-    NAMESPACE,
-    SCAN_JOB,
-    Doorbell,
-    JsonJob,
-    JsonQueue,
-    QueueName,
-    answer,
-    queue_of,
-    ring,
-)
+from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, Doorbell, ring, take_pending
+from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.rq import NAMESPACE, JsonJob, JsonQueue, open_rq_queue
 from tests.support.servers import Store, store, valkey_server
 
 
@@ -38,8 +29,8 @@ def redis(valkey: Store) -> Iterator[Redis]:
         yield connection
 
 
-def waiting_jobs(bell: QueueName, redis: Redis) -> list[Any]:
-    return queue_of(bell, redis).get_jobs()
+def waiting_jobs(queue: MailQueue, redis: Redis) -> list[Any]:
+    return open_rq_queue(queue, redis).get_jobs()
 
 
 def contents(redis: Redis) -> list[bytes]:
@@ -73,111 +64,107 @@ def unpacked(value: bytes) -> bytes:
 
 
 class TestRinging:
-    @pytest.mark.parametrize("bell", list(QueueName), ids=str)
-    def test_a_ring_makes_the_worker_s_job(self, bell: QueueName, redis: Redis) -> None:
-        ring(bell, ["3f"], redis)
-        assert [job.func_name for job in waiting_jobs(bell, redis)] == [JOBS[bell]]
+    @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+    def test_a_ring_makes_the_worker_s_job(self, queue: MailQueue, redis: Redis) -> None:
+        ring(queue, ["3f"], redis)
+        assert [job.func_name for job in waiting_jobs(queue, redis)] == [DELIVERY_JOB]
 
     def test_many_rings_make_one_job(self, redis: Redis) -> None:
         for number in range(100):
-            ring(QueueName.LINKS, [f"{number:02x}"], redis)
-        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
-        assert answer(QueueName.LINKS, redis) == [f"{number:02x}" for number in range(100)]
+            ring(LINKS, [f"{number:02x}"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == 1
+        assert take_pending(LINKS, redis) == [f"{number:02x}" for number in range(100)]
 
     def test_each_bell_rings_for_itself(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["01"], redis)
-        ring(QueueName.OTPS, ["02"], redis)
-        assert (
-            len(waiting_jobs(QueueName.LINKS, redis))
-            == len(waiting_jobs(QueueName.OTPS, redis))
-            == 1
-        )
-        assert (answer(QueueName.LINKS, redis), answer(QueueName.OTPS, redis)) == (["01"], ["02"])
+        ring(LINKS, ["01"], redis)
+        ring(OTPS, ["02"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == len(waiting_jobs(OTPS, redis)) == 1
+        assert (take_pending(LINKS, redis), take_pending(OTPS, redis)) == (["01"], ["02"])
 
     def test_it_rings_again_once_the_worker_took_what_waited(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["01"], redis)
-        redis.delete(queue_of(QueueName.LINKS, redis).key)
-        answer(QueueName.LINKS, redis)
-        ring(QueueName.LINKS, ["02"], redis)
-        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
-        assert answer(QueueName.LINKS, redis) == ["02"]
+        ring(LINKS, ["01"], redis)
+        redis.delete(open_rq_queue(LINKS, redis).key)
+        take_pending(LINKS, redis)
+        ring(LINKS, ["02"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == 1
+        assert take_pending(LINKS, redis) == ["02"]
 
     def test_it_rings_for_what_comes_while_the_worker_is_at_work(self, redis: Redis) -> None:
-        """The worker answers first and works then, so a bell that rings meanwhile needs a job of its own."""
-        ring(QueueName.LINKS, ["01"], redis)
-        answer(QueueName.LINKS, redis)
-        ring(QueueName.LINKS, ["02"], redis)
-        assert len(waiting_jobs(QueueName.LINKS, redis)) == 2
+        """The worker answers first and works then, so a queue that rings meanwhile needs a job of its own."""
+        ring(LINKS, ["01"], redis)
+        take_pending(LINKS, redis)
+        ring(LINKS, ["02"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == 2
 
     def test_it_rings_again_where_the_job_was_lost(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["01"], redis)
-        redis.delete(queue_of(QueueName.LINKS, redis).key)
-        ring(QueueName.LINKS, ["02"], redis)
-        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
-        assert answer(QueueName.LINKS, redis) == ["01", "02"]
+        ring(LINKS, ["01"], redis)
+        redis.delete(open_rq_queue(LINKS, redis).key)
+        ring(LINKS, ["02"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == 1
+        assert take_pending(LINKS, redis) == ["01", "02"]
 
     def test_it_rings_again_where_all_data_of_the_queue_were_lost(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["01"], redis)
+        ring(LINKS, ["01"], redis)
         redis.flushall()
-        ring(QueueName.LINKS, ["02"], redis)
-        assert len(waiting_jobs(QueueName.LINKS, redis)) == 1
+        ring(LINKS, ["02"], redis)
+        assert len(waiting_jobs(LINKS, redis)) == 1
 
     def test_a_partition_waits_once_however_often_it_is_rung_for(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["01", "01"], redis)
-        ring(QueueName.LINKS, ["01"], redis)
-        assert answer(QueueName.LINKS, redis) == ["01"]
+        ring(LINKS, ["01", "01"], redis)
+        ring(LINKS, ["01"], redis)
+        assert take_pending(LINKS, redis) == ["01"]
 
     def test_all_partitions_can_be_rung_for_at_once(self, redis: Redis) -> None:
         partitions = [f"{number:02x}" for number in range(256)]
-        ring(QueueName.LINKS, partitions, redis)
-        assert answer(QueueName.LINKS, redis) == partitions
+        ring(LINKS, partitions, redis)
+        assert take_pending(LINKS, redis) == partitions
 
 
 class TestAnswering:
     def test_an_answer_takes_all_that_waits(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["02", "01"], redis)
-        assert answer(QueueName.LINKS, redis) == ["01", "02"]
-        assert answer(QueueName.LINKS, redis) == []
+        ring(LINKS, ["02", "01"], redis)
+        assert take_pending(LINKS, redis) == ["01", "02"]
+        assert take_pending(LINKS, redis) == []
 
     def test_a_key_that_holds_something_else_keeps_no_bell_from_ringing(self, redis: Redis) -> None:
-        redis.set(f"{NAMESPACE}:waiting:links", "boom")
-        ring(QueueName.LINKS, ["01"], redis)
-        assert answer(QueueName.LINKS, redis) == ["01"]
+        redis.set(f"{NAMESPACE}:pending:links", "boom")
+        ring(LINKS, ["01"], redis)
+        assert take_pending(LINKS, redis) == ["01"]
 
     def test_nothing_waits_where_nobody_rang(self, redis: Redis) -> None:
-        assert answer(QueueName.OTPS, redis) == []
+        assert take_pending(OTPS, redis) == []
 
     def test_an_answer_is_text_whatever_the_connection_gives(
         self, valkey: Store, redis: Redis
     ) -> None:
-        ring(QueueName.LINKS, ["01"], redis)
+        ring(LINKS, ["01"], redis)
         with Redis.from_url(valkey.url, decode_responses=True) as decoding:
-            assert answer(QueueName.LINKS, decoding) == ["01"]
+            assert take_pending(LINKS, decoding) == ["01"]
 
 
 class TestJobs:
-    @pytest.mark.parametrize("bell", list(QueueName), ids=str)
-    def test_a_job_is_json_without_arguments(self, bell: QueueName, redis: Redis) -> None:
-        ring(bell, ["3f"], redis)
-        [job] = waiting_jobs(bell, redis)
+    @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
+    def test_a_job_is_json_without_arguments(self, queue: MailQueue, redis: Redis) -> None:
+        ring(queue, ["3f"], redis)
+        [job] = waiting_jobs(queue, redis)
         data = unpacked(redis.hget(job.key, "data") or b"")
-        assert json.loads(data) == [JOBS[bell], None, [], {}]
+        assert json.loads(data) == [DELIVERY_JOB, None, [], {}]
 
     def test_nothing_in_the_queue_is_pickled(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["3f"], redis)
+        ring(LINKS, ["3f"], redis)
         assert not [value for value in contents(redis) if value.startswith(b"\x80")]
 
     def test_the_queue_knows_partitions_but_no_link_and_no_person(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["3f"], redis)
-        ring(QueueName.OTPS, ["7c"], redis)
+        ring(LINKS, ["3f"], redis)
+        ring(OTPS, ["7c"], redis)
         text = b"\n".join(contents(redis))
         assert b"3f" in text
         assert not re.search(rb"\b(pl_..)?[0-9A-Za-z]{22}\b", text)
         assert b"@" not in text
 
     def test_a_finished_job_leaves_no_result(self, redis: Redis) -> None:
-        ring(QueueName.LINKS, ["3f"], redis)
-        [job] = waiting_jobs(QueueName.LINKS, redis)
+        ring(LINKS, ["3f"], redis)
+        [job] = waiting_jobs(LINKS, redis)
         assert job.result_ttl == 0
 
     def test_a_job_is_json_wherever_it_is_made(self, redis: Redis) -> None:
@@ -185,14 +172,14 @@ class TestJobs:
         assert JsonQueue("links", connection=redis).serializer is JSONSerializer
 
     def test_a_job_that_waits_is_not_enqueued_a_second_time(self, redis: Redis) -> None:
-        queue = queue_of(QueueName.LINKS, redis)
+        queue = open_rq_queue(LINKS, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         queue.enqueue_job(job)
         assert queue.get_job_ids() == ["scan"]
 
     def test_a_job_that_was_taken_can_be_enqueued_again(self, redis: Redis) -> None:
-        queue = queue_of(QueueName.LINKS, redis)
+        queue = open_rq_queue(LINKS, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         redis.lpop(queue.key)
@@ -205,28 +192,28 @@ class TestDoorbell:
         async def many_requests() -> None:
             doorbell = Doorbell(redis)
             for number in range(200):
-                doorbell.ring(QueueName.LINKS, [f"{number:02x}"])
+                doorbell.ring(LINKS, [f"{number:02x}"])
             await doorbell.close()
 
         redis.config_resetstat()
         asyncio.run(many_requests())
         assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 1
-        assert len(answer(QueueName.LINKS, redis)) == 200
+        assert len(take_pending(LINKS, redis)) == 200
 
     def test_what_comes_while_it_rings_is_rung_after(
         self, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         rung: list[set[str]] = []
 
-        def ring_slowly(_bell: QueueName, partitions: set[str], _connection: Redis) -> None:
+        def ring_slowly(_bell: MailQueue, partitions: set[str], _connection: Redis) -> None:
             rung.append(partitions)
             if len(rung) == 1:
-                loop.call_soon_threadsafe(doorbell.ring, QueueName.LINKS, ["02"])
-                loop.call_soon_threadsafe(doorbell.ring, QueueName.LINKS, ["03"])
+                loop.call_soon_threadsafe(doorbell.ring, LINKS, ["02"])
+                loop.call_soon_threadsafe(doorbell.ring, LINKS, ["03"])
                 asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
 
         async def requests() -> None:
-            doorbell.ring(QueueName.LINKS, ["01"])
+            doorbell.ring(LINKS, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", ring_slowly)
@@ -238,18 +225,18 @@ class TestDoorbell:
     def test_both_bells_are_rung(self, redis: Redis) -> None:
         async def requests() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(QueueName.LINKS, ["01"])
-            doorbell.ring(QueueName.OTPS, ["02"])
+            doorbell.ring(LINKS, ["01"])
+            doorbell.ring(OTPS, ["02"])
             await doorbell.close()
 
         asyncio.run(requests())
-        assert (answer(QueueName.LINKS, redis), answer(QueueName.OTPS, redis)) == (["01"], ["02"])
+        assert (take_pending(LINKS, redis), take_pending(OTPS, redis)) == (["01"], ["02"])
 
     def test_ringing_waits_for_nothing(self, redis: Redis) -> None:
         async def request() -> list[str]:
             doorbell = Doorbell(redis)
-            doorbell.ring(QueueName.LINKS, ["01"])
-            before = answer(QueueName.LINKS, redis)
+            doorbell.ring(LINKS, ["01"])
+            before = take_pending(LINKS, redis)
             await doorbell.close()
             return before
 
@@ -265,7 +252,7 @@ class TestDoorbell:
     def test_a_dead_redis_harms_no_request(self, tmp_path: Path) -> None:
         async def request() -> None:
             doorbell = Doorbell(impatient(tmp_path / "nobody"))
-            doorbell.ring(QueueName.LINKS, ["01"])
+            doorbell.ring(LINKS, ["01"])
             await doorbell.close()
 
         asyncio.run(request())
@@ -280,7 +267,7 @@ class TestDoorbell:
 
         async def request() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(QueueName.LINKS, ["01"])
+            doorbell.ring(LINKS, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", fail)
@@ -289,13 +276,13 @@ class TestDoorbell:
     def test_a_redis_that_comes_back_is_rung_again(self) -> None:
         async def requests() -> list[str]:
             doorbell = Doorbell(impatient(server.socket))
-            doorbell.ring(QueueName.LINKS, ["01"])
+            doorbell.ring(LINKS, ["01"])
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
             server.start()
-            doorbell.ring(QueueName.LINKS, ["02"])
+            doorbell.ring(LINKS, ["02"])
             await doorbell.close()
             with Redis(unix_socket_path=str(server.socket)) as connection:
-                return answer(QueueName.LINKS, connection)
+                return take_pending(LINKS, connection)
 
         with store(valkey_server(), durable=True) as server:
             server.kill()

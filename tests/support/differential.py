@@ -17,10 +17,11 @@ from service.links import deliveries
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
-from tasks.delivery import Delivery
-from tasks.kinds import LinkMails, OtpMails
+from tasks.delivery import DeliveryWorker
+from tasks.kinds.link_mails import LinkMails
+from tasks.kinds.otp_mails import OtpMails
 from tasks.mail.mailer import Deferred, Refused
-from tasks.profiles import Profiles
+from tasks.mail.profiles import ProfileCache
 from tests.support.actors import (
     ANN,
     JANE,
@@ -367,16 +368,16 @@ class Differential:
                 raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
 
         mailer, client = ScriptedMailer(record), Client(self.api.redis)
-        profiles = Profiles(client, self.api.clock)
+        profiles = ProfileCache(client, self.api.clock)
         for kind, names in (
             (LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
         ):
             heartbeat = Heartbeat("worker-links", RedisClock())
-            worker: Delivery[Any] = Delivery(
+            worker: DeliveryWorker[Any] = DeliveryWorker(
                 kind, client, mailer, self.api.clock, lambda: False, heartbeat
             )  # type: ignore[arg-type]
-            worker.drain(sorted({partition_of(name) for name in names}))
+            worker.run(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
         links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)
         assert sorted(offered) == sorted([*links, *codes])

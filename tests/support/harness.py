@@ -22,11 +22,12 @@ from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.command import from_ms
 from service.values.ids import partition_of
-from tasks.delivery import LEASE, Delivery
-from tasks.kinds import LinkMails, OtpMails
+from tasks.delivery import LEASE_DURATION, DeliveryWorker
+from tasks.kinds.link_mails import LinkMails
+from tasks.kinds.otp_mails import OtpMails
 from tasks.mail.mailer import Mailer
 from tasks.mail.mime import Mail
-from tasks.profiles import Profiles
+from tasks.mail.profiles import ProfileCache
 from tests.support.clock import Clock
 from tests.support.links import create
 
@@ -42,7 +43,7 @@ class Harness:
 
     def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:
         self.client = client
-        self.profiles = Profiles(client, clock)
+        self.profiles = ProfileCache(client, clock)
         self.redis = redis
         self.clock = clock
 
@@ -89,7 +90,7 @@ class Harness:
 
     def claim(self, partition: str = PARTITION) -> datetime:
         """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
-        deadline = self.clock() + LEASE
+        deadline = self.clock() + LEASE_DURATION
         self.client.run(
             deliveries.claim(partition, now=self.clock(), deadline=deadline, limit=1000)
         )
@@ -112,8 +113,8 @@ class Harness:
 
     def link_worker(
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
-    ) -> Delivery[Link]:
-        return Delivery(
+    ) -> DeliveryWorker[Link]:
+        return DeliveryWorker(
             LinkMails("https://pay.example", SENDER, self.profiles, RETENTION),
             self.client,
             mailer,
@@ -124,9 +125,9 @@ class Harness:
 
     def code_worker(
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
-    ) -> Delivery[Otp]:
+    ) -> DeliveryWorker[Otp]:
         heartbeat = Heartbeat("worker-otps", RedisClock())
-        return Delivery(
+        return DeliveryWorker(
             OtpMails(OTP_KEY, SENDER, self.profiles),
             self.client,
             mailer,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mail.mailer import Mailer, Verdict
+from tasks.mail.mailer import LeaseCheck, Mailer
 from tasks.mail.mime import Mail
 from tests.support.harness import received
 
@@ -42,7 +42,7 @@ class ScriptedMailer:
         return self
 
     @property
-    def ready(self) -> bool:
+    def is_connected(self) -> bool:
         return True
 
     def connect(self) -> None:
@@ -60,15 +60,15 @@ class ScriptedMailer:
         self,
         mail: Mail,
         *,
-        within: float = 10.0,
-        owed: Callable[[], Verdict],
-        meanwhile: Callable[[], object],
+        timeout: float = 10.0,
+        start_lease_check: Callable[[], LeaseCheck],
+        while_waiting: Callable[[], object],
     ) -> bool:
-        if not owed()():
+        if not start_lease_check()():
             return False
         message = received(mail)
         self.answer(message)
-        meanwhile()
+        while_waiting()
         self.sent.append(message)
         return True
 

@@ -1,15 +1,17 @@
-"""A harness for delivery: the real store, a clock that is turned by hand, and no mail server."""
+"""A worker without a process: the real store, a clock that tests set, and a mailer in memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 
 import pytest
 from redis import Redis
 
+from service.outbox.queues import LINKS, OTPS, SCAN_QUEUE, MailQueue
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
-from tasks.runtime import CURRENT, Runtime, create_heartbeats
+from tasks import jobs
+from tasks.runtime import CURRENT, Runtime, create_heartbeat
 from tests.support.clock import Clock
 from tests.support.harness import Harness
 from tests.support.mailers import ScriptedMailer
@@ -18,7 +20,7 @@ from tests.support.servers import Store
 
 @pytest.fixture
 def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
-    """An empty one."""
+    """With an empty store."""
     client = Client(connect(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()
@@ -27,8 +29,7 @@ def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
 
 
 @pytest.fixture
-def queue(valkey: Store) -> Iterator[Redis]:
-    """RQ's connection."""
+def rq_connection(valkey: Store) -> Iterator[Redis]:
     with Redis.from_url(valkey.url) as connection:
         yield connection
 
@@ -39,18 +40,41 @@ def mailer() -> ScriptedMailer:
 
 
 @pytest.fixture
-def runtime(harness: Harness, queue: Redis, mailer: ScriptedMailer) -> Iterator[Runtime]:
-    """What jobs find: the harness's store and clock, and ``mailer``."""
+def runtimes(
+    harness: Harness, rq_connection: Redis, mailer: ScriptedMailer
+) -> Iterator[dict[MailQueue, Runtime]]:
+    """A worker's runtime for each queue. The one that scans is current."""
     stopping = Event()
-    made = Runtime(
-        client=harness.client,
-        queue=queue,
-        links=harness.link_worker(mailer, stopping.is_set),
-        otps=harness.code_worker(mailer, stopping.is_set),
-        clock=harness.clock,
-        heartbeats=create_heartbeats(RedisClock()),
-        stopping=stopping,
-    )
-    token = CURRENT.set(made)
-    yield made
+    workers = {
+        LINKS: harness.link_worker(mailer, stopping.is_set),
+        OTPS: harness.code_worker(mailer, stopping.is_set),
+    }
+    runtimes = {
+        queue: Runtime(
+            queue=queue,
+            client=harness.client,
+            rq_connection=rq_connection,
+            delivery=worker,
+            clock=harness.clock,
+            heartbeat=create_heartbeat(queue, RedisClock()),
+            stopping=stopping,
+        )
+        for queue, worker in workers.items()
+    }
+    token = CURRENT.set(runtimes[SCAN_QUEUE])
+    yield runtimes
     CURRENT.reset(token)
+
+
+@pytest.fixture
+def deliver(runtimes: dict[MailQueue, Runtime]) -> Callable[[MailQueue], None]:
+    """Runs the job of a queue, as its worker does."""
+
+    def run(queue: MailQueue) -> None:
+        token = CURRENT.set(runtimes[queue])
+        try:
+            jobs.deliver()
+        finally:
+            CURRENT.reset(token)
+
+    return run

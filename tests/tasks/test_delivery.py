@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
 from typing import Any
@@ -13,7 +13,7 @@ from redis import Redis
 from structlog.testing import CapturingLogger
 
 from service.errors import Unavailable
-from service.links.model import DeliveryState, Status
+from service.links.model import DeliveryState, Link, Status
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
@@ -22,13 +22,15 @@ from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tasks import delivery
 from tasks.delivery import (
-    LEASE,
-    LONGEST_WAIT_FOR_RECIPIENT,
-    LONGEST_WAIT_FOR_SESSION,
+    LEASE_DURATION,
+    MAX_BACKOFF,
+    MAX_BACKOFF_WITHOUT_SERVER,
     backoff,
-    loggable,
+    redact_reply,
 )
-from tasks.mail.mailer import SEND_BUDGET, Deferred, NoSession, Refused, SmtpMailer
+from tasks.mail.mailer import SEND_TIMEOUT_SECONDS, Deferred, MailerUnavailable, Refused
+from tasks.mail.mime import Mail
+from tasks.mail.smtp import SmtpMailer
 from tests.support.clock import Clock
 from tests.support.harness import ORG, PARTITION, Harness
 from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
@@ -53,7 +55,7 @@ class TestSending:
     def test_a_link_is_mailed_and_marked(self, harness: Harness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         harness.clock.advance(seconds=1)
-        assert harness.link_worker(mailer).drain([PARTITION]) == []
+        assert harness.link_worker(mailer).run([PARTITION]) == []
         assert mailer.recipients == ["jane@example.com"]
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.sent_at, found.error) == (
@@ -65,7 +67,7 @@ class TestSending:
 
     def test_a_mail_that_is_out_is_owed_no_more(self, harness: Harness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert harness.lease_of(link) is None
         assert harness.unsent() == 0
 
@@ -73,7 +75,7 @@ class TestSending:
         harness.add_link()
         mailer = ScriptedMailer()
         for _ in range(3):
-            harness.link_worker(mailer).drain([PARTITION, PARTITION])
+            harness.link_worker(mailer).run([PARTITION, PARTITION])
             harness.clock.advance(minutes=5)
         assert len(mailer.sent) == 1
 
@@ -89,52 +91,52 @@ class TestSending:
         harness.add_link(scheduled_at=due)
         harness.clock.now = due - early
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert len(mailer.sent) == mails
 
     def test_a_link_that_owes_no_mail_is_not_mailed(self, harness: Harness) -> None:
         harness.add_link(notify=False)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
     def test_only_the_partitions_that_were_rung_for_are_looked_at(self, harness: Harness) -> None:
         harness.add_link(org_id="acme")
         harness.add_link(org_id="globex")
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([partition_of("globex")])
+        harness.link_worker(mailer).run([partition_of("globex")])
         assert [str(message["Subject"]) for message in mailer.sent] == ["Payment link from globex"]
 
     def test_all_mails_of_a_job_take_one_session(self, harness: Harness) -> None:
         harness.add_links(5, org_id="acme")
         harness.add_links(5, org_id="globex")
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        harness.link_worker(mailer).run([partition_of("acme"), partition_of("globex")])
         assert (len(mailer.sent), mailer.sessions, mailer.open) == (10, 1, False)
 
     def test_more_mails_than_a_batch_all_go_out(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "BATCH", 2)
+        monkeypatch.setattr(delivery, "BATCH_SIZE", 2)
         harness.add_links(5)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == [f"jane+{number}@example.com" for number in range(5)]
 
     def test_partitions_take_turns(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
         """A campaign of one organization does not hold up another's mail."""
-        monkeypatch.setattr(delivery, "BATCH", 2)
+        monkeypatch.setattr(delivery, "BATCH_SIZE", 2)
         harness.add_links(6, org_id="acme")
         harness.add_links(1, org_id="globex")
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([partition_of("acme"), partition_of("globex")])
+        harness.link_worker(mailer).run([partition_of("acme"), partition_of("globex")])
         assert "globex" in str(mailer.sent[2]["Subject"])
         assert len(mailer.sent) == 7
 
     def test_many_partitions_are_claimed_in_one_round_trip_and_opened_in_another(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        organizations = [f"org{number}" for number in range(delivery.TOGETHER)]
+        organizations = [f"org{number}" for number in range(delivery.PARTITIONS_PER_ROUND)]
         for org_id in organizations:
             harness.add_link(org_id=org_id)
         run_each, trips = harness.client.run_each, []
@@ -148,7 +150,7 @@ class TestSending:
 
         monkeypatch.setattr(harness.client, "run_each", count)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([partition_of(org_id) for org_id in organizations])
+        harness.link_worker(mailer).run([partition_of(org_id) for org_id in organizations])
         assert len(mailer.sent) == len(organizations)
         assert trips == ["outbox/claim", "links/load_claimed", "outbox/claim"]
 
@@ -159,7 +161,7 @@ class TestSending:
         for org_id in ("acme", "acme", "globex", "initech"):
             harness.add_link(org_id=org_id)
         mailer = ScriptedMailer(lambda _: harness.clock.advance(seconds=1.001))
-        harness.link_worker(mailer).drain(
+        harness.link_worker(mailer).run(
             [partition_of(org_id) for org_id in ("acme", "globex", "initech")]
         )
         assert [str(message["Subject"]).split()[-1] for message in mailer.sent] == [
@@ -172,10 +174,10 @@ class TestSending:
     def test_a_job_that_has_more_to_do_ends_and_says_so(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "SHIFT", 0.0)
+        monkeypatch.setattr(delivery, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
         mailer = ScriptedMailer()
-        assert harness.link_worker(mailer).drain([PARTITION, "ff"]) == [PARTITION, "ff"]
+        assert harness.link_worker(mailer).run([PARTITION, "ff"]) == [PARTITION, "ff"]
         assert mailer.sent == []
 
     def test_workers_that_race_send_each_mail_once(self, harness: Harness, valkey: Store) -> None:
@@ -186,7 +188,7 @@ class TestSending:
         def work(mailer: ScriptedMailer) -> None:
             client = Client(connect(valkey.url))
             start.wait()
-            Harness(client, harness.redis, harness.clock).link_worker(mailer).drain([PARTITION])
+            Harness(client, harness.redis, harness.clock).link_worker(mailer).run([PARTITION])
             client.close()
 
         threads = [threading.Thread(target=work, args=(mailer,)) for mailer in mailers]
@@ -202,7 +204,7 @@ class TestSending:
     ) -> None:
         link, log = harness.add_link(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
-        harness.link_worker(ScriptedMailer()).drain([PARTITION])
+        harness.link_worker(ScriptedMailer()).run([PARTITION])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert "jane" not in str(log.calls)
         assert link.id not in str(log.calls)
@@ -213,53 +215,49 @@ class TestRefusal:
     def test_a_refused_mail_fails_with_the_server_s_reason(self, harness: Harness) -> None:
         link = harness.add_link()
         mailer = ScriptedMailer(refusing(error=Refused("550 5.1.1 no such user")))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.sent_at) == (DeliveryState.FAILED, 1, None)
         assert found.error == "550 5.1.1 no such user"
 
     def test_a_refused_mail_is_not_tried_again(self, harness: Harness) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).run([PARTITION])
         harness.clock.advance(hours=24)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
     def test_the_others_go_out(self, harness: Harness) -> None:
         harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+1@example.com", error=Refused("550 no")))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+2@example.com"]
 
     def test_a_link_whose_mail_failed_is_good_all_the_same(self, harness: Harness) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).run([PARTITION])
         assert harness.link(link).status(harness.clock()) is Status.ACTIVE
 
 
 class TestDeferral:
     def test_a_deferred_mail_waits_with_its_reason(self, harness: Harness) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
-            [PARTITION]
-        )
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.QUEUED, 1, "450 later")
         assert harness.lease_of(link) == harness.clock() + timedelta(seconds=5)
 
     def test_it_is_tried_again_after_a_while_and_not_before(self, harness: Harness) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
-            [PARTITION]
-        )
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
         mailer = ScriptedMailer()
         harness.clock.advance(seconds=4.999)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         harness.clock.advance(milliseconds=1)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert len(mailer.sent) == 1
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.SENT, 2, None)
@@ -267,7 +265,7 @@ class TestDeferral:
     def test_it_waits_longer_every_time(self, harness: Harness) -> None:
         link, waits = harness.add_link(), []
         for _ in range(7):
-            harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
+            harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run(
                 [PARTITION]
             )
             lease = harness.lease_of(link)
@@ -279,7 +277,7 @@ class TestDeferral:
     def test_the_others_go_out(self, harness: Harness) -> None:
         harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+0@example.com", error=Deferred("450 later")))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+1@example.com", "jane+2@example.com"]
 
     def test_every_try_carries_the_same_message_id(self, harness: Harness) -> None:
@@ -292,7 +290,7 @@ class TestDeferral:
             raise Deferred("450 later")
 
         for _ in range(3):
-            harness.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+            harness.link_worker(ScriptedMailer(answer)).run([PARTITION])
             harness.clock.advance(hours=1)
         assert len(tried) == 3
         assert len(set(tried)) == 1
@@ -302,8 +300,8 @@ class TestDeferral:
         [(0, 5), (1, 15), (2, 45), (3, 135), (4, 405), (5, 900), (50, 900), (10**6, 900)],
     )
     def test_the_wait_triples_up_to_the_longest(self, attempts: int, seconds: int) -> None:
-        assert backoff(attempts, LONGEST_WAIT_FOR_RECIPIENT) == timedelta(seconds=seconds)
-        assert backoff(attempts, LONGEST_WAIT_FOR_SESSION) == timedelta(seconds=min(seconds, 60))
+        assert backoff(attempts, MAX_BACKOFF) == timedelta(seconds=seconds)
+        assert backoff(attempts, MAX_BACKOFF_WITHOUT_SERVER) == timedelta(seconds=min(seconds, 60))
 
 
 class TestServerAway:
@@ -312,9 +310,9 @@ class TestServerAway:
 
         def answer(message: EmailMessage) -> None:
             tried[str(message["To"])] += 1
-            raise NoSession("nobody listens")
+            raise MailerUnavailable("nobody listens")
 
-        harness.link_worker(ScriptedMailer(answer)).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(answer)).run([PARTITION])
         assert tried == {"jane+0@example.com": 1}
         assert {harness.lease_of(link) for link in made} == {harness.clock() + timedelta(seconds=5)}
         assert {harness.link(link).delivery.error for link in made} == {"nobody listens"}
@@ -323,8 +321,8 @@ class TestServerAway:
         self, harness: Harness
     ) -> None:
         [link] = harness.add_links(1)
-        refused = NoSession("535 5.7.8 no such user pay@acme.example")
-        harness.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).drain(
+        refused = MailerUnavailable("535 5.7.8 no such user pay@acme.example")
+        harness.link_worker(ScriptedMailer(refusing("jane+0@example.com", error=refused))).run(
             [PARTITION]
         )
         assert harness.link(link).delivery.error == "535 5.7.8"
@@ -332,8 +330,8 @@ class TestServerAway:
     def test_what_was_sent_before_stays_sent(self, harness: Harness) -> None:
         made = harness.add_links(3)
         harness.link_worker(
-            ScriptedMailer(refusing("jane+1@example.com", error=NoSession("gone")))
-        ).drain([PARTITION])
+            ScriptedMailer(refusing("jane+1@example.com", error=MailerUnavailable("gone")))
+        ).run([PARTITION])
         assert [harness.state(link) for link in made] == [
             DeliveryState.SENT,
             DeliveryState.QUEUED,
@@ -342,17 +340,19 @@ class TestServerAway:
 
     def test_all_goes_out_when_it_is_back(self, harness: Harness) -> None:
         made = harness.add_links(3)
-        harness.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run(
+            [PARTITION]
+        )
         harness.clock.advance(seconds=5)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert sorted(mailer.recipients) == [link.email for link in made]
         assert {harness.state(link) for link in made} == {DeliveryState.SENT}
 
     def test_it_is_tried_every_minute_at_least(self, harness: Harness) -> None:
         link = harness.add_link()
         for _ in range(8):
-            harness.link_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain(
+            harness.link_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run(
                 [PARTITION]
             )
             lease = harness.lease_of(link)
@@ -373,7 +373,7 @@ class TestServerAway:
 )
 def test_a_servers_words_are_not_logged(reason: str, logged: str) -> None:
     """They name the recipient."""
-    assert loggable(reason) == logged
+    assert redact_reply(reason) == logged
 
 
 class TestDropped:
@@ -381,7 +381,7 @@ class TestDropped:
         made = harness.add_links(2)
         mailer = ScriptedMailer()
         harness.revoke(made[0])
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+1@example.com"]
         assert harness.state(made[0]) is DeliveryState.NONE
 
@@ -389,7 +389,7 @@ class TestDropped:
         """Up to the moment at which its own turn comes."""
         made = harness.add_links(3)
         mailer = ScriptedMailer(nth(1, lambda: harness.revoke(made[2])))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
         assert harness.state(made[2]) is DeliveryState.NONE
 
@@ -397,13 +397,11 @@ class TestDropped:
         self, harness: Harness
     ) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
-            [PARTITION]
-        )
+        harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
         harness.revoke(link)
         harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
     def test_a_scheduled_link_that_was_revoked_is_not_mailed(self, harness: Harness) -> None:
@@ -411,7 +409,7 @@ class TestDropped:
         harness.revoke(link)
         harness.clock.advance(hours=2)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
     def test_a_link_revoked_between_claim_and_reading_is_not_mailed(
@@ -420,21 +418,21 @@ class TestDropped:
         link = harness.add_link()
         mailer = ScriptedMailer()
         worker = harness.link_worker(mailer)
-        kind: Any = worker._kind  # noqa: SLF001 - the only place between the two
-        read = kind.open
+        source: Any = worker._source  # noqa: SLF001 - the only place between the two
+        load = source.load_claimed
 
         def revoke_first(partition: str, members: list[str]) -> Any:
             harness.revoke(link)
-            return read(partition, members)
+            return load(partition, members)
 
-        monkeypatch.setattr(kind, "open", revoke_first)
-        worker.drain([PARTITION])
+        monkeypatch.setattr(source, "load_claimed", revoke_first)
+        worker.run([PARTITION])
         assert mailer.sent == []
         assert harness.state(link) is DeliveryState.NONE
 
     def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(self, harness: Harness) -> None:
         link = harness.add_link()
-        harness.link_worker(ScriptedMailer(lambda _: harness.revoke(link))).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(lambda _: harness.revoke(link))).run([PARTITION])
         found = harness.link(link)
         assert (found.delivery.state, found.status(harness.clock())) == (
             DeliveryState.SENT,
@@ -448,7 +446,7 @@ class TestDropped:
         link = harness.add_link(ttl=timedelta(hours=1))
         harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         found = harness.link(link).delivery
         assert (found.state, found.attempts) == (DeliveryState.FAILED, 0)
@@ -459,7 +457,7 @@ class TestDropped:
         link = harness.add_link()
         harness.redis.delete(keys.link(link.id))
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
@@ -474,10 +472,10 @@ class TestDropped:
         )
         harness.redis.set(keys.link(broken.id), "no record")
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION, partition_of("umbrella")])
+        harness.link_worker(mailer).run([PARTITION, partition_of("umbrella")])
         assert mailer.recipients == ["john@example.com"]
         assert harness.state(other) is DeliveryState.SENT
-        assert (harness.lease_of(broken), harness.unsent()) == (harness.clock() + LEASE, 1)
+        assert (harness.lease_of(broken), harness.unsent()) == (harness.clock() + LEASE_DURATION, 1)
         assert [call.args for call in log.calls if call.method_name == "error"] == [
             ("record_unreadable",)
         ]
@@ -487,11 +485,11 @@ class TestDropped:
         harness.add_code("john@example.com")
         harness.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain(
+        harness.code_worker(mailer).run(
             [partition_of("jane@example.com"), partition_of("john@example.com")]
         )
         assert mailer.recipients == ["john@example.com"]
-        assert harness.code_lease_of("jane@example.com") == harness.clock() + LEASE
+        assert harness.code_lease_of("jane@example.com") == harness.clock() + LEASE_DURATION
 
     @pytest.mark.parametrize(
         "email",
@@ -507,7 +505,7 @@ class TestDropped:
         ]
         harness.redis.hset(keys.link(made[1].id), "email", email)
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert sorted(mailer.recipients) == ["jane+0@example.com", "jane+2@example.com"]
         found = harness.link(made[1]).delivery
         assert found.state is DeliveryState.FAILED
@@ -528,7 +526,7 @@ class TestDropped:
     ) -> None:
         link = harness.add_link(payment_amount=Decimal(5), currency="USD")
         harness.redis.hset(keys.link(link.id), mapping=fields)
-        harness.link_worker(ScriptedMailer()).drain([PARTITION])
+        harness.link_worker(ScriptedMailer()).run([PARTITION])
         assert harness.state(link) is DeliveryState.SENT
 
     @pytest.mark.parametrize(
@@ -549,7 +547,7 @@ class TestDropped:
         harness.client.run(orgs.put_profile(ORG, profile))
         link = harness.add_link()
         mailer = ScriptedMailer()
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert harness.state(link) is DeliveryState.SENT
         assert not {"Reply-To", "Bcc"} & set(mailer.sent[0].keys())
 
@@ -560,18 +558,18 @@ class TestLeases:
         harness.claim()
         mailer = ScriptedMailer()
         harness.clock.advance(seconds=19.999)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         harness.clock.advance(milliseconds=1)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert len(mailer.sent) == 1
         assert harness.state(link) is DeliveryState.SENT
 
     def test_while_one_worker_sends_another_finds_nothing(self, harness: Harness) -> None:
         harness.add_links(3)
         other = ScriptedMailer()
-        mailer = ScriptedMailer(lambda _: harness.link_worker(other).drain([PARTITION]))
-        harness.link_worker(mailer).drain([PARTITION])
+        mailer = ScriptedMailer(lambda _: harness.link_worker(other).run([PARTITION]))
+        harness.link_worker(mailer).run([PARTITION])
         assert (len(mailer.sent), other.sent) == (3, [])
 
     def test_what_a_slow_batch_does_not_begin_is_anothers_and_none_is_sent_twice(
@@ -582,10 +580,10 @@ class TestLeases:
 
         def slowly(_: EmailMessage) -> None:
             harness.clock.advance(seconds=9)
-            harness.link_worker(other).drain([PARTITION])
+            harness.link_worker(other).run([PARTITION])
 
         mailer = ScriptedMailer(slowly)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert sorted(mailer.recipients + other.recipients) == [
             f"jane+{number}@example.com" for number in range(8)
         ]
@@ -598,15 +596,15 @@ class TestLeases:
 
         def stall() -> None:
             harness.clock.advance(seconds=25)
-            harness.link_worker(other).drain([PARTITION])
+            harness.link_worker(other).run([PARTITION])
 
         mailer = ScriptedMailer(nth(1, stall))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+0@example.com"]
         assert sorted(other.recipients) == [f"jane+{number}@example.com" for number in range(3)]
 
     @pytest.mark.parametrize(
-        "error", [NoSession("gone"), Deferred("450 later")], ids=["server away", "deferred"]
+        "error", [MailerUnavailable("gone"), Deferred("450 later")], ids=["server away", "deferred"]
     )
     def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(
         self, harness: Harness, error: Exception
@@ -620,7 +618,7 @@ class TestLeases:
             taken.append(harness.claim())
             raise error
 
-        harness.link_worker(ScriptedMailer(nth(1, stall))).drain([PARTITION])
+        harness.link_worker(ScriptedMailer(nth(1, stall))).run([PARTITION])
         assert [harness.lease_of(link) for link in made] == [taken[0], taken[0]]
 
     def test_no_mail_is_begun_when_opening_the_session_took_the_lease(
@@ -632,14 +630,14 @@ class TestLeases:
 
         def slow_ehlo() -> str:
             harness.clock.advance(seconds=25)
-            harness.link_worker(other).drain([PARTITION])
+            harness.link_worker(other).run([PARTITION])
             return "250 here, at last"
 
         with ScriptedServer(EHLO=slow_ehlo) as server:
             host, port = server.address
             harness.link_worker(
                 lambda: SmtpMailer(host, port, implicit_tls=False, require_tls=False)
-            ).drain([PARTITION])
+            ).run([PARTITION])
             assert len(other.sent) + server.verbs().count(".") == 1
 
 
@@ -648,7 +646,7 @@ class TestOneAtATime:
         """So that who dies leaves one at most that went out and is not marked."""
         made, seen = harness.add_links(3), []
         mailer = ScriptedMailer(lambda _: seen.append([harness.state(link) for link in made]))
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         sent, queued = DeliveryState.SENT, DeliveryState.QUEUED
         assert seen == [[queued, queued, queued], [sent, queued, queued], [sent, sent, queued]]
 
@@ -657,7 +655,7 @@ class TestOneAtATime:
         short = harness.add_link("joe@example.com", ttl=timedelta(seconds=5))
         mailer = ScriptedMailer(nth(2, lambda: harness.clock.advance(milliseconds=900)))
         harness.clock.now = short.expires_at - timedelta(milliseconds=800)
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == [link.email for link in made]
         assert harness.link(short).delivery.error == "the link was expired before it could be sent"
 
@@ -667,14 +665,19 @@ class TestOneAtATime:
         """Which would be sent again and again otherwise."""
         made, mailer = harness.add_links(2), ScriptedMailer()
         worker = harness.link_worker(mailer)
-        kind: Any = worker._kind  # noqa: SLF001 - where mails are made
-        make = kind.message
-        monkeypatch.setattr(
-            kind, "message", lambda link, now: make(link, now) if link.id == made[0].id else 1 + ""
-        )  # type: ignore[operator]
+        source: Any = worker._source  # noqa: SLF001 - where mails are composed
+        compose = source.compose
+
+        def compose_first(link: Link, now: datetime) -> Mail:
+            if link.id != made[0].id:
+                raise TypeError("nobody thought of this")
+            mail: Mail = compose(link, now)
+            return mail
+
+        monkeypatch.setattr(source, "compose", compose_first)
         with pytest.raises(TypeError):
-            worker.drain([PARTITION])
-        worker.drain([])
+            worker.run([PARTITION])
+        worker.run([])
         assert harness.state(made[0]) is DeliveryState.SENT
 
 
@@ -683,25 +686,21 @@ class TestStopping:
         harness.add_links(4)
         stopping = threading.Event()
         mailer, other = ScriptedMailer(nth(2, stopping.set)), ScriptedMailer()
-        assert harness.link_worker(mailer, stopping.is_set).drain([PARTITION]) == [PARTITION]
-        harness.link_worker(other).drain([PARTITION])
+        assert harness.link_worker(mailer, stopping.is_set).run([PARTITION]) == [PARTITION]
+        harness.link_worker(other).run([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
         assert sorted(other.recipients) == ["jane+2@example.com", "jane+3@example.com"]
 
     def test_the_mail_that_is_going_out_is_marked(self, harness: Harness) -> None:
         made = harness.add_links(2)
         stopping = threading.Event()
-        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain(
-            [PARTITION]
-        )
+        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert [harness.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
 
     def test_giving_back_is_no_attempt(self, harness: Harness) -> None:
         made = harness.add_links(2)
         stopping = threading.Event()
-        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).drain(
-            [PARTITION]
-        )
+        harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert harness.link(made[1]).delivery.attempts == 0
 
     def test_what_another_took_meanwhile_is_not_given_back(self, harness: Harness) -> None:
@@ -713,14 +712,14 @@ class TestStopping:
             taken.append(harness.claim())
             stopping.set()
 
-        harness.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).drain(
+        harness.link_worker(ScriptedMailer(nth(1, stall_and_stop)), stopping.is_set).run(
             [PARTITION]
         )
         assert harness.lease_of(made[1]) == taken[0]
 
     def test_who_is_stopping_claims_nothing(self, harness: Harness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
-        assert harness.link_worker(mailer, lambda: True).drain([PARTITION]) == [PARTITION]
+        assert harness.link_worker(mailer, lambda: True).run([PARTITION]) == [PARTITION]
         assert mailer.sent == []
         assert harness.lease_of(link) == harness.link(link).due_at
 
@@ -748,10 +747,10 @@ class TestRedisAway:
         mailer = ScriptedMailer(nth(1, own_store.kill))
         worker = own_harness.link_worker(mailer)
         with pytest.raises(Unavailable):
-            worker.drain([PARTITION])
+            worker.run([PARTITION])
         own_store.start()
         own_harness.clock.advance(seconds=25)
-        worker.drain([PARTITION])
+        worker.run([PARTITION])
         assert mailer.recipients == [link.email for link in made]
         assert {own_harness.state(link) for link in made} == {DeliveryState.SENT}
 
@@ -761,9 +760,9 @@ class TestRedisAway:
         link = own_harness.add_link()
         worker = own_harness.link_worker(ScriptedMailer(nth(1, own_store.kill)))
         with pytest.raises(Unavailable):
-            worker.drain([PARTITION])
+            worker.run([PARTITION])
         own_store.start()
-        worker.drain([])
+        worker.run([])
         assert own_harness.state(link) is DeliveryState.SENT
 
     def test_it_is_remembered_through_several_tries(
@@ -774,10 +773,10 @@ class TestRedisAway:
         worker = own_harness.link_worker(mailer)
         for _ in range(3):
             with pytest.raises(Unavailable):
-                worker.drain([PARTITION])
+                worker.run([PARTITION])
         own_store.start()
         own_harness.clock.advance(seconds=25)
-        worker.drain([PARTITION])
+        worker.run([PARTITION])
         assert (len(mailer.sent), own_harness.state(link)) == (1, DeliveryState.SENT)
 
     def test_a_code_sent_meanwhile_is_not_sent_again(
@@ -788,10 +787,10 @@ class TestRedisAway:
         worker = own_harness.code_worker(mailer)
         partition = partition_of("jane@example.com")
         with pytest.raises(Unavailable):
-            worker.drain([partition])
+            worker.run([partition])
         own_store.start()
         own_harness.clock.advance(seconds=25)
-        worker.drain([partition])
+        worker.run([partition])
         assert len(mailer.sent) == 1
 
     def test_nothing_is_sent_that_could_not_be_claimed(
@@ -801,10 +800,10 @@ class TestRedisAway:
         own_store.kill()
         mailer = ScriptedMailer()
         with pytest.raises(Unavailable):
-            own_harness.link_worker(mailer).drain([PARTITION])
+            own_harness.link_worker(mailer).run([PARTITION])
         assert (mailer.sent, mailer.open) == ([], False)
         own_store.start()
 
 
 def test_the_lease_outlasts_the_budget_of_a_mail_that_is_begun_under_it() -> None:
-    assert timedelta(seconds=SEND_BUDGET) < LEASE
+    assert timedelta(seconds=SEND_TIMEOUT_SECONDS) < LEASE_DURATION

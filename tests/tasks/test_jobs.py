@@ -5,18 +5,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from config.settings import load
 from service.auth.tokens import derive_key
 from service.errors import Unavailable
 from service.links.model import DeliveryState
 from service.otps.model import derive_code
-from service.outbox.doorbell import JOBS, QueueName, answer, queue_of, ring
+from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, ring, take_pending
+from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.rq import open_rq_queue
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from service.values.ids import partition_of
-from tasks import delivery
-from tasks.jobs import deliver_links, deliver_otps
+from tasks import delivery, jobs
+from tasks.kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime
 from tests.support.clock import Clock
 from tests.support.harness import PARTITION, Harness, text_of
@@ -27,97 +30,131 @@ JANE = "jane@example.com"
 SECRET = "correct horse battery staple, 32 bytes"
 
 
+Deliver = Callable[[MailQueue], None]
+
+
 class TestJobs:
     def test_links_that_were_rung_for_are_sent(
-        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
     ) -> None:
         link = harness.add_link()
-        ring(QueueName.LINKS, [PARTITION], runtime.queue)
-        deliver_links()
+        ring(LINKS, [PARTITION], rq_connection)
+        deliver(LINKS)
         assert mailer.recipients == [JANE]
         assert harness.state(link) is DeliveryState.SENT
 
     def test_codes_that_were_rung_for_are_sent(
-        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
     ) -> None:
         harness.add_code()
-        ring(QueueName.OTPS, [partition_of(JANE)], runtime.queue)
-        deliver_otps()
+        ring(OTPS, [partition_of(JANE)], rq_connection)
+        deliver(OTPS)
         assert mailer.recipients == [JANE]
 
     def test_a_job_takes_all_partitions_that_wait(
-        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
     ) -> None:
         harness.add_link(org_id="acme")
         harness.add_link(org_id="globex")
         for org_id in ("acme", "globex"):
-            ring(QueueName.LINKS, [partition_of(org_id)], runtime.queue)
-        deliver_links()
+            ring(LINKS, [partition_of(org_id)], rq_connection)
+        deliver(LINKS)
         assert len(mailer.sent) == 2
-        assert answer(QueueName.LINKS, runtime.queue) == []
+        assert take_pending(LINKS, rq_connection) == []
 
     def test_a_job_for_which_nothing_waits_does_nothing(
-        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
     ) -> None:
         harness.add_link()
-        deliver_links()
-        deliver_otps()
+        deliver(LINKS)
+        deliver(OTPS)
         assert mailer.sent == []
-        assert queue_of(QueueName.LINKS, runtime.queue).get_job_ids() == []
+        assert open_rq_queue(LINKS, rq_connection).get_job_ids() == []
 
     def test_a_job_for_links_leaves_codes_to_theirs(
-        self, harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
     ) -> None:
         harness.add_code()
-        ring(QueueName.OTPS, [partition_of(JANE)], runtime.queue)
-        deliver_links()
+        ring(OTPS, [partition_of(JANE)], rq_connection)
+        deliver(LINKS)
         assert mailer.sent == []
-        assert answer(QueueName.OTPS, runtime.queue) == [partition_of(JANE)]
+        assert take_pending(OTPS, rq_connection) == [partition_of(JANE)]
 
-    def test_what_is_left_at_the_end_of_a_shift_is_rung_for(
-        self, harness: Harness, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    def test_what_is_left_when_a_job_ends_is_rung_for(
+        self,
+        harness: Harness,
+        rq_connection: Redis,
+        deliver: Deliver,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(delivery, "SHIFT", 0.0)
+        monkeypatch.setattr(delivery, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
-        ring(QueueName.LINKS, [PARTITION], runtime.queue)
-        runtime.queue.delete(queue_of(QueueName.LINKS, runtime.queue).key)
-        deliver_links()
-        assert len(queue_of(QueueName.LINKS, runtime.queue)) == 1
-        assert answer(QueueName.LINKS, runtime.queue) == [PARTITION]
+        ring(LINKS, [PARTITION], rq_connection)
+        rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
+        deliver(LINKS)
+        assert len(open_rq_queue(LINKS, rq_connection)) == 1
+        assert take_pending(LINKS, rq_connection) == [PARTITION]
 
-    @pytest.mark.parametrize(
-        ("bell", "job"),
-        [(QueueName.LINKS, deliver_links), (QueueName.OTPS, deliver_otps)],
-        ids=["links", "codes"],
-    )
+    @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
     def test_what_is_left_when_asked_to_stop_is_rung_for(
-        self, runtime: Runtime, bell: QueueName, job: Callable[[], None]
+        self,
+        runtimes: dict[MailQueue, Runtime],
+        rq_connection: Redis,
+        deliver: Deliver,
+        queue: MailQueue,
     ) -> None:
-        ring(bell, ["01", "02"], runtime.queue)
-        runtime.stopping.set()
-        job()
-        assert answer(bell, runtime.queue) == ["01", "02"]
+        ring(queue, ["01", "02"], rq_connection)
+        runtimes[queue].stopping.set()
+        deliver(queue)
+        assert take_pending(queue, rq_connection) == ["01", "02"]
 
-    def test_a_job_that_is_done_rings_for_nothing(self, harness: Harness, runtime: Runtime) -> None:
+    def test_a_job_that_is_done_rings_for_nothing(
+        self, harness: Harness, rq_connection: Redis, deliver: Deliver
+    ) -> None:
         harness.add_link()
-        ring(QueueName.LINKS, [PARTITION], runtime.queue)
-        runtime.queue.delete(queue_of(QueueName.LINKS, runtime.queue).key)
-        deliver_links()
-        assert queue_of(QueueName.LINKS, runtime.queue).get_job_ids() == []
+        ring(LINKS, [PARTITION], rq_connection)
+        rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
+        deliver(LINKS)
+        assert open_rq_queue(LINKS, rq_connection).get_job_ids() == []
 
     def test_a_job_fails_where_the_store_is_away(
-        self, runtime: Runtime, mailer: ScriptedMailer, tmp_path: Path
+        self,
+        runtimes: dict[MailQueue, Runtime],
+        rq_connection: Redis,
+        deliver: Deliver,
+        mailer: ScriptedMailer,
+        tmp_path: Path,
     ) -> None:
-        away = Harness(Client(connect(f"unix://{tmp_path}/nobody")), runtime.queue, Clock())
-        runtime.links = away.link_worker(mailer)
-        ring(QueueName.LINKS, [PARTITION], runtime.queue)
+        away = Harness(Client(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock())
+        runtimes[LINKS].delivery = away.link_worker(mailer)
+        ring(LINKS, [PARTITION], rq_connection)
         with pytest.raises(Unavailable):
-            deliver_links()
+            deliver(LINKS)
 
-    def test_the_names_of_all_jobs_are_those_of_this_module(self) -> None:
-        assert {JOBS[QueueName.LINKS], JOBS[QueueName.OTPS]} == {
-            f"{job.__module__}.{job.__qualname__}" for job in (deliver_links, deliver_otps)
-        }
+    def test_jobs_are_named_as_rq_finds_them(self) -> None:
+        assert (DELIVERY_JOB, SCAN_JOB) == ("tasks.jobs.deliver", "tasks.jobs.scan")
+        assert callable(jobs.deliver)
+        assert callable(jobs.scan)
 
 
 @pytest.fixture
@@ -131,13 +168,15 @@ def environ(valkey: Store, tmp_path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def runtime_of(harness: Harness, environ: dict[str, str], server: MailServer) -> Iterator[Runtime]:
+def runtime_of(
+    harness: Harness, environ: dict[str, str], server: MailServer, queue: MailQueue = LINKS
+) -> Iterator[Runtime]:
     """A worker's runtime that hands mails to ``server``, on the harness's clock."""
     settings = load({**environ, "SMTP_URL": server.url, "MAIL_FROM": "Shop <pay@shop.example>"})
-    runtime = create_runtime(settings, harness.clock)
+    runtime = create_runtime(settings, find_kind(queue.name), harness.clock)
     yield runtime
     runtime.client.close()
-    runtime.queue.close()
+    runtime.rq_connection.close()
 
 
 class TestRuntime:
@@ -154,16 +193,17 @@ class TestRuntime:
         self, harness: Harness, made: Runtime, mail_server: MailServer
     ) -> None:
         link = harness.add_link()
-        assert made.links.drain([PARTITION]) == []
+        assert made.delivery.run([PARTITION]) == []
         [message] = mail_server.mailbox.to(JANE)
         assert f"https://pay.example/pay/{link.id}" in text_of(message)
         assert str(message["From"]) == "Shop <pay@shop.example>"
 
     def test_codes_are_those_that_the_api_derives(
-        self, harness: Harness, made: Runtime, mail_server: MailServer
+        self, harness: Harness, environ: dict[str, str], mail_server: MailServer
     ) -> None:
         nonce = harness.add_code()
-        made.otps.drain([partition_of(JANE)])
+        with runtime_of(harness, environ, mail_server, OTPS) as runtime:
+            runtime.delivery.run([partition_of(JANE)])
         [message] = mail_server.mailbox.to(JANE)
         assert derive_code(derive_key(SECRET.encode(), "otp"), nonce, JANE) in text_of(message)
 
@@ -172,17 +212,17 @@ class TestRuntime:
     ) -> None:
         harness.add_link()
         made.stopping.set()
-        assert made.links.drain([PARTITION]) == [PARTITION]
+        assert made.delivery.run([PARTITION]) == [PARTITION]
         assert mail_server.mailbox.messages == []
 
     def test_without_smtp_mails_become_files(
         self, harness: Harness, environ: dict[str, str], tmp_path: Path
     ) -> None:
         harness.add_link()
-        runtime = create_runtime(load(environ), harness.clock)
-        runtime.links.drain([PARTITION])
+        runtime = create_runtime(load(environ), find_kind(LINKS.name), harness.clock)
+        runtime.delivery.run([PARTITION])
         runtime.client.close()
-        runtime.queue.close()
+        runtime.rq_connection.close()
         assert len(list((tmp_path / "outbox").glob("*.eml"))) == 1
 
     def test_a_cluster_that_is_away_does_not_keep_a_worker_from_starting(
@@ -193,9 +233,9 @@ class TestRuntime:
             "REDIS_URL": f"redis+cluster://127.0.0.1:{free_port()}",
             "QUEUE_REDIS_URL": environ["REDIS_URL"],
         }
-        runtime = create_runtime(load({**environ, **cluster}))
+        runtime = create_runtime(load({**environ, **cluster}), find_kind(LINKS.name))
         with pytest.raises(Unavailable):
-            runtime.links.drain([PARTITION])
+            runtime.delivery.run([PARTITION])
 
     def test_an_hour_without_a_mail_server_loses_nothing(
         self, harness: Harness, environ: dict[str, str]
@@ -203,10 +243,10 @@ class TestRuntime:
         link, server = harness.add_link(), MailServer()
         with runtime_of(harness, environ, server) as runtime:
             for _ in range(12):
-                runtime.links.drain([PARTITION])
+                runtime.delivery.run([PARTITION])
                 harness.clock.advance(minutes=5)
             assert harness.state(link) is DeliveryState.QUEUED
             with server:
-                runtime.links.drain([PARTITION])
+                runtime.delivery.run([PARTITION])
         assert harness.state(link) is DeliveryState.SENT
         assert len(server.mailbox.to(JANE)) == 1

@@ -15,10 +15,19 @@ from service.otps.model import derive_code
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks import delivery
-from tasks.kinds import LinkMails, OtpMails
-from tasks.mail.mailer import Deferred, NoSession, Refused
-from tasks.message import Drop
-from tests.support.harness import OTP_KEY, PARTITION, RETENTION, SENDER, Harness, received, text_of
+from tasks.kinds.link_mails import LinkMails
+from tasks.kinds.otp_mails import OtpMails
+from tasks.mail.mailer import Deferred, MailerUnavailable, Refused
+from tasks.message import SkipMessage
+from tests.support.harness import (
+    OTP_KEY,
+    PARTITION,
+    RETENTION,
+    SENDER,
+    Harness,
+    received,
+    text_of,
+)
 from tests.support.mailers import ScriptedMailer, refusing
 
 JANE = "jane@example.com"
@@ -35,7 +44,7 @@ class TestLinkMail:
         link = harness.add_link()
         message = LinkMails(
             "https://shop.example/links", SENDER, harness.profiles, RETENTION
-        ).message(link, harness.clock())
+        ).compose(link, harness.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
 
     @pytest.mark.parametrize(
@@ -45,8 +54,8 @@ class TestLinkMail:
         self, harness: Harness, state: DeliveryState
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
-        with pytest.raises(Drop, match=state.value):
-            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).message(
+        with pytest.raises(SkipMessage, match=state.value):
+            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
                 link, harness.clock()
             )
 
@@ -55,21 +64,21 @@ class TestLinkMail:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         assert (
             LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION)
-            .message(link, harness.clock())
+            .compose(link, harness.clock())
             .recipient
             == JANE
         )
 
     def test_a_revoked_link_has_no_mail(self, harness: Harness) -> None:
         link = msgspec.structs.replace(harness.add_link(), revoked_at=harness.clock())
-        with pytest.raises(Drop, match="revoked"):
-            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).message(
+        with pytest.raises(SkipMessage, match="revoked"):
+            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
                 link, harness.clock()
             )
 
     def test_a_log_names_a_link_by_its_beginning(self, harness: Harness) -> None:
         link = harness.add_link()
-        about = LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).describe(
+        about = LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).log_fields(
             link.id
         )
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
@@ -78,7 +87,7 @@ class TestLinkMail:
         link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
         harness.clock.advance(hours=1)
         seen = []
-        harness.link_worker(ScriptedMailer(lambda _: seen.append(harness.state(link)))).drain(
+        harness.link_worker(ScriptedMailer(lambda _: seen.append(harness.state(link)))).run(
             [PARTITION]
         )
         assert seen == [DeliveryState.QUEUED]
@@ -89,7 +98,7 @@ class TestOtpMail:
         nonce = harness.add_code()
         mailer = ScriptedMailer()
         for _ in range(2):
-            harness.code_worker(mailer).drain([JANES])
+            harness.code_worker(mailer).run([JANES])
             harness.clock.advance(seconds=30)
         assert mailer.recipients == [JANE]
         assert code_in(mailer.sent[0]) == derive_code(OTP_KEY, nonce, JANE)
@@ -97,7 +106,7 @@ class TestOtpMail:
 
     def test_a_code_that_is_out_can_be_submitted(self, harness: Harness) -> None:
         nonce = harness.add_code()
-        harness.code_worker(ScriptedMailer()).drain([JANES])
+        harness.code_worker(ScriptedMailer()).run([JANES])
         assert (
             harness.client.run(
                 otps.start_attempt(
@@ -109,7 +118,7 @@ class TestOtpMail:
 
     def test_nothing_in_redis_tells_the_code(self, harness: Harness) -> None:
         nonce = harness.add_code()
-        harness.code_worker(ScriptedMailer()).drain([JANES])
+        harness.code_worker(ScriptedMailer()).run([JANES])
         code = derive_code(OTP_KEY, nonce, JANE)
         values = [
             value
@@ -124,14 +133,14 @@ class TestOtpMail:
     ) -> None:
         nonce, log = harness.add_code(), CapturingLogger()
         monkeypatch.setattr(delivery, "log", log)
-        harness.code_worker(ScriptedMailer()).drain([JANES])
+        harness.code_worker(ScriptedMailer()).run([JANES])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert JANE not in str(log.calls)
         assert derive_code(OTP_KEY, nonce, JANE) not in str(log.calls)
         assert nonce.hex() not in str(log.calls)
 
     def test_a_log_names_an_address_by_its_mask(self, harness: Harness) -> None:
-        assert OtpMails(OTP_KEY, SENDER, harness.profiles).describe(JANE) == {
+        assert OtpMails(OTP_KEY, SENDER, harness.profiles).log_fields(JANE) == {
             "kind": "otp",
             "email": "j***@example.com",
         }
@@ -140,7 +149,7 @@ class TestOtpMail:
         harness.add_code()
         harness.clock.advance(minutes=10)
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert mailer.sent == []
         assert harness.code_lease_of(JANE) is None
 
@@ -148,20 +157,20 @@ class TestOtpMail:
         harness.add_code()
         harness.clock.advance(minutes=9, seconds=59, milliseconds=999)
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert len(mailer.sent) == 1
 
     def test_a_code_that_is_gone_is_owed_no_more(self, harness: Harness) -> None:
         harness.add_code()
         harness.redis.delete(keys.otp(JANE))
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert mailer.sent == []
         assert harness.code_lease_of(JANE) is None
 
     def test_a_code_that_was_used_is_not_mailed_again(self, harness: Harness) -> None:
         nonce = harness.add_code()
-        harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain([JANES])
+        harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([JANES])
         assert harness.client.run(
             otps.redeem(
                 JANE, "192.0.2.1", nonce, now=harness.clock(), verified_for=timedelta(hours=24)
@@ -169,31 +178,29 @@ class TestOtpMail:
         )
         harness.clock.advance(minutes=1)
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert mailer.sent == []
 
     def test_a_deferred_code_is_tried_again_and_is_the_same(self, harness: Harness) -> None:
         nonce = harness.add_code()
         for wait in (5, 15, 45):
-            harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).drain(
-                [JANES]
-            )
+            harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([JANES])
             assert harness.code_lease_of(JANE) == harness.clock() + timedelta(seconds=wait)
             harness.clock.advance(seconds=wait)
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert [code_in(message) for message in mailer.sent] == [derive_code(OTP_KEY, nonce, JANE)]
 
     def test_a_refused_code_is_given_up(self, harness: Harness) -> None:
         harness.add_code()
-        harness.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).drain(
+        harness.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).run(
             [JANES]
         )
         assert harness.code_lease_of(JANE) is None
 
     def test_codes_are_put_off_while_the_server_is_away(self, harness: Harness) -> None:
         harness.add_code()
-        harness.code_worker(ScriptedMailer(refusing(error=NoSession("gone")))).drain([JANES])
+        harness.code_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run([JANES])
         assert harness.code_lease_of(JANE) == harness.clock() + timedelta(seconds=5)
 
     def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
@@ -203,10 +210,10 @@ class TestOtpMail:
             kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
         ) == [JANE]
         mailer = ScriptedMailer()
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert mailer.sent == []
         harness.clock.advance(seconds=20)
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert mailer.recipients == [JANE]
 
     @pytest.mark.parametrize(
@@ -227,6 +234,6 @@ class TestOtpMail:
                     raise outcome
 
         mailer = ScriptedMailer(ask_again)
-        harness.code_worker(mailer).drain([JANES])
+        harness.code_worker(mailer).run([JANES])
         assert code_in(mailer.sent[-1]) == derive_code(OTP_KEY, nonces[1], JANE)
         assert harness.code_lease_of(JANE) is None

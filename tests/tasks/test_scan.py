@@ -3,68 +3,77 @@
 from datetime import timedelta
 
 import pytest
+from redis import Redis
 
 from service.otps import store as otps
-from service.outbox.doorbell import QueueName, answer, queue_of, ring
+from service.outbox.doorbell import ring, take_pending
+from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.rq import open_rq_queue
 from service.values.ids import partition_of
 from tasks.jobs import scan
-from tasks.runtime import Runtime
 from tests.support.harness import PARTITION, Harness
 from tests.support.mailers import ScriptedMailer
 
 JANE = "jane@example.com"
 
 
-def rung(runtime: Runtime) -> dict[QueueName, list[str]]:
-    """The partitions that wait behind each bell that was rung."""
-    waiting = {bell: answer(bell, runtime.queue) for bell in QueueName}
-    return {bell: partitions for bell, partitions in waiting.items() if partitions}
+pytestmark = pytest.mark.usefixtures("runtimes")
 
 
-def test_it_rings_for_nothing_where_nothing_is_due(runtime: Runtime) -> None:
+def rung(rq_connection: Redis) -> dict[MailQueue, list[str]]:
+    """The pending partitions of each queue."""
+    pending = {queue: take_pending(queue, rq_connection) for queue in QUEUES}
+    return {queue: partitions for queue, partitions in pending.items() if partitions}
+
+
+def test_it_rings_for_nothing_where_nothing_is_due(rq_connection: Redis) -> None:
     scan()
-    assert rung(runtime) == {}
-    assert all(len(queue_of(bell, runtime.queue)) == 0 for bell in QueueName)
+    assert rung(rq_connection) == {}
+    assert all(len(open_rq_queue(queue, rq_connection)) == 0 for queue in QUEUES)
 
 
-def test_it_rings_for_a_mail_whose_own_bell_was_lost(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_for_a_mail_whose_own_bell_was_lost(
+    harness: Harness, rq_connection: Redis
+) -> None:
     harness.add_link()
     scan()
-    assert rung(runtime) == {QueueName.LINKS: [PARTITION]}
+    assert rung(rq_connection) == {LINKS: [PARTITION]}
 
 
-def test_it_rings_for_a_code_whose_own_bell_was_lost(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_for_a_code_whose_own_bell_was_lost(
+    harness: Harness, rq_connection: Redis
+) -> None:
     harness.add_code()
     scan()
-    assert rung(runtime) == {QueueName.OTPS: [partition_of(JANE)]}
+    assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
 
 
 @pytest.mark.parametrize(
     ("early", "rings"), [(1, False), (0, True)], ids=["a millisecond before", "at that moment"]
 )
 def test_it_rings_for_a_scheduled_link_when_its_time_comes(
-    harness: Harness, runtime: Runtime, early: int, *, rings: bool
+    harness: Harness, rq_connection: Redis, early: int, *, rings: bool
 ) -> None:
     harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
     harness.clock.advance(hours=1, milliseconds=-early)
     scan()
-    assert rung(runtime) == ({QueueName.LINKS: [PARTITION]} if rings else {})
+    assert rung(rq_connection) == ({LINKS: [PARTITION]} if rings else {})
 
 
 @pytest.mark.parametrize(
     ("after", "rings"), [(19.999, False), (20, True)], ids=["while it lasts", "when it lapses"]
 )
 def test_it_rings_for_a_lease_that_lapsed(
-    harness: Harness, runtime: Runtime, after: float, *, rings: bool
+    harness: Harness, rq_connection: Redis, after: float, *, rings: bool
 ) -> None:
     harness.add_link()
     harness.claim()
     harness.clock.advance(seconds=after)
     scan()
-    assert rung(runtime) == ({QueueName.LINKS: [PARTITION]} if rings else {})
+    assert rung(rq_connection) == ({LINKS: [PARTITION]} if rings else {})
 
 
-def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection: Redis) -> None:
     harness.add_code()
     now = harness.clock()
     claimed = otps.claim(
@@ -72,59 +81,58 @@ def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, runtime: Runti
     )
     assert harness.client.run(claimed) == [JANE]
     scan()
-    assert rung(runtime) == {}
+    assert rung(rq_connection) == {}
     harness.clock.now = now + timedelta(seconds=20)
     scan()
-    assert rung(runtime) == {QueueName.OTPS: [partition_of(JANE)]}
+    assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
 
 
-def test_it_rings_for_each_partition_that_owes(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_for_each_partition_that_owes(harness: Harness, rq_connection: Redis) -> None:
     organizations = ["acme", "globex", "initech", "umbrella"]
     for org_id in organizations:
         harness.add_link(org_id=org_id)
     scan()
-    assert rung(runtime) == {
-        QueueName.LINKS: sorted({partition_of(org_id) for org_id in organizations})
+    assert rung(rq_connection) == {
+        LINKS: sorted({partition_of(org_id) for org_id in organizations})
     }
 
 
-def test_it_rings_once_for_many_scans(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_once_for_many_scans(harness: Harness, rq_connection: Redis) -> None:
     harness.add_link()
     for _ in range(5):
         scan()
-    assert len(queue_of(QueueName.LINKS, runtime.queue)) == 1
+    assert len(open_rq_queue(LINKS, rq_connection)) == 1
 
 
-def test_it_rings_again_where_the_job_was_lost(harness: Harness, runtime: Runtime) -> None:
+def test_it_rings_again_where_the_job_was_lost(harness: Harness, rq_connection: Redis) -> None:
     harness.add_link()
-    ring(QueueName.LINKS, [PARTITION], runtime.queue)
-    runtime.queue.delete(queue_of(QueueName.LINKS, runtime.queue).key)
+    ring(LINKS, [PARTITION], rq_connection)
+    rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
     scan()
-    assert len(queue_of(QueueName.LINKS, runtime.queue)) == 1
+    assert len(open_rq_queue(LINKS, rq_connection)) == 1
 
 
 def test_it_rings_no_more_once_all_is_sent(
-    harness: Harness, runtime: Runtime, mailer: ScriptedMailer
+    harness: Harness, rq_connection: Redis, mailer: ScriptedMailer
 ) -> None:
     harness.add_link()
     harness.add_code()
-    runtime.links.drain([PARTITION])
-    runtime.otps.drain([partition_of(JANE)])
+    harness.link_worker(mailer).run([PARTITION])
+    harness.code_worker(mailer).run([partition_of(JANE)])
     assert len(mailer.sent) == 2
     harness.clock.advance(days=1)
     scan()
-    assert rung(runtime) == {}
+    assert rung(rq_connection) == {}
 
 
-def test_it_does_not_ring_for_a_revoked_link(harness: Harness, runtime: Runtime) -> None:
+def test_it_does_not_ring_for_a_revoked_link(harness: Harness, rq_connection: Redis) -> None:
     link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
     harness.revoke(link)
     harness.clock.advance(hours=2)
     scan()
-    assert rung(runtime) == {}
+    assert rung(rq_connection) == {}
 
 
-@pytest.mark.usefixtures("runtime")
 def test_it_sends_nothing_itself(harness: Harness, mailer: ScriptedMailer) -> None:
     harness.add_link()
     scan()

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from redis import Redis
 
 from service.links.model import DeliveryState
-from service.outbox.doorbell import QueueName, answer
+from service.outbox.doorbell import take_pending
+from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
-from tasks.runtime import Runtime
 from tests.support.harness import PARTITION, Harness
 from tests.support.mailers import ScriptedMailer
 
@@ -30,26 +31,28 @@ def told(logs: list[Any]) -> str:
     )
 
 
+@pytest.mark.usefixtures("runtimes")
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "pending_since"])
-def test_the_scan_rings_for_all_others(harness: Harness, runtime: Runtime, kind: str) -> None:
+def test_the_scan_rings_for_all_others(harness: Harness, rq_connection: Redis, kind: str) -> None:
     harness.add_link()
     harness.add_link(org_id=OTHERS)
     spoil(harness, getattr(keys, kind)(PARTITION))
     with structlog.testing.capture_logs() as logs:
         scan()
-    assert set(answer(QueueName.LINKS, runtime.queue)) == {ELSEWHERE} | (
+    assert set(take_pending(LINKS, rq_connection)) == {ELSEWHERE} | (
         {PARTITION} if kind != "outbox" else set()
     )
     assert getattr(keys, kind)(PARTITION) in told(logs)
 
 
+@pytest.mark.usefixtures("runtimes")
 def test_codes_go_out_where_scheduled_links_cannot_be_read(
-    harness: Harness, runtime: Runtime
+    harness: Harness, rq_connection: Redis
 ) -> None:
     harness.add_code()
     spoil(harness, keys.scheduled(partition_of("jane@example.com")))
     scan()
-    assert answer(QueueName.OTPS, runtime.queue) == [partition_of("jane@example.com")]
+    assert take_pending(OTPS, rq_connection) == [partition_of("jane@example.com")]
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])
@@ -59,7 +62,7 @@ def test_a_worker_sends_what_other_partitions_owe(
     harness.add_link()
     harness.add_link("john@example.com", org_id=OTHERS)
     spoil(harness, getattr(keys, kind)(PARTITION))
-    harness.link_worker(mailer).drain([PARTITION, ELSEWHERE])
+    harness.link_worker(mailer).run([PARTITION, ELSEWHERE])
     assert set(mailer.recipients) == {"john@example.com"} | (
         {"jane@example.com"} if kind != "outbox" else set()
     )
@@ -75,7 +78,7 @@ def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
     else:
         spoil(harness, keys.link(bad.id))
     with structlog.testing.capture_logs() as logs:
-        harness.link_worker(mailer).drain([PARTITION])
+        harness.link_worker(mailer).run([PARTITION])
     assert (mailer.recipients, harness.state(good)) == (["jane@example.com"], DeliveryState.SENT)
     assert harness.lease_of(bad) is not None
     assert f"{bad.id[:11]}…" in told(logs)
@@ -93,7 +96,7 @@ def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(
     harness.add_code(neighbor)
     harness.add_code()
     spoil(harness, keys.otp(neighbor))
-    harness.code_worker(mailer).drain([partition_of(neighbor)])
+    harness.code_worker(mailer).run([partition_of(neighbor)])
     assert mailer.recipients == ["jane@example.com"]
     assert harness.code_lease_of(neighbor) is not None
 
@@ -105,7 +108,7 @@ def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(
     mailer.answer = lambda message: (
         spoil(harness, keys.link(bad.id)) if message["To"] == "bad@example.com" else None
     )
-    harness.link_worker(mailer).drain([PARTITION])
+    harness.link_worker(mailer).run([PARTITION])
     assert set(mailer.recipients) == {"bad@example.com", "jane@example.com"}
     assert harness.state(good) is DeliveryState.SENT
 
@@ -115,5 +118,5 @@ def test_a_profile_that_cannot_be_read_delays_no_mail(
 ) -> None:
     harness.add_link()
     spoil(harness, keys.profile("acme"))
-    harness.link_worker(mailer).drain([PARTITION])
+    harness.link_worker(mailer).run([PARTITION])
     assert mailer.recipients == ["jane@example.com"]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tasks.mail.headers
-from tasks.mail.headers import MAX_LINE, address_field, is_address, text_field
+from tasks.mail.headers import MAX_LINE_LENGTH, address_field, is_address, text_field
 
 CHILD = Path(__file__).parent / "header_child.py"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
@@ -140,7 +140,7 @@ def test_lines_are_ascii_and_no_longer_than_78(text: str) -> None:
         text_field("Subject", text) + address_field("From", "pay@shop.example", text)
     ).split("\r\n"):
         assert line.isascii()
-        assert len(line) <= MAX_LINE
+        assert len(line) <= MAX_LINE_LENGTH
 
 
 @pytest.mark.parametrize(

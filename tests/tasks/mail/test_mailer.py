@@ -23,12 +23,13 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from service.orgs.model import Profile
-from tasks.mail import mailer as mailer_module
+from tasks.kinds.link_mails import compose_link_mail
 from tasks.mail import smtp
-from tasks.mail.mailer import Deferred, FileMailer, NoSession, Refused, SmtpMailer, always
+from tasks.mail.files import FileMailer
+from tasks.mail.mailer import Deferred, MailerUnavailable, Refused, skip_lease_check
 from tasks.mail.mime import Mail
-from tasks.mail.render import link_message
-from tasks.mail.smtp import QUICK_ACK
+from tasks.mail.smtp import SmtpMailer
+from tasks.mail.smtp_session import TCP_QUICKACK, SmtpSession
 from tests.support.factories import make_link
 from tests.support.harness import received
 from tests.support.mailers import ScriptedServer, refused_address
@@ -59,9 +60,9 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience for 0.3 s, so that giving up is quick."""
-    monkeypatch.setattr(mailer_module, "SEND_BUDGET", 0.3)
-    monkeypatch.setattr(mailer_module, "SESSION_TIMEOUT", 0.3)
-    monkeypatch.setattr(mailer_module, "COURTESY", 0.3)
+    monkeypatch.setattr(smtp, "SEND_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "CONNECT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(smtp, "QUIT_TIMEOUT_SECONDS", 0.3)
 
 
 class CountingServer(MailServer):
@@ -284,7 +285,7 @@ class TestOnTheWire:
         profile, url = Profile(display_name=name, reply_to=name), "https://pay.example/pay/x"
         with ScriptedServer() as server, mailer_for(server) as mailer:
             mailer.send(
-                link_message(
+                compose_link_mail(
                     link, profile=profile, url=url, sender="pay@shop.example", now=datetime.now(UTC)
                 )
             )
@@ -319,7 +320,7 @@ class TestTls:
         with MailServer(**options) as server:
             with (
                 mailer_for(server, implicit_tls=implicit) as mailer,
-                pytest.raises(NoSession, match="CERTIFICATE_VERIFY_FAILED"),
+                pytest.raises(MailerUnavailable, match="CERTIFICATE_VERIFY_FAILED"),
             ):
                 mailer.send(mail_to())
             assert not server.mailbox.messages
@@ -329,7 +330,7 @@ class TestTls:
             port = server.address[1]
             with (
                 mailer_for(("localhost", port), tls=tls.client) as mailer,
-                pytest.raises(NoSession, match="localhost"),
+                pytest.raises(MailerUnavailable, match="localhost"),
             ):
                 mailer.send(mail_to())
 
@@ -338,7 +339,7 @@ class TestTls:
             ScriptedServer(EHLO="250-here\r\n250 STARTTLS", STARTTLS="454 not now") as server,
             mailer_for(server) as mailer,
         ):
-            with pytest.raises(NoSession, match="454 not now"):
+            with pytest.raises(MailerUnavailable, match="454 not now"):
                 mailer.send(mail_to())
             assert "MAIL" not in server.verbs()
 
@@ -360,11 +361,11 @@ class TestTls:
     def test_a_greeting_tells_whether_it_was_secured(
         self, tls: Tls, mail_server: MailServer
     ) -> None:
-        assert not mailer_for(mail_server).greet()
+        assert not mailer_for(mail_server).probe()
         with MailServer(tls_context=tls.server) as server:
-            assert mailer_for(server, tls=tls.client).greet()
+            assert mailer_for(server, tls=tls.client).probe()
         with MailServer(ssl_context=tls.server) as server:
-            assert mailer_for(server, implicit_tls=True, tls=tls.client).greet()
+            assert mailer_for(server, implicit_tls=True, tls=tls.client).probe()
 
 
 class TestLogin:
@@ -394,7 +395,7 @@ class TestLogin:
         with mailer_for(
             server, require_tls=True, user=USER, password="wrong", tls=tls.client
         ) as mailer:
-            with pytest.raises(NoSession, match="535"):
+            with pytest.raises(MailerUnavailable, match="535"):
                 mailer.send(mail_to())
             assert not server.mailbox.messages
 
@@ -402,7 +403,7 @@ class TestLogin:
         with mailer_for(
             server, require_tls=True, user=USER, password="hunter2", tls=tls.client
         ) as mailer:
-            with pytest.raises(NoSession) as refusal:
+            with pytest.raises(MailerUnavailable) as refusal:
                 mailer.send(mail_to())
             assert "hunter2" not in str(refusal.value)
 
@@ -421,7 +422,7 @@ class TestLogin:
             options = {"require_tls": True, "user": user, "password": PASSWORD, "tls": tls.client}
             with (
                 mailer_for(server, **options) as mailer,
-                pytest.raises(NoSession, match="535 not") as refusal,
+                pytest.raises(MailerUnavailable, match="535 not") as refusal,
             ):
                 mailer.send(mail_to())
         told = str(refusal.value)
@@ -450,7 +451,7 @@ class TestLogin:
             mailer_for(
                 server, require_tls=True, user=USER, password="pässwörd", tls=tls.client
             ) as mailer,
-            pytest.raises(NoSession),
+            pytest.raises(MailerUnavailable),
         ):
             mailer.send(mail_to())
 
@@ -476,7 +477,10 @@ class TestLogin:
     def test_a_server_without_auth_ends_the_session(self, tls: Tls) -> None:
         with ScriptedServer(tls.server, EHLO="250-here\r\n250 STARTTLS") as server:
             options = {"require_tls": True, "user": USER, "password": PASSWORD, "tls": tls.client}
-            with mailer_for(server, **options) as mailer, pytest.raises(NoSession, match="AUTH"):
+            with (
+                mailer_for(server, **options) as mailer,
+                pytest.raises(MailerUnavailable, match="AUTH"),
+            ):
                 mailer.send(mail_to())
 
     @pytest.mark.parametrize(
@@ -496,7 +500,7 @@ class TestLogin:
         with ScriptedServer(**replies) as server:
             with (
                 mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer,
-                pytest.raises(NoSession),
+                pytest.raises(MailerUnavailable),
             ):
                 mailer.send(mail_to())
             assert not [verb for verb in server.verbs() if verb in {"AUTH", "MAIL"}]
@@ -505,7 +509,7 @@ class TestLogin:
         with login_server(tls_context=tls.server) as server:
             with (
                 mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer,
-                pytest.raises(NoSession),
+                pytest.raises(MailerUnavailable),
             ):
                 mailer.send(mail_to())
             assert not server.logins
@@ -691,17 +695,17 @@ class TestPipelining:
     def test_the_rest_of_the_replies_to_what_was_refused_is_waited_for_as_long_as_is_polite(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mailer_module, "COURTESY", 0.2)
+        monkeypatch.setattr(smtp, "QUIT_TIMEOUT_SECONDS", 0.2)
         with ScriptedServer(RCPT="550 no such user") as server, mailer_for(server) as mailer:
             server.lax, server.replies["DATA"] = True, server.never
             began = time.monotonic()
             with pytest.raises(Refused, match="550 no such user"):
                 mailer.send(mail_to())
             assert time.monotonic() - began < 2
-            assert not mailer.ready
+            assert not mailer.is_connected
 
     @pytest.mark.skipif(
-        QUICK_ACK is None, reason="elsewhere the server's replies may take this long"
+        TCP_QUICKACK is None, reason="elsewhere the server's replies may take this long"
     )
     def test_replies_that_are_written_one_by_one_do_not_wait_for_each_other(self) -> None:
         """The server's Nagle algorithm and our delayed ACK would have a mail take 44 ms."""
@@ -714,9 +718,9 @@ class TestPipelining:
     )
     def test_a_command_is_one_line(self, command: str) -> None:
         with ScriptedServer() as server:
-            session = smtp.Session(*server.address, within=5)
+            session = SmtpSession(*server.address, timeout=5)
             with pytest.raises(ValueError, match="one line"):
-                session.put([command])
+                session.send_commands([command])
             session.close()
             assert not server.commands
 
@@ -725,7 +729,9 @@ class TestPipelining:
 class TestOwed:
     def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            assert not mailer.send(mail_to("jane@example.com"), owed=lambda: lambda: False)
+            assert not mailer.send(
+                mail_to("jane@example.com"), start_lease_check=lambda: lambda: False
+            )
             assert mailer.send(mail_to("joe@example.com"))
             assert b"jane" not in b"".join(server.content)
             assert server.verbs() == [
@@ -747,7 +753,8 @@ class TestOwed:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             server.replies["DATA"] = lambda: asked.append(True) or "354 go on"
             mailer.send(
-                mail_to(), owed=lambda: lambda: bool(asked) and not seen.extend(server.verbs())
+                mail_to(),
+                start_lease_check=lambda: lambda: bool(asked) and not seen.extend(server.verbs()),
             )
             assert "DATA" in seen
             assert "." not in seen
@@ -758,7 +765,9 @@ class TestOwed:
             server.replies["MAIL"] = lambda: (
                 "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
             )
-            assert mailer.send(mail_to(), owed=lambda: asked.set() or always())
+            assert mailer.send(
+                mail_to(), start_lease_check=lambda: asked.set() or skip_lease_check()
+            )
 
     @pytest.mark.parametrize(("step", "reply"), [("RCPT", "250 at last"), ("DATA", "354 at last")])
     def test_it_is_asked_again_where_the_server_thought_for_long(
@@ -766,17 +775,17 @@ class TestOwed:
     ) -> None:
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            server.replies[step] = server.after(1.5 * mailer_module.FRESH, reply)
-            assert not mailer.send(mail_to(), owed=lambda: answers.pop)
+            server.replies[step] = server.after(1.5 * smtp.LEASE_CHECK_TTL_SECONDS, reply)
+            assert not mailer.send(mail_to(), start_lease_check=lambda: answers.pop)
             assert "." not in server.verbs()
 
     def test_it_is_asked_once_where_the_server_is_quick(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mailer_module, "FRESH", 5)
+        monkeypatch.setattr(smtp, "LEASE_CHECK_TTL_SECONDS", 5)
         answers = [False, True]
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            assert mailer.send(mail_to(), owed=lambda: answers.pop)
+            assert mailer.send(mail_to(), start_lease_check=lambda: answers.pop)
         assert answers == [False]
 
     @pytest.mark.parametrize("step", ["MAIL", "RCPT"])
@@ -792,7 +801,7 @@ class TestOwed:
             mailer_for(server) as mailer,
             pytest.raises((Refused, Deferred)),
         ):
-            mailer.send(mail_to(), owed=lambda: answers.pop)
+            mailer.send(mail_to(), start_lease_check=lambda: answers.pop)
         assert answers == []
 
     def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(
@@ -803,7 +812,7 @@ class TestOwed:
 
         with ScriptedServer() as server:
             with pytest.raises(LookupError), mailer_for(server) as mailer:
-                mailer.send(mail_to(), owed=lambda: away)
+                mailer.send(mail_to(), start_lease_check=lambda: away)
             assert "." not in server.verbs()
 
     def test_what_breaks_in_the_middle_of_a_mail_is_no_other_mails_trouble(self) -> None:
@@ -811,10 +820,12 @@ class TestOwed:
             raise LookupError
 
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            for number, doing in enumerate([{"owed": lambda: broken}, {"meanwhile": broken}]):
+            for number, doing in enumerate(
+                [{"start_lease_check": lambda: broken}, {"while_waiting": broken}]
+            ):
                 with pytest.raises(LookupError):
                     mailer.send(mail_to(), **doing)
-                assert not mailer.ready
+                assert not mailer.is_connected
                 mailer.send(mail_to("joe@example.com"))
                 assert server.connections == 2 + number
 
@@ -824,11 +835,11 @@ class TestOwed:
             server.replies["."] = lambda: (
                 "250 taken" if done.wait(5) else "451 nobody did anything meanwhile"
             )
-            assert mailer.send(mail_to(), meanwhile=done.set)
+            assert mailer.send(mail_to(), while_waiting=done.set)
 
     def test_a_file_that_is_not_owed_is_not_written(self, tmp_path: Path) -> None:
         with FileMailer(tmp_path) as mailer:
-            assert not mailer.send(mail_to(), owed=lambda: lambda: False)
+            assert not mailer.send(mail_to(), start_lease_check=lambda: lambda: False)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -836,16 +847,16 @@ class TestNoSession:
     def test_nobody_listens(self) -> None:
         with (
             mailer_for(refused_address()) as mailer,
-            pytest.raises(NoSession, match="ConnectionRefusedError"),
+            pytest.raises(MailerUnavailable, match="ConnectionRefusedError"),
         ):
             mailer.send(mail_to())
 
     def test_no_such_host(self) -> None:
-        with mailer_for(("mail.invalid", 25)) as mailer, pytest.raises(NoSession):
+        with mailer_for(("mail.invalid", 25)) as mailer, pytest.raises(MailerUnavailable):
             mailer.send(mail_to())
 
     def test_a_name_that_can_be_no_host(self) -> None:
-        with mailer_for(("mail..example", 25)) as mailer, pytest.raises(NoSession):
+        with mailer_for(("mail..example", 25)) as mailer, pytest.raises(MailerUnavailable):
             mailer.send(mail_to())
 
     @pytest.mark.parametrize(
@@ -855,7 +866,7 @@ class TestNoSession:
         with (
             ScriptedServer(greeting=greeting) as server,
             mailer_for(server) as mailer,
-            pytest.raises(NoSession),
+            pytest.raises(MailerUnavailable),
         ):
             mailer.send(mail_to())
 
@@ -866,13 +877,13 @@ class TestNoSession:
         with (
             ScriptedServer(EHLO=reply, HELO=reply) as server,
             mailer_for(server) as mailer,
-            pytest.raises(NoSession),
+            pytest.raises(MailerUnavailable),
         ):
             mailer.send(mail_to())
 
     def test_the_next_mail_tries_again(self) -> None:
         with ScriptedServer(greeting="421 too busy") as server, mailer_for(server) as mailer:
-            with pytest.raises(NoSession):
+            with pytest.raises(MailerUnavailable):
                 mailer.send(mail_to())
             server.replies["greeting"] = "220 ready"
             mailer.send(mail_to())
@@ -886,7 +897,7 @@ class TestNoSession:
                 mailer.send(mail_to())
             with pytest.raises(Deferred):
                 mailer.send(mail_to())
-            with pytest.raises(NoSession):
+            with pytest.raises(MailerUnavailable):
                 mailer.send(mail_to())
 
 
@@ -911,7 +922,7 @@ class TestPatience:
                 lambda host, *a, **k: found if host == "mail.example" else look_up(host, *a, **k),
             )
             began = time.monotonic()
-            with nullcontext() if good else pytest.raises(NoSession):
+            with nullcontext() if good else pytest.raises(MailerUnavailable):
                 mailer.send(mail_to())
             assert time.monotonic() - began < 1
 
@@ -920,7 +931,7 @@ class TestPatience:
         with ScriptedServer() as server:
             server.replies[verb] = server.never
             began = time.monotonic()
-            with mailer_for(server) as mailer, pytest.raises(NoSession):
+            with mailer_for(server) as mailer, pytest.raises(MailerUnavailable):
                 mailer.send(mail_to())
             assert time.monotonic() - began < 2
 
@@ -949,7 +960,7 @@ class TestPatience:
         with ScriptedServer() as server:
             server.replies["RCPT"] = server.after(0.2)
             with mailer_for(server) as mailer, pytest.raises(Deferred):
-                mailer.send(mail_to(), within=0.1)
+                mailer.send(mail_to(), timeout=0.1)
             assert "." not in server.verbs()
 
     def test_slow_steps_share_the_budget_of_one_mail(self) -> None:
@@ -979,7 +990,7 @@ class TestPatience:
         with ScriptedServer() as server:
             server.replies[verb] = server.trickling(60, every=0.1)
             began = time.monotonic()
-            with suppress(NoSession), mailer_for(server) as mailer:
+            with suppress(MailerUnavailable), mailer_for(server) as mailer:
                 mailer.connect()
             assert time.monotonic() - began < 4
 
@@ -1057,6 +1068,6 @@ class TestFiles:
         (tmp_path / "outbox").touch()
         with (
             FileMailer(tmp_path / "outbox") as mailer,
-            pytest.raises(NoSession, match="cannot write to"),
+            pytest.raises(MailerUnavailable, match="cannot write to"),
         ):
             mailer.send(mail_to())

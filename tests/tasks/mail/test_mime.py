@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tasks.mail.mime import Mail, write
+from tasks.mail.mime import Mail, build_mail
 from tests.support.harness import received
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -23,7 +23,7 @@ def mail(**fields: str) -> Mail:
         "identity": "1",
         "kind": "link",
     }
-    return write(**{"text": TEXT, "html": HTML, **defaults, **fields}, date=NOW)
+    return build_mail(**{"text": TEXT, "html": HTML, **defaults, **fields}, date=NOW)
 
 
 def as_email_message(mail: Mail, *, name: str, subject: str) -> bytes:

@@ -18,8 +18,10 @@ from service.links.model import Delivery, DeliveryState, Link
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
 from service.values.locale import LANGUAGES
+from tasks.kinds.link_mails import compose_link_mail
+from tasks.kinds.otp_mails import compose_otp_mail
 from tasks.mail.mime import Mail
-from tasks.mail.render import SPACES, link_message, otp_message
+from tasks.mail.render import avoid_no_break_spaces
 from tests.support.harness import received
 from tests.support.links import create
 
@@ -50,7 +52,7 @@ def written(
     **fields: Any,
 ) -> Mail:
     link = link or make_link(**fields)
-    return link_message(
+    return compose_link_mail(
         link, profile=profile, url=f"https://pay.example/pay/{link.id}", sender=sender, now=now
     )
 
@@ -68,7 +70,7 @@ def code_mail(
     **fields: Any,
 ) -> EmailMessage:
     otp = msgspec.structs.replace(Otp("jane@example.com", b"n" * 16, NOW + expires_in, 0), **fields)
-    return received(otp_message(otp, code, profile=profile, sender=SENDER, now=NOW))
+    return received(compose_otp_mail(otp, code, profile=profile, sender=SENDER, now=NOW))
 
 
 def text_of(message: EmailMessage) -> str:
@@ -498,10 +500,8 @@ def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
 def test_times_are_in_the_organization_s_zone_and_say_so(locale: str) -> None:
     link = make_link(locale=locale)
     message = mail(link, profile=Profile(time_zone="Africa/Lagos"))
-    until = (
-        get_language(locale)
-        .format_datetime(link.expires_at, ZoneInfo("Africa/Lagos"))
-        .translate(SPACES)
+    until = avoid_no_break_spaces(
+        get_language(locale).format_datetime(link.expires_at, ZoneInfo("Africa/Lagos"))
     )
     assert until.endswith(" WAT")
     for part in (text_of(message), html_of(message)):

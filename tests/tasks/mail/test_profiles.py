@@ -8,7 +8,7 @@ from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.redis_url import connect
-from tasks.profiles import FRESH_FOR, MOST, Profiles
+from tasks.mail.profiles import CACHE_SIZE, CACHE_TTL, ProfileCache
 from tests.support.harness import Harness
 
 ACME, OTHER = Profile(display_name="Acme"), Profile(display_name="Acme Ltd")
@@ -16,16 +16,18 @@ ACME, OTHER = Profile(display_name="Acme"), Profile(display_name="Acme Ltd")
 
 def test_a_change_is_seen_within_ten_seconds(harness: Harness) -> None:
     harness.client.run(orgs.put_profile("acme", ACME))
-    remembered = Profiles(harness.client, harness.clock)
-    assert remembered.of("acme") == ACME
+    cache = ProfileCache(harness.client, harness.clock)
+    assert cache.get("acme") == ACME
     harness.client.run(orgs.put_profile("acme", OTHER))
-    assert remembered.of("acme") == ACME
-    harness.clock.advance(seconds=FRESH_FOR.total_seconds())
-    assert remembered.of("acme") == OTHER
+    assert cache.get("acme") == ACME
+    harness.clock.advance(seconds=CACHE_TTL.total_seconds())
+    assert cache.get("acme") == OTHER
 
 
 def test_who_said_nothing_has_an_empty_one(harness: Harness) -> None:
-    assert [Profiles(harness.client, harness.clock).of(org_id) for org_id in ("acme", None)] == [
+    assert [
+        ProfileCache(harness.client, harness.clock).get(org_id) for org_id in ("acme", None)
+    ] == [
         Profile(),
         Profile(),
     ]
@@ -33,18 +35,18 @@ def test_who_said_nothing_has_an_empty_one(harness: Harness) -> None:
 
 def test_one_that_cannot_be_read_keeps_no_mail_back(harness: Harness) -> None:
     harness.redis.set(keys.profile("acme"), "{")
-    assert Profiles(harness.client, harness.clock).of("acme") == Profile()
+    assert ProfileCache(harness.client, harness.clock).get("acme") == Profile()
 
 
 def test_a_store_that_is_away_is_no_empty_profile(harness: Harness) -> None:
     away = Client(connect("unix:///nobody"))
     with pytest.raises(Unavailable):
-        Profiles(away, harness.clock).of("acme")
+        ProfileCache(away, harness.clock).get("acme")
     away.close()
 
 
 def test_no_more_are_remembered_than_fit(harness: Harness) -> None:
-    remembered = Profiles(harness.client, harness.clock)
-    for number in range(MOST + 10):
-        remembered.of(f"org{number}")
-    assert len(remembered._known) <= MOST  # noqa: SLF001 - what it costs cannot be seen otherwise
+    cache = ProfileCache(harness.client, harness.clock)
+    for number in range(CACHE_SIZE + 10):
+        cache.get(f"org{number}")
+    assert len(cache) <= CACHE_SIZE

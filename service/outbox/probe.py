@@ -1,0 +1,50 @@
+"""Finds what a user of RQ's Redis may not do, for ``payment-links check``."""
+
+from collections.abc import Iterator
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from service.outbox.rq import NAMESPACE
+from service.storage.failure import COMMAND
+
+PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")
+"""Unused keys with the prefixes of ours and RQ's."""
+PROBE_COMMANDS = """
+WATCH key | UNWATCH | MULTI | EXEC
+SET key 1 | EXISTS key | TYPE key | EXPIRE key 1 | PERSIST key | TTL key | DEL key
+HSET key a 1 | HGET key a | HGETALL key | HINCRBY key a 1 | HINCRBYFLOAT key a 1 | HDEL key a
+SADD key a | SMEMBERS key | SCARD key | SREM key a
+RPUSH key a | LRANGE key 0 0 | LLEN key | LPOS key a | LREM key 0 a
+BLMOVE key key LEFT RIGHT 0.001 | DEL key
+ZADD key 1 a | ZCARD key | ZSCORE key a | ZRANGE key 0 0 | ZRANGEBYSCORE key 0 1
+ZREMRANGEBYSCORE key 2 3 | ZREM key a
+XADD key * a 1 | DEL key
+"""
+"""All that RQ, rq-scheduler and the doorbell need, beside EVAL. Nothing remains of it."""
+
+
+def find_refused(connection: Redis) -> list[str]:
+    """The commands, and the key prefixes, that the user may not use.
+
+    Raises:
+        RedisError: RQ's Redis does not answer.
+    """
+    refused = []
+    for key in PROBE_KEYS:
+        for command, *arguments in probe_commands(key):
+            try:
+                connection.execute_command(command, *arguments)
+            except NoPermissionError as error:
+                prefix = f"keys that begin with {key.removesuffix('probe')}"
+                refused.append(command if COMMAND.search(str(error)) else prefix)
+            except ResponseError:
+                pass  # EXEC without MULTI, which was refused: the user may use EXEC
+    return [*dict.fromkeys(refused)]
+
+
+def probe_commands(key: str) -> Iterator[list[str]]:
+    """``PROBE_COMMANDS`` on ``key``, each as a list of words."""
+    yield ["EVAL", "return 1", "0"]
+    for command in PROBE_COMMANDS.replace("|", "\n").strip().splitlines():
+        yield [key if word == "key" else word for word in command.split()]

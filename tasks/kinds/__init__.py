@@ -1,0 +1,1 @@
+"""The kinds of e-mail: one module for each, and the registry of all."""

@@ -1,0 +1,124 @@
+"""E-mails with a payment link."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from service.i18n.language import get_language
+from service.links import deliveries
+from service.links.model import DeliveryState, Link, Status
+from service.orgs.model import Profile
+from service.storage.command import Command
+from service.values.ids import truncate_id
+from service.values.locale import choose_locale
+from tasks.mail.mime import Mail
+from tasks.mail.profiles import ProfileCache
+from tasks.mail.render import avoid_no_break_spaces, render_mail
+from tasks.message import SkipMessage
+
+
+class LinkMails:
+    """Each link is mailed once, to its recipient."""
+
+    def __init__(
+        self, public_url: str, sender: str, profiles: ProfileCache, retention: timedelta
+    ) -> None:
+        self._public_url = public_url
+        self._sender = sender
+        self._profiles = profiles
+        self._retention = retention
+
+    def claim(
+        self, partition: str, *, now: datetime, deadline: datetime, limit: int
+    ) -> Command[list[str]]:
+        return deliveries.claim(partition, now=now, deadline=deadline, limit=limit)
+
+    def renew(
+        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
+    ) -> Command[list[str]]:
+        return deliveries.renew(partition, members, deadline=deadline, until=until)
+
+    def load_claimed(
+        self, partition: str, members: Sequence[str]
+    ) -> Command[list[Link | ValueError | None]]:
+        return deliveries.load_claimed(partition, members)
+
+    def compose(self, payload: Link, now: datetime) -> Mail:
+        if payload.status(now) is not Status.ACTIVE:
+            raise SkipMessage(f"the link was {payload.status(now)} before it could be sent")
+        if payload.delivery.state not in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
+            raise SkipMessage(f"the mail was {payload.delivery.state} already")
+        url = f"{self._public_url}/pay/{payload.id}"
+        profile = self._profiles.get(payload.org_id)
+        return compose_link_mail(payload, profile=profile, url=url, sender=self._sender, now=now)
+
+    def attempts(self, payload: Link) -> int:
+        return payload.delivery.attempts
+
+    def log_fields(self, member: str) -> dict[str, str]:
+        return {"kind": "link", "link": truncate_id(member)}
+
+    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
+        return deliveries.mark_sent(member, now=now)
+
+    def mark_failed(
+        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+    ) -> Command[bool]:
+        return deliveries.mark_failed(
+            member,
+            error=error,
+            attempts=attempts,
+            now=now,
+            retention=self._retention,
+            deadline=deadline,
+        )
+
+    def retry_later(
+        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+    ) -> Command[bool]:
+        return deliveries.retry_later(
+            member, error=error, attempts=attempts, at=at, deadline=deadline
+        )
+
+
+def compose_link_mail(
+    link: Link, *, profile: Profile, url: str, sender: str, now: datetime
+) -> Mail:
+    """The e-mail that brings ``link`` to its recipient, with the same Message-ID each time."""
+    language = get_language(choose_locale(link.locale, profile.locale))
+    gettext, isolate = language.messages.gettext, language.isolate
+    amount = avoid_no_break_spaces(language.format_amount(link.payment_amount, link.currency))
+    values: dict[str, object] = {
+        "org": isolate(profile.display_name or link.org_id),
+        "amount": amount and isolate(amount),
+        "reference": link.transaction_id and isolate(link.transaction_id),
+        "url": url,
+        "expires_at": avoid_no_break_spaces(
+            language.format_datetime(link.expires_at, profile.zone)
+        ),
+        "otp_required": link.otp_required,
+        "amount_size": lambda width: _font_size(amount, width),
+    }
+    request = gettext("%(org)s asks you for a payment")
+    if amount:
+        subject = gettext("%(org)s asks you for %(amount)s")
+        sentence = gettext("%(org)s asks you for a payment of %(amount)s.")
+    else:
+        subject = gettext("Payment link from %(org)s")
+        sentence = f"{request}."
+    values |= {"request": request % values, "request_sentence": sentence % values}
+    return render_mail(
+        "link",
+        recipient=link.email,
+        subject=subject % values,
+        values=values,
+        language=language,
+        profile=profile,
+        sender=sender,
+        now=now,
+        identity=f"{link.id} {link.due_at.isoformat()}",
+    )
+
+
+def _font_size(amount: str, width: int) -> int:
+    """The size at which ``amount`` fits into a line of ``width``; both in pixels."""
+    return min(32, int(width / (0.68 * len(amount))))

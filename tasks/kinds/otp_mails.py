@@ -1,0 +1,90 @@
+"""E-mails with a one-time password."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from service.i18n.language import get_language
+from service.orgs.model import Profile
+from service.otps import store as otps
+from service.otps.model import derive_code
+from service.otps.store import Otp
+from service.storage.command import Command
+from service.values.email import mask
+from service.values.locale import choose_locale
+from tasks.mail.mime import Mail
+from tasks.mail.profiles import ProfileCache
+from tasks.mail.render import avoid_no_break_spaces, render_mail
+from tasks.message import SkipMessage
+
+
+class OtpMails:
+    """Each password is derived just before it is sent, and stored nowhere."""
+
+    def __init__(self, key: bytes, sender: str, profiles: ProfileCache) -> None:
+        self._key = key
+        self._sender = sender
+        self._profiles = profiles
+
+    def claim(
+        self, partition: str, *, now: datetime, deadline: datetime, limit: int
+    ) -> Command[list[str]]:
+        return otps.claim(partition, now=now, deadline=deadline, limit=limit)
+
+    def renew(
+        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
+    ) -> Command[list[str]]:
+        return otps.renew(partition, members, deadline=deadline, until=until)
+
+    def load_claimed(
+        self, partition: str, members: Sequence[str]
+    ) -> Command[list[Otp | ValueError | None]]:
+        return otps.load_claimed(partition, members)
+
+    def compose(self, payload: Otp, now: datetime) -> Mail:
+        if now >= payload.expires_at:
+            raise SkipMessage("the code expired before it could be sent")
+        code = derive_code(self._key, payload.nonce, payload.email)
+        profile = self._profiles.get(payload.org_id)
+        return compose_otp_mail(payload, code, profile=profile, sender=self._sender, now=now)
+
+    def attempts(self, payload: Otp) -> int:
+        return payload.attempts
+
+    def log_fields(self, member: str) -> dict[str, str]:
+        return {"kind": "otp", "email": mask(member)}
+
+    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=None)
+
+    def mark_failed(
+        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+    ) -> Command[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=None)
+
+    def retry_later(
+        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+    ) -> Command[bool]:
+        return otps.settle(member, deadline=deadline, retry_at=at, attempts=attempts)
+
+
+def compose_otp_mail(otp: Otp, code: str, *, profile: Profile, sender: str, now: datetime) -> Mail:
+    """The e-mail that brings ``code`` to the owner of the mailbox."""
+    language = get_language(choose_locale(otp.locale, profile.locale))
+    minutes = max(1, round((otp.expires_at - now).total_seconds() / 60))
+    org = profile.display_name or otp.org_id
+    values: dict[str, object] = {
+        "org": org and language.isolate(org),
+        "code": code,
+        "span": avoid_no_break_spaces(language.format_duration(timedelta(minutes=minutes))),
+    }
+    return render_mail(
+        "otp",
+        recipient=otp.email,
+        subject=language.messages.gettext("%(code)s is your payment code") % values,
+        values=values,
+        language=language,
+        profile=profile,
+        sender=sender,
+        now=now,
+        identity=f"{otp.email} {otp.nonce.hex()}",
+    )

@@ -1,0 +1,42 @@
+"""All kinds of e-mail. Workers, jobs and the scan work with whatever is registered here."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from config.settings import Settings
+from service.auth.tokens import derive_key
+from service.outbox.queues import LINKS, OTPS, MailQueue
+from tasks.kinds.link_mails import LinkMails
+from tasks.kinds.otp_mails import OtpMails
+from tasks.mail.profiles import ProfileCache
+from tasks.message import MessageSource
+
+
+class MailKind(NamedTuple):
+    """A kind of e-mail: where its messages wait, and what composes them.
+
+    A new kind also needs templates in ``tasks/mail/templates`` and texts in the catalogues.
+    """
+
+    queue: MailQueue
+    create_source: Callable[[Settings, ProfileCache], MessageSource[Any]]
+
+
+def _create_link_mails(settings: Settings, profiles: ProfileCache) -> LinkMails:
+    return LinkMails(settings.public_url, settings.mail_from, profiles, settings.retention)
+
+
+def _create_otp_mails(settings: Settings, profiles: ProfileCache) -> OtpMails:
+    return OtpMails(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
+
+
+MAIL_KINDS = (MailKind(LINKS, _create_link_mails), MailKind(OTPS, _create_otp_mails))
+
+
+def find_kind(queue_name: str) -> MailKind:
+    """The kind whose messages wait in the queue.
+
+    Raises:
+        KeyError
+    """
+    return {kind.queue.name: kind for kind in MAIL_KINDS}[queue_name]
