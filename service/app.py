@@ -24,7 +24,7 @@ from service.health.heartbeat import Heartbeat, keep_recording
 from service.health.operations import ReadinessCheck
 from service.http.access_log import observe
 from service.http.body import TimedRequest
-from service.http.docs_page import reference
+from service.http.docs_page import SCHEMA_ASSETS, openapi_config
 from service.http.head_limits import refusal
 from service.http.options import answer_options
 from service.http.parameters import check_query
@@ -99,21 +99,18 @@ def create_app(
             finally:
                 await doorbell.close()
 
-    handlers = [
-        *console.HANDLERS,
-        HealthController,
-        *home.HANDLERS,
-        LinkController,
-        OrgLinkController,
-        WindowController,
-        OrgController,
-        OtpController,
-        *pay.HANDLERS,
-    ]
     return PaymentLinks(
         route_handlers=[
-            *handlers,
-            *reference(handlers, EXAMPLES, version("payment-links"), settings.public_url),
+            *console.HANDLERS,
+            HealthController,
+            *home.HANDLERS,
+            LinkController,
+            OrgLinkController,
+            WindowController,
+            OrgController,
+            OtpController,
+            *pay.HANDLERS,
+            SCHEMA_ASSETS,
         ],
         lifespan=[lifespan],
         before_request=_check,
@@ -123,7 +120,7 @@ def create_app(
         request_class=TimedRequest,
         response_class=JsonResponse,
         cors_config=_cors(settings),
-        openapi_config=None,
+        openapi_config=openapi_config(EXAMPLES, version("payment-links"), settings.public_url),
         logging_config=None,
     )
 

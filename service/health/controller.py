@@ -6,10 +6,14 @@ from litestar import Controller, get
 from litestar.params import QueryParameter
 
 from service.auth.guards import require_internal_admin
+from service.errors import Invalid
 from service.health.operations import read_outbox
 from service.health.schemas import Health, Outbox, Readiness, outbox_body, readiness_body
-from service.http.problems import Stopping, responses
+from service.http.openapi import problem_responses
+from service.http.problems import Stopping
 from service.http.request import AdminRequest, PublicRequest, context_of
+
+UNKNOWN_PARAMETER = Invalid("verbose", "is not a known parameter")
 
 
 class HealthController(Controller):
@@ -17,7 +21,7 @@ class HealthController(Controller):
 
     @get(
         "/healthz",
-        responses={422: responses(422)[422]},
+        responses={422: problem_responses(422, examples=[UNKNOWN_PARAMETER])[422]},
         summary="Check that the process is alive",
         response_description="The process is alive.",
     )
@@ -27,7 +31,7 @@ class HealthController(Controller):
 
     @get(
         "/readyz",
-        responses=responses(422),
+        responses=problem_responses(422, examples=[UNKNOWN_PARAMETER]),
         summary="Check that the service is ready",
         response_description="The service can take requests.",
     )
@@ -44,7 +48,9 @@ class HealthController(Controller):
     @get(
         "/outbox",
         before_request=require_internal_admin,
-        responses=responses(400, 401, 403, 422),
+        responses=problem_responses(
+            400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 100")]
+        ),
         security=({"admin": []},),
         summary="Read the state of outgoing mail",
         response_description="The outgoing mail of all organizations.",

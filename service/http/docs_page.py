@@ -1,4 +1,4 @@
-"""The API's description and its browsable page, with nothing from other hosts."""
+"""``/schema``: the API's description and a page to browse it, without files from other hosts."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -6,44 +6,100 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Response, get
-from litestar.enums import MediaType, OpenAPIMediaType
+from litestar import Request, Response, Router
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 
-from service.http.openapi import TITLE, describe
-from service.http.request import PublicRequest, context_of
+from service.http.openapi import complete
+from service.http.request import context_of
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
 from service.values.locale import LANGUAGES
 
-ASSETS = "/schema/assets"
-_BUNDLED = Path(str(files("litestar_offline_docs"))) / "static"
-FILES = {
-    "swagger-ui.css": _BUNDLED / "swagger-ui.css",
-    "swagger-ui-bundle.js": _BUNDLED / "swagger-ui-bundle.js",
-    "reference.js": SHARED_ASSETS / "reference.js",
+TITLE = "Payment Link Service"
+TAGS = {
+    "Payment links": "Create, read, verify, revoke and list payment links.",
+    "One-time passwords": "How customers prove that a mailbox is theirs.",
+    "Organizations": "Who sends links, and how they present themselves.",
+    "Operations": "Health, outgoing mail, and windows of scheduled links.",
 }
+SECURITY_SCHEMES = {"admin": "An admin's token.", "customer": "From PUT /payment-links/otp."}
+_SWAGGER_UI = Path(str(files("litestar_offline_docs"))) / "static"
+SCHEMA_ASSETS = serve_files(
+    "/schema/assets",
+    {
+        "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",
+        "swagger-ui-bundle.js": _SWAGGER_UI / "swagger-ui-bundle.js",
+        "reference.js": SHARED_ASSETS / "reference.js",
+    },
+)
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-def reference(
-    handlers: Sequence[Any], examples: Sequence[msgspec.Struct], version: str, public_url: str
-) -> list[Any]:
-    """Handlers that describe ``handlers``: the page, the description itself, and the page's files."""
-    description = msgspec.json.encode(describe(handlers, examples, version, public_url))
-    policy = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+class DescriptionPlugin(JsonRenderPlugin):
+    """Serves ``/schema/openapi.json``."""
 
-    @get("/schema", include_in_schema=False, response_headers=policy)
-    async def page(request: PublicRequest) -> Response[str]:
+    def __init__(self, examples: Sequence[msgspec.Struct]) -> None:
+        super().__init__()
+        self._examples = examples
+        self._rendered: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._rendered is None:
+            self._rendered = msgspec.json.encode(complete(openapi_schema, self._examples))
+        return self._rendered
+
+
+class DocsPagePlugin(OpenAPIRenderPlugin):
+    """Serves ``/schema``: Swagger UI. Litestar's plugin needs inline scripts, which our policy forbids."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         template = get_templates("service.http", LANGUAGES[0]).get_template("schema.html")
-        return Response(
-            template.render(root=context_of(request).root, title=TITLE), media_type=MediaType.HTML
-        )
+        return template.render(root=context_of(request).root, title=TITLE).encode()
 
-    @get("/schema/openapi.json", include_in_schema=False)
-    async def openapi() -> Response[bytes]:
-        return Response(description, media_type=OpenAPIMediaType.OPENAPI_JSON)
 
-    return [page, openapi, serve_files(ASSETS, FILES)]
+def openapi_config(
+    examples: Sequence[msgspec.Struct], version: str, public_url: str
+) -> OpenAPIConfig:
+    """Describes the application's handlers, with ``examples`` of all request bodies and answers."""
+    return OpenAPIConfig(
+        title=TITLE,
+        version=version,
+        description="Creates, e-mails, verifies, gates, revokes and lists payment links."
+        " Errors are RFC 9457 problems. For generators of clients:"
+        f" [openapi.json]({public_url}/schema/openapi.json).",
+        operation_id_creator=lambda handler, *_: handler.handler_name,
+        servers=[Server(public_url)],
+        use_handler_docstrings=True,
+        tags=[Tag(name, description=text) for name, text in TAGS.items()],
+        components=Components(
+            security_schemes={
+                name: SecurityScheme("http", scheme="bearer", bearer_format="JWT", description=text)
+                for name, text in SECURITY_SCHEMES.items()
+            }
+        ),
+        render_plugins=[DocsPagePlugin(), DescriptionPlugin(examples)],
+        openapi_router=Router(
+            "/schema",
+            route_handlers=[],
+            include_in_schema=False,
+            response_class=Response,
+            response_headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+            after_request=_refuse_unknown,
+        ),
+    )
+
+
+def _refuse_unknown(response: Response[Any]) -> Response[Any]:
+    """Answers unknown paths with a problem, like all others: Litestar answers with a page."""
+    if response.status_code == 404:
+        raise NotFoundException
+    return response

@@ -1,186 +1,168 @@
-"""The API's description (OpenAPI 3.1): Litestar knows the routes, msgspec what is on the wire, this file what neither can tell."""
+"""The API's description (OpenAPI 3.1): what handlers declare, and how Litestar describes it."""
 
 import json
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from litestar import Litestar
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import Components, Schema, SecurityScheme, Server, Tag
-from litestar.plugins import OpenAPISchemaPlugin
-from litestar.typing import FieldDefinition
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, Link, OpenAPIMediaType, Operation, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
+from service import errors
 from service.http.fields import Amount
-from service.http.problem_examples import problem_example
-from service.http.problems import PROBLEM_MEDIA_TYPE
+from service.http.problems import (
+    CODES,
+    PROBLEM_MEDIA_TYPE,
+    RequestTimeout,
+    UnsupportedMediaType,
+    problem_body,
+    status_of,
+)
 from service.http.schemas import ENCODER, Problem, RequestBody
 from service.values.money import MAX_AMOUNT, MIN_AMOUNT
 
-TITLE = "Payment Link Service"
-COMPONENTS = "#/components/schemas/{name}"
+BODY_STATUSES = (400, 408, 413, 415, 422)
+"""Problems of routes that take a body."""
+TYPICAL_ERRORS: dict[int, errors.PaymentLinkError] = {
+    401: errors.TokenRequired(),
+    403: errors.Forbidden("the token is another organization's"),
+    404: errors.LinkNotFound(),
+    409: errors.IdempotencyConflict(),
+    422: errors.Invalid("email", "An email address must have an @-sign."),
+    429: errors.LimitReached("a code was sent to this e-mail a moment ago", timedelta(seconds=60)),
+    503: errors.Unavailable(),
+}
+"""By status: the example of a problem, unless a route gives another."""
+HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
+    400: (CODES[400], "JSON is malformed: expected ',' or '}' (byte 31)"),
+    408: (CODES[408], RequestTimeout.detail),
+    413: (CODES[413], HTTPStatus(413).phrase),
+    415: ("unsupported_media_type", UnsupportedMediaType.detail),
+}
+"""By status: code and detail of the problems that are not domain errors."""
+HEADERS = {"X-Request-ID": "The caller's, or a new one; logs name it."}
 PROBLEM_HEADERS = {
     "401": {"WWW-Authenticate": "How to authenticate (RFC 6750)."},
     "429": {"Retry-After": "Seconds after which it may be tried again."},
     "503": {"Retry-After": "Seconds after which it may be tried again."},
 }
-HEADERS: dict[tuple[str, str], dict[str, str]] = {
-    ("create_link", "201"): {
-        "Location": "The link's path.",
-        "Idempotency-Replayed": "`true` where the request was carried out before.",
-    },
-}
-OPTIONAL_HEADERS = {"Idempotency-Replayed"}
-TAGS = {
-    "Payment links": "Create, read, verify, revoke and list payment links.",
-    "One-time passwords": "How customers prove that a mailbox is theirs.",
-    "Organizations": "Who sends links, and how they present themselves.",
-    "Operations": "Health, outgoing mail, and windows of scheduled links.",
-}
-PAGE = {"text/html": {"type": "string", "description": "A page, for a browser."}}
-PICTURE = {"type": "string", "format": "binary"}
-OTHER_FORMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
-    **{("pay", status): PAGE for status in ("200", "400", "404", "410", "503")},
-    ("get_qr", "200"): {
-        "image/svg+xml": PICTURE,
-        "image/png": PICTURE,
-        "application/octet-stream": PICTURE,
-    },
-}
-"""What an answer is unless JSON is asked for. Clients that are generated take the first that they can read."""
-STREAMS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
-    ("list_links", "200"): {
-        "application/x-ndjson": {"type": "string", "description": "A LinkBody a line."}
-    },
-}
-"""What an answer is where it is asked for so."""
-TEXTS = {
-    "text/html": "<!doctype html>…",
-    "image/svg+xml": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>',
-}
-"""Examples of answers that are not JSON, by media type."""
-CREATED = {"link_id": "$response.body#/id"}
-LINKS: dict[tuple[str, str], dict[str, dict[str, str]]] = {
-    ("create_link", "201"): {
-        "get_link": CREATED,
-        "pay": CREATED,
-        "get_qr": CREATED,
-        "revoke_link": CREATED,
-        "list_links": {"org_id": "$response.body#/org_id"},
-    },
-    ("list_links", "200"): {
-        "list_links": {"org_id": "$request.path.org_id", "cursor": "$response.body#/next_cursor"},
-    },
-}
-"""What an answer's values are good for: the parameters of other operations. Of bodies, openapi-generator takes no objects."""
 
 
-def describe(
-    handlers: Sequence[Any], examples: Sequence[msgspec.Struct], version: str, public_url: str
-) -> dict[str, Any]:
-    """The OpenAPI description of ``handlers``, which are reached by ``public_url``.
+def problem_responses(
+    *statuses: int, examples: Sequence[errors.PaymentLinkError] = ()
+) -> dict[int, ResponseSpec]:
+    """Declares the problems that a route may answer with, beside 503, which any may.
 
-    ``examples`` holds one of every request body and answer.
+    ``examples`` are errors that the route raises in place of the typical ones.
     """
-    described = Litestar(
-        list(handlers),
-        openapi_config=_config(version, public_url),
-        plugins=[_Numbers()],
-        logging_config=None,
-    )
-    description = described.openapi_schema.to_schema()
-    schemas = description["components"]["schemas"]
-    for schema in schemas.values():
-        schema.pop("default", None)
-    schemas |= _schemas([*map(type, examples), Problem])
-    encoded = {type(example).__name__: ENCODER.encode(example) for example in examples}
-    texts = TEXTS | {"application/x-ndjson": f"{encoded['LinkBody'].decode()}\n"}
-    written = {name: json.loads(example) for name, example in encoded.items()}
-    for operation in (
+    raised = TYPICAL_ERRORS | {status_of(error): error for error in examples}
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=HTTPStatus(status).phrase,
+            media_type=PROBLEM_MEDIA_TYPE,
+            generate_examples=False,
+            examples=[Example(id="Problem", value=_to_json(_problem(status, raised)))],
+        )
+        for status in (*statuses, 503)
+    }
+
+
+def text_media(media_type: str, description: str, example: str) -> dict[str, OpenAPIMediaType]:
+    """A media type for ``extended_operation`` that is neither JSON nor binary."""
+    schema = Schema(type=OpenAPIType.STRING, description=description)
+    return {media_type: OpenAPIMediaType(schema, examples={"text": Example(value=example)})}
+
+
+def binary_media(media_type: str, example: str | None = None) -> dict[str, OpenAPIMediaType]:
+    """A media type for ``extended_operation`` that generated clients read as bytes."""
+    schema = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+    examples: Any = None if example is None else {"text": Example(value=example)}
+    return {media_type: OpenAPIMediaType(schema, examples=examples)}
+
+
+def extended_operation(
+    *statuses: int,
+    first: Mapping[str, OpenAPIMediaType] | None = None,
+    last: Mapping[str, OpenAPIMediaType] | None = None,
+    links: Mapping[str, Mapping[str, str]] | None = None,
+) -> type[Operation]:
+    """An ``operation_class`` whose responses have more than Litestar's decorators can declare.
+
+    Args:
+        statuses: The responses that are extended.
+        first: Media types before JSON: generated clients take the first that they can read.
+        last: Media types after JSON.
+        links: By operation: which values of the response are which of its parameters.
+    """
+
+    @dataclass
+    class ExtendedOperation(Operation):
+        def __post_init__(self) -> None:
+            for status in statuses:
+                response: Any = (self.responses or {})[str(status)]
+                content = response.content or {}
+                response.content = {**(first or {}), **content, **(first or {}), **(last or {})}
+                response.links = {
+                    operation_id: Link(operation_id=operation_id, parameters=dict(parameters))
+                    for operation_id, parameters in (links or {}).items()
+                } or None
+
+    return ExtendedOperation
+
+
+def complete(description: dict[str, Any], examples: Sequence[msgspec.Struct]) -> dict[str, Any]:
+    """``description`` as Litestar generates it, with what it leaves out.
+
+    That is: schemas with all rules that msgspec checks, headers of problems, and ``examples``,
+    of which there is one of each request body and answer.
+    """
+    components = description["components"]["schemas"]
+    for schema in components.values():
+        schema.pop("default", None)  # Litestar adds a parameter's default to the schema of its type
+    components |= _schemas([*map(type, examples), Problem])
+    values = {type(example).__name__: _to_json(example) for example in examples}
+    operations = [
         operation for path in description["paths"].values() for operation in path.values()
-    ):
+    ]
+    for operation in operations:
         for parameter in operation.get("parameters", []):
             parameter["schema"] = _without_null(parameter["schema"])
-        if "requestBody" in operation:
-            _describe_body(operation)
-            _add_examples(operation["requestBody"], written, texts)
+        if body := operation.get("requestBody"):
+            _complete_body(body, components, values)
         for status, response in operation["responses"].items():
-            _describe_response(operation["operationId"], status, response)
-            if PROBLEM_MEDIA_TYPE in response.get("content", {}):
-                written["Problem"] = problem_example(operation["operationId"], int(status))
-            _add_examples(response, written, texts)
+            _complete_response(status, response, values)
     return description
 
 
-def _config(version: str, public_url: str) -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title=TITLE,
-        version=version,
-        description="Creates, e-mails, verifies, gates, revokes and lists payment links. Errors are RFC 9457 problems. "
-        f"For generators of clients: [openapi.json]({public_url}/schema/openapi.json).",
-        operation_id_creator=lambda handler, *_: handler.handler_name,
-        servers=[Server(public_url)],
-        use_handler_docstrings=True,
-        tags=[Tag(name, description=text) for name, text in TAGS.items()],
-        components=Components(
-            security_schemes={
-                "admin": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="An admin's token.",
-                ),
-                "customer": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="JWT",
-                    description="From PUT /payment-links/otp.",
-                ),
-            }
-        ),
-    )
+def _problem(status: int, raised: Mapping[int, errors.PaymentLinkError]) -> Problem:
+    if error := raised.get(status):
+        faults = error.faults if isinstance(error, errors.Invalid) else ()
+        return problem_body(status, error.code, str(error), faults)
+    return problem_body(status, *HTTP_PROBLEMS[status])
 
 
 def _schemas(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
-    """The schemas of ``kinds`` and all in them, by msgspec: they hold every rule that it checks."""
+    """The schemas of ``kinds`` and of all types in them, by msgspec."""
     _, described = msgspec.json.schema_components(
-        kinds, schema_hook=_schema_of, ref_template=COMPONENTS
+        kinds, schema_hook=_schema_of_amount, ref_template="#/components/schemas/{name}"
     )
     requests = {kind.__name__ for kind in kinds if issubclass(kind, RequestBody)}
     for name, schema in described.items():
         if "enum" in schema:
             schema["type"] = "string"
         elif name in requests:
-            _describe_defaults(schema)
+            _describe_request(schema)
         else:
-            _require_defaults(schema)
-    described["LinkBody"]["properties"]["payment_amount"] = {
-        "anyOf": [{"type": "number"}, {"type": "null"}]
-    }
+            _describe_answer(schema)
     return described
 
 
-def _describe_defaults(schema: dict[str, Any]) -> None:
-    """Says in words what a request's fields are where they are left out: openapi-typescript requires those with a default."""
-    for field in schema["properties"].values():
-        default = field.pop("default", None)
-        if default is not None:
-            field["description"] = (
-                f"{field.get('description', '')} Default: {json.dumps(default)}.".strip()
-            )
-
-
-def _require_defaults(schema: dict[str, Any]) -> None:
-    """An answer has all its fields, but those that may be unset."""
-    properties = schema["properties"]
-    always = {
-        name for name, field in properties.items() if field.pop("default", ...) is not ...
-    } | set(schema["required"])
-    schema["required"] = [name for name in properties if name in always]
-
-
-def _schema_of(kind: type[Any]) -> dict[str, Any]:
+def _schema_of_amount(kind: type[Any]) -> dict[str, Any]:
     if issubclass(kind, Amount):
         return {
             "type": "number",
@@ -190,80 +172,66 @@ def _schema_of(kind: type[Any]) -> dict[str, Any]:
     raise NotImplementedError
 
 
+def _describe_request(schema: dict[str, Any]) -> None:
+    """Moves a request's defaults to the descriptions: openapi-typescript requires such fields."""
+    for field in schema["properties"].values():
+        default = field.pop("default", None)
+        if default is not None:
+            text = f"{field.get('description', '')} Default: {json.dumps(default)}."
+            field["description"] = text.strip()
+
+
+def _describe_answer(schema: dict[str, Any]) -> None:
+    """Describes decimals as the numbers that ``ENCODER`` writes, and requires the fields that are always there."""
+    for field in schema["properties"].values():
+        for option in field.get("anyOf", [field]):
+            if option.get("format") == "decimal":
+                option["type"] = "number"
+                del option["format"]
+    properties = schema["properties"]
+    defaults = {name for name, field in properties.items() if field.pop("default", ...) is not ...}
+    schema["required"] = [name for name in properties if name in defaults.union(schema["required"])]
+
+
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter's schema, or a body's: what may be left out is left out, and not sent as null."""
+    """The schema of an optional parameter or body, which is left out, not sent as null."""
     options = [option for option in schema.pop("oneOf", []) if option != {"type": "null"}]
     return schema | options[0] if options else schema
 
 
-def _describe_body(operation: dict[str, Any]) -> None:
-    body = operation["requestBody"]
-    content = body["content"]["application/json"]
-    optional = {"type": "null"} in content["schema"].get("oneOf", [])
-    content["schema"] = _without_null(content["schema"])
-    body["required"] = not optional or operation["operationId"] == "revoke_recipient"
-
-
-def _describe_response(operation_id: str, status: str, response: dict[str, Any]) -> None:
-    headers = {
-        "X-Request-ID": "The caller's, or a new one; logs name it.",
-        **PROBLEM_HEADERS.get(status, {}),
-        **HEADERS.get((operation_id, status), {}),
-    }
-    response["headers"] = {
-        name: {
-            "description": text,
-            "required": name not in OPTIONAL_HEADERS,
-            "schema": {"type": "string"},
-        }
-        for name, text in headers.items()
-    }
-    content = response.get("content", {})
-    for body in content.values():
-        if (
-            "oneOf" in body["schema"]
-        ):  # a schema is open, so what fits the longer fits the shorter too
-            body["schema"]["anyOf"] = body["schema"].pop("oneOf")
-    if links := LINKS.get((operation_id, status)):
-        response["links"] = {
-            target: {"operationId": target, "parameters": values}
-            for target, values in links.items()
-        }
-    first, last = (
-        _content(forms.get((operation_id, status), {})) for forms in (OTHER_FORMS, STREAMS)
-    )
-    if first or last:
-        response["content"] = (
-            first | {kind: body for kind, body in content.items() if kind not in first} | last
-        )
-
-
-def _content(schemas_by_type: dict[str, dict[str, str]]) -> dict[str, Any]:
-    return {media_type: {"schema": dict(schema)} for media_type, schema in schemas_by_type.items()}
-
-
-def _add_examples(
-    body: dict[str, Any], examples: dict[str, Any], texts_by_type: dict[str, str]
+def _complete_body(
+    body: dict[str, Any], components: Mapping[str, Any], values: Mapping[str, Any]
 ) -> None:
-    """Gives each media type an example of every schema that it may have."""
-    for media_type, content in body.get("content", {}).items():
-        names = [
-            option["$ref"].rpartition("/")[2]
-            for option in content["schema"].get("anyOf", [content["schema"]])
-            if "$ref" in option
-        ]
-        texts = {"text": texts_by_type[media_type]} if media_type in texts_by_type else {}
-        found = texts or {name: examples[name] for name in names}
-        if found:
-            content["examples"] = {name: {"value": value} for name, value in found.items()}
+    content = body["content"]["application/json"]
+    is_nullable = "oneOf" in content["schema"]
+    content["schema"] = _without_null(content["schema"])
+    name = content["schema"]["$ref"].rpartition("/")[2]
+    body["required"] = not is_nullable or bool(components[name].get("required"))
+    _add_examples(content, values)
 
 
-class _Numbers(OpenAPISchemaPlugin):
-    """Decimals are numbers on the wire."""
+def _complete_response(status: str, response: dict[str, Any], values: Mapping[str, Any]) -> None:
+    headers = response.setdefault("headers", {})
+    for name, text in (HEADERS | PROBLEM_HEADERS.get(status, {})).items():
+        headers[name] = {"description": text, "required": True}
+    for header in headers.values():
+        header["schema"] = {"type": "string"}
+    for content in response.get("content", {}).values():
+        for example in content.get("examples", {}).values():
+            example.pop("id", None)  # Litestar's own, unknown to OpenAPI
+        schema = content["schema"]
+        if "oneOf" in schema:  # schemas are open: what fits the longer one fits the shorter one too
+            schema["anyOf"] = schema.pop("oneOf")
+        _add_examples(content, values)
 
-    @staticmethod
-    def is_plugin_supported_type(value: Any) -> bool:
-        return isinstance(value, type) and issubclass(value, Decimal)
 
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:
-        return Schema()
+def _add_examples(content: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Adds an example of each schema that ``content`` may have, unless it has examples."""
+    options = content["schema"].get("anyOf", [content["schema"]])
+    names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
+    if names and "examples" not in content:
+        content["examples"] = {name: {"value": values[name]} for name in names}
+
+
+def _to_json(body: msgspec.Struct) -> Any:
+    return json.loads(ENCODER.encode(body))

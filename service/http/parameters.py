@@ -75,7 +75,7 @@ def _check_values(request: AnyRequest, faults: Faults) -> None:
 @cache
 def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
     """The names of the parameters that the handler reads from the query; None where it is a page."""
-    if handler.include_in_schema is False or handler.opt.get("page"):
+    if not handler.resolve_include_in_schema() or handler.opt.get("page"):
         return None
     parameters = handler.parsed_fn_signature.parameters.values()
     return {

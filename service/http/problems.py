@@ -1,13 +1,13 @@
-"""Errors as RFC 9457 problems: what each becomes over HTTP is said here, once."""
+"""Errors as problems (RFC 9457): the only place that knows the HTTP status of each."""
 
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
@@ -22,9 +22,9 @@ log = structlog.get_logger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 READS_ONLY = "reads_only"
-"""The option of a POST that changes nothing."""
-RETRY_AFTER_OUTAGE = 1
-"""Seconds after which a request that found Redis away may be repeated."""
+"""``opt`` of a POST that changes nothing."""
+RETRY_AFTER_SECONDS = 1
+"""``Retry-After`` of a request that Redis did not answer."""
 
 STATUS: dict[type[Exception], int] = {
     errors.Invalid: 422,
@@ -54,13 +54,13 @@ class UnsupportedMediaType(HTTPException):
 
 
 class MalformedBody(HTTPException):
-    """The body is no JSON."""
+    """The body is not JSON."""
 
     status_code = 400
 
 
 class RequestTimeout(HTTPException):
-    """The body did not arrive in time; what is left of it must not be taken for the next request."""
+    """The body did not arrive in time. The connection closes, or its rest would be read as a request."""
 
     status_code = 408
     detail = "the body did not arrive in time"
@@ -70,7 +70,7 @@ class RequestTimeout(HTTPException):
 
 
 class Stopping(errors.Unavailable):
-    """The process is about to end: requests had better go to another."""
+    """The process is shutting down: another one should serve the request."""
 
     code = "stopping"
 
@@ -78,17 +78,17 @@ class Stopping(errors.Unavailable):
         super().__init__("this process is stopping")
 
 
-def responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """Declares that a route may answer with these problems, beside those that every route may."""
-    return {
-        status: ResponseSpec(
-            Problem,
-            description=HTTPStatus(status).phrase,
-            media_type=PROBLEM_MEDIA_TYPE,
-            generate_examples=False,
-        )
-        for status in (*statuses, 503)
-    }
+def problem_body(
+    status: int, code: str, detail: str, faults: Sequence[errors.Fault] = ()
+) -> Problem:
+    """A problem's body; ``faults`` are those of single fields."""
+    return Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        code=code,
+        errors=[FieldError(*fault) for fault in faults] or UNSET,
+    )
 
 
 def problem(
@@ -96,27 +96,21 @@ def problem(
     code: str,
     detail: str,
     headers: dict[str, str] | None = None,
-    field_errors: list[FieldError] | None = None,
+    faults: Sequence[errors.Fault] = (),
 ) -> JsonResponse[Problem]:
-    """The response that tells of a problem."""
-    body = Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-        code=code,
-        errors=field_errors or UNSET,
-    )
+    """The response that reports a problem."""
+    body = problem_body(status, code, detail, faults)
     return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
 
 
+def status_of(error: errors.PaymentLinkError) -> int:
+    """The status of the problem that reports ``error``."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
-    """The problem that ``error`` is over HTTP."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    field_errors = (
-        [FieldError(*fault) for fault in error.faults]
-        if isinstance(error, errors.Invalid)
-        else None
-    )
+    """The problem that reports ``error``."""
+    faults = error.faults if isinstance(error, errors.Invalid) else ()
     headers: dict[str, str] = {}
     detail = str(error)
     if isinstance(error, errors.Unauthenticated):
@@ -126,11 +120,11 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
     if isinstance(error, errors.LimitReached):
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(RETRY_AFTER_OUTAGE)
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
         if error.is_outcome_unknown and _changes_something(request):
             detail += "; the request may have been carried out all the same"
-    return problem(status, error.code, detail, headers, field_errors)
+    return problem(status_of(error), error.code, detail, headers, faults)
 
 
 def _changes_something(request: AnyRequest) -> bool:
@@ -171,9 +165,9 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 
 
 def problem_of(request: AnyRequest, error: Exception) -> Response[Any]:
-    """The problem that ``error``, whatever it is, is over HTTP."""
+    """The problem that reports ``error``, whatever its type."""
     handler: Any = next(
         EXCEPTION_HANDLERS[kind] for kind in type(error).__mro__ if kind in EXCEPTION_HANDLERS
     )
-    told: Response[Any] = handler(request, error)
-    return told
+    response: Response[Any] = handler(request, error)
+    return response

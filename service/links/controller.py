@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from litestar import Controller, Response, delete, get, post
-from litestar.datastructures import CacheControlHeader
+from litestar.datastructures import CacheControlHeader, ResponseHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
@@ -19,8 +19,15 @@ from service.errors import Forbidden, Invalid, OtpRequired, TokenInvalid, Unavai
 from service.http.body import JsonBodyDTO
 from service.http.headers import header_values
 from service.http.idempotency import REPLAYED, IdempotencyKey, once
+from service.http.openapi import (
+    BODY_STATUSES,
+    binary_media,
+    extended_operation,
+    problem_responses,
+    text_media,
+)
 from service.http.parameters import MAX_VALUE, PathLinkId, PathOrgId
-from service.http.problems import READS_ONLY, responses
+from service.http.problems import READS_ONLY
 from service.http.request import AdminRequest, PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
@@ -28,6 +35,7 @@ from service.links import operations, qr, store
 from service.links.guards import require_access
 from service.links.model import Link, Status
 from service.links.schemas import (
+    EXAMPLE_LINK,
     Counts,
     CreateLink,
     Dispatch,
@@ -49,9 +57,12 @@ from service.values.time import format_time
 
 NDJSON = "application/x-ndjson"
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
+SVG_EXAMPLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>'
 DEFAULT_QR_PIXELS = 256
 QR_EXECUTOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qr")
 """A code takes up to 9 ms, too long for the event loop; several threads would slow the loop down."""
+QR_MEDIA = binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
+CREATED_LINK = {"link_id": "$response.body#/id"}
 ADMIN: list[dict[str, list[str]]] = [{"admin": []}]
 ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
 """A gated link opens to its customer and to admins of its organization."""
@@ -64,7 +75,25 @@ class LinkController(Controller):
     @post(
         before_request=require_admin,
         dto=JsonBodyDTO[CreateLink],
-        responses=responses(400, 401, 403, 408, 409, 413, 415, 422, 429),
+        responses=problem_responses(*BODY_STATUSES, 401, 403, 409, 429),
+        response_headers=[
+            ResponseHeader("Location", True, description="The link's path.", required=True),
+            ResponseHeader(
+                "Idempotency-Replayed",
+                documentation_only=True,
+                description="`true` where the request was carried out before.",
+            ),
+        ],
+        operation_class=extended_operation(
+            201,
+            links={
+                "get_link": CREATED_LINK,
+                "pay": CREATED_LINK,
+                "get_qr": CREATED_LINK,
+                "revoke_link": CREATED_LINK,
+                "list_links": {"org_id": "$response.body#/org_id"},
+            },
+        ),
         security=ADMIN,
         summary="Create a payment link",
         response_description="The new link, or the one that the same request created before.",
@@ -94,7 +123,14 @@ class LinkController(Controller):
 
     @get(
         "/{link_id:str}",
-        responses=responses(400, 401, 403, 404, 422),
+        responses=problem_responses(
+            400,
+            401,
+            403,
+            404,
+            422,
+            examples=[OtpRequired(), Invalid("lang", "is not a known parameter")],
+        ),
         security=ANYONE,
         summary="Read a payment link",
         response_description="The link.",
@@ -114,7 +150,9 @@ class LinkController(Controller):
         status_code=200,
         opt={READS_ONLY: True},
         dto=JsonBodyDTO[VerifyLink],
-        responses=responses(400, 404, 408, 413, 415, 422),
+        responses=problem_responses(
+            *BODY_STATUSES, 404, examples=[Invalid("link_id", "must be text")]
+        ),
         security=ANYONE,
         summary="Verify a payment link",
         response_description="Whether the link is valid, and the link itself; without proof,"
@@ -139,7 +177,7 @@ class LinkController(Controller):
         status_code=200,
         before_request=require_admin,
         dto=JsonBodyDTO[RevokeLinks],
-        responses=responses(400, 401, 403, 404, 408, 413, 415, 422),
+        responses=problem_responses(*BODY_STATUSES, 401, 403, 404),
         security=ADMIN,
         summary="Revoke a payment link",
         response_description="The links that were active until now.",
@@ -164,7 +202,7 @@ class LinkController(Controller):
         status_code=200,
         before_request=require_admin,
         dto=JsonBodyDTO[RevokeRecipient],
-        responses=responses(400, 401, 408, 413, 415, 422),
+        responses=problem_responses(*BODY_STATUSES, 401),
         security=ADMIN,
         summary="Revoke all links of a recipient",
         response_description="The links that were active until now.",
@@ -185,12 +223,11 @@ class LinkController(Controller):
 
     @get(
         "/{link_id:str}/qr",
-        responses={
-            200: ResponseSpec(
-                bytes, media_type=SVG, description="The picture.", generate_examples=False
-            )
-        }
-        | responses(400, 404, 422),
+        responses={200: ResponseSpec(None, description="The picture.", generate_examples=False)}
+        | problem_responses(
+            400, 404, 422, examples=[Invalid("size", "must be a whole number from 64 to 1024")]
+        ),
+        operation_class=extended_operation(200, first=QR_MEDIA),
         cache_control=CacheControlHeader(private=True, max_age=3600),
         summary="Get a link's QR code",
     )
@@ -226,7 +263,21 @@ class OrgLinkController(Controller):
 
     @get(
         before_request=require_admin,
-        responses=responses(400, 401, 403, 422),
+        responses=problem_responses(
+            400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 1000")]
+        ),
+        operation_class=extended_operation(
+            200,
+            last=text_media(
+                NDJSON, "A LinkBody a line.", ENCODER.encode_lines([EXAMPLE_LINK]).decode()
+            ),
+            links={
+                "list_links": {
+                    "org_id": "$request.path.org_id",
+                    "cursor": "$response.body#/next_cursor",
+                }
+            },
+        ),
         security=ADMIN,
         summary="List an organization's links",
         response_description="A page of links, and the number of links of each status.",
@@ -276,7 +327,17 @@ class WindowController(Controller):
         status_code=200,
         before_request=require_internal_admin,
         dto=JsonBodyDTO[DispatchWindow],
-        responses=responses(400, 401, 403, 408, 413, 415, 422),
+        responses=problem_responses(
+            *BODY_STATUSES,
+            401,
+            403,
+            examples=[
+                Invalid(
+                    "scheduled_at",
+                    "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
+                )
+            ],
+        ),
         security=ADMIN,
         summary="Send the scheduled links of a window",
         response_description="How many links were due, and how many of them are queued.",

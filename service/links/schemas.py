@@ -266,7 +266,7 @@ def masked_link(link: Link, *, now: datetime) -> MaskedLink:
 
 
 _EXAMPLE_EXPIRY = "2026-12-04T09:00:00.000Z"
-_EXAMPLE_LINK = LinkBody(
+EXAMPLE_LINK = LinkBody(
     id=EXAMPLE_LINK_ID,
     url=f"https://pay.example.com/pay/{EXAMPLE_LINK_ID}",
     org_id=EXAMPLE_ORG_ID,
@@ -297,8 +297,8 @@ EXAMPLES: tuple[Struct, ...] = (
     RevokeLinks(EXAMPLE_EMAIL),
     RevokeRecipient(EXAMPLE_EMAIL),
     DispatchWindow(period=48),
-    _EXAMPLE_LINK,
-    Verification(valid=True, status=Status.ACTIVE, link=_EXAMPLE_LINK),
+    EXAMPLE_LINK,
+    Verification(valid=True, status=Status.ACTIVE, link=EXAMPLE_LINK),
     MaskedVerification(
         valid=True,
         status=Status.ACTIVE,
@@ -314,7 +314,7 @@ EXAMPLES: tuple[Struct, ...] = (
     LinkPage(
         total=1,
         counts=Counts(active=1, expired=0, revoked=0),
-        links=[_EXAMPLE_LINK],
+        links=[EXAMPLE_LINK],
         next_cursor=None,
     ),
     Dispatch(

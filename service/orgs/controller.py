@@ -6,14 +6,15 @@ from litestar import Controller, get, put
 from litestar.params import JSONBody, QueryParameter
 
 from service.auth.guards import require_admin, require_internal_admin, require_org
+from service.errors import Invalid
 from service.http.body import JsonBodyDTO
+from service.http.openapi import BODY_STATUSES, problem_responses
 from service.http.parameters import PathOrgId
-from service.http.problems import responses
 from service.http.request import AdminRequest, context_of
 from service.orgs import store
 from service.orgs.operations import find_orgs
 from service.orgs.schemas import OrgPage, ProfileBody, PutProfile, profile_body
-from service.values.ids import parse_org_id
+from service.values.ids import ORG_ID_RULE, parse_org_id
 
 
 class OrgController(Controller):
@@ -23,7 +24,9 @@ class OrgController(Controller):
 
     @get(
         before_request=require_internal_admin,
-        responses=responses(400, 401, 403, 422),
+        responses=problem_responses(
+            400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 1000")]
+        ),
         summary="List organizations",
         response_description="The first organizations, and how many there are.",
     )
@@ -40,7 +43,9 @@ class OrgController(Controller):
     @get(
         "/{org_id:str}/profile",
         before_request=require_admin,
-        responses=responses(400, 401, 403, 422),
+        responses=problem_responses(
+            400, 401, 403, 422, examples=[Invalid("org_id", f"must be {ORG_ID_RULE}")]
+        ),
         summary="Read an organization's profile",
         response_description="The profile.",
     )
@@ -53,8 +58,9 @@ class OrgController(Controller):
         "/{org_id:str}/profile",
         before_request=require_admin,
         dto=JsonBodyDTO[PutProfile],
-        return_dto=None,
-        responses=responses(400, 401, 403, 408, 413, 415, 422),
+        responses=problem_responses(
+            *BODY_STATUSES, 401, 403, examples=[Invalid("display_name", "must not be blank")]
+        ),
         summary="Replace an organization's profile",
         response_description="The new profile.",
     )

@@ -4,10 +4,11 @@ from litestar import Controller, post, put
 from litestar.params import JSONBody
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
+from service.errors import OtpInvalid
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_of
 from service.http.headers import header_values
-from service.http.problems import responses
+from service.http.openapi import BODY_STATUSES, problem_responses
 from service.http.request import PublicRequest, context_of
 from service.otps.operations import redeem_code, send_code
 from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
@@ -21,7 +22,7 @@ class OtpController(Controller):
     @post(
         status_code=202,
         dto=JsonBodyDTO[SendOtp],
-        responses=responses(400, 408, 413, 415, 422, 429),
+        responses=problem_responses(*BODY_STATUSES, 429),
         summary="Ask for a one-time password",
         response_description="A code is on its way to this e-mail.",
     )
@@ -35,7 +36,7 @@ class OtpController(Controller):
 
     @put(
         dto=JsonBodyDTO[SubmitOtp],
-        responses=responses(400, 401, 408, 413, 415, 422, 429),
+        responses=problem_responses(*BODY_STATUSES, 401, 429, examples=[OtpInvalid()]),
         summary="Submit a one-time password",
         response_description="A token for the links that were sent to this e-mail.",
     )

@@ -13,11 +13,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.errors import Forbidden, LimitReached, OtpInvalid, Unreadable
+from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired, Unreadable
 from service.http.client_ip import client_of
 from service.http.headers import header_values
+from service.http.openapi import extended_operation, problem_responses, text_media
 from service.http.parameters import PAGE, PathLinkId
-from service.http.problems import responses
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
@@ -65,7 +65,15 @@ class View(msgspec.Struct, frozen=True):
 
 @get(
     "/pay/{link_id:str}",
-    responses=responses(400, 401, 403, 404) | {410: GONE},
+    responses=problem_responses(400, 401, 403, 404, examples=[OtpRequired()]) | {410: GONE},
+    operation_class=extended_operation(
+        200,
+        400,
+        404,
+        410,
+        503,
+        first=text_media("text/html", "A page, for a browser.", "<!doctype html>…"),
+    ),
     security=[{}, {"customer": []}, {"admin": []}],
     exception_handlers=ERRORS,
     tags=["Payment links"],

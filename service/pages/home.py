@@ -8,8 +8,8 @@ from litestar.enums import MediaType
 from litestar.response import File
 
 from service.http.accept import prefers_json
+from service.http.docs_page import TITLE
 from service.http.headers import header_values
-from service.http.openapi import TITLE
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import KEPT, SHARED_ASSETS, serve_files
