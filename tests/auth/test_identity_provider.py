@@ -427,6 +427,6 @@ def test_members_that_are_no_keys_hide_none_that_is(
         {},
         {"kty": "RSA", "kid": "two"},
         {"kty": "EC", "crv": ["P-256"], "kid": 3},
-    ]  # type: ignore[list-item]
+    ]
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     assert_believed(api, signed(claims(api), private_key("ES256"), "ES256", kid="one"))

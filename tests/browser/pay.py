@@ -60,11 +60,20 @@ def let_code_expire(page: Page, store: Client, email: str) -> None:
     store.run(command(bool, "DEL", keys.otp_limit(email, "resend")))
     [cookie] = page.context.cookies()
     sent_at, _, reference = cookie["value"].partition(".")
-    earlier = {
-        key: cookie[key]
-        for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")
-    }
-    page.context.add_cookies([{**earlier, "value": f"{int(sent_at) - 600_000}.{reference}"}])
+    page.context.add_cookies(
+        [
+            {
+                "name": cookie["name"],
+                "value": f"{int(sent_at) - 600_000}.{reference}",
+                "domain": cookie["domain"],
+                "path": cookie["path"],
+                "expires": cookie["expires"],
+                "httpOnly": cookie["httpOnly"],
+                "secure": cookie["secure"],
+                "sameSite": cookie["sameSite"],
+            }
+        ]
+    )
 
 
 def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:

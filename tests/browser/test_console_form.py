@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from tests.browser.conftest import DESKTOP, NARROW, PHONE
 from tests.browser.console import OpenPage, enter, fill, new_link, rows
@@ -256,7 +256,12 @@ def test_a_reload_asks_before_what_was_typed_is_lost(visit: OpenPage) -> None:
     page = enter(visit(DESKTOP), "reloaded")
     new_link(page).locator("#email").press_sequentially("jane")
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.evaluate("() => { setTimeout(() => location.reload()) }")
     expect(page.locator("#email")).to_have_value("jane")
     wait_until(lambda: page.evaluate("true") and bool(asked), "the browser to ask")

@@ -110,10 +110,12 @@ def test_links_that_are_too_many_to_look_through_are_counted_as_far_as_it_goes(
         route.fulfill(json={**route.fetch().json(), "next_cursor": "more"})
 
     page.route("**/payment-links?status=active&limit=1000*", answer)
-    page.route(
-        "**/payment-links?status=active&limit=1000&cursor=more",
-        lambda route: (asked.append(""), route.fulfill(json={"links": [], "next_cursor": "more"})),
-    )
+
+    def answer_more(route: Any) -> None:
+        asked.append("")
+        route.fulfill(json={"links": [], "next_cursor": "more"})
+
+    page.route("**/payment-links?status=active&limit=1000&cursor=more", answer_more)
     dialog = ask_to_revoke_all(page)
     expect(
         dialog.get_by_text("At least 1 active link of endless to all@example.com will be revoked.")

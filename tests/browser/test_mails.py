@@ -51,7 +51,9 @@ def show(visitor: Visitor, mail: EmailMessage, *, bare: bool = False) -> Page:
     html = body.get_content()
     for part in mail.walk():
         if part["Content-ID"]:
-            picture = base64.b64encode(part.get_payload(decode=True)).decode()
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            picture = base64.b64encode(content).decode()
             html = html.replace(
                 f"cid:{part['Content-ID'].strip('<>')}",
                 f"data:{part.get_content_type()};base64,{picture}",

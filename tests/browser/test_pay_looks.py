@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -39,7 +40,7 @@ SPREAD = """element => {
   return [left - main.left, main.right - right, height / parseFloat(getComputedStyle(element).fontSize)];
 }"""
 """What is free on either side of a text, and how many times its font's size its lines are high together."""
-LONG_AMOUNTS = [
+LONG_AMOUNTS: list[dict[str, Any]] = [
     {"payment_amount": 1234567890.125, "currency": "KWD"},
     {"payment_amount": 999999999999.9999, "currency": "CLF"},
 ]

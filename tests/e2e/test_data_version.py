@@ -10,6 +10,7 @@ import pytest
 
 from service.storage import data_version
 from service.storage.client import Client
+from service.storage.command import command
 from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import make_link, put
@@ -61,19 +62,19 @@ def test_check_names_it(environ: dict[str, str]) -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["web", "worker", "scheduler"])
+@pytest.mark.parametrize("name", ["web", "worker", "scheduler"])
 def test_a_process_that_started_without_the_store_ends_once_that_answers(
-    command: str, environ: dict[str, str], old_store: Store, tmp_path: Path
+    name: str, environ: dict[str, str], old_store: Store, tmp_path: Path
 ) -> None:
     """Until then it lives, and ``web`` answers what needs no store. Nothing is written."""
     with closing(Client(connect(old_store.url))) as client:
         keys_before = len(client.run(command(list, "KEYS", "*")))
     old_store.kill()
-    process = Process(command, environ, tmp_path / "log")
+    process = Process(name, environ, tmp_path / "log")
     process.start()
     health = f"http://127.0.0.1:{environ['PORT']}/healthz"
     wait_until(lambda: "store_away" in process.output(), "an attempt")
-    if command == "web":
+    if name == "web":
         wait_until(lambda: answers(health), "the web process")
     assert process.process.poll() is None
     old_store.start()

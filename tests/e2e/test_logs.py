@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_warnings_tracebacks_and_lives_of_processes_are_json(
     with service:
         for name in ("web", "worker", "scheduler"):
             wait_until(
-                lambda name=name: '"RuntimeError: trouble"' in said(service, name),
+                partial(in_trouble, service, name),
                 f"trouble of {name}",
                 within=20,
             )
@@ -74,6 +75,10 @@ def test_warnings_tracebacks_and_lives_of_processes_are_json(
             line["event"] == "uncaught_exception" and "RuntimeError: trouble" in line["exception"]
             for line in found
         )
+
+
+def in_trouble(service: Service, name: str) -> bool:
+    return '"RuntimeError: trouble"' in said(service, name)
 
 
 def said(service: Service, name: str) -> str:

@@ -60,7 +60,7 @@ def assert_keys_are_documented(up: Up) -> None:
     """Each key has a row in the table of keys, with its type, and expires unless the row denies it."""
     rows = ROW.findall((ROOT / "service/storage/README.md").read_text())
     table = [(pattern_of(key), kind, expires != "never") for key, kind, expires in rows]
-    url = embedded.environment({"DATA_DIR": str(up.directory / "var")})["REDIS_URL"]
+    url = embedded.store_url(up.directory / "var")
     used = set()
     with redis.Redis.from_url(url, decode_responses=True) as store:
         for key in store.scan_iter("pl:*", count=1000):

@@ -140,4 +140,12 @@ def uncanonical(token: bytes, chance: Random) -> bytes:
     return token[:-1] + BASE64URL[last : last + 1]
 
 
-FAMILIES = [truncated, bits, characters, spliced, parts, several_headers, schemes]
+FAMILIES: list[Callable[[TokenFactory], bytes | list[bytes]]] = [
+    truncated,
+    bits,
+    characters,
+    spliced,
+    parts,
+    several_headers,
+    schemes,
+]

@@ -76,7 +76,7 @@ CRITS = [
     True,
     1,
 ]
-NO_STRINGS = [
+NO_STRINGS: list[object] = [
     None,
     True,
     False,
@@ -109,7 +109,7 @@ NO_OBJECTS = [
     b"[{}]",
     b"NaN",
 ]
-KIDS = [
+KIDS: list[object] = [
     "../../../../dev/null", "/dev/null", "/proc/sys/kernel/randomize_va_space", "file:///etc/passwd", "http://127.0.0.1/key",
     "' UNION SELECT 'x' -- ", "x' OR '1'='1", "|cat /etc/passwd", "$(id)", "{{7*7}}", "*", "", " ", "\0", "__proto__", "None",
     "k" * 5000, "\ud800", None, True, 0, -1, 1.5, [], ["one"], {}, {"one": 1}, [[[]]],

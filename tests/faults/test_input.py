@@ -271,7 +271,7 @@ def test_a_head_that_the_server_does_not_keep_is_refused(service: Service, size:
 
 
 OPEN = f"GET /pay/{LINK} HTTP/1.1"
-LARGE = {
+LARGE: dict[str, Callable[[int], tuple[str, ...]]] = {
     "X-Forwarded-For": lambda number: (
         OPEN,
         f"X-Forwarded-For: {'10.0.0.1, ' * 1500}198.51.{number // 256}.{number % 256}",

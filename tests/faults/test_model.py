@@ -362,15 +362,14 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
         api.clock.now = tomorrow
         return Machine(Differential(api, happened))
 
-    limits = {
-        "max_examples": scale(25, 1000),
-        "stateful_step_count": 40,
-        "deadline": None,
-        "derandomize": True,
-    }
-    run_state_machine_as_test(
-        machine, settings=settings(**limits, suppress_health_check=list(HealthCheck))
+    limits = settings(
+        max_examples=scale(25, 1000),
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
     )
+    run_state_machine_as_test(machine, settings=limits)  # type: ignore[arg-type]
     for name, times in sorted(happened.items()):
         print(f"{times:7} {name}")  # noqa: T201 - for whoever asks with -s
     assert [name for name in OFTEN if happened[name] < scale(1, 100)] == []

@@ -294,7 +294,11 @@ def test_a_client_behind_proxies_has_its_limits_whatever_it_forges(
 
 
 def test_a_client_without_a_proxy_has_its_limits_whatever_it_forges(exposed: list[int]) -> None:
-    forged = [*FORGED, *FORGED_IN_A_NETWORK, lambda number: [f"198.51.100.{number}"]]
+    forged: list[Callable[[int], list[str]]] = [
+        *FORGED,
+        *FORGED_IN_A_NETWORK,
+        lambda number: [f"198.51.100.{number}"],
+    ]
     headers = [forwarded(*forged[number % len(forged)](number)) for number in range(AT_ONCE)]
     assert_limited(exposed, headers)
 

@@ -102,7 +102,7 @@ class Residue(NamedTuple):
 def residue(own_store: Store, tmp_path_factory: pytest.TempPathFactory, scale: Scale) -> Residue:
     """The service at work for a while, twice on one store, with logs for people and in JSON."""
     tls, mail_server = self_signed(tmp_path_factory.mktemp("tls")), LoginServer()
-    options = {
+    options: dict[str, Any] = {
         "tls_context": tls.server,
         "require_starttls": True,
         "auth_required": True,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -78,6 +79,7 @@ class FaultyMailbox(Mailbox):
         reply = await super().handle_DATA(server, session, envelope)
         if envelope.rcpt_tos[0] in self.hangs_up_on:
             self.hangs_up_on.remove(envelope.rcpt_tos[0])
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return reply
 
@@ -108,6 +110,13 @@ class Stack(NamedTuple):
 
     def delivery(self, link_id: str) -> dict[str, Any]:
         return dict(read(self.service, link_id)["delivery"])
+
+    def error(self, link_id: str) -> str | None:
+        error: str | None = self.delivery(link_id)["error"]
+        return error
+
+    def is_sent(self, link_id: str) -> bool:
+        return bool(self.delivery(link_id)["state"] == "sent")
 
     def tries(self, name: str) -> list[float]:
         return self.postmaster.tries.get(address(name), [])
@@ -190,7 +199,7 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
     made["expired"] = stack.create_ending("expired", life)
     stack.create_code("expired code", life)
     for name in (*made, "expired code"):
-        wait_until(lambda name=name: stack.tries(name), f"the mail to {name} to be tried")
+        wait_until(partial(stack.tries, name), f"the mail to {name} to be tried")
     stack.create_code("dawdling", timedelta(seconds=DAWDLES - 1))
     revoke(stack.service, made["revoked"])
     return made
@@ -234,16 +243,13 @@ def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
         with hanging(stack.proxy, stage) as hangs_since:
             link_id = create(stack.service, f"hanging {stage}")
             wait_until(
-                lambda link_id=link_id: stack.delivery(link_id)["error"],
+                partial(stack.error, link_id),
                 f"the server that hangs {stage} to be given up",
                 40,
             )
             assert time.monotonic() - hangs_since() < GIVEN_UP_WITHIN
         mails = stack.postmaster.wait_for(address(f"hanging {stage}"), 2 if "dot" in stage else 1)
-        wait_until(
-            lambda link_id=link_id: stack.delivery(link_id)["state"] == "sent",
-            "the mail to count as sent",
-        )
+        wait_until(partial(stack.is_sent, link_id), "the mail to count as sent")
         assert len({mail["Message-ID"] for mail in mails}) == 1
 
 

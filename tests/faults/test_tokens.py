@@ -28,7 +28,7 @@ from tests.support.web import web
 Family = Callable[[TokenFactory], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""
 ISSUED = {"iss": "https://id.example.com"}
-ALGORITHMS = {
+ALGORITHMS: dict[str, Any] = {
     "RS256": jwt.algorithms.RSAAlgorithm,
     "ES256": jwt.algorithms.ECAlgorithm,
     "EdDSA": jwt.algorithms.OKPAlgorithm,

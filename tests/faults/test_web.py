@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -182,12 +183,9 @@ def test_a_process_that_is_still_starting_stops_at_once(
     """Whatever it has come to. Full: 40 moments."""
     service = Service(tmp_path, own_store.url, None)
     for number in range(scale(3, 40)):
-        before = service.web.output().count("Spawning worker-1") if number else 0
+        before = forks(service.web) if number else 0
         service.web.start()
-        wait_until(
-            lambda before=before: service.web.output().count("Spawning worker-1") > before,
-            "the fork",
-        )
+        wait_until(partial(has_forked, service.web, before), "the fork")
         time.sleep(number / 40)
         try:
             assert service.web.stop(within=4) == 0
@@ -230,6 +228,14 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
             if '"status": 5' in line or '"level": "error"' in line
         ]
         assert (checked.failures, failed, service.lives()) == ([], [], True)
+
+
+def forks(web: Process) -> int:
+    return web.output().count("Spawning worker-1")
+
+
+def has_forked(web: Process, before: int) -> bool:
+    return forks(web) > before
 
 
 def unprivileged() -> list[str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -55,7 +55,7 @@ class Deployment:
         self.mail_log = mail_log
         self.deaths: list[Death] = []
         self._killed: set[int] = set()
-        self._store = redis.Redis(unix_socket_path=str(main.socket), decode_responses=True)
+        self._store: Any = redis.Redis(unix_socket_path=str(main.socket), decode_responses=True)
         self.queue = redis.Redis(unix_socket_path=str(queue_store.socket), decode_responses=True)
 
     def close(self) -> None:

@@ -70,7 +70,7 @@ class TokenFactory:
         self.chance = chance
 
     def admin(self) -> Draft:
-        roles = [
+        roles: list[dict[str, Any]] = [
             {"role": "internal-admin"},
             {"roles": ["user", "internal-admin"]},
             {"role": "org-admin", "org_id": self.org_id},

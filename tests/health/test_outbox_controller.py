@@ -15,7 +15,7 @@ from tests.support.api import Api, assert_invalid, stamp
 from tests.support.factories import RETENTION
 from tests.support.servers import Store, free_port
 
-NOTHING = {
+NOTHING: dict[str, Any] = {
     "unsent": 0,
     "oldest_unsent_seconds": None,
     "scheduled": 0,

@@ -44,7 +44,8 @@ def catalogue(language: str) -> Catalog:
 
 def forms(message: Message) -> list[str]:
     """The message's translations: one, or one for each plural of its language."""
-    return [message.string] if isinstance(message.string, str) else list(message.string)
+    string = message.string or ""
+    return [string] if isinstance(string, str) else [*string]
 
 
 def english(message: Message) -> str:

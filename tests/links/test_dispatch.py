@@ -27,8 +27,9 @@ def state(api: Api, link_id: str) -> str:
 
 def in_outbox(api: Api) -> list[str]:
     """Ids of all links whose e-mail is owed now."""
+    store: Any = api.redis
     outboxes = {
-        partition: api.redis.zrange(keys.outbox(partition), 0, -1) for partition in keys.PARTITIONS
+        partition: store.zrange(keys.outbox(partition), 0, -1) for partition in keys.PARTITIONS
     }
     return [
         link_id

@@ -32,7 +32,7 @@ def make(**fields: Any) -> Link:
 
 class TestMeaning:
     def test_a_request_means_the_same_in_any_spelling(self) -> None:
-        said = [
+        said: list[dict[str, Any]] = [
             {
                 "email": "Jane@Example.com",
                 "payment_amount": Decimal("10.0"),

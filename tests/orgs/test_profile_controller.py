@@ -1,6 +1,7 @@
 """How an organization presents itself."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -70,8 +71,9 @@ def test_a_profile_stays(api: Api) -> None:
 def test_a_field_that_breaks_its_rule_is_named_and_nothing_changes(
     api: Api, field: str, value: object
 ) -> None:
+    fields: dict[str, Any] = {field: value}
     api.put_profile(**ALL)
-    assert_invalid(api.put_profile(**{field: value}), field)
+    assert_invalid(api.put_profile(**fields), field)
     assert api.get_profile().json() == ALL
 
 

@@ -33,7 +33,7 @@ def waiting_jobs(queue: MailQueue, redis: Redis) -> list[Any]:
     return open_rq_queue(queue, redis).get_jobs()
 
 
-def contents(redis: Redis) -> list[bytes]:
+def contents(redis: Any) -> list[bytes]:
     """Every key and value in Redis, jobs' data unpacked."""
     found: list[bytes] = []
     for key in redis.scan_iter():
@@ -147,7 +147,9 @@ class TestJobs:
     def test_a_job_is_json_without_arguments(self, queue: MailQueue, redis: Redis) -> None:
         ring(queue, ["3f"], redis)
         [job] = waiting_jobs(queue, redis)
-        data = unpacked(redis.hget(job.key, "data") or b"")
+        packed = redis.hget(job.key, "data")
+        assert isinstance(packed, bytes)
+        data = unpacked(packed)
         assert json.loads(data) == [DELIVERY_JOB, None, [], {}]
 
     def test_nothing_in_the_queue_is_pickled(self, redis: Redis) -> None:

@@ -242,7 +242,7 @@ class TestAStoredLinkIsNotJudgedAgain:
         ],
         ids=["currency", "locale", "email"],
     )
-    def test_of_a_link(self, api: Api, fields: dict[str, str], shown: str) -> None:
+    def test_of_a_link(self, api: Api, fields: dict[Any, Any], shown: str) -> None:
         made = api.create(payment_amount=5, currency="USD")
         api.redis.hset(keys.link(made["id"]), mapping=fields)
         page = look(api, made["id"])

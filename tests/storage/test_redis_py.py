@@ -4,6 +4,7 @@ import asyncio
 import re
 from pathlib import Path
 
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from service.storage import connection
@@ -19,6 +20,7 @@ def test_these_are_all() -> None:
 def test_they_do_what_they_did(valkey: Store) -> None:
     async def run() -> None:
         client = connect_async(valkey.url)
+        assert isinstance(client, Redis)
         made = client.connection_pool.make_connection()
         await made.connect()
         assert isinstance(made._parser.parse_error("NOSCRIPT missing"), NoScriptError)  # noqa: SLF001

@@ -18,6 +18,7 @@ from config.settings import Settings, load
 from service.auth.tokens import Admin, CustomerTokens, Role, derive_key, issue_admin_token
 from service.otps import store as otps
 from service.otps.model import derive_code
+from service.otps.store import Otp
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.data_version import claim
@@ -116,7 +117,7 @@ class Api:
         )
 
     def put_profile(
-        self, headers: Headers | None = None, org_id: str = "acme", **body: Any
+        self, headers: Headers | None = None, /, org_id: str = "acme", **body: Any
     ) -> httpx.Response:
         headers = self.org(org_id) if headers is None else headers
         return self.client.put(f"/orgs/{org_id}/profile", json=body, headers=headers)
@@ -146,7 +147,7 @@ class Api:
     def nonce(self, email: str = JANE) -> bytes:
         address = canonical(email)
         otp = Client(self.redis).run(otps.load_claimed(keys.otp_partition(address), [address]))[0]
-        assert otp is not None
+        assert isinstance(otp, Otp)
         return otp.nonce
 
     def code(self, email: str = JANE) -> str:

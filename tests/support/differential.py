@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from email.message import EmailMessage
@@ -261,8 +261,8 @@ class Differential:
         return pagination.cursor is not None
 
     def _check_listed(
-        self, bodies: "list[dict[str, Any]]", pagination: Pagination, listed: dict[str, Link]
-    ) -> "list[Link]":
+        self, bodies: Sequence[dict[str, Any]], pagination: Pagination, listed: dict[str, Link]
+    ) -> Sequence[Link]:
         """Each in its place, and none that was there before."""
         found = [listed[body["id"]] for body in bodies]
         assert bodies == [self.answer(link) for link in found]
@@ -341,16 +341,14 @@ class Differential:
         assert abs(int(response.headers["retry-after"]) - wait.total_seconds()) <= SLACK
 
     def dispatch(self, start: datetime | None, period: int, *, whole_day: bool = False) -> None:
-        asked = (
-            {}
-            if start is None
-            else {"scheduled_at": f"{start:%Y-%m-%d}" if whole_day else stamp(start)}
-        )
+        asked: dict[str, Any] = {"period": period}
+        if start is not None:
+            asked["scheduled_at"] = f"{start:%Y-%m-%d}" if whole_day else stamp(start)
         begin = start or self.model.now
         if start is not None and whole_day:
             begin = start.replace(hour=0, minute=0, second=0, microsecond=0)
         end = begin + timedelta(hours=period)
-        response = self.api.dispatch(**asked, period=period)
+        response = self.api.dispatch(**asked)
         due, queued = self.model.send_window(begin, end)
         window = {"from": stamp(begin), "to": stamp(end), "due": due, "queued": queued}
         assert decode(response) == window | {"unreadable_partitions": []}
@@ -376,7 +374,7 @@ class Differential:
             heartbeat = Heartbeat("worker-links", RedisClock())
             worker: DeliveryWorker[Any] = DeliveryWorker(
                 kind, client, mailer, self.api.clock, lambda: False, heartbeat
-            )  # type: ignore[arg-type]
+            )
             worker.run(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
         links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)

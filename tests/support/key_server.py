@@ -16,7 +16,7 @@ class KeyServer:
     """Serves a key set, and counts how often it is fetched."""
 
     def __init__(self) -> None:
-        self.keys: list[dict[str, Any]] = []
+        self.keys: list[Any] = []
         self.status = 200
         self.body: bytes | None = None
         """What is served instead of the keys."""

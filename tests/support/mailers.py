@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any, Self
 
-from tasks.mail.mailer import LeaseCheck, Mailer
+from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
 from tasks.mail.mime import Mail
 from tests.support.harness import received
 
@@ -61,8 +61,8 @@ class ScriptedMailer:
         mail: Mail,
         *,
         timeout: float = 10.0,
-        start_lease_check: Callable[[], LeaseCheck],
-        while_waiting: Callable[[], object],
+        start_lease_check: Callable[[], LeaseCheck] = skip_lease_check,
+        while_waiting: Callable[[], object] = do_nothing,
     ) -> bool:
         if not start_lease_check()():
             return False
@@ -88,7 +88,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, tls: ssl.SSLContext | None = None, **replies: Reply) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None, /, **replies: Reply) -> None:
         self.replies: dict[str, Reply] = {
             "greeting": "220 ready",
             "EHLO": self.ehlo,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -102,7 +102,7 @@ class Up(Process):
         )
         self.welcome = self.output()[seen:]
 
-    def example(self) -> dict[str, object]:
+    def example(self) -> dict[str, Any]:
         """The answer to the curl line that ``up`` prints, pasted into a shell."""
         line = next(line for line in self.welcome.splitlines() if line.startswith("curl "))
         answer = subprocess.run(["bash", "-c", line], check=True, capture_output=True)  # noqa: S607

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -135,7 +135,7 @@ def stored(connection: "redis.Redis") -> Iterator[Place]:
 
 
 def value_of(connection: "redis.Redis", key: bytes) -> object:
-    read = {
+    read: dict[object, Callable[[], object]] = {
         b"string": lambda: connection.get(key),
         b"hash": lambda: connection.hgetall(key),
         b"list": lambda: connection.lrange(key, 0, -1),

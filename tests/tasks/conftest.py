@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from threading import Event
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -11,6 +12,7 @@ from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
 from tasks import jobs
+from tasks.delivery import DeliveryWorker
 from tasks.runtime import CURRENT, Runtime, create_heartbeat
 from tests.support.clock import Clock
 from tests.support.harness import Harness
@@ -45,7 +47,7 @@ def runtimes(
 ) -> Iterator[dict[MailQueue, Runtime]]:
     """A worker's runtime for each queue. The one that scans is current."""
     stopping = Event()
-    workers = {
+    workers: dict[MailQueue, DeliveryWorker[Any]] = {
         LINKS: harness.link_worker(mailer, stopping.is_set),
         OTPS: harness.code_worker(mailer, stopping.is_set),
     }

@@ -139,7 +139,7 @@ class TestSending:
         organizations = [f"org{number}" for number in range(delivery.PARTITIONS_PER_ROUND)]
         for org_id in organizations:
             harness.add_link(org_id=org_id)
-        run_each, trips = harness.client.run_each, []
+        run_each, trips = harness.client.run_each, list[str]()
 
         def count(calls: Any) -> Any:
             trips.extend(
@@ -522,7 +522,7 @@ class TestDropped:
         ids=str,
     )
     def test_a_link_that_is_older_than_a_rule_which_it_breaks_is_mailed(
-        self, harness: Harness, fields: dict[str, str]
+        self, harness: Harness, fields: dict[Any, Any]
     ) -> None:
         link = harness.add_link(payment_amount=Decimal(5), currency="USD")
         harness.redis.hset(keys.link(link.id), mapping=fields)

@@ -144,7 +144,7 @@ def test_two_schedulers_have_one_scan(
 def test_the_scan_is_json(scheduler: PeriodicScheduler, rq_connection: Redis) -> None:
     scheduler.enqueue_jobs()
     data = rq_connection.hget(JsonJob.key_for(SCAN_JOB_ID), "data")
-    assert data is not None
+    assert isinstance(data, bytes)
     assert json.loads(zlib.decompress(data)) == [SCAN_JOB, None, [], {}]
 
 

@@ -26,7 +26,13 @@ from service.orgs.model import Profile
 from tasks.kinds.link_mails import compose_link_mail
 from tasks.mail import smtp
 from tasks.mail.files import FileMailer
-from tasks.mail.mailer import Deferred, MailerUnavailable, Refused, skip_lease_check
+from tasks.mail.mailer import (
+    Deferred,
+    LeaseCheck,
+    MailerUnavailable,
+    Refused,
+    skip_lease_check,
+)
 from tasks.mail.mime import Mail
 from tasks.mail.smtp import SmtpMailer
 from tasks.mail.smtp_session import TCP_QUICKACK, SmtpSession
@@ -80,7 +86,8 @@ class CountingServer(MailServer):
 
     def factory(self) -> SMTP:
         self.connections += 1
-        return super().factory()
+        served: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        return served
 
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, mechanism: str, data: Any
@@ -316,7 +323,8 @@ class TestTls:
     def test_a_certificate_that_nobody_vouches_for_ends_the_session(
         self, tls: Tls, implicit: bool
     ) -> None:
-        options = {"ssl_context": tls.server} if implicit else {"tls_context": tls.server}
+        option = "ssl_context" if implicit else "tls_context"
+        options: dict[str, Any] = {option: tls.server}
         with MailServer(**options) as server:
             with (
                 mailer_for(server, implicit_tls=implicit) as mailer,
@@ -749,13 +757,19 @@ class TestOwed:
     def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(
         self,
     ) -> None:
-        asked, seen = [], list[str]()
+        asked, seen = threading.Event(), list[str]()
+
+        def answer() -> str:
+            asked.set()
+            return "354 go on"
+
+        def is_owed() -> bool:
+            seen.extend(server.verbs())
+            return asked.is_set()
+
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            server.replies["DATA"] = lambda: asked.append(True) or "354 go on"
-            mailer.send(
-                mail_to(),
-                start_lease_check=lambda: lambda: bool(asked) and not seen.extend(server.verbs()),
-            )
+            server.replies["DATA"] = answer
+            mailer.send(mail_to(), start_lease_check=lambda: is_owed)
             assert "DATA" in seen
             assert "." not in seen
 
@@ -765,9 +779,12 @@ class TestOwed:
             server.replies["MAIL"] = lambda: (
                 "250 fine" if asked.wait(5) else "451 nobody asked meanwhile"
             )
-            assert mailer.send(
-                mail_to(), start_lease_check=lambda: asked.set() or skip_lease_check()
-            )
+
+            def ask() -> LeaseCheck:
+                asked.set()
+                return skip_lease_check()
+
+            assert mailer.send(mail_to(), start_lease_check=ask)
 
     @pytest.mark.parametrize(("step", "reply"), [("RCPT", "250 at last"), ("DATA", "354 at last")])
     def test_it_is_asked_again_where_the_server_thought_for_long(
@@ -820,9 +837,11 @@ class TestOwed:
             raise LookupError
 
         with ScriptedServer() as server, mailer_for(server) as mailer:
-            for number, doing in enumerate(
-                [{"start_lease_check": lambda: broken}, {"while_waiting": broken}]
-            ):
+            broken_options: list[dict[str, Any]] = [
+                {"start_lease_check": lambda: broken},
+                {"while_waiting": broken},
+            ]
+            for number, doing in enumerate(broken_options):
                 with pytest.raises(LookupError):
                     mailer.send(mail_to(), **doing)
                 assert not mailer.is_connected

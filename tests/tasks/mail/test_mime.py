@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TEXT, HTML = "Hello,\n\n.hidden\nFrom here on\n", "<p>Größe</p>\n" * 20
 
 
-def mail(**fields: str) -> Mail:
-    defaults = {
+def mail(**fields: Any) -> Mail:
+    defaults: dict[str, Any] = {
         "sender": "Shop <pay@shop.example>",
         "recipient": "jane@example.com",
         "subject": "A link",

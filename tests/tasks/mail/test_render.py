@@ -485,7 +485,7 @@ def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
     locale: str, amount: Decimal | None
 ) -> None:
     """It reminds of nothing."""
-    fields = {
+    fields: dict[str, Any] = {
         "payment_amount": amount,
         "currency": "EUR",
         "locale": locale,
