@@ -1,0 +1,194 @@
+"""``payment-links check`` names what is wrong with settings, keys, the mail server and the disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from service.process.data_dir import load_or_create_secret
+from tests.support.command import pem, results_of, run_check
+from tests.support.key_server import KeyServer, served
+from tests.support.servers import MailServer, Store, free_port
+
+
+class TestCheckSettings:
+    @pytest.mark.parametrize(
+        ("environ", "line"),
+        [
+            ({"SECRET_KEY": ""}, "REDIS_URL, SECRET_KEY: required"),
+            (
+                {"REDIS_URL": "redis://localhost", "SECRET_KEY": "short"},
+                "SECRET_KEY: must be 32 bytes or more, not 5",
+            ),
+            ({"REDIS_URL": "memcached://localhost"}, "REDIS_URL: must begin with"),
+            (
+                {"REDIS_URL": "redis://localhost", "MAIL_FROM": "Shop <pay@shop..example>"},
+                "MAIL_FROM: ",
+            ),
+        ],
+        ids=["nothing set", "secret", "redis", "sender"],
+    )
+    def test_wrong_settings_are_all_it_says(self, environ: dict[str, str], line: str) -> None:
+        results = results_of(run_check(**environ))
+        assert list(results) == ["settings"]
+        assert results["settings"][0] == "FAIL"
+        assert results["settings"][1].startswith(line)
+
+    def test_settings_that_are_complete_are_good(self, valkey: Store) -> None:
+        assert results_of(run_check(REDIS_URL=valkey.url))["settings"] == ("ok", "complete")
+
+    def test_it_looks_at_the_store_that_up_keeps(self, tmp_path: Path) -> None:
+        load_or_create_secret(tmp_path)
+        results = results_of(run_check(SECRET_KEY=""))
+        assert results["settings"] == ("ok", "complete")
+        assert results["redis"][0] == "FAIL"
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    with served(KeyServer()) as server:
+        yield server
+
+
+class TestCheckTokens:
+    def test_our_own_are_good(self, valkey: Store) -> None:
+        assert results_of(run_check(REDIS_URL=valkey.url))["admin tokens"] == (
+            "ok",
+            "our own, HS256",
+        )
+
+    def test_a_provider_s_key_is_good(self, valkey: Store) -> None:
+        key = pem(ec.generate_private_key(ec.SECP256R1()))
+        results = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))
+        assert results["admin tokens"] == ("ok", "the identity provider's, ES256")
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "-----BEGIN PUBLIC KEY-----\nZm9v\n-----END PUBLIC KEY-----\n",
+            pem(ec.generate_private_key(ec.SECP384R1())),
+        ],
+        ids=["garbage", "P-384"],
+    )
+    def test_a_provider_s_key_that_cannot_be_used_is_named(self, key: str, valkey: Store) -> None:
+        status, detail = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))[
+            "admin tokens"
+        ]
+        assert status == "FAIL"
+        assert detail.startswith("ADMIN_JWT_PUBLIC_KEY: ")
+
+    def test_a_key_set_is_counted(self, valkey: Store, key_server: KeyServer) -> None:
+        key_server.add("ES256", "first")
+        key_server.add("EdDSA", "second")
+        unusable = ec.generate_private_key(ec.SECP384R1()).public_key()
+        key_server.keys.append(jwt.algorithms.ECAlgorithm.to_jwk(unusable, as_dict=True))
+        results = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=key_server.url))
+        assert results["admin tokens"] == ("ok", "the identity provider's, 2 keys")
+
+    def test_a_key_set_without_a_usable_key_is_named(
+        self, valkey: Store, key_server: KeyServer
+    ) -> None:
+        weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
+        key_server.keys.append(jwt.algorithms.RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True))
+        result = run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=key_server.url)
+        status, detail = results_of(result)["admin tokens"]
+        assert status == "FAIL"
+        assert detail.startswith("ADMIN_JWKS_URL: ")
+
+    def test_a_key_set_that_is_away_is_named(self, valkey: Store) -> None:
+        url = f"http://127.0.0.1:{free_port()}/keys"
+        assert (
+            results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=url))["admin tokens"][0]
+            == "FAIL"
+        )
+
+
+class TestCheckDisk:
+    @pytest.fixture(params=[(0.04, 10_000), (0.5, 255)], ids=["less than 5 %", "less than 256 MB"])
+    def full(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        share, free = request.param
+        usage = SimpleNamespace(total=int(free * 2**20 / share), free=free * 2**20)
+        monkeypatch.setattr(
+            "service.process.disk.shutil",
+            SimpleNamespace(disk_usage=lambda _: (usage.total, 0, usage.free)),
+        )
+
+    @pytest.mark.usefixtures("full")
+    def test_a_disk_that_is_almost_full_is_named(self, valkey: Store, tmp_path: Path) -> None:
+        status, detail = results_of(run_check(REDIS_URL=valkey.url))["disk"]
+        assert (status, str(tmp_path) in detail) == ("warn", True)
+
+    @pytest.mark.usefixtures("full")
+    @pytest.mark.parametrize("name", ["data", "my data %"])
+    def test_that_of_the_embedded_store_is_looked_at(
+        self, tmp_path: Path, mail_server: MailServer, name: str
+    ) -> None:
+        data_dir = tmp_path / name
+        data_dir.mkdir()
+        load_or_create_secret(data_dir)
+        assert (
+            results_of(
+                run_check(
+                    SECRET_KEY="",
+                    DATA_DIR=str(data_dir),
+                    SMTP_URL=mail_server.url,
+                    MAIL_FROM="pay@shop.example",
+                )
+            )["disk"][0]
+            == "warn"
+        )
+
+    def test_one_with_room_is_good(self, valkey: Store) -> None:
+        assert results_of(run_check(REDIS_URL=valkey.url))["disk"][0] == "ok"
+
+    def test_none_is_looked_at_where_nothing_is_written(
+        self, valkey: Store, mail_server: MailServer
+    ) -> None:
+        assert "disk" not in results_of(
+            run_check(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example")
+        )
+
+
+class TestCheckMail:
+    def test_files_instead_of_mails_are_named(self, valkey: Store, tmp_path: Path) -> None:
+        status, detail = results_of(run_check(REDIS_URL=valkey.url))["mail"]
+        assert status == "warn"
+        assert str(tmp_path / "outbox") in detail
+
+    def test_a_server_without_tls_is_named(self, valkey: Store, mail_server: MailServer) -> None:
+        results = results_of(
+            run_check(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example")
+        )
+        assert results["mail"] == ("warn", f"127.0.0.1:{mail_server.port} lets us in, without TLS")
+
+    def test_a_server_that_would_have_the_password_without_tls_is_named(
+        self, valkey: Store, mail_server: MailServer
+    ) -> None:
+        url = f"smtp://ann:hunter2@127.0.0.1:{mail_server.port}"
+        result = run_check(REDIS_URL=valkey.url, SMTP_URL=url, MAIL_FROM="pay@shop.example")
+        assert results_of(result)["mail"][0] == "FAIL"
+        assert "STARTTLS" in results_of(result)["mail"][1]
+        assert "hunter2" not in result.output
+
+    def test_a_server_that_is_away_is_named(self, valkey: Store) -> None:
+        port = free_port()
+        results = results_of(
+            run_check(
+                REDIS_URL=valkey.url,
+                SMTP_URL=f"smtp://127.0.0.1:{port}",
+                MAIL_FROM="pay@shop.example",
+            )
+        )
+        assert results["mail"][0] == "FAIL"
+        assert results["mail"][1].startswith(f"127.0.0.1:{port} does not let us in")
+
+    def test_a_server_that_cannot_be_is_named(self, valkey: Store) -> None:
+        results = results_of(
+            run_check(
+                REDIS_URL=valkey.url, SMTP_URL="smtp://mail..example", MAIL_FROM="pay@shop.example"
+            )
+        )
+        assert "FAIL" in {status for status, _ in results.values()}

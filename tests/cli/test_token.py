@@ -1,0 +1,186 @@
+"""``payment-links token`` prints admin tokens that the API takes."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+from click.testing import Result
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from service.auth.tokens import Admin, Role, own_admin_key, verify_admin
+from service.process.data_dir import load_or_create_secret
+from tests.support.command import SECRET, pem, run
+
+OTHERS = "an other secret of thirty-two bytes"
+
+
+def holder(
+    result: Result, *, secret: str = SECRET, now: datetime | None = None, issuer: str | None = None
+) -> Admin:
+    """Who the API takes the printed token for."""
+    assert result.exit_code == 0, result.output
+    return verify_admin(
+        result.stdout.strip(),
+        own_admin_key(secret.encode()),
+        now=now or datetime.now(UTC),
+        issuer=issuer,
+    )
+
+
+def test_an_internal_admin_s_token_is_good() -> None:
+    result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
+    assert holder(result) == Admin("payment-links token", Role.INTERNAL_ADMIN)
+
+
+def test_an_org_admin_s_token_is_good_for_its_organization() -> None:
+    result = run("token", "--role", "org-admin", "--org", "acme", SECRET_KEY=SECRET)
+    assert holder(result) == Admin("payment-links token", Role.ORG_ADMIN, "acme")
+
+
+def test_it_prints_the_token_and_nothing_else() -> None:
+    result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
+    assert len(result.stdout.splitlines()) == 1
+    assert result.stdout.count(".") == 2
+    assert result.stderr == ""
+
+
+def test_it_names_whom_it_is_for() -> None:
+    assert (
+        holder(
+            run("token", "--role", "internal-admin", "--subject", "ann", SECRET_KEY=SECRET)
+        ).subject
+        == "ann"
+    )
+
+
+@pytest.mark.parametrize(
+    ("life", "lasts"),
+    [
+        ("10m", timedelta(minutes=10)),
+        ("24h", timedelta(hours=24)),
+        ("366d", timedelta(days=366)),
+        ("1s", timedelta(seconds=1)),
+    ],
+)
+def test_it_is_good_for_as_long_as_was_asked_for(life: str, lasts: timedelta) -> None:
+    result = run("token", "--role", "internal-admin", "--life", life, SECRET_KEY=SECRET)
+    claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == lasts.total_seconds()
+    assert holder(result, now=datetime.fromtimestamp(claims["iat"], UTC))
+
+
+def test_it_is_good_for_a_day_where_nobody_says() -> None:
+    result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
+    claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 24 * 3600
+
+
+def test_it_needs_no_redis() -> None:
+    assert run("token", "--role", "internal-admin", SECRET_KEY=SECRET).exit_code == 0
+
+
+def test_it_uses_the_secret_that_up_keeps(tmp_path: Path) -> None:
+    secret = load_or_create_secret(tmp_path)
+    assert holder(run("token", "--role", "internal-admin"), secret=secret)
+
+
+def test_a_secret_that_is_set_comes_before_the_one_that_up_keeps(tmp_path: Path) -> None:
+    load_or_create_secret(tmp_path)
+    assert holder(run("token", "--role", "internal-admin", SECRET_KEY=SECRET), secret=SECRET)
+
+
+def test_its_issuer_is_the_one_that_admin_tokens_must_have() -> None:
+    """A token that the service would refuse is not printed: it carries the issuer, or the setting is refused."""
+    result = run(
+        "token",
+        "--role",
+        "internal-admin",
+        SECRET_KEY=SECRET,
+        ADMIN_JWT_ISSUER="https://id.example",
+    )
+    assert result.exit_code == 2 or holder(result, issuer="https://id.example")
+
+
+@pytest.mark.parametrize("subject", ["", "x" * 10_000], ids=["empty", "longer than a token may be"])
+def test_a_subject_that_the_service_would_refuse_is_refused(subject: str) -> None:
+    assert (
+        run("token", "--role", "internal-admin", "--subject", subject, SECRET_KEY=SECRET).exit_code
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["--role", "customer"],
+        ["--role", "org-admin"],
+        ["--role", "internal-admin", "--org", "acme"],
+        ["--role", "org-admin", "--org", ""],
+        ["--role", "org-admin", "--org", "a b"],
+        ["--role", "org-admin", "--org", ".."],
+        ["--role", "org-admin", "--org", "a" * 65],
+        ["--role", "internal-admin", "--life", "0s"],
+        ["--role", "internal-admin", "--life", "367d"],
+        ["--role", "internal-admin", "--life", "tomorrow"],
+        ["--role", "internal-admin", "--life", "-1h"],
+        ["--role", "internal-admin", "extra"],
+    ],
+    ids=[
+        "no role",
+        "no such role",
+        "org-admin of none",
+        "internal-admin of one",
+        "empty organization",
+        "bad organization",
+        "organization that is a path",
+        "long organization",
+        "no life",
+        "too long a life",
+        "no duration",
+        "negative life",
+        "more than is asked for",
+    ],
+)
+def test_a_bad_combination_is_refused_and_prints_no_token(args: list[str]) -> None:
+    result = run("token", *args, SECRET_KEY=SECRET)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ADMIN_JWT_PUBLIC_KEY": pem(ec.generate_private_key(ec.SECP256R1()))},
+        {"ADMIN_JWKS_URL": "https://id.example/keys"},
+    ],
+    ids=["key", "key set"],
+)
+def test_it_makes_none_where_the_identity_provider_does(environ: dict[str, str]) -> None:
+    result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET, **environ)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "identity provider" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"SECRET_KEY": "short"}, "SECRET_KEY: must be 32 bytes or more, not 5"),
+        (
+            {"SECRET_KEY": SECRET, "PORT": "http"},
+            "PORT: must be a whole number from 1 to 65535",
+        ),
+    ],
+    ids=["short", "another setting"],
+)
+def test_wrong_settings_end_it_with_one_line(environ: dict[str, str], line: str) -> None:
+    result = run("token", "--role", "internal-admin", **environ)
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
+
+
+def test_elsewhere_than_up_it_says_where_the_secret_would_be(tmp_path: Path) -> None:
+    result = run("token", "--role", "internal-admin")
+    line = f"SECRET_KEY: required, unless `payment-links up` keeps one in DATA_DIR, and {tmp_path} holds none\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", line)
