@@ -14,9 +14,10 @@ from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.enums import ScopeType
+from litestar.types import ControllerRouterHandler
 
 from config.settings import Settings, load
-from service.console import controller as console
+from service.console.controller import CONSOLE_FILES, ConsoleController
 from service.context import create_context
 from service.health import schemas as health_schemas
 from service.health.controller import HealthController
@@ -38,8 +39,8 @@ from service.orgs.controller import OrgController
 from service.otps import schemas as otps_schemas
 from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
-from service.pages import controller as pay
-from service.pages import home
+from service.pages.controller import PAGE_FILES, PageController
+from service.pages.home import HOME_FILES, HomeController
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
@@ -48,6 +49,21 @@ from service.storage.clock import RedisClock
 from service.storage.pipeline import AutoPipeline
 from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect_async, connect_queue
 
+HANDLERS: list[ControllerRouterHandler] = [
+    ConsoleController,
+    HealthController,
+    HomeController,
+    LinkController,
+    OrgLinkController,
+    WindowController,
+    OrgController,
+    OtpController,
+    PageController,
+    CONSOLE_FILES,
+    HOME_FILES,
+    PAGE_FILES,
+    SCHEMA_ASSETS,
+]
 EXAMPLES = (
     *links_schemas.EXAMPLES,
     *otps_schemas.EXAMPLES,
@@ -100,18 +116,7 @@ def create_app(
                 await doorbell.close()
 
     return PaymentLinks(
-        route_handlers=[
-            *console.HANDLERS,
-            HealthController,
-            *home.HANDLERS,
-            LinkController,
-            OrgLinkController,
-            WindowController,
-            OrgController,
-            OtpController,
-            *pay.HANDLERS,
-            SCHEMA_ASSETS,
-        ],
+        route_handlers=HANDLERS,
         lifespan=[lifespan],
         before_request=_check,
         return_dto=None,

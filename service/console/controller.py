@@ -1,10 +1,10 @@
-"""The organization console: one page, whose script asks the API as any other caller does, with the admin's own token."""
+"""The organization console: one page, whose script calls the API with the admin's token."""
 
 from pathlib import Path
-from typing import Any
 
-from litestar import Response, get
+from litestar import Controller, Response, get
 
+from service.http.headers import content_security_policy
 from service.http.request import PublicRequest, context_of
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_language, get_templates
@@ -13,51 +13,30 @@ from service.values.locale import LANGUAGES
 from service.values.money import currencies
 
 ASSETS = "/console/assets"
-MODULES = (
-    "console",
-    "api",
-    "browse",
-    "check",
-    "create",
-    "detail",
-    "dialogs",
-    "dom",
-    "mail",
-    "orgs",
-    "revoke",
-    "route",
-)
 OWN_ASSETS = Path(__file__).parent / "assets"
-FILES = {
-    name: OWN_ASSETS / name for name in ("console.css", *(f"{module}.js" for module in MODULES))
-}
-FILES["base.css"] = SHARED_ASSETS / "base.css"
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'none'; "
-    "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+FILES = {file.name: file for file in [*OWN_ASSETS.iterdir(), SHARED_ASSETS / "base.css"]}
+CONSOLE_FILES = serve_files(ASSETS, FILES)
+# With trusted types, a browser refuses to parse text as HTML, so a faulty script cannot inject any.
+POLICY = content_security_policy(
+    **{"require-trusted-types-for": "'script'", "trusted-types": "'none'"}
 )
-"""Trusted types: a browser that knows them takes no text for HTML, so a script that did so would fail instead."""
-PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
-"""As HTML reads patterns (the v flag), where no class ends in a bare dash."""
+HTML_ORG_ID_PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
+"""Browsers compile patterns with the v flag, where a class must not end in a bare dash."""
 
 
-@get("/console", include_in_schema=False)
-async def console(request: PublicRequest) -> Response[str]:
-    """The page. It holds nothing of anybody's: its script asks for that."""
-    languages = {tag: get_language(tag).display_name for tag in LANGUAGES}
-    values = {
-        "root": context_of(request).root,
-        "languages": languages,
-        "org_id_pattern": PATTERN,
-        "currencies": " ".join(
-            f"{code}{decimals}" for code, decimals in sorted(currencies().items())
-        ),
-    }
-    return Response(
-        get_templates("service.console", LANGUAGES[0]).get_template("console.html").render(values),
-        media_type="text/html",
-        headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
-    )
+class ConsoleController(Controller):
+    path = "/console"
+    include_in_schema = False
 
-
-HANDLERS: list[Any] = [console, serve_files(ASSETS, FILES)]
+    @get()
+    async def console(self, request: PublicRequest) -> Response[str]:
+        """The page. It holds no data: its script fetches them."""
+        decimals = sorted(currencies().items())
+        template = get_templates("service.console", LANGUAGES[0]).get_template("console.html")
+        page = template.render(
+            root=context_of(request).root,
+            languages={tag: get_language(tag).display_name for tag in LANGUAGES},
+            org_id_pattern=HTML_ORG_ID_PATTERN,
+            currencies=" ".join(f"{code}{digits}" for code, digits in decimals),
+        )
+        return Response(page, media_type="text/html", headers=POLICY)

@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 
+from service.http.headers import content_security_policy
 from service.http.openapi import complete
 from service.http.request import context_of
 from service.http.static import SHARED_ASSETS, serve_files
@@ -34,10 +35,6 @@ SCHEMA_ASSETS = serve_files(
         "swagger-ui-bundle.js": _SWAGGER_UI / "swagger-ui-bundle.js",
         "reference.js": SHARED_ASSETS / "reference.js",
     },
-)
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -92,7 +89,7 @@ def openapi_config(
             route_handlers=[],
             include_in_schema=False,
             response_class=Response,
-            response_headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+            response_headers=content_security_policy(),
             after_request=_refuse_unknown,
         ),
     )

@@ -33,7 +33,7 @@ from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
 from service.links import operations, qr, store
 from service.links.guards import require_access
-from service.links.model import Link, Status
+from service.links.model import Link, Status, page_path
 from service.links.schemas import (
     EXAMPLE_LINK,
     Counts,
@@ -247,7 +247,7 @@ class LinkController(Controller):
             raise Invalid("size", "is for format=png: an SVG has none")
         context = context_of(request)
         link = await operations.find(context, link_id)
-        url = f"{context.settings.public_url}/pay/{link.id}"
+        url = context.settings.public_url + page_path(link.id)
         if format is QrFormat.SVG:
             media_type, draw = SVG, partial(qr.draw_svg, url)
         else:

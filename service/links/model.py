@@ -18,6 +18,8 @@ from service.values.time import assume_utc, truncate_to_ms
 
 MAX_TRANSACTION_ID = 128
 """Characters."""
+PAGES_PATH = "/pay"
+"""Under ``PUBLIC_URL``."""
 SCHEDULE_GRACE = timedelta(seconds=60)
 SCHEDULE_HORIZON = timedelta(days=365)
 MIN_LINK_LIFETIME = timedelta(minutes=5)
@@ -237,3 +239,8 @@ def _check_times(
 def _send_at(scheduled_at: datetime | None, now: datetime) -> datetime:
     """When the link's e-mail goes out: a schedule that has just passed means now."""
     return max(scheduled_at or now, now)
+
+
+def page_path(link_id: str) -> str:
+    """The path of the link's page under ``PUBLIC_URL``; both together are the link's ``url``."""
+    return f"{PAGES_PATH}/{link_id}"

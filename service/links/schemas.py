@@ -30,6 +30,7 @@ from service.links.model import (
     Link,
     LinkRequest,
     Status,
+    page_path,
     parse_request,
 )
 from service.otps.schemas import Code
@@ -232,7 +233,7 @@ def link_body(link: Link, *, now: datetime, public_url: str, for_admin: bool) ->
     )
     return LinkBody(
         id=link.id,
-        url=f"{public_url}/pay/{link.id}",
+        url=public_url + page_path(link.id),
         org_id=link.org_id,
         email=link.email,
         transaction_id=link.transaction_id,

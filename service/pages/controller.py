@@ -1,4 +1,4 @@
-"""Where a link's ``url`` leads: a page for its customer, in the customer's language; as JSON where that is asked for by name."""
+"""A link's page, in the customer's language, and the forms on it."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -6,55 +6,54 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Controller, Response, get, post
 from litestar.datastructures import CacheControlHeader
 from litestar.exceptions import NotFoundException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
-from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
-from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired, Unreadable
-from service.http.client_ip import client_of
+from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired
 from service.http.headers import header_values
 from service.http.openapi import extended_operation, problem_responses, text_media
 from service.http.parameters import PAGE, PathLinkId
+from service.http.problems import EXCEPTION_HANDLERS
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
 from service.links import operations as links
 from service.links.guards import require_access
-from service.links.model import Status
+from service.links.model import Status, page_path
 from service.links.schemas import LinkBody, link_body
-from service.orgs import store as orgs
-from service.orgs.model import EMPTY_PROFILE
 from service.otps import operations as otps
 from service.otps.model import read_code
 from service.pages.otp_form import (
     COOKIE,
     SentCode,
-    expired_page,
-    is_outdated,
-    look_at_code,
-    otp_page,
-    path_of,
-    read_cookie,
+    has_expired,
+    load_form,
+    render_expired,
+    render_form,
 )
-from service.pages.page_view import ERRORS, PageView, cookie_of, wants_page
-from service.values.email import canonical, mask
+from service.pages.page_view import PageView, load_page_view
+from service.pages.rendering import ASSETS, ERROR_PAGES, wants_page
+from service.values.email import mask
 
-ASSETS = "/pay/assets"
 OWN_ASSETS = Path(__file__).parent / "assets"
-FILES = {"base.css": SHARED_ASSETS / "base.css"} | {
-    name: OWN_ASSETS / name for name in ("pay.css", "pay.js")
+FILES = {
+    "base.css": SHARED_ASSETS / "base.css",
+    "pay.css": OWN_ASSETS / "pay.css",
+    "pay.js": OWN_ASSETS / "pay.js",
 }
 GONE = ResponseSpec(
     None,
     description="The page of a link that has ended: as JSON its answer is 200.",
     generate_examples=False,
 )
+MAX_FORM_FIELDS = 8
+PAGE_FILES = serve_files(ASSETS, FILES)
 
 
-class View(msgspec.Struct, frozen=True):
+class LinkView(msgspec.Struct, frozen=True):
     """A link as its page shows it."""
 
     amount: str
@@ -63,30 +62,37 @@ class View(msgspec.Struct, frozen=True):
     left: timedelta
 
 
-@get(
-    "/pay/{link_id:str}",
-    responses=problem_responses(400, 401, 403, 404, examples=[OtpRequired()]) | {410: GONE},
-    operation_class=extended_operation(
-        200,
-        400,
-        404,
-        410,
-        503,
-        first=text_media("text/html", "A page, for a browser.", "<!doctype html>…"),
-    ),
-    security=[{}, {"customer": []}, {"admin": []}],
-    exception_handlers=ERRORS,
-    tags=["Payment links"],
-    summary="Open a payment link",
-    response_description="The link's page, or the link as JSON.",
-    opt=PAGE,
-)
-async def pay(request: PublicRequest, link_id: PathLinkId) -> Response[LinkBody]:
-    """Where a link's ``url`` leads: to its page. With ``application/json`` named in ``Accept``, the answer is the link as JSON.
+class PageController(Controller):
+    path = page_path("{link_id:str}")
+    include_in_schema = False
+    opt = PAGE
+    exception_handlers = ERROR_PAGES
 
-    The page of a link that ended is answered with 410.
-    """
-    if not wants_page(request):
+    @get(
+        include_in_schema=True,
+        responses=problem_responses(400, 401, 403, 404, examples=[OtpRequired()]) | {410: GONE},
+        operation_class=extended_operation(
+            200,
+            400,
+            404,
+            410,
+            503,
+            first=text_media("text/html", "A page, for a browser.", "<!doctype html>…"),
+        ),
+        security=({}, {"customer": []}, {"admin": []}),
+        tags=("Payment links",),
+        summary="Open a payment link",
+        response_description="The link's page, or the link as JSON.",
+    )
+    async def pay(self, request: PublicRequest, link_id: PathLinkId) -> Response[LinkBody]:
+        """The page to which a link's ``url`` leads; 410 if the link has ended.
+
+        With ``application/json`` named in ``Accept``, the answer is the link as JSON.
+        """
+        if wants_page(request):
+            view = await load_page_view(request, link_id)
+            page: Response[Any] = await _render_page(request, view)
+            return page
         context = context_of(request)
         link = await links.find(context, link_id)
         for_admin = await require_access(request, link)
@@ -94,229 +100,187 @@ async def pay(request: PublicRequest, link_id: PathLinkId) -> Response[LinkBody]
         return JsonResponse(
             link_body(link, now=context.clock(), public_url=public_url, for_admin=for_admin)
         )
-    page: Response[Any] = await _page(request, await _visit(request, link_id))
-    return page
 
+    @post("/code", status_code=200)
+    async def send_code(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
+        """Sends the recipient a code, and redirects to ``check_cookie`` with a cookie for it."""
+        _refuse_cross_site(request)
+        view = await load_page_view(request, link_id)
+        if view.is_verified or not view.is_active:
+            return _redirect_to_page(view)
+        try:
+            nonce = await otps.send_code(
+                view.context,
+                view.link.recipient,
+                view.client,
+                locale=view.language.tag,
+                org_id=view.link.org_id,
+            )
+        except LimitReached as error:
+            return await _render_send_limit(request, view, error.retry_after)
+        cookie = SentCode.of(view, nonce).cookie(view)
+        return Redirect(f"{view.path}/code", status_code=303, cookies=[cookie])
 
-@post(
-    "/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS
-)
-async def send_code(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
-    """Sends the link's recipient a code, and leads to where it is asked for, with a cookie by which that is known again."""
-    _refuse_foreign_forms(request)
-    visit = await _visit(request, link_id)
-    if visit.is_verified or not visit.is_open:
-        return _to_page(visit)
-    email, client, language = canonical(visit.link.email), client_of(request), visit.language
-    try:
-        nonce = await otps.send_code(
-            visit.context, email, client, locale=language.tag, org_id=visit.link.org_id
-        )
-    except LimitReached as error:
-        said = language.messages.gettext("Another code can be sent in %(span)s.") % {
-            "span": language.format_wait(error.retry_after)
-        }
-        sent = read_cookie(request) or SentCode.of_none()
-        form = msgspec.structs.replace(await look_at_code(visit, sent), send_wait=error.retry_after)
-        page = otp_page(visit, form, said, is_too_soon=True)
-        page.set_cookie(sent.cookie(visit))
-        return page
-    return Redirect(
-        f"{path_of(visit)}/code", status_code=303, cookies=[SentCode.of(visit, nonce).cookie(visit)]
+    @get("/code", status_code=200)
+    async def check_cookie(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
+        """Redirects to the page, which has the form, if the browser has kept the cookie."""
+        view = await load_page_view(request, link_id)
+        if view.is_verified or not view.is_active or SentCode.read(request):
+            return _redirect_to_page(view)
+        return _render_cookies_needed(view)
+
+    @post("/token", status_code=200)
+    async def submit_code(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
+        """Redeems the code, and redirects to the page with the token in a cookie."""
+        _refuse_cross_site(request)
+        view = await load_page_view(request, link_id)
+        if view.is_verified or not view.is_active:
+            return _redirect_to_page(view)
+        fields = await _read_form(request)
+        sent, otp = SentCode.read(request), read_code(fields.get("otp", ""))
+        if sent is None:
+            is_expired = has_expired(view, fields.get("since", ""))
+            return render_expired(view) if is_expired else _render_cookies_needed(view)
+        if otp is None:
+            message = view.language.messages.gettext("Enter the six digits of the code.")
+            return render_form(view, await load_form(view, sent), message)
+        try:
+            token = await otps.redeem_code(view.context, view.link.recipient, otp, view.client)
+        except LimitReached as error:
+            form = await load_form(view, sent)
+            return render_form(view, msgspec.structs.replace(form, try_wait=error.retry_after))
+        except OtpInvalid:
+            return render_form(view, await load_form(view, sent), is_wrong=True)
+        return _redirect_to_page(view, token)
+
+    @get("/token")
+    async def reopen_page(self, request: PublicRequest, link_id: PathLinkId) -> Redirect:
+        """Redirects to the page: a restored tab opens the form's address."""
+        return Redirect(context_of(request).root + page_path(link_id), status_code=303)
+
+    @get(
+        "/logo",
+        cache_control=CacheControlHeader(private=True, max_age=300),
+        exception_handlers=EXCEPTION_HANDLERS,
     )
+    async def logo(self, request: PublicRequest, link_id: PathLinkId) -> Response[bytes]:
+        """The logo of the link's organization, for visitors who may see the link."""
+        view = await load_page_view(request, link_id)
+        logo = view.profile.logo_file
+        if logo is None:
+            raise NotFoundException
+        return Response(logo.content, media_type=f"image/{logo.subtype}")
 
 
-@get("/pay/{link_id:str}/code", status_code=200, include_in_schema=False, exception_handlers=ERRORS)
-async def check_cookie(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
-    """Leads to the link's page, where the code is asked for, if the browser has kept the cookie; else says that it is needed."""
-    visit = await _visit(request, link_id)
-    if visit.is_verified or not visit.is_open or read_cookie(request):
-        return _to_page(visit)
-    return _cookies_page(visit)
+def _refuse_cross_site(request: PublicRequest) -> None:
+    """Refuses forms of other sites (Fetch Metadata, 2.4), which could log visitors in.
 
-
-@get("/pay/{link_id:str}/token", include_in_schema=False)
-async def go_back(request: PublicRequest, link_id: PathLinkId) -> Redirect:
-    """Leads a browser that opens the form's address anew, as with a restored tab, to the link's page."""
-    return Redirect(f"{context_of(request).root}/pay/{link_id}", status_code=303)
-
-
-@post(
-    "/pay/{link_id:str}/token", status_code=200, include_in_schema=False, exception_handlers=ERRORS
-)
-async def submit_code(request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
-    """Takes the code, and leads back to the link's page with a token in a cookie that no script can read."""
-    _refuse_foreign_forms(request)
-    visit = await _visit(request, link_id)
-    if visit.is_verified or not visit.is_open:
-        return _to_page(visit)
-    form = await _form(request)
-    sent, otp = read_cookie(request), read_code(form.get("otp", ""))
-    if sent is None:
-        return (
-            expired_page(visit)
-            if is_outdated(visit, form.get("since", ""))
-            else _cookies_page(visit)
-        )
-    if otp is None:
-        said = visit.language.messages.gettext("Enter the six digits of the code.")
-        return otp_page(visit, await look_at_code(visit, sent), said)
-    try:
-        token = await otps.redeem_code(
-            visit.context, canonical(visit.link.email), otp, client_of(request)
-        )
-    except LimitReached as error:
-        return otp_page(
-            visit,
-            msgspec.structs.replace(await look_at_code(visit, sent), try_wait=error.retry_after),
-        )
-    except OtpInvalid:
-        return otp_page(visit, await look_at_code(visit, sent), is_wrong=True)
-    return _to_page(visit, token)
-
-
-@get(
-    "/pay/{link_id:str}/logo",
-    include_in_schema=False,
-    cache_control=CacheControlHeader(private=True, max_age=300),
-)
-async def logo(request: PublicRequest, link_id: PathLinkId) -> Response[bytes]:
-    """The logo of the organization whose link it is, for whoever may see the link."""
-    visit = await _visit(request, link_id)
-    if visit.profile.logo_file is None:
-        raise NotFoundException
-    kind, file = visit.profile.logo_file
-    return Response(file, media_type=f"image/{kind}")
-
-
-def _refuse_foreign_forms(request: PublicRequest) -> None:
-    """Another site's page must not have its visitors ask for codes, nor sign them in (Fetch Metadata, 2.4).
-
-    Older browsers name the origin alone, which is ``null`` on our own forms too: their pages tell nobody where they come from.
+    Older browsers send an ``Origin`` only; it is ``null`` for our own forms too, because our pages
+    send no referrer.
     """
-    ours = {
+    own = {
         "null",
         *header_values(request, b"host"),
         urlsplit(context_of(request).settings.public_url).netloc,
     }
     origins = {origin.partition("://")[2] or origin for origin in header_values(request, b"origin")}
-    if (
-        header_values(request, b"sec-fetch-site") in (["cross-site"], ["same-site"])
-        or not origins <= ours
-    ):
+    site = header_values(request, b"sec-fetch-site")
+    if site in (["cross-site"], ["same-site"]) or not origins <= own:
         raise Forbidden("this form is not ours")
 
 
-async def _visit(request: PublicRequest, link_id: str) -> PageView:
-    context = context_of(request)
-    link = await links.find(context, link_id)
+async def _read_form(request: PublicRequest) -> dict[str, str]:
+    """The fields of a form (application/x-www-form-urlencoded); none if it is malformed."""
     try:
-        profile = await context.pipeline.run(orgs.get_profile(link.org_id))
-    except Unreadable:  # of which the log tells: a link is paid without its organization's colors
-        profile = EMPTY_PROFILE
-    return PageView(request, link, profile)
-
-
-async def _page(request: PublicRequest, visit: PageView) -> Response[str]:
-    link = visit.link
-    if not visit.is_open:
-        return _closed_page(visit)
-    if not visit.is_verified and (sent := read_cookie(request)):
-        return otp_page(visit, await look_at_code(visit, sent))
-    if not visit.is_verified:
-        return visit.page("ask", email=mask(link.email))
-    checkout, has_image = (
-        visit.context.settings.checkout_url,
-        visit.profile.logo_file is not None and not link.otp_required,
-    )
-    return visit.page(
-        "link",
-        link=_view(visit),
-        checkout=checkout and checkout.replace("{link_id}", link.id),
-        preview_image=f"{visit.context.settings.public_url}/pay/{link.id}/logo"
-        if has_image
-        else None,
-    )
-
-
-def _view(visit: PageView) -> View:
-    link = visit.link
-    amount = visit.language.format_amount(link.payment_amount, link.currency)
-    return View(amount, link.transaction_id, link.expires_at, link.expires_at - visit.now)
-
-
-def _closed_page(visit: PageView) -> Response[str]:
-    """The page of a link that has ended."""
-    status, gettext = visit.link.status(visit.now), visit.language.messages.gettext
-    headline, explanation = (
-        gettext("This link has expired"),
-        gettext("It was good until %(moment)s."),
-    )
-    advice = gettext("If you still want to pay, ask whoever sent it for a new link.")
-    if status is Status.REVOKED:
-        headline, explanation = gettext("This link was withdrawn"), gettext("Nothing was charged.")
-    if visit.org:
-        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
-    if visit.org and status is Status.REVOKED:
-        explanation = gettext("%(org)s has taken it back. Nothing was charged.")
-    said = {
-        "headline": headline,
-        "explanation": explanation,
-        "advice": advice % {"org": visit.language.isolate(visit.org)},
-    }
-    reply_to = visit.profile.reply_to
-    return visit.page(
-        "ended", status=410, **said, until=visit.link.expires_at, reply_to=reply_to, again=False
-    )
-
-
-def _cookies_page(visit: PageView) -> Response[str]:
-    """Says that nothing can be done without cookies."""
-    gettext = visit.language.messages.gettext
-    return visit.page(
-        "ended",
-        headline=gettext("Cookies are needed"),
-        explanation=gettext(
-            "Your browser did not keep the cookie by which this page recognizes you. No code was used up."
-        ),
-        advice=gettext("Allow cookies for this site, then try again."),
-        until=None,
-        reply_to=None,
-        again=True,
-    )
-
-
-def _to_page(visit: PageView, token: str | None = None) -> Redirect:
-    """Leads to the link's page; the cookie of a code that gave ``token`` has done its work."""
-    page = Redirect(path_of(visit), status_code=303)
-    if token is not None:
-        page.set_cookie(
-            key=cookie_of(visit.link),
-            value=token,
-            path=f"{visit.context.root}/pay",
-            max_age=int(CUSTOMER_TOKEN_LIFETIME.total_seconds()),
-            secure=urlsplit(visit.context.settings.public_url).scheme == "https",
-            httponly=True,
-            samesite="lax",  # or whoever comes from the e-mail again would be asked again
-        )
-        page.delete_cookie(COOKIE, path_of(visit))
-    return page
-
-
-async def _form(request: PublicRequest) -> dict[str, str]:
-    """The fields of a form (application/x-www-form-urlencoded); none where it is none of ours."""
-    try:
-        return dict(parse_qsl((await request.body()).decode(), max_num_fields=8))
+        body = (await request.body()).decode()
+        return dict(parse_qsl(body, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         return {}
 
 
-HANDLERS: list[Any] = [
-    pay,
-    send_code,
-    submit_code,
-    check_cookie,
-    go_back,
-    logo,
-    serve_files(ASSETS, FILES),
-]
+def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
+    """Redirects to the page; with ``token``, its cookie replaces the code's."""
+    redirect = Redirect(view.path, status_code=303)
+    if token is not None:
+        redirect.set_cookie(view.token_cookie(token))
+        redirect.delete_cookie(COOKIE, view.path)
+    return redirect
+
+
+async def _render_page(request: PublicRequest, view: PageView) -> Response[str]:
+    if not view.is_active:
+        return _render_ended(view)
+    if not view.is_verified:
+        sent = SentCode.read(request)
+        if sent:
+            return render_form(view, await load_form(view, sent))
+        return view.render("ask", email=mask(view.link.email))
+    link, settings = view.link, view.context.settings
+    checkout = settings.checkout_url
+    has_image = view.profile.logo_file is not None and not link.otp_required
+    image = f"{settings.public_url}{page_path(link.id)}/logo"
+    return view.render(
+        "link",
+        link=LinkView(
+            amount=view.language.format_amount(link.payment_amount, link.currency),
+            reference=link.transaction_id,
+            expires_at=link.expires_at,
+            left=link.expires_at - view.now,
+        ),
+        link_id=link.id,
+        checkout=checkout and checkout.replace("{link_id}", link.id),
+        preview_image=image if has_image else None,
+    )
+
+
+async def _render_send_limit(
+    request: PublicRequest, view: PageView, wait: timedelta
+) -> Response[str]:
+    """The form where another code cannot be sent for ``wait``."""
+    sent = SentCode.read(request) or SentCode.of_none()
+    form = msgspec.structs.replace(await load_form(view, sent), send_wait=wait)
+    text = view.language.messages.gettext("Another code can be sent in %(span)s.")
+    message = text % {"span": view.language.format_wait(wait)}
+    page = render_form(view, form, message, is_too_soon=True)
+    page.set_cookie(sent.cookie(view))
+    return page
+
+
+def _render_ended(view: PageView) -> Response[str]:
+    """The page of a link that has ended."""
+    gettext, isolated_org = view.language.messages.gettext, view.language.isolate(view.org)
+    if view.link.status(view.now) is Status.REVOKED:
+        headline = gettext("This link was withdrawn")
+        explanation = gettext("Nothing was charged.")
+        if view.org:
+            explanation = gettext("%(org)s has taken it back. Nothing was charged.")
+    else:
+        headline = gettext("This link has expired")
+        explanation = gettext("It was good until %(moment)s.")
+    advice = gettext("If you still want to pay, ask whoever sent it for a new link.")
+    if view.org:
+        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
+    return view.render(
+        "notice",
+        status=410,
+        headline=headline,
+        explanation=explanation,
+        advice=advice % {"org": isolated_org},
+        until=view.link.expires_at,
+        reply_to=view.profile.reply_to,
+    )
+
+
+def _render_cookies_needed(view: PageView) -> Response[str]:
+    """The page for a browser that does not keep cookies."""
+    gettext = view.language.messages.gettext
+    return view.render(
+        "notice",
+        headline=gettext("Cookies are needed"),
+        explanation=gettext(
+            "Your browser did not keep the cookie by which this page recognizes you."
+            " No code was used up."
+        ),
+        advice=gettext("Allow cookies for this site, then try again."),
+        can_retry=True,
+    )

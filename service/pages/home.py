@@ -1,15 +1,15 @@
-"""What is asked of the address itself: a page that leads on, the icon of all pages, and a word for crawlers."""
+"""The home page, the icon of all pages, and the rules for crawlers."""
 
 from pathlib import Path
 from typing import Any
 
-from litestar import Response, get
+from litestar import Controller, Response, get
 from litestar.enums import MediaType
 from litestar.response import File
 
 from service.http.accept import prefers_json
 from service.http.docs_page import TITLE
-from service.http.headers import header_values
+from service.http.headers import content_security_policy, header_values
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.static import KEPT, SHARED_ASSETS, serve_files
@@ -21,49 +21,48 @@ FILES = {
     "base.css": SHARED_ASSETS / "base.css",
     "home.css": Path(__file__).parent / "assets" / "home.css",
 }
-CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-PLACES = {
+HOME_FILES = serve_files(ASSETS, FILES)
+POLICY = content_security_policy(script_src="'none'", connect_src="'none'", img_src="'self'")
+ENTRY_POINTS = {
     "console": "/console",
     "schema": "/schema",
     "openapi": "/schema/openapi.json",
     "health": "/readyz",
 }
-NO_PAGES = ("/orgs", "/outbox", "/payment-links")
-"""Pages themselves say ``noindex``, which crawlers only learn from those that they may fetch, and so may link previews."""
+DISALLOWED = ("/orgs", "/outbox", "/payment-links")
+"""To crawlers. Pages are allowed: they say ``noindex``, and link previews fetch them."""
 
 
-@get("/", include_in_schema=False)
-async def home(request: PublicRequest) -> Response[Any]:
-    """Where to go from here: as a page, or as JSON, where that is asked for by name."""
-    context = context_of(request)
-    if prefers_json(",".join(header_values(request, b"accept"))):
-        return JsonResponse(
-            {"title": TITLE}
-            | {name: context.settings.public_url + path for name, path in PLACES.items()}
+class HomeController(Controller):
+    include_in_schema = False
+
+    @get("/")
+    async def home(self, request: PublicRequest) -> Response[Any]:
+        """Links to the other pages; as JSON if the client names it."""
+        context = context_of(request)
+        if prefers_json(",".join(header_values(request, b"accept"))):
+            public_url = context.settings.public_url
+            urls = {name: public_url + path for name, path in ENTRY_POINTS.items()}
+            return JsonResponse({"title": TITLE} | urls)
+        template = get_templates("service.pages", LANGUAGES[0]).get_template("home.html")
+        return Response(
+            template.render(root=context.root, title=TITLE),
+            media_type=MediaType.HTML,
+            headers=POLICY | {"Vary": "Accept"},
         )
-    return Response(
-        get_templates("service.pages", LANGUAGES[0])
-        .get_template("home.html")
-        .render(root=context.root, title=TITLE),
-        media_type=MediaType.HTML,
-        headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Vary": "Accept"},
-    )
 
+    @get(["/favicon.svg", "/favicon.ico"], cache_control=KEPT)
+    async def favicon(self) -> File:
+        """The icon. Browsers ask for ``.ico`` if a page, or JSON, names none."""
+        return File(
+            SHARED_ASSETS / "favicon.svg",
+            media_type="image/svg+xml",
+            content_disposition_type="inline",
+        )
 
-@get(["/favicon.svg", "/favicon.ico"], include_in_schema=False, cache_control=KEPT)
-async def favicon() -> File:
-    """The icon; browsers ask for the latter where a page, or JSON, names none."""
-    return File(
-        SHARED_ASSETS / "favicon.svg", media_type="image/svg+xml", content_disposition_type="inline"
-    )
-
-
-@get("/robots.txt", include_in_schema=False)
-async def robots(request: PublicRequest) -> Response[str]:
-    """What crawlers may fetch (RFC 9309)."""
-    root = context_of(request).root
-    lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in NO_PAGES)]
-    return Response("\n".join(lines) + "\n", media_type=MediaType.TEXT)
-
-
-HANDLERS: list[Any] = [home, favicon, robots, serve_files(ASSETS, FILES)]
+    @get("/robots.txt")
+    async def robots(self, request: PublicRequest) -> Response[str]:
+        """What crawlers may fetch (RFC 9309)."""
+        root = context_of(request).root
+        lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in DISALLOWED)]
+        return Response("\n".join(lines) + "\n", media_type=MediaType.TEXT)

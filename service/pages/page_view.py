@@ -1,163 +1,102 @@
-"""Somebody who looks at a link: how its pages are written for them."""
+"""A link's page as one visitor sees it."""
 
 import hashlib
-import secrets
-from typing import Any
+from functools import cached_property
+from urllib.parse import urlsplit
 
 from litestar import Response
-from litestar.exceptions import HTTPException
-from litestar.types import ExceptionHandlersMap
+from litestar.datastructures import Cookie
 
-from service.context import Context
-from service.errors import LinkNotFound, PaymentLinkError, TokenInvalid
-from service.http.accept import prefers_json
+from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
+from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_of
-from service.http.headers import cookie_value, header_values
-from service.http.problems import problem_of
+from service.http.headers import cookie_value
 from service.http.request import PublicRequest, context_of
-from service.i18n.language import get_language, get_templates
-from service.links.model import Link, Status
-from service.orgs.model import EMPTY_PROFILE, Profile, text_color
-from service.values.email import canonical
-from service.values.ids import is_link_id
+from service.i18n.language import get_language
+from service.links import operations as links
+from service.links.model import PAGES_PATH, Link, Status, page_path
+from service.orgs import store as orgs
+from service.orgs.model import EMPTY_PROFILE, Profile
+from service.pages.rendering import accepted_languages, render
 from service.values.locale import choose_locale
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
 
 
 class PageView:
-    """What a visitor asks of ``link``, whose organization presents itself by ``profile``: to whoever may know of it."""
+    """A link, its visitor, and what the visitor may see.
+
+    Before the visitor is verified, the organization and its profile are empty.
+    """
 
     def __init__(self, request: PublicRequest, link: Link, profile: Profile) -> None:
         self.context = context_of(request)
         self.now = self.context.clock()
         self.link = link
-        self.language = get_language(choose_locale(link.locale, _accepted(request), profile.locale))
+        locale = choose_locale(link.locale, accepted_languages(request), profile.locale)
+        self.language = get_language(locale)
         self.client = client_of(request)
-        self._token = cookie_value(request, cookie_of(link))
+        self._token = cookie_value(request, self._token_cookie)
         self.profile = profile if self.is_verified else EMPTY_PROFILE
         self.org = (profile.display_name or link.org_id) if self.is_verified else ""
+        self.path = self.context.root + page_path(link.id)
 
     @property
-    def is_open(self) -> bool:
-        """Whether the link is to be paid now."""
+    def is_active(self) -> bool:
         return self.link.status(self.now) is Status.ACTIVE
 
-    @property
+    @cached_property
     def is_verified(self) -> bool:
-        """Whether the link needs no proof, or a cookie says that its mailbox is the visitor's."""
+        """Whether the link is not gated, or a cookie proves that its mailbox is the visitor's."""
         if not self.link.otp_required:
             return True
+        if not self._token:
+            return False
         try:
-            email = self._token and self.context.customer_tokens.verify(self._token, now=self.now)
+            email = self.context.customer_tokens.verify(self._token, now=self.now)
         except TokenInvalid:
             return False
-        return email == canonical(self.link.email)
+        return email == self.link.recipient
 
-    def page(self, template: str, *, status: int = 200, **values: object) -> Response[str]:
+    def render(self, template: str, *, status: int = 200, **values: object) -> Response[str]:
         """The page that ``template`` makes of ``values``."""
-        values |= {"org": self.org, "link_id": self.link.id}
-        return _render(self.context, self.language.tag, self.profile, template, values, status)
+        values |= {"org": self.org, "page": self.path}
+        locale = self.language.tag
+        return render(self.context, locale, self.profile, template, values, status=status)
 
+    def token_cookie(self, token: str) -> Cookie:
+        """A cookie with the customer token, for all links to its mailbox."""
+        path = self.context.root + PAGES_PATH
+        lifetime = int(CUSTOMER_TOKEN_LIFETIME.total_seconds())
+        return self.cookie(self._token_cookie, token, path=path, max_age=lifetime)
 
-def cookie_of(link: Link) -> str:
-    """The cookie that holds the token for the link's mailbox. Who has several is asked for a code of each only once."""
-    return f"payment_link_token_{hashlib.sha256(canonical(link.email).encode()).hexdigest()[:16]}"
-
-
-def wants_page(request: PublicRequest) -> bool:
-    """Whether the answer is a page: it is, unless JSON is asked for by name."""
-    return not prefers_json(",".join(header_values(request, b"accept")))
-
-
-def error_page(request: PublicRequest, error: Exception) -> Response[Any]:
-    """Says in words what programs get as a problem."""
-    problem = problem_of(request, error)
-    if not wants_page(request):
-        return problem
-    locale = choose_locale(_accepted(request))
-    gettext = get_language(locale).messages.gettext
-    if isinstance(error, LinkNotFound):
-        headline, explanation = (
-            gettext("There is no such link"),
-            gettext("Its address may be cut short, or the link is long gone."),
+    def cookie(self, name: str, value: str, *, path: str, max_age: int) -> Cookie:
+        """A cookie that scripts cannot read, sent along also when an e-mail leads to the page."""
+        return Cookie(
+            key=name,
+            value=value,
+            path=path,
+            max_age=max_age,
+            secure=urlsplit(self.context.settings.public_url).scheme == "https",
+            httponly=True,
+            samesite="lax",
         )
-        advice = gettext("Open it from the e-mail again, or ask whoever sent it for a new one.")
-    else:
-        headline, explanation = (
-            gettext("We cannot show this link right now"),
-            gettext("Nothing is lost, and nothing was charged."),
-        )
-        advice = gettext("Try again in a moment.")
-    link_id = str(request.path_params.get("link_id", ""))
-    values: dict[str, Any] = {
-        "org": "",
-        "link_id": link_id,
-        "headline": headline,
-        "explanation": explanation,
-        "advice": advice,
-        "until": None,
-        "reply_to": None,
-        "again": is_link_id(link_id) and not isinstance(error, LinkNotFound),
-    }
-    headers = {
-        name: value
-        for name, value in problem.headers.items()
-        if name in {"Retry-After", "Connection"}
-    }
-    return _render(
-        context_of(request),
-        locale,
-        EMPTY_PROFILE,
-        "ended",
-        values,
-        problem.status_code or 500,
-        headers,
-    )
+
+    @property
+    def _token_cookie(self) -> str:
+        """One for each mailbox, so that a visitor with several mailboxes keeps all tokens."""
+        digest = hashlib.sha256(self.link.recipient.encode()).hexdigest()
+        return f"payment_link_token_{digest[:16]}"
 
 
-def _render(
-    context: Context,
-    locale: str,
-    profile: Profile,
-    template: str,
-    values: dict[str, Any],
-    status: int,
-    headers: dict[str, str] | None = None,
-) -> Response[str]:
-    nonce, colour = secrets.token_urlsafe(16), profile.brand_color
-    common = {
-        "root": context.root,
-        "nonce": nonce,
-        "colour": colour,
-        "ink": text_color(colour),
-        "logo": profile.logo_file is not None,
-        "zone": profile.zone,
-    }
-    return Response(
-        get_templates("service.pages", locale)
-        .get_template(f"{template}.html")
-        .render(common | values),
-        status_code=status,
-        media_type="text/html",
-        headers={
-            "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(nonce=nonce),
-            "Content-Language": locale,
-            "X-Robots-Tag": "noindex",
-            "Vary": "Accept, Accept-Language, Cookie",
-            **(headers or {}),
-        },
-    )
+async def load_page_view(request: PublicRequest, link_id: str) -> PageView:
+    """The page view of the link ``link_id``.
 
-
-def _accepted(request: PublicRequest) -> str:
-    return ",".join(header_values(request, b"accept-language"))
-
-
-ERRORS: ExceptionHandlersMap = dict.fromkeys(
-    (PaymentLinkError, HTTPException, Exception), error_page
-)
-"""All three, or those of the application would be nearer to an error's kind."""
+    Raises:
+        LinkNotFound: there is no such link.
+    """
+    context = context_of(request)
+    link = await links.find(context, link_id)
+    try:
+        profile = await context.pipeline.run(orgs.get_profile(link.org_id))
+    except Unreadable:  # and logged: a link is paid without its organization's colors too
+        profile = EMPTY_PROFILE
+    return PageView(request, link, profile)

@@ -154,8 +154,8 @@ def test_arabic_has_its_own_plurals_and_direction() -> None:
 
 def test_a_template_is_compiled_once_for_all_locales(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks in one locale after the other has it compiled only once."""
-    get_templates("service.pages", "fr").get_template("ended.html")
+    get_templates("service.pages", "fr").get_template("notice.html")
     monkeypatch.setattr(
         "jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again")
     )
-    assert get_templates("service.pages", "pt-MO").get_template("ended.html").name == "ended.html"
+    assert get_templates("service.pages", "pt-MO").get_template("notice.html").name == "notice.html"

@@ -151,7 +151,7 @@ class TestAnErrorOfAForm:
     def test_of_our_own(
         self, api: Api, monkeypatch: pytest.MonkeyPatch, accept: str, kind: str
     ) -> None:
-        monkeypatch.setattr("service.pages.controller.canonical", lambda _: 1 / 0)
+        monkeypatch.setattr("service.pages.controller.otps.send_code", lambda *_, **__: 1 / 0)
         link = api.create(otp_required=True)
         answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
         assert (answer.status_code, answer.headers["content-type"]) == (500, kind)

@@ -1,0 +1,112 @@
+"""Renders the templates of a link's pages, and errors as pages."""
+
+import secrets
+from typing import Any
+
+from litestar import Response
+from litestar.exceptions import HTTPException
+from litestar.types import ExceptionHandlersMap
+
+from service.context import Context
+from service.errors import LinkNotFound, PaymentLinkError
+from service.http.accept import prefers_json
+from service.http.headers import content_security_policy, header_values
+from service.http.problems import problem_of
+from service.http.request import Connection, PublicRequest, context_of
+from service.i18n.language import get_language, get_templates
+from service.links.model import PAGES_PATH, page_path
+from service.orgs.model import EMPTY_PROFILE, Profile, text_color
+from service.values.ids import is_link_id
+from service.values.locale import choose_locale
+
+ASSETS = f"{PAGES_PATH}/assets"
+KEPT_HEADERS = {"Retry-After", "Connection"}
+"""Of a problem, on the page that is sent instead."""
+
+
+def render(
+    context: Context,
+    locale: str,
+    profile: Profile,
+    template: str,
+    values: dict[str, object],
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response[str]:
+    """The page that ``template`` makes of ``values``, in the colors of ``profile``."""
+    nonce, color = secrets.token_urlsafe(16), profile.brand_color
+    policy = content_security_policy(style_src=f"'self' 'nonce-{nonce}'", form_action="'self'")
+    common = {
+        "root": context.root,
+        "assets": context.root + ASSETS,
+        "nonce": nonce,
+        "brand_color": color,
+        "text_color": text_color(color),
+        "has_logo": profile.logo_file is not None,
+        "zone": profile.zone,
+    }
+    return Response(
+        get_templates("service.pages", locale)
+        .get_template(f"{template}.html")
+        .render(common | values),
+        status_code=status,
+        media_type="text/html",
+        headers={
+            **policy,
+            "Content-Language": locale,
+            "X-Robots-Tag": "noindex",
+            "Vary": "Accept, Accept-Language, Cookie",
+            **(headers or {}),
+        },
+    )
+
+
+def wants_page(request: PublicRequest) -> bool:
+    """Whether the answer is a page: it is, unless the client names JSON."""
+    return not prefers_json(",".join(header_values(request, b"accept")))
+
+
+def accepted_languages(connection: Connection) -> str:
+    """The request's ``Accept-Language``."""
+    return ",".join(header_values(connection, b"accept-language"))
+
+
+def _render_error(request: PublicRequest, error: Exception) -> Response[Any]:
+    """A page for browsers, and a problem for programs."""
+    problem = problem_of(request, error)
+    if not wants_page(request):
+        return problem
+    locale, link_id = choose_locale(accepted_languages(request)), request.path_params.get("link_id")
+    gettext = get_language(locale).messages.gettext
+    if isinstance(error, LinkNotFound):
+        headline = gettext("There is no such link")
+        explanation = gettext("Its address may be cut short, or the link is long gone.")
+        advice = gettext("Open it from the e-mail again, or ask whoever sent it for a new one.")
+    else:
+        headline = gettext("We cannot show this link right now")
+        explanation = gettext("Nothing is lost, and nothing was charged.")
+        advice = gettext("Try again in a moment.")
+    context = context_of(request)
+    return render(
+        context,
+        locale,
+        EMPTY_PROFILE,
+        "notice",
+        {
+            "org": "",
+            "page": context.root + page_path(str(link_id)),
+            "headline": headline,
+            "explanation": explanation,
+            "advice": advice,
+            "can_retry": is_link_id(str(link_id)) and not isinstance(error, LinkNotFound),
+        },
+        status=problem.status_code or 500,
+        headers={name: value for name, value in problem.headers.items() if name in KEPT_HEADERS},
+    )
+
+
+ERROR_PAGES: ExceptionHandlersMap = dict.fromkeys(
+    (PaymentLinkError, HTTPException, Exception), _render_error
+)
+"""All three, because Litestar prefers the handler of the nearest class, the application's too."""
