@@ -1,16 +1,12 @@
-"""The embedded store: one secret, one holder, and data that outlive whoever was killed."""
+"""The embedded store, whose data outlives processes that are killed."""
 
 import os
 import platform
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,24 +15,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from service.process import embedded
-from service.process.data_dir import (
-    data_dir_of,
-    is_lock_owned,
-    load_or_create_secret,
-    lock_data_dir,
-)
+from service.process.data_dir import load_or_create_secret
 from service.process.embedded import run_store, socket_path, with_embedded_store
-from service.process.shutdown import wait_for_release
 from service.process.startup import StartupError
+from tests.support.processes import python_process
 
-LOCK = """
-import sys, time
-from pathlib import Path
-from service.process.data_dir import lock_data_dir
-with lock_data_dir(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
 RUN_STORE = """
 import sys, time
 from pathlib import Path
@@ -47,93 +30,11 @@ with run_store(Path(sys.argv[1])) as store:
 """
 
 
-@pytest.fixture
-def data_dir() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="pl-") as directory:
-        yield Path(directory)
-
-
-@contextmanager
-def another_process(code: str, data_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A process that does ``code``, and the first line that it printed. It is killed in the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(data_dir)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield process, process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 def client_of(data_dir: Path) -> redis.Redis:
     once = Retry(NoBackoff(), 1)
     return redis.Redis(
         unix_socket_path=str(socket_path(data_dir)), decode_responses=True, retry=once
     )
-
-
-class TestSecret:
-    def test_it_is_made_once(self, data_dir: Path) -> None:
-        assert load_or_create_secret(data_dir) == load_or_create_secret(data_dir)
-
-    def test_it_is_32_random_bytes_in_hex(self, data_dir: Path) -> None:
-        assert len(bytes.fromhex(load_or_create_secret(data_dir))) == 32
-
-    def test_every_data_dir_has_another(self, data_dir: Path, tmp_path: Path) -> None:
-        assert load_or_create_secret(data_dir) != load_or_create_secret(tmp_path)
-
-    def test_only_its_owner_reads_it(self, data_dir: Path) -> None:
-        before = os.umask(0)
-        try:
-            load_or_create_secret(data_dir)
-        finally:
-            os.umask(before)
-        assert stat.S_IMODE((data_dir / "secret_key").stat().st_mode) == 0o600
-
-    def test_one_that_was_put_there_is_kept(self, data_dir: Path) -> None:
-        (data_dir / "secret_key").write_text("s" * 40 + "\n")
-        assert load_or_create_secret(data_dir) == "s" * 40
-
-    def test_one_that_was_not_written_to_its_end_is_made_again(self, data_dir: Path) -> None:
-        """As where the machine went down between making the file and filling it."""
-        (data_dir / "secret_key").touch(0o600)
-        assert len(load_or_create_secret(data_dir)) == 64
-
-
-class TestFolder:
-    """What the disk or the folder refuses is told in one line."""
-
-    def test_a_folder_that_is_a_file_is_named(self, data_dir: Path) -> None:
-        (data_dir / "file").touch()
-        with (
-            pytest.raises(StartupError, match=r"^DATA_DIR: \S+/file: File exists$"),
-            lock_data_dir(data_dir / "file"),
-        ):
-            pass
-
-    def test_a_lock_that_cannot_be_had_is_named(self, data_dir: Path) -> None:
-        (data_dir / "up.lock").mkdir()
-        with (
-            pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"),
-            lock_data_dir(data_dir),
-        ):
-            pass
-        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"):
-            is_lock_owned(data_dir)
-
-    def test_a_secret_that_cannot_be_written_is_named(self, data_dir: Path) -> None:
-        (data_dir / "secret_key.partial").symlink_to("/dev/full")
-        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: No space left on device$"):
-            load_or_create_secret(data_dir)
-
-    def test_a_secret_that_cannot_be_read_is_named(self, data_dir: Path) -> None:
-        (data_dir / "secret_key").mkdir()
-        with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"):
-            with_embedded_store({"DATA_DIR": str(data_dir)})
 
 
 class TestEnvironment:
@@ -161,50 +62,6 @@ class TestEnvironment:
         load_or_create_secret(data_dir)
         environ = {"DATA_DIR": str(data_dir), "REDIS_URL": "redis://localhost"}
         assert with_embedded_store(environ) == environ
-
-    def test_data_are_in_var_where_nobody_says(
-        self, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.chdir(data_dir)
-        assert data_dir_of({}) == Path.cwd() / "var"
-
-
-class TestLock:
-    def test_a_second_process_is_refused_by_a_clear_line(self, data_dir: Path) -> None:
-        with another_process(LOCK, data_dir) as (holder, said):
-            assert said == "held"
-            with pytest.raises(StartupError) as refusal, lock_data_dir(data_dir):
-                pass
-        assert (
-            str(refusal.value)
-            == f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder.pid})"
-        )
-
-    def test_it_is_free_again_after_its_holder_left(self, data_dir: Path) -> None:
-        for _ in range(2):
-            with lock_data_dir(data_dir):
-                pass
-
-    def test_it_is_free_again_after_its_holder_was_killed(self, data_dir: Path) -> None:
-        with another_process(LOCK, data_dir):
-            pass
-        with lock_data_dir(data_dir) as lock:
-            assert lock.read_text() == f"{os.getpid()}\n"
-
-    def test_the_data_dir_is_made_for_its_owner_only(self, data_dir: Path) -> None:
-        with lock_data_dir(data_dir / "a" / "b"):
-            assert stat.S_IMODE((data_dir / "a" / "b").stat().st_mode) == 0o700
-
-    def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(
-        self, data_dir: Path
-    ) -> None:
-        with another_process(LOCK, data_dir):
-            waiting = threading.Thread(target=wait_for_release, args=(data_dir / "up.lock",))
-            waiting.start()
-            waiting.join(0.2)
-            assert waiting.is_alive()
-        waiting.join(10)
-        assert not waiting.is_alive()
 
 
 class TestSocket:
@@ -288,7 +145,7 @@ class TestStore:
     def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(
         self, data_dir: Path
     ) -> None:
-        with another_process(RUN_STORE, data_dir) as (_, left_over), client_of(data_dir) as client:
+        with python_process(RUN_STORE, data_dir) as (_, left_over), client_of(data_dir) as client:
             client.set("kept", "yes")
         with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
             line.connect(str(data_dir / "valkey.sock"))
