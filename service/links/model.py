@@ -1,9 +1,10 @@
-"""The payment link: how one comes to be, what its status is, and when it ends."""
+"""The payment link: the rules for its values, its status, and its end."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -16,18 +17,20 @@ from service.values.money import check_range, parse_amount, parse_currency
 from service.values.text import parse_line
 from service.values.time import assume_utc, truncate_to_ms
 
-MAX_TRANSACTION_ID = 128
-"""Characters."""
+T = TypeVar("T")
+
+MAX_TRANSACTION_ID_CHARACTERS = 128
 PAGES_PATH = "/pay"
 """Under ``PUBLIC_URL``."""
 SCHEDULE_GRACE = timedelta(seconds=60)
-SCHEDULE_HORIZON = timedelta(days=365)
+"""How far in the past a time of sending may lie, since clocks differ."""
+MAX_SCHEDULE_AHEAD = timedelta(days=365)
 MIN_LINK_LIFETIME = timedelta(minutes=5)
 MAX_LINK_LIFETIME = timedelta(days=365)
 
 
 class Status(StrEnum):
-    """Never stored: computed from the link's times whenever it is read."""
+    """Computed from a link's times whenever it is read; never stored."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -35,7 +38,10 @@ class Status(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """``none``: no e-mail is owed. ``queued``: owed now. ``failed``: given up, ``error`` says why."""
+    """The state of a link's e-mail.
+
+    ``none``: none is to be sent. ``queued``: it is due. ``failed``: ``error`` holds the reason.
+    """
 
     NONE = "none"
     SCHEDULED = "scheduled"
@@ -45,7 +51,7 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """What became of the link's e-mail."""
+    """The state of the link's e-mail, and how often it was tried to send it."""
 
     state: DeliveryState
     attempts: int = 0
@@ -72,28 +78,32 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recipient(self) -> str:
-        """The e-mail in the form under which it is compared."""
+        """The e-mail in the form that is compared and indexed."""
         return canonical(self.email)
 
     @property
     def due_at(self) -> datetime:
-        """When its e-mail is to go out."""
+        """When its e-mail is due."""
         return self.scheduled_at or self.created_at
 
     @property
     def ended_at(self) -> datetime:
-        """When it ended, or will."""
+        """When it ended, or will end."""
         return min(self.revoked_at or self.expires_at, self.expires_at)
 
     def status(self, now: datetime) -> Status:
-        """What it is at ``now``. It expires at the moment ``expires_at``, not after it."""
+        """Its status at ``now``. At ``expires_at`` it has expired."""
         if self.revoked_at is not None:
             return Status.REVOKED
         return Status.ACTIVE if now < self.expires_at else Status.EXPIRED
 
 
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A link that is asked for. ``otp`` is a code that the recipient has verified; without ``expires_at`` a ``ttl`` counts."""
+    """A request to create a link.
+
+    ``otp`` is a code that the recipient has verified. Without ``expires_at``, the link lives for
+    the ``ttl`` of ``create``.
+    """
 
     org_id: str
     email: str
@@ -109,9 +119,9 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def meaning(self) -> "LinkRequest":
-        """The same for all requests that ask for the same, in whatever spelling.
+        """The same value for all requests for the same link, in whatever spelling.
 
-        Written down it has no defaults, so that a field which a later version adds changes nothing.
+        Its JSON leaves out defaults, so that a field which a later version adds changes nothing.
         """
         amount = self.payment_amount
         return msgspec.structs.replace(
@@ -122,68 +132,45 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def parse_request(
-    *,
-    now: datetime,
-    org_id: str | None,
-    email: str | None,
-    transaction_id: str | None = None,
-    payment_amount: Decimal | None = None,
-    currency: str | None = None,
-    scheduled_at: datetime | None = None,
-    expires_at: datetime | None = None,
-    otp: str | None = None,
-    otp_required: bool = False,
-    notify: bool = True,
-    locale: str | None = None,
-    faults: Faults | None = None,
+    request: LinkRequest, *, now: datetime, faults: Faults | None = None
 ) -> LinkRequest:
-    """The request that these values make. Rules that depend on the time are ``create``'s, so that a request can be repeated.
+    """``request`` with its values checked, and in the form in which they are stored.
 
-    A value that the caller could not read is None, and among ``faults``.
+    ``create`` checks the times, so that a request can be repeated after them.
+
+    Args:
+        request: What the caller sent. A required value that could not be read is None.
+        now: The time at which its times are checked if it has faults, to name all of them.
+        faults: Those that the caller has found already.
 
     Raises:
-        Invalid: fields break their rules; where one does, those that break the rules of time are named as well.
+        Invalid: values break their rules.
     """
     faults = faults or Faults()
-    if org_id is not None:
-        faults.check(parse_org_id, org_id)
-    if email is not None:
-        faults.check(parse_email, email)
-    if transaction_id is not None:
-        faults.check(parse_line, transaction_id, "transaction_id", MAX_TRANSACTION_ID)
-    currency = None if currency is None else faults.check(parse_currency, currency)
-    if (
-        payment_amount is not None and "currency" in faults
-    ):  # so nobody can say how many decimals it may have
-        faults.check(check_range, payment_amount)
-    elif payment_amount is not None:
-        payment_amount = faults.check(parse_amount, payment_amount, currency)
-    scheduled_at = (
-        None if scheduled_at is None else faults.check(_parse_moment, "scheduled_at", scheduled_at)
-    )
-    expires_at = (
-        None if expires_at is None else faults.check(_parse_moment, "expires_at", expires_at)
-    )
-    if otp is not None:
-        faults.check(parse_code, otp)
-    locale = None if locale is None else faults.check(parse_locale, locale)
-    if faults.found or org_id is None or email is None:
-        _check_times(faults, scheduled_at, expires_at, truncate_to_ms(now))
-        faults.raise_if_any()
-        raise AssertionError("a required value is None, and not among the faults")
-    return LinkRequest(
-        org_id=org_id,
-        email=email,
-        transaction_id=transaction_id,
-        payment_amount=payment_amount,
+    if request.org_id is not None:
+        faults.check(parse_org_id, request.org_id)
+    if request.email is not None:
+        faults.check(parse_email, request.email)
+    if request.transaction_id is not None:
+        faults.check(
+            parse_line, request.transaction_id, "transaction_id", MAX_TRANSACTION_ID_CHARACTERS
+        )
+    if request.otp is not None:
+        faults.check(parse_code, request.otp)
+    currency = _check_optional(faults, parse_currency, request.currency)
+    parsed = msgspec.structs.replace(
+        request,
         currency=currency,
-        scheduled_at=scheduled_at,
-        expires_at=expires_at,
-        otp=otp,
-        otp_required=otp_required or otp is not None,
-        notify=notify,
-        locale=locale,
+        payment_amount=_parse_amount(faults, request.payment_amount, currency),
+        scheduled_at=_check_optional(faults, _parse_time, request.scheduled_at, "scheduled_at"),
+        expires_at=_check_optional(faults, _parse_time, request.expires_at, "expires_at"),
+        otp_required=request.otp_required or request.otp is not None,
+        locale=_check_optional(faults, parse_locale, request.locale),
     )
+    if faults.found:
+        _check_times(faults, parsed.scheduled_at, parsed.expires_at, truncate_to_ms(now))
+        faults.raise_if_any()
+    return parsed
 
 
 def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelta) -> Link:
@@ -212,9 +199,23 @@ def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelt
     )
 
 
-def _parse_moment(field: str, moment: datetime) -> datetime:
+def _check_optional(
+    faults: Faults, parse: Callable[..., T], value: object, *args: object
+) -> T | None:
+    return None if value is None else faults.check(parse, value, *args)
+
+
+def _parse_amount(faults: Faults, amount: Decimal | None, currency: str | None) -> Decimal | None:
+    if amount is None:
+        return None
+    if "currency" in faults:  # the number of decimals depends on it
+        return faults.check(check_range, amount)
+    return faults.check(parse_amount, amount, currency)
+
+
+def _parse_time(time: datetime, field: str) -> datetime:
     try:
-        return truncate_to_ms(assume_utc(moment))
+        return truncate_to_ms(assume_utc(time))
     except OverflowError:
         raise Invalid(field, "is too far from today") from None
 
@@ -222,22 +223,25 @@ def _parse_moment(field: str, moment: datetime) -> datetime:
 def _check_times(
     faults: Faults, scheduled_at: datetime | None, expires_at: datetime | None, now: datetime
 ) -> None:
-    """The rules of time. Where ``scheduled_at`` has a fault, ``expires_at`` has to fit some time at which it could be sent."""
+    """Checks the rules that depend on the time.
+
+    If ``scheduled_at`` has a fault, ``expires_at`` must be right for some time of sending.
+    """
     if (
         scheduled_at is not None
-        and not now - SCHEDULE_GRACE <= scheduled_at <= now + SCHEDULE_HORIZON
+        and not now - SCHEDULE_GRACE <= scheduled_at <= now + MAX_SCHEDULE_AHEAD
     ):
         faults.add("scheduled_at", "must not lie in the past, nor more than a year ahead")
     if expires_at is not None:
         first = last = _send_at(scheduled_at, now)
         if "scheduled_at" in faults:
-            first, last = now, now + SCHEDULE_HORIZON
+            first, last = now, now + MAX_SCHEDULE_AHEAD
         if not first + MIN_LINK_LIFETIME <= expires_at <= last + MAX_LINK_LIFETIME:
             faults.add("expires_at", "must lie 5 minutes to 365 days after the link is sent")
 
 
 def _send_at(scheduled_at: datetime | None, now: datetime) -> datetime:
-    """When the link's e-mail goes out: a schedule that has just passed means now."""
+    """When the link's e-mail is sent: now, if ``scheduled_at`` has just passed."""
     return max(scheduled_at or now, now)
 
 

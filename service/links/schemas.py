@@ -25,7 +25,7 @@ from service.http.fields import (
 )
 from service.http.schemas import RequestBody, parse_recipient
 from service.links.model import (
-    MAX_TRANSACTION_ID,
+    MAX_TRANSACTION_ID_CHARACTERS,
     DeliveryState,
     Link,
     LinkRequest,
@@ -43,7 +43,11 @@ MAX_WINDOW_HOURS = 720
 TransactionId = Annotated[
     str,
     Meta(
-        extra_json_schema={"minLength": 1, "maxLength": MAX_TRANSACTION_ID, "pattern": LINE_PATTERN}
+        extra_json_schema={
+            "minLength": 1,
+            "maxLength": MAX_TRANSACTION_ID_CHARACTERS,
+            "pattern": LINE_PATTERN,
+        }
     ),
 ]
 Currency = Annotated[
@@ -68,21 +72,9 @@ class CreateLink(RequestBody, frozen=True, kw_only=True):
     locale: LocaleTag | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
-        return parse_request(
-            now=now,
-            org_id=self.org_id,
-            email=self.email,
-            transaction_id=self.transaction_id,
-            payment_amount=self.payment_amount,
-            currency=self.currency,
-            scheduled_at=self.scheduled_at,
-            expires_at=self.expires_at,
-            otp=self.otp,
-            otp_required=self.otp_required is True,
-            notify=self.notify is not False,
-            locale=self.locale,
-            faults=faults,
-        )
+        fields = msgspec.structs.asdict(self)
+        fields |= {"otp_required": bool(self.otp_required), "notify": self.notify is not False}
+        return parse_request(LinkRequest(**fields), now=now, faults=faults)
 
 
 class VerifyLink(RequestBody, frozen=True):

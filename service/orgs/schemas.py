@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from service.errors import Faults
 from service.http.fields import EXAMPLE_ORG_ID, Email, LocaleTag, UnreadablePartitions
@@ -61,15 +61,7 @@ class PutProfile(RequestBody, frozen=True, kw_only=True):
     time_zone: TimeZone | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> Profile:
-        profile = Profile(
-            display_name=self.display_name,
-            colour=self.colour,
-            logo=self.logo,
-            reply_to=self.reply_to,
-            locale=self.locale,
-            time_zone=self.time_zone,
-        )
-        return parse_profile(profile, faults)
+        return parse_profile(Profile(**structs.asdict(self)), faults)
 
 
 class ProfileBody(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.links.model import DeliveryState, Link, Status, parse_request
+from service.links.model import DeliveryState, Link, LinkRequest, Status, parse_request
 from service.values.ids import LINK_ID_PATTERN, is_link_id, make_link_id, parse_org_id, partition_of
 from service.values.time import truncate_to_ms
 from tests.support.links import create
@@ -47,12 +47,16 @@ class TestMeaning:
                 "notify": True,
             },
         ]
-        one, other = (parse_request(now=NOW, org_id="acme", **fields).meaning for fields in said)
+        one, other = (
+            parse_request(LinkRequest(org_id="acme", **fields), now=NOW).meaning for fields in said
+        )
         assert msgspec.json.encode(one) == msgspec.json.encode(other)
 
     def test_what_is_left_out_is_not_written_down(self) -> None:
         """Or the first version that knows another field would take no request that is repeated for the same."""
-        meaning = parse_request(now=NOW, org_id="acme", email="jane@example.com").meaning
+        meaning = parse_request(
+            LinkRequest(org_id="acme", email="jane@example.com"), now=NOW
+        ).meaning
         assert msgspec.json.decode(msgspec.json.encode(meaning)) == {
             "org_id": "acme",
             "email": "jane@example.com",
