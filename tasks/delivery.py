@@ -17,6 +17,8 @@ import structlog
 
 from service.errors import Unreadable
 from service.health.heartbeat import Heartbeat
+from service.outbox import store as outbox
+from service.outbox.queues import MailQueue
 from service.storage.client import Client
 from service.storage.command import Command
 from tasks.mail.mailer import Deferred, LeaseCheck, Mailer, MailerUnavailable, Refused
@@ -47,6 +49,7 @@ class DeliveryWorker(Generic[Payload]):
 
     def __init__(
         self,
+        queue: MailQueue,
         source: MessageSource[Payload],
         client: Client,
         open_mailer: Callable[[], Mailer],
@@ -54,6 +57,7 @@ class DeliveryWorker(Generic[Payload]):
         should_stop: Callable[[], bool],
         heartbeat: Heartbeat,
     ) -> None:
+        self._queue = queue
         self._source = source
         self._client = client
         self._executor = ThreadPoolExecutor(1)  # one: its commands keep their order
@@ -114,7 +118,7 @@ class DeliveryWorker(Generic[Payload]):
         now = self._clock()
         deadline = now + LEASE_DURATION
         claims = [
-            self._source.claim(partition, now=now, deadline=deadline, limit=BATCH_SIZE)
+            outbox.claim(self._queue, partition, now=now, deadline=deadline, limit=BATCH_SIZE)
             for partition in partitions
         ]
         _, *replies = self._execute_all([self._heartbeat.record(), *claims])
@@ -131,7 +135,9 @@ class DeliveryWorker(Generic[Payload]):
             for member, payload in zip(members, payloads or [None] * len(members), strict=True):
                 if isinstance(payload, ValueError):  # it stays claimed; the next lease tries again
                     log.error(
-                        "record_unreadable", exc_info=payload, **self._source.log_fields(member)
+                        "record_unreadable",
+                        exc_info=payload,
+                        **self._source.log_fields(partition, member),
                     )
                 elif payload is not None:
                     messages.append(
@@ -206,7 +212,7 @@ class DeliveryWorker(Generic[Payload]):
         for message in messages:
             message.deadline = until
         members = [message.member for message in messages]
-        return self._source.renew(partition, members, deadline=deadline, until=until)
+        return outbox.renew(self._queue, partition, members, deadline=deadline, until=until)
 
     def _postpone(self, messages: Sequence[QueuedMessage[Payload]], error: str) -> None:
         """Retries all messages later, as no mailer is available. This counts as no attempt."""

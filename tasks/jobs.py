@@ -8,8 +8,8 @@ import structlog
 from service.errors import Unreadable
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring, take_pending
-from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
+from tasks.kinds import registry
 from tasks.runtime import CURRENT
 
 log = structlog.get_logger(__name__)
@@ -30,23 +30,21 @@ def scan() -> None:
     """
     runtime = CURRENT.get()
     now = runtime.clock()
-    owing = [
-        *compress(
-            keys.PARTITIONS,
-            runtime.client.run_all(
-                [outbox.has_pending(partition) for partition in keys.PARTITIONS]
-            ),
-        )
-    ]
-    replies = runtime.client.run_each([outbox.due(partition, now=now) for partition in owing])
-    found = [
-        (partition, due)
-        for partition, due in zip(owing, replies, strict=True)
+    queues = [kind.queue for kind in registry.MAIL_KINDS]
+    pending = runtime.client.run_all(
+        [outbox.has_pending(partition, queues) for partition in keys.PARTITIONS]
+    )
+    partitions = list(compress(keys.PARTITIONS, pending))
+    replies = runtime.client.run_each(
+        [outbox.due(partition, now=now, queues=queues) for partition in partitions]
+    )
+    due_by_partition = {
+        partition: due
+        for partition, due in zip(partitions, replies, strict=True)
         if not isinstance(due, Unreadable)
-    ]
-    if unreadable := [key for _, due in found for key in due.unreadable]:
+    }
+    if unreadable := [key for due in due_by_partition.values() for key in due.unreadable]:
         log.error("data_unreadable", keys=keys.for_log(unreadable))
-    if links := [partition for partition, due in found if due.links]:
-        ring(LINKS, links, runtime.rq_connection)
-    if codes := [partition for partition, due in found if due.codes]:
-        ring(OTPS, codes, runtime.rq_connection)
+    for queue in queues:
+        if due_in := [name for name, due in due_by_partition.items() if queue in due.queues]:
+            ring(queue, due_in, runtime.rq_connection)

@@ -30,18 +30,7 @@ class SkipMessage(Exception):
 
 
 class MessageSource(Protocol[Payload]):
-    """Where e-mails of one kind come from.
-
-    A ``member`` of a queue stands for one e-mail: a link's id, for instance.
-    """
-
-    def claim(
-        self, partition: str, *, now: datetime, deadline: datetime, limit: int
-    ) -> Command[list[str]]: ...
-
-    def renew(
-        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
-    ) -> Command[list[str]]: ...
+    """What the members of a queue stand for, and how their e-mails are composed and settled."""
 
     def load_claimed(
         self, partition: str, members: Sequence[str]
@@ -54,18 +43,34 @@ class MessageSource(Protocol[Payload]):
     def attempts(self, payload: Payload) -> int:
         """How many attempts to send it have failed."""
 
-    def log_fields(self, member: str) -> dict[str, str]:
+    def log_fields(self, partition: str, member: str) -> dict[str, str]:
         """Identifies the e-mail in a log, without personal data."""
 
-    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]: ...
+    def mark_sent(
+        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    ) -> Command[bool]: ...
 
     def mark_failed(
-        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        now: datetime,
+        deadline: datetime,
     ) -> Command[bool]:
         """Gives the e-mail up, after so many more ``attempts`` (0 or 1)."""
 
     def retry_later(
-        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        at: datetime,
+        deadline: datetime,
     ) -> Command[bool]: ...
 
 
@@ -88,7 +93,7 @@ class QueuedMessage(Generic[Payload]):
         self.partition = partition
         self.member = member
         self.deadline = deadline
-        self.log_fields = source.log_fields(member)
+        self.log_fields = source.log_fields(partition, member)
 
     def prepare(self) -> None:
         """Composes the e-mail ahead of its turn. ``compose`` repeats what fails here."""
@@ -115,14 +120,26 @@ class QueuedMessage(Generic[Payload]):
         return self._source.attempts(self._payload)
 
     def mark_sent(self) -> Command[bool]:
-        return self._source.mark_sent(self.member, now=self._clock(), deadline=self.deadline)
+        return self._source.mark_sent(
+            self.partition, self.member, now=self._clock(), deadline=self.deadline
+        )
 
     def mark_failed(self, error: str, *, attempts: int) -> Command[bool]:
         return self._source.mark_failed(
-            self.member, error=error, attempts=attempts, now=self._clock(), deadline=self.deadline
+            self.partition,
+            self.member,
+            error=error,
+            attempts=attempts,
+            now=self._clock(),
+            deadline=self.deadline,
         )
 
     def retry_later(self, error: str, *, attempts: int, at: datetime) -> Command[bool]:
         return self._source.retry_later(
-            self.member, error=error, attempts=attempts, at=at, deadline=self.deadline
+            self.partition,
+            self.member,
+            error=error,
+            attempts=attempts,
+            at=at,
+            deadline=self.deadline,
         )

@@ -57,6 +57,7 @@ def create_runtime(
             settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2
         ),
         delivery=DeliveryWorker(
+            kind.queue,
             kind.create_source(settings, ProfileCache(client, clock)),
             client,
             _mailer_factory(settings),

@@ -94,7 +94,7 @@ async def read_backlog(context: Context) -> Backlog:
 async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails."""
     now, retention = context.clock(), context.settings.retention
-    count_scheduled = partial(outbox.count_scheduled, start=now + MILLISECOND)
+    count_scheduled = partial(deliveries.count_scheduled, start=now + MILLISECOND)
     read_failures = partial(deliveries.failures, now=now, retention=retention, limit=max_failures)
     backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
         read_backlog(context),

@@ -10,9 +10,11 @@ import msgspec
 from service.links.model import DeliveryState, Link
 from service.links.record import FIELDS, decode
 from service.outbox import store as outbox
+from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.command import (
     Command,
+    command,
     duration_ms,
     from_ms,
     run_script,
@@ -36,28 +38,12 @@ class Failures(msgspec.Struct, frozen=True):
     latest: list[Failure]
 
 
-def claim(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Command[list[str]]:
-    """Takes up to ``limit`` links whose e-mail is due under a lease that ends at ``deadline``."""
-    queues = [keys.outbox(partition), keys.scheduled(partition), keys.pending_since(partition)]
-    claimed = outbox.claim(queues, now=now, deadline=deadline, limit=limit)
-    return _with_full_ids(partition, claimed)
-
-
 def claim_window(
     partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
 ) -> Command[list[str]]:
     """Queues up to ``limit`` links scheduled in [``start``, ``end``): any worker may claim them."""
-    claimed = outbox.claim_window(partition, now=now, start=start, end=end, limit=limit)
-    return _with_full_ids(partition, claimed)
-
-
-def renew(
-    partition: str, link_ids: Sequence[str], *, deadline: datetime, until: datetime
-) -> Command[list[str]]:
-    """Extends the lease that ends at ``deadline``; returns the links that are still under it."""
-    local_ids = [*map(keys.local_id, link_ids)]
-    renewed = outbox.renew(keys.outbox(partition), local_ids, deadline=deadline, until=until)
-    return _with_full_ids(partition, renewed)
+    claimed = outbox.claim_window(LINKS, partition, now=now, start=start, end=end, limit=limit)
+    return claimed._replace(decode=partial(keys.full_ids, partition))
 
 
 def load_claimed(
@@ -116,6 +102,14 @@ def retry_later(
     )
 
 
+def count_scheduled(
+    partition: str, *, start: datetime, end: datetime | None = None
+) -> Command[int]:
+    """How many e-mails are scheduled in [``start``, ``end``), or from ``start`` on."""
+    latest = "+inf" if end is None else f"({to_ms(end)}"
+    return command(int, "ZCOUNT", keys.scheduled(partition), to_ms(start), latest)
+
+
 def failures(
     partition: str, *, now: datetime, retention: timedelta, limit: int
 ) -> Command[Failures]:
@@ -159,10 +153,6 @@ def _settle(
         retry_at,
         *failed,
     )
-
-
-def _with_full_ids(partition: str, local: Command[list[str]]) -> Command[list[str]]:
-    return local._replace(decode=partial(keys.full_ids, partition))
 
 
 def _decode_failures(partition: str, reply: list[Any]) -> Failures:

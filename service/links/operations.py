@@ -14,7 +14,6 @@ from service.errors import IdempotencyConflict, LinkNotFound, Unavailable, Unrea
 from service.links import deliveries, model, store
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
-from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import idempotency, keys
 from service.storage.idempotency import Once
@@ -203,7 +202,7 @@ class DispatchResult:
 async def dispatch_window(context: Context, start: datetime, end: datetime) -> DispatchResult:
     """Queues the mails of all links scheduled in [``start``, ``end``), each once."""
     counts = await query_partitions(
-        context.pipeline, partial(outbox.count_scheduled, start=start, end=end)
+        context.pipeline, partial(deliveries.count_scheduled, start=start, end=end)
     )
     result = DispatchResult(unreadable=set(counts.unreadable))
     for partition in (partition for partition, count in counts.by_partition.items() if count):

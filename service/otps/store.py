@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.command import Command, command, duration_ms, run_script, to_ms, try_decode
 from service.storage.rate_limits import RateLimit, parse_pttl
@@ -166,18 +165,6 @@ def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
         f"({to_ms(now)}",
         "+inf",
     )
-
-
-def claim(partition: str, *, now: datetime, deadline: datetime, limit: int) -> Command[list[str]]:
-    """Takes up to ``limit`` e-mails whose code is due to be mailed under a lease until ``deadline``."""
-    return outbox.claim([keys.otp_outbox(partition)], now=now, deadline=deadline, limit=limit)
-
-
-def renew(
-    partition: str, emails: Sequence[str], *, deadline: datetime, until: datetime
-) -> Command[list[str]]:
-    """Extends the lease that ends at ``deadline``; returns the e-mails that are still under it."""
-    return outbox.renew(keys.otp_outbox(partition), emails, deadline=deadline, until=until)
 
 
 def load_claimed(partition: str, emails: Sequence[str]) -> Command[list[Otp | ValueError | None]]:

@@ -1,22 +1,39 @@
 """The queues of e-mails, one for each kind: what the service knows of them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from service.storage import keys
 
 
 class MailQueue(NamedTuple):
-    """E-mails of one kind that wait, for a worker process of their own."""
+    """E-mails of one kind that wait, for a worker process of their own.
+
+    A key is a function of the partition.
+    """
 
     name: str
     """In RQ, in ``payment-links worker --queue``, and in ``GET /outbox``."""
+    outbox: Callable[[str], str]
+    scheduled: Callable[[str], str] | None = None
+    pending_since: Callable[[str], str] | None = None
 
     @property
     def worker(self) -> str:
         """The name of its worker in heartbeats and in ``GET /readyz``."""
         return f"worker-{self.name}"
 
+    def waiting_keys(self, partition: str) -> list[str]:
+        """The keys under which e-mails wait."""
+        return [key(partition) for key in (self.outbox, self.scheduled) if key]
 
-LINKS = MailQueue("links")
-OTPS = MailQueue("otps")
+    def keys(self, partition: str) -> list[str]:
+        """All keys, in the order in which scripts take them."""
+        return [key(partition) for key in (self.outbox, self.scheduled, self.pending_since) if key]
+
+
+LINKS = MailQueue("links", keys.outbox, keys.scheduled, keys.pending_since)
+OTPS = MailQueue("otps", keys.otp_outbox)
 QUEUES = (LINKS, OTPS)
 SCAN_QUEUE = OTPS
 """Its worker also runs the scan: no organization's campaign keeps it busy."""

@@ -1,100 +1,89 @@
-"""E-mails that are owed, as members of a partition's sorted sets: claimed under a lease, renewed."""
+"""E-mails that wait in queues: claimed under a lease, and renewed.
+
+A member of a queue stands for an e-mail; what it is, the capability that adds it knows.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import Any
 
 import msgspec
 
-from service.storage import keys
+from service.outbox.queues import QUEUES, MailQueue
 from service.storage.command import Command, command, from_ms, run_script, to_ms
 
 
 class Due(msgspec.Struct, frozen=True):
-    """What a partition owes now: whether a link's or a code's e-mail is due, how many e-mails are
-    unsent, and since when the oldest of a link is owed.
-    """
+    """What is due in a partition."""
 
-    links: bool
-    codes: bool
+    queues: list[MailQueue]
+    """Those in which a worker can claim an e-mail."""
     unsent: int
+    """E-mails that are due or claimed."""
     oldest: datetime | None
+    """Since when the oldest of them is due, in the queues that record it."""
     unreadable: list[str] = []
-    """Keys that hold another type, and are left out."""
+    """Keys of another type, which do not count."""
 
 
 def claim(
-    queues: Sequence[str], *, now: datetime, deadline: datetime, limit: int
+    queue: MailQueue, partition: str, *, now: datetime, deadline: datetime, limit: int
 ) -> Command[list[str]]:
-    """Takes up to ``limit`` members that are due under a lease that ends at ``deadline``.
-
-    ``queues`` are an outbox, and, for links, ``scheduled`` and ``pending_since``.
-    """
+    """Claims up to ``limit`` members that are due, under a lease until ``deadline``."""
     scheduled = ("-inf", to_ms(now) + 1)
-    return run_script(
-        list, "outbox/claim", queues, to_ms(now), to_ms(deadline), limit, to_ms(now), *scheduled
-    )
+    times = (to_ms(now), to_ms(deadline), limit, to_ms(now), *scheduled)
+    return run_script(list, "outbox/claim", queue.keys(partition), *times)
 
 
 def claim_window(
-    partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
+    queue: MailQueue, partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
 ) -> Command[list[str]]:
-    """Moves up to ``limit`` members scheduled in [``start``, ``end``) to the outbox, due at once."""
-    queues = [keys.outbox(partition), keys.scheduled(partition)]
-    return run_script(
-        list, "outbox/claim", queues, to_ms(now), "", limit, "", to_ms(start), to_ms(end)
-    )
+    """Moves up to ``limit`` members scheduled in [``start``, ``end``) to the outbox, due now."""
+    times = (to_ms(now), "", limit, "", to_ms(start), to_ms(end))
+    return run_script(list, "outbox/claim", queue.waiting_keys(partition), *times)
 
 
 def renew(
-    outbox: str, members: Sequence[str], *, deadline: datetime, until: datetime
+    queue: MailQueue,
+    partition: str,
+    members: Sequence[str],
+    *,
+    deadline: datetime,
+    until: datetime,
 ) -> Command[list[str]]:
     """Extends the lease that ends at ``deadline``; returns the members that are still under it."""
+    outbox = queue.outbox(partition)
     return run_script(list, "outbox/renew", [outbox], to_ms(deadline), to_ms(until), *members)
 
 
-def has_pending(partition: str) -> Command[bool]:
-    """Whether the partition owes an e-mail, now or later.
+def has_pending(partition: str, queues: Sequence[MailQueue] = QUEUES) -> Command[bool]:
+    """Whether an e-mail waits in the partition, due now or later.
 
-    A plain command, to be asked before the script of ``due``: most partitions owe nothing.
+    Ask this before ``due``, which runs a script: in most partitions, none waits.
     """
-    return command(
-        bool,
-        "EXISTS",
-        keys.outbox(partition),
-        keys.scheduled(partition),
-        keys.otp_outbox(partition),
-    )
+    keys = [key for queue in queues for key in queue.waiting_keys(partition)]
+    return command(bool, "EXISTS", *keys)
 
 
-def due(partition: str, *, now: datetime) -> Command[Due]:
-    """What the partition owes."""
+def due(partition: str, *, now: datetime, queues: Sequence[MailQueue] = QUEUES) -> Command[Due]:
+    """What is due in the partition."""
+    keys = [queue.keys(partition) for queue in queues]
     return run_script(
-        lambda reply: Due(
-            bool(reply[0]),
-            bool(reply[1]),
-            int(reply[2]),
-            from_ms(reply[3]) if reply[3] else None,
-            reply[4],
-        ),
+        partial(_decode_due, queues),
         "outbox/due",
-        [
-            keys.outbox(partition),
-            keys.scheduled(partition),
-            keys.otp_outbox(partition),
-            keys.pending_since(partition),
-        ],
+        list(chain.from_iterable(keys)),
         to_ms(now),
+        *map(len, keys),
     )
 
 
-def count_scheduled(
-    partition: str, *, start: datetime, end: datetime | None = None
-) -> Command[int]:
-    """How many e-mails are scheduled in [``start``, ``end``), or from ``start`` on."""
-    return command(
-        int,
-        "ZCOUNT",
-        keys.scheduled(partition),
-        to_ms(start),
-        "+inf" if end is None else f"({to_ms(end)}",
+def _decode_due(queues: Sequence[MailQueue], reply: list[Any]) -> Due:
+    are_due, unsent, oldest, unreadable = reply
+    return Due(
+        [queue for queue, is_due in zip(queues, are_due, strict=True) if is_due],
+        unsent,
+        from_ms(oldest) if oldest else None,
+        unreadable,
     )

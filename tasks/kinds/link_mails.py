@@ -8,6 +8,7 @@ from service.links import deliveries
 from service.links.model import DeliveryState, Link, Status
 from service.orgs.model import Profile
 from service.storage.command import Command
+from service.storage.keys import full_id, full_ids
 from service.values.ids import truncate_id
 from service.values.locale import choose_locale
 from tasks.mail.mime import Mail
@@ -27,20 +28,10 @@ class LinkMails:
         self._profiles = profiles
         self._retention = retention
 
-    def claim(
-        self, partition: str, *, now: datetime, deadline: datetime, limit: int
-    ) -> Command[list[str]]:
-        return deliveries.claim(partition, now=now, deadline=deadline, limit=limit)
-
-    def renew(
-        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
-    ) -> Command[list[str]]:
-        return deliveries.renew(partition, members, deadline=deadline, until=until)
-
     def load_claimed(
         self, partition: str, members: Sequence[str]
     ) -> Command[list[Link | ValueError | None]]:
-        return deliveries.load_claimed(partition, members)
+        return deliveries.load_claimed(partition, full_ids(partition, members))
 
     def compose(self, payload: Link, now: datetime) -> Mail:
         if payload.status(now) is not Status.ACTIVE:
@@ -54,17 +45,26 @@ class LinkMails:
     def attempts(self, payload: Link) -> int:
         return payload.delivery.attempts
 
-    def log_fields(self, member: str) -> dict[str, str]:
-        return {"kind": "link", "link": truncate_id(member)}
+    def log_fields(self, partition: str, member: str) -> dict[str, str]:
+        return {"kind": "link", "link": truncate_id(full_id(partition, member))}
 
-    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
-        return deliveries.mark_sent(member, now=now)
+    def mark_sent(
+        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    ) -> Command[bool]:
+        return deliveries.mark_sent(full_id(partition, member), now=now)
 
     def mark_failed(
-        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        now: datetime,
+        deadline: datetime,
     ) -> Command[bool]:
         return deliveries.mark_failed(
-            member,
+            full_id(partition, member),
             error=error,
             attempts=attempts,
             now=now,
@@ -73,10 +73,17 @@ class LinkMails:
         )
 
     def retry_later(
-        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        at: datetime,
+        deadline: datetime,
     ) -> Command[bool]:
         return deliveries.retry_later(
-            member, error=error, attempts=attempts, at=at, deadline=deadline
+            full_id(partition, member), error=error, attempts=attempts, at=at, deadline=deadline
         )
 
 

@@ -25,16 +25,6 @@ class OtpMails:
         self._sender = sender
         self._profiles = profiles
 
-    def claim(
-        self, partition: str, *, now: datetime, deadline: datetime, limit: int
-    ) -> Command[list[str]]:
-        return otps.claim(partition, now=now, deadline=deadline, limit=limit)
-
-    def renew(
-        self, partition: str, members: Sequence[str], *, deadline: datetime, until: datetime
-    ) -> Command[list[str]]:
-        return otps.renew(partition, members, deadline=deadline, until=until)
-
     def load_claimed(
         self, partition: str, members: Sequence[str]
     ) -> Command[list[Otp | ValueError | None]]:
@@ -50,19 +40,35 @@ class OtpMails:
     def attempts(self, payload: Otp) -> int:
         return payload.attempts
 
-    def log_fields(self, member: str) -> dict[str, str]:
+    def log_fields(self, partition: str, member: str) -> dict[str, str]:
         return {"kind": "otp", "email": mask(member)}
 
-    def mark_sent(self, member: str, *, now: datetime, deadline: datetime) -> Command[bool]:
+    def mark_sent(
+        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    ) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
     def mark_failed(
-        self, member: str, *, error: str, attempts: int, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        now: datetime,
+        deadline: datetime,
     ) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=None)
 
     def retry_later(
-        self, member: str, *, error: str, attempts: int, at: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        *,
+        error: str,
+        attempts: int,
+        at: datetime,
+        deadline: datetime,
     ) -> Command[bool]:
         return otps.settle(member, deadline=deadline, retry_at=at, attempts=attempts)
 

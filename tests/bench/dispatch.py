@@ -18,6 +18,7 @@ from service.health.heartbeat import Heartbeat
 from service.links import store as links
 from service.links.model import Link
 from service.outbox import store as outbox
+from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.clock import RedisClock
@@ -37,7 +38,7 @@ from tests.support.web import web
 
 T = TypeVar("T")
 
-LINKS = 100_000
+LINK_COUNT = 100_000
 AT_ONCE = 500
 RETENTION = timedelta(days=90)
 MOST_HELD = 5
@@ -51,7 +52,7 @@ SPREADS = {1: "one organization", 1000: "1,000 organizations"}
 @contextmanager
 def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     """Shorter measurements have fewer links: all of them from 3 s on."""
-    count = min(LINKS, int(LINKS * seconds / 3))
+    count = min(LINK_COUNT, int(LINK_COUNT * seconds / 3))
     measures: dict[str, Measure] = {}
     for name, binary in stores().items():
         for organizations in SPREADS:
@@ -141,6 +142,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
             RETENTION,
         )
         worker = DeliveryWorker(
+            LINKS,
             kind,
             client,
             Nowhere,
@@ -160,7 +162,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
                 )
             ]
             due = client.run_all([outbox.due(partition, now=now) for partition in owing])
-            waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.links]
+            waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.queues]
             while waiting:
                 waiting = worker.run(waiting)
             return kind.opened

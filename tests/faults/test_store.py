@@ -21,6 +21,8 @@ from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.links.record import FIELDS, decode
 from service.otps import store as otps
+from service.outbox import store as outbox
+from service.outbox.queues import LINKS
 from service.process import embedded
 from service.storage import keys
 from service.storage.client import Client
@@ -209,7 +211,9 @@ def fill(data_dir: Path) -> None:
             client.run(links.revoke(link, now=now, retention=RETENTION))
         if number % 3 == 1:
             claimed = client.run(
-                deliveries.claim(partition, now=now, deadline=now + timedelta(seconds=20), limit=5)
+                outbox.claim(
+                    LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=5
+                )
             )
             for position, link_id in enumerate(claimed):
                 if position % 3 == 0:

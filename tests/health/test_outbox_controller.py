@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from service.links import deliveries
+from service.outbox import store as outbox
 from service.outbox.doorbell import ring
-from service.outbox.queues import OTPS
+from service.outbox.queues import LINKS, OTPS
 from service.storage.client import Client
 from service.storage.redis_url import connect_queue
 from service.values.ids import partition_of
@@ -37,7 +38,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
     client = Client(api.redis)
     now, partition = api.now, partition_of(link["org_id"])
     client.run(
-        deliveries.claim(partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
+        outbox.claim(LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
     )
     assert client.run(
         deliveries.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)

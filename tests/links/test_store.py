@@ -14,6 +14,8 @@ from service.links import deliveries
 from service.links import store as links
 from service.links.model import Link, Status
 from service.links.record import FIELDS, decode, encode
+from service.outbox import store as outbox
+from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import TTL_MARGIN, command, to_ms
@@ -351,11 +353,16 @@ class TestRevoke:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
-        client.run(deliveries.claim(partition, now=clock.now, deadline=deadline, limit=10))
+        client.run(outbox.claim(LINKS, partition, now=clock.now, deadline=deadline, limit=10))
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
         assert (
-            client.run(deliveries.renew(partition, [link.id], deadline=deadline, until=until)) == []
+            client.run(
+                outbox.renew(
+                    LINKS, partition, [keys.local_id(link.id)], deadline=deadline, until=until
+                )
+            )
+            == []
         )
 
     def test_what_was_sent_stays_sent(self, client: Client, clock: Clock) -> None:

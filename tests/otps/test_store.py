@@ -7,6 +7,8 @@ import pytest
 
 from service.otps import store as otps
 from service.otps.store import Otp, TriesUsedUp
+from service.outbox import store as outbox
+from service.outbox.queues import OTPS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import command
@@ -63,7 +65,9 @@ def verified(client: Client, now: datetime, *, email: str = EMAIL) -> list[bytes
 
 
 def claim(client: Client, now: datetime) -> list[str]:
-    return client.run(otps.claim(partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10))
+    return client.run(
+        outbox.claim(OTPS, partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10)
+    )
 
 
 def open_code(client: Client, email: str = EMAIL) -> Otp | ValueError | None:

@@ -13,6 +13,7 @@ from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
+from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import Command
@@ -50,7 +51,8 @@ MOMENTS = [
 def claim(
     client: Client, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    return client.run(deliveries.claim(partition, now=now, deadline=now + LEASE, limit=limit))
+    call = outbox.claim(LINKS, partition, now=now, deadline=now + LEASE, limit=limit)
+    return keys.full_ids(partition, client.run(call))
 
 
 def claim_window(
@@ -62,7 +64,9 @@ def claim_window(
 
 
 def renew(client: Client, claimed: list[str], deadline: datetime, until: datetime) -> list[str]:
-    return client.run(deliveries.renew(PARTITION, claimed, deadline=deadline, until=until))
+    members = [keys.local_id(link_id) for link_id in claimed]
+    call = outbox.renew(LINKS, PARTITION, members, deadline=deadline, until=until)
+    return keys.full_ids(PARTITION, client.run(call))
 
 
 def load_claimed_links(client: Client, claimed: list[str]) -> list[Link | ValueError | None]:
@@ -177,10 +181,10 @@ class TestClaim:
             client,
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
         )
-        call = deliveries.claim(PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
+        call = outbox.claim(LINKS, PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
         with ThreadPoolExecutor(8) as pool:
             claimed = list(chain(*pool.map(client.run, [call] * 40)))
-        assert sorted(claimed) == sorted(link.id for link in made)
+        assert sorted(claimed) == sorted(keys.local_id(link.id) for link in made)
 
 
 class TestClaimWindow:
@@ -515,7 +519,7 @@ class TestOwes:
 
 class TestDue:
     def test_an_empty_partition_owes_nothing(self, client: Client, clock: Clock) -> None:
-        assert due(client, clock.now) == outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+        assert due(client, clock.now) == outbox.Due([], unsent=0, oldest=None)
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
     def test_a_scheduled_link_is_due_when_its_time_comes(
@@ -523,9 +527,9 @@ class TestDue:
     ) -> None:
         at = clock.now + HOUR
         put(client, make_link(clock.now, scheduled_at=at))
-        expected = outbox.Due(links=True, codes=False, unsent=1, oldest=at)
+        expected = outbox.Due([LINKS], unsent=1, oldest=at)
         assert due(client, at + late) == (
-            expected if is_due else outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+            expected if is_due else outbox.Due([], unsent=0, oldest=None)
         )
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
@@ -534,7 +538,7 @@ class TestDue:
     ) -> None:
         put(client, make_link(clock.now))
         claim(client, clock.now)
-        expected = outbox.Due(links=is_due, codes=False, unsent=1, oldest=clock.now)
+        expected = outbox.Due([LINKS] if is_due else [], unsent=1, oldest=clock.now)
         assert due(client, clock.now + LEASE + late) == expected
 
     def test_the_oldest_of_all_unsent_links_counts(self, client: Client, clock: Clock) -> None:
@@ -556,7 +560,7 @@ class TestDue:
 
     def test_a_revoked_link_is_not_due(self, client: Client, clock: Clock) -> None:
         revoke(client, put(client, make_link(clock.now)), clock.now)
-        assert due(client, clock.now) == outbox.Due(links=False, codes=False, unsent=0, oldest=None)
+        assert due(client, clock.now) == outbox.Due([], unsent=0, oldest=None)
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
     def test_a_code_is_due_when_its_lease_ends(
@@ -564,8 +568,10 @@ class TestDue:
     ) -> None:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
-        client.run(otps.claim(partition, now=clock.now, deadline=clock.now + LEASE, limit=1))
-        expected = outbox.Due(links=False, codes=is_due, unsent=1, oldest=None)
+        client.run(
+            outbox.claim(OTPS, partition, now=clock.now, deadline=clock.now + LEASE, limit=1)
+        )
+        expected = outbox.Due([OTPS] if is_due else [], unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
 
     def test_it_changes_nothing(self, client: Client, clock: Clock) -> None:
@@ -580,7 +586,7 @@ class TestClaimCodes:
         emails = put_codes(client, clock, 3)
         partition = partition_of(emails[0])
         claims = [
-            client.run(otps.claim(partition, now=now, deadline=now + LEASE, limit=2))
+            client.run(outbox.claim(OTPS, partition, now=now, deadline=now + LEASE, limit=2))
             for now in (clock.now, clock.now, clock.now, clock.now + LEASE)
         ]
         assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
@@ -589,7 +595,10 @@ class TestClaimCodes:
     def test_no_links_are_among_them(self, client: Client, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
-        assert client.run(otps.claim(partition, now=clock.now, deadline=clock.now, limit=2)) == []
+        assert (
+            client.run(outbox.claim(OTPS, partition, now=clock.now, deadline=clock.now, limit=2))
+            == []
+        )
 
 
 def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:
@@ -690,6 +699,8 @@ class TestScheduled:
         )
         until = None if end is None else clock.now + end * HOUR
         assert (
-            client.run(outbox.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until))
+            client.run(
+                deliveries.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until)
+            )
             == count
         )

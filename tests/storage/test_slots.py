@@ -30,6 +30,7 @@ from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.otps import store as otps
 from service.outbox import store as outbox
+from service.outbox.queues import LINKS
 from service.storage import data_version, idempotency, keys, probe
 from service.storage import rate_limits as limits
 from service.storage.client import Client
@@ -95,32 +96,23 @@ MADE: dict[str, Command[Any]] = {
     "otps.verified": otps.verified(EMAIL, now=NOW),
     "otps.load_claimed": otps.load_claimed(keys.otp_partition(EMAIL), [EMAIL]),
     "otps.settle": otps.settle(EMAIL, deadline=NOW, retry_at=None),
-    "deliveries.claim": deliveries.claim(PARTITION, now=NOW, deadline=NOW, limit=9),
-    "otps.claim": otps.claim(PARTITION, now=NOW, deadline=NOW, limit=9),
     "deliveries.claim_window": deliveries.claim_window(
         PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
-    "deliveries.renew": deliveries.renew(PARTITION, IDS, deadline=NOW, until=NOW + HOUR),
-    "otps.renew": otps.renew(keys.otp_partition(EMAIL), [EMAIL], deadline=NOW, until=NOW + HOUR),
     "deliveries.load_claimed": deliveries.load_claimed(PARTITION, IDS),
     "deliveries.mark_sent": deliveries.mark_sent(LINK.id, now=NOW),
     "deliveries.mark_failed": deliveries.mark_failed(
         LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION
     ),
     "deliveries.retry_later": deliveries.retry_later(LINK.id, error="421 try later", at=NOW),
-    "outbox.count_scheduled": outbox.count_scheduled(PARTITION, start=NOW),
+    "deliveries.count_scheduled": deliveries.count_scheduled(PARTITION, start=NOW),
     "deliveries.failures": deliveries.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
-    "outbox.claim": outbox.claim(
-        [keys.outbox(PARTITION), keys.scheduled(PARTITION), keys.pending_since(PARTITION)],
-        now=NOW,
-        deadline=NOW,
-        limit=9,
-    ),
+    "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, deadline=NOW, limit=9),
     "outbox.claim_window": outbox.claim_window(
-        PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
+        LINKS, PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
     "outbox.renew": outbox.renew(
-        keys.outbox(PARTITION), [keys.local_id(LINK.id)], deadline=NOW, until=NOW + HOUR
+        LINKS, PARTITION, [keys.local_id(LINK.id)], deadline=NOW, until=NOW + HOUR
     ),
     "outbox.has_pending": outbox.has_pending(PARTITION),
     "outbox.due": outbox.due(PARTITION, now=NOW),
@@ -291,18 +283,22 @@ def story(clock: Clock) -> Story:
         (outbox.has_pending(partition), True),
         (
             outbox.due(partition, now=now + HOUR),
-            outbox.Due(links=True, codes=False, unsent=2, oldest=now),
+            outbox.Due([LINKS], unsent=2, oldest=now),
         ),
         (
-            deliveries.claim(partition, now=now, deadline=now + HOUR, limit=9),
-            [second.id, first.id],
+            outbox.claim(LINKS, partition, now=now, deadline=now + HOUR, limit=9),
+            [keys.local_id(second.id), keys.local_id(first.id)],
         ),
-        (deliveries.claim(partition, now=now, deadline=now + HOUR, limit=9), []),
+        (outbox.claim(LINKS, partition, now=now, deadline=now + HOUR, limit=9), []),
         (
-            deliveries.renew(
-                partition, [first.id, third.id], deadline=now + HOUR, until=now + 2 * HOUR
+            outbox.renew(
+                LINKS,
+                partition,
+                [keys.local_id(link.id) for link in (first, third)],
+                deadline=now + HOUR,
+                until=now + 2 * HOUR,
             ),
-            [first.id],
+            [keys.local_id(first.id)],
         ),
         (deliveries.load_claimed(partition, [first.id]), [first]),
         (heartbeats.remove("scheduler", "host:1"), False),

@@ -14,6 +14,9 @@ import httpx
 from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
 from service.links import deliveries
+from service.outbox import store as outbox
+from service.outbox.queues import LINKS, OTPS
+from service.storage import keys
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
@@ -367,13 +370,17 @@ class Differential:
 
         mailer, client = ScriptedMailer(record), Client(self.api.redis)
         profiles = ProfileCache(client, self.api.clock)
-        for kind, names in (
-            (LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
-            (OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles), [JANE, JOHN, ANN]),
+        for queue, kind, names in (
+            (LINKS, LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
+            (
+                OTPS,
+                OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles),
+                [JANE, JOHN, ANN],
+            ),
         ):
             heartbeat = Heartbeat("worker-links", RedisClock())
             worker: DeliveryWorker[Any] = DeliveryWorker(
-                kind, client, mailer, self.api.clock, lambda: False, heartbeat
+                queue, kind, client, mailer, self.api.clock, lambda: False, heartbeat
             )
             worker.run(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
@@ -386,8 +393,10 @@ class Differential:
         """A worker takes what is due, and is not heard of for a while."""
         client, deadline = Client(self.api.redis), self.model.now + LEASE
         for partition in {partition_of(org_id) for org_id in ORGS}:
-            claim = deliveries.claim(partition, now=self.model.now, deadline=deadline, limit=1000)
-            ids = client.run(claim)
+            claim = outbox.claim(
+                LINKS, partition, now=self.model.now, deadline=deadline, limit=1000
+            )
+            ids = keys.full_ids(partition, client.run(claim))
             if ids and opened:
                 client.run(deliveries.load_claimed(partition, ids))
         claimed = [link.id for link in self.model.claim(opened=opened)]

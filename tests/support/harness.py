@@ -11,12 +11,12 @@ from typing import Any
 from redis import Redis
 
 from service.health.heartbeat import Heartbeat
-from service.links import deliveries
 from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.otps.store import Otp
 from service.outbox import store as outbox
+from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.clock import RedisClock
@@ -92,7 +92,7 @@ class Harness:
         """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
         deadline = self.clock() + LEASE_DURATION
         self.client.run(
-            deliveries.claim(partition, now=self.clock(), deadline=deadline, limit=1000)
+            outbox.claim(LINKS, partition, now=self.clock(), deadline=deadline, limit=1000)
         )
         return deadline
 
@@ -115,6 +115,7 @@ class Harness:
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
     ) -> DeliveryWorker[Link]:
         return DeliveryWorker(
+            LINKS,
             LinkMails("https://pay.example", SENDER, self.profiles, RETENTION),
             self.client,
             mailer,
@@ -128,6 +129,7 @@ class Harness:
     ) -> DeliveryWorker[Otp]:
         heartbeat = Heartbeat("worker-otps", RedisClock())
         return DeliveryWorker(
+            OTPS,
             OtpMails(OTP_KEY, SENDER, self.profiles),
             self.client,
             mailer,

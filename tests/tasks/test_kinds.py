@@ -12,6 +12,8 @@ from service.links.model import Delivery as MailState
 from service.links.model import DeliveryState
 from service.otps import store as otps
 from service.otps.model import derive_code
+from service.outbox import store as outbox
+from service.outbox.queues import OTPS
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks import delivery
@@ -79,7 +81,7 @@ class TestLinkMail:
     def test_a_log_names_a_link_by_its_beginning(self, harness: Harness) -> None:
         link = harness.add_link()
         about = LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).log_fields(
-            link.id
+            PARTITION, keys.local_id(link.id)
         )
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
@@ -140,7 +142,7 @@ class TestOtpMail:
         assert nonce.hex() not in str(log.calls)
 
     def test_a_log_names_an_address_by_its_mask(self, harness: Harness) -> None:
-        assert OtpMails(OTP_KEY, SENDER, harness.profiles).log_fields(JANE) == {
+        assert OtpMails(OTP_KEY, SENDER, harness.profiles).log_fields(JANES, JANE) == {
             "kind": "otp",
             "email": "j***@example.com",
         }
@@ -205,9 +207,9 @@ class TestOtpMail:
 
     def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
         harness.add_code()
-        kind, now = OtpMails(OTP_KEY, SENDER, harness.profiles), harness.clock()
+        now = harness.clock()
         assert harness.client.run(
-            kind.claim(JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
+            outbox.claim(OTPS, JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
         ) == [JANE]
         mailer = ScriptedMailer()
         harness.code_worker(mailer).run([JANES])

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from service.otps import store as otps
+from service.outbox import store as outbox
 from service.outbox.doorbell import ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.outbox.rq import open_rq_queue
@@ -76,8 +76,8 @@ def test_it_rings_for_a_lease_that_lapsed(
 def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection: Redis) -> None:
     harness.add_code()
     now = harness.clock()
-    claimed = otps.claim(
-        partition_of(JANE), now=now, deadline=now + timedelta(seconds=20), limit=10
+    claimed = outbox.claim(
+        OTPS, partition_of(JANE), now=now, deadline=now + timedelta(seconds=20), limit=10
     )
     assert harness.client.run(claimed) == [JANE]
     scan()

@@ -1,34 +1,38 @@
--- Reads what a partition owes.
--- KEYS outbox, scheduled, otp_outbox, pending_since
+-- Reads what is due in a partition.
+-- KEYS for each queue: outbox, and, if it has them, scheduled and pending_since
 -- ARGV now (ms)
--- Returns {links due (0 or 1), codes due (0 or 1), unsent mails that are due, since when the oldest
---      link's is ('' for none), keys that hold another type, and are left out}.
-local outbox, scheduled, otp_outbox, pending_since = unpack(KEYS)
-local now = ARGV[1]
+--      for each queue the number of its keys, 1 or 3
+-- Returns {{for each queue whether a worker can claim an e-mail, 0 or 1},
+--      unsent e-mails, since when the oldest is due ('' for none), keys of another type}.
+--      Only queues with pending_since count for the oldest: others forget when a claim was due.
+local now, sizes = ARGV[1], {unpack(ARGV, 2)}
 
 local unreadable = {}
 for _, key in ipairs(KEYS) do
-  local kind = redis.call('TYPE', key).ok
-  if kind ~= 'zset' and kind ~= 'none' then unreadable[#unreadable + 1] = key end
+  local key_type = redis.call('TYPE', key).ok
+  if key_type ~= 'zset' and key_type ~= 'none' then unreadable[#unreadable + 1] = key end
 end
 local function read(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
 end
 local function first(key)
-  local found = read('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+  local found = key and read('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
   return found and found[2]
 end
 
-local lapsed, begun, claimed = first(outbox), first(scheduled), first(pending_since)
-local oldest = ''
-for _, since in pairs({lapsed, begun, claimed}) do
-  if oldest == '' or tonumber(since) < tonumber(oldest) then oldest = since end
+local are_due, unsent, oldest, position = {}, 0, '', 1
+for _, size in ipairs(sizes) do
+  local outbox, scheduled, pending_since = unpack(KEYS, position, position + size - 1)
+  position = position + size
+  local lapsed, begun = first(outbox), first(scheduled)
+  are_due[#are_due + 1] = (lapsed or begun) and 1 or 0
+  unsent = unsent + (read('ZCARD', outbox) or 0)
+  if scheduled then unsent = unsent + (read('ZCOUNT', scheduled, '-inf', now) or 0) end
+  if pending_since then
+    for _, since in pairs({lapsed, begun, first(pending_since)}) do
+      if oldest == '' or tonumber(since) < tonumber(oldest) then oldest = since end
+    end
+  end
 end
-return {
-  (lapsed or begun) and 1 or 0, first(otp_outbox) and 1 or 0,
-  (read('ZCARD', outbox) or 0)
-    + (read('ZCOUNT', scheduled, '-inf', now) or 0)
-    + (read('ZCARD', otp_outbox) or 0),
-  oldest, unreadable,
-}
+return {are_due, unsent, oldest, unreadable}
