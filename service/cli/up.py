@@ -23,7 +23,7 @@ from service.process.data_dir import (
     LOCK_VARIABLE,
     OWNER_ONLY_UMASK,
     data_dir_of,
-    is_lock_owned,
+    has_lock_owner,
     load_or_create_secret,
     lock_data_dir,
 )
@@ -46,7 +46,7 @@ def up(environ: Mapping[str, str]) -> int:
     """
     data_dir = data_dir_of(environ)
     os.umask(OWNER_ONLY_UMASK)
-    port_timeout = TAKEOVER_TIMEOUT_SECONDS if is_lock_owned(data_dir) else 0
+    port_timeout = TAKEOVER_TIMEOUT_SECONDS if has_lock_owner(data_dir) else 0
     embeds_store = not environ.get("REDIS_URL")
     with ExitStack() as stack:
         lock = stack.enter_context(lock_data_dir(data_dir))

@@ -57,7 +57,7 @@ def _lock(file: FileIO, data_dir: Path) -> None:
     )
 
 
-def is_lock_owned(data_dir: Path) -> bool:
+def has_lock_owner(data_dir: Path) -> bool:
     """Whether an ``up`` holds the lock, or was killed while it did: one that ends empties it."""
     with _naming_errors(data_dir), suppress(FileNotFoundError, NotADirectoryError):
         return bool((data_dir / "up.lock").read_text().strip())

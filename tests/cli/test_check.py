@@ -31,16 +31,16 @@ class TestCheckSettings:
         ],
         ids=["nothing set", "secret", "redis", "sender"],
     )
-    def test_wrong_settings_are_all_it_says(self, environ: dict[str, str], line: str) -> None:
+    def test_wrong_settings_are_the_only_result(self, environ: dict[str, str], line: str) -> None:
         results = results_of(run_check(**environ))
         assert list(results) == ["settings"]
         assert results["settings"][0] == "FAIL"
         assert results["settings"][1].startswith(line)
 
-    def test_settings_that_are_complete_are_good(self, valkey: Store) -> None:
+    def test_complete_settings_are_ok(self, valkey: Store) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["settings"] == ("ok", "complete")
 
-    def test_it_looks_at_the_store_that_up_keeps(self, tmp_path: Path) -> None:
+    def test_the_embedded_store_is_checked(self, tmp_path: Path) -> None:
         load_or_create_secret(tmp_path)
         results = results_of(run_check(SECRET_KEY=""))
         assert results["settings"] == ("ok", "complete")
@@ -54,13 +54,13 @@ def key_server() -> Iterator[KeyServer]:
 
 
 class TestCheckTokens:
-    def test_our_own_are_good(self, valkey: Store) -> None:
+    def test_our_own_key_is_ok(self, valkey: Store) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["admin tokens"] == (
             "ok",
             "our own, HS256",
         )
 
-    def test_a_provider_s_key_is_good(self, valkey: Store) -> None:
+    def test_a_public_key_is_ok(self, valkey: Store) -> None:
         key = pem(ec.generate_private_key(ec.SECP256R1()))
         results = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))
         assert results["admin tokens"] == ("ok", "the identity provider's, ES256")
@@ -73,14 +73,16 @@ class TestCheckTokens:
         ],
         ids=["garbage", "P-384"],
     )
-    def test_a_provider_s_key_that_cannot_be_used_is_named(self, key: str, valkey: Store) -> None:
+    def test_an_unusable_public_key_fails(self, key: str, valkey: Store) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))[
             "admin tokens"
         ]
         assert status == "FAIL"
         assert detail.startswith("ADMIN_JWT_PUBLIC_KEY: ")
 
-    def test_a_key_set_is_counted(self, valkey: Store, key_server: KeyServer) -> None:
+    def test_usable_keys_of_a_key_set_are_counted(
+        self, valkey: Store, key_server: KeyServer
+    ) -> None:
         key_server.add("ES256", "first")
         key_server.add("EdDSA", "second")
         unusable = ec.generate_private_key(ec.SECP384R1()).public_key()
@@ -88,7 +90,7 @@ class TestCheckTokens:
         results = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=key_server.url))
         assert results["admin tokens"] == ("ok", "the identity provider's, 2 keys")
 
-    def test_a_key_set_without_a_usable_key_is_named(
+    def test_a_key_set_without_a_usable_key_fails(
         self, valkey: Store, key_server: KeyServer
     ) -> None:
         weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
@@ -98,7 +100,7 @@ class TestCheckTokens:
         assert status == "FAIL"
         assert detail.startswith("ADMIN_JWKS_URL: ")
 
-    def test_a_key_set_that_is_away_is_named(self, valkey: Store) -> None:
+    def test_an_unavailable_key_set_fails(self, valkey: Store) -> None:
         url = f"http://127.0.0.1:{free_port()}/keys"
         assert (
             results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=url))["admin tokens"][0]
@@ -117,13 +119,13 @@ class TestCheckDisk:
         )
 
     @pytest.mark.usefixtures("full")
-    def test_a_disk_that_is_almost_full_is_named(self, valkey: Store, tmp_path: Path) -> None:
+    def test_an_almost_full_disk_is_a_warning(self, valkey: Store, tmp_path: Path) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url))["disk"]
         assert (status, str(tmp_path) in detail) == ("warn", True)
 
     @pytest.mark.usefixtures("full")
     @pytest.mark.parametrize("name", ["data", "my data %"])
-    def test_that_of_the_embedded_store_is_looked_at(
+    def test_the_disk_of_the_embedded_store_is_checked(
         self, tmp_path: Path, mail_server: MailServer, name: str
     ) -> None:
         data_dir = tmp_path / name
@@ -141,10 +143,10 @@ class TestCheckDisk:
             == "warn"
         )
 
-    def test_one_with_room_is_good(self, valkey: Store) -> None:
+    def test_a_disk_with_room_is_ok(self, valkey: Store) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["disk"][0] == "ok"
 
-    def test_none_is_looked_at_where_nothing_is_written(
+    def test_no_disk_is_checked_where_nothing_is_written(
         self, valkey: Store, mail_server: MailServer
     ) -> None:
         assert "disk" not in results_of(
@@ -153,27 +155,27 @@ class TestCheckDisk:
 
 
 class TestCheckMail:
-    def test_files_instead_of_mails_are_named(self, valkey: Store, tmp_path: Path) -> None:
+    def test_mails_as_files_are_a_warning(self, valkey: Store, tmp_path: Path) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url))["mail"]
         assert status == "warn"
         assert str(tmp_path / "outbox") in detail
 
-    def test_a_server_without_tls_is_named(self, valkey: Store, mail_server: MailServer) -> None:
+    def test_a_server_without_tls_is_a_warning(
+        self, valkey: Store, mail_server: MailServer
+    ) -> None:
         results = results_of(
             run_check(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example")
         )
         assert results["mail"] == ("warn", f"127.0.0.1:{mail_server.port} lets us in, without TLS")
 
-    def test_a_server_that_would_have_the_password_without_tls_is_named(
-        self, valkey: Store, mail_server: MailServer
-    ) -> None:
+    def test_a_password_without_tls_fails(self, valkey: Store, mail_server: MailServer) -> None:
         url = f"smtp://ann:hunter2@127.0.0.1:{mail_server.port}"
         result = run_check(REDIS_URL=valkey.url, SMTP_URL=url, MAIL_FROM="pay@shop.example")
         assert results_of(result)["mail"][0] == "FAIL"
         assert "STARTTLS" in results_of(result)["mail"][1]
         assert "hunter2" not in result.output
 
-    def test_a_server_that_is_away_is_named(self, valkey: Store) -> None:
+    def test_an_unavailable_server_fails(self, valkey: Store) -> None:
         port = free_port()
         results = results_of(
             run_check(
@@ -185,7 +187,7 @@ class TestCheckMail:
         assert results["mail"][0] == "FAIL"
         assert results["mail"][1].startswith(f"127.0.0.1:{port} does not let us in")
 
-    def test_a_server_that_cannot_be_is_named(self, valkey: Store) -> None:
+    def test_an_impossible_server_name_fails(self, valkey: Store) -> None:
         results = results_of(
             run_check(
                 REDIS_URL=valkey.url, SMTP_URL="smtp://mail..example", MAIL_FROM="pay@shop.example"

@@ -26,7 +26,7 @@ def durable_store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield server
 
 
-def test_a_durable_store_is_good(durable_store: Store) -> None:
+def test_a_durable_store_is_ok(durable_store: Store) -> None:
     result = run_check(REDIS_URL=durable_store.url)
     results = results_of(result)
     assert result.exit_code == 0
@@ -69,7 +69,7 @@ def test_a_durable_store_is_good(durable_store: Store) -> None:
         "eviction of what expires",
     ],
 )
-def test_a_store_that_may_lose_links_is_named_with_what_helps(
+def test_a_store_that_may_lose_links_is_reported_with_a_remedy(
     options: list[str], subject: str, status: str, advice: str
 ) -> None:
     with store(valkey_server(), *options) as server:
@@ -81,13 +81,13 @@ def test_a_store_that_may_lose_links_is_named_with_what_helps(
 @pytest.mark.parametrize(
     "url", ["unix://{0}/nobody", "redis://127.0.0.1:{1}", "redis+sentinel://127.0.0.1:{1}/main"]
 )
-def test_a_store_that_is_away_is_named(url: str, tmp_path: Path) -> None:
+def test_an_unavailable_store_fails(url: str, tmp_path: Path) -> None:
     result = run_check(REDIS_URL=url.format(tmp_path, free_port()))
     assert results_of(result)["redis"][0] == "FAIL"
     assert result.exit_code == 1
 
 
-def test_a_cluster_that_is_away_is_named(valkey: Store) -> None:
+def test_an_unavailable_cluster_fails(valkey: Store) -> None:
     result = run_check(
         REDIS_URL=f"redis+cluster://127.0.0.1:{free_port()}", QUEUE_REDIS_URL=valkey.url
     )
@@ -95,24 +95,24 @@ def test_a_cluster_that_is_away_is_named(valkey: Store) -> None:
     assert results_of(result)["queue redis"][0] == "ok"
 
 
-def test_a_store_of_old_is_named(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_version_fails(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_redis, "MIN_VERSION", (99, 0))
     assert results_of(run_check(REDIS_URL=valkey.url))["redis version"][0] == "FAIL"
 
 
-def test_a_clock_that_differs_is_named(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_skew_is_a_warning(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_redis, "MAX_CLOCK_SKEW", timedelta(seconds=-1))
     assert results_of(run_check(REDIS_URL=valkey.url))["redis clock"][0] == "warn"
 
 
-def test_a_queue_of_its_own_need_not_be_durable(valkey: Store) -> None:
+def test_a_separate_queue_redis_need_not_be_durable(valkey: Store) -> None:
     with store(valkey_server()) as queue:
         results = results_of(run_check(REDIS_URL=valkey.url, QUEUE_REDIS_URL=queue.url))
     assert results["queue redis"] == ("ok", "answers")
     assert "queue redis persistence" not in results
 
 
-def test_a_queue_that_is_away_is_named(valkey: Store, tmp_path: Path) -> None:
+def test_an_unavailable_queue_redis_fails(valkey: Store, tmp_path: Path) -> None:
     results = results_of(
         run_check(REDIS_URL=valkey.url, QUEUE_REDIS_URL=f"unix://{tmp_path}/nobody")
     )
@@ -149,7 +149,7 @@ def url_of() -> Iterator[Callable[[str], str]]:
     ],
     ids=["no scripts", "no keys", "no command"],
 )
-def test_a_command_that_the_user_may_not_run_is_named(
+def test_missing_permissions_are_named(
     url_of: Callable[[str], str], rules: str, detail: str
 ) -> None:
     result = run_check(REDIS_URL=url_of(rules))
@@ -158,7 +158,7 @@ def test_a_command_that_the_user_may_not_run_is_named(
     assert not [secret for secret in ("operator", "hunter2") if secret in result.output]
 
 
-def test_a_server_that_tells_nothing_of_itself_works_all_the_same(
+def test_info_and_config_are_optional(
     url_of: Callable[[str], str],
 ) -> None:
     result = run_check(REDIS_URL=url_of("~* &* +@all -info -config"))
@@ -183,7 +183,7 @@ def test_a_server_that_tells_nothing_of_itself_works_all_the_same(
     ],
     ids=["no scripts", "no commands", "no keys"],
 )
-def test_a_queue_whose_user_may_not_do_all_is_named(
+def test_missing_permissions_on_the_queue_are_named(
     valkey: Store,
     url_of: Callable[[str], str],
     rules: str,
@@ -200,7 +200,7 @@ def test_a_queue_whose_user_may_not_do_all_is_named(
     assert results["queue commands"] == ("FAIL", f"NOPERM: the user may not use {refused}")
 
 
-def test_a_user_as_readme_describes_it_may_do_all(url_of: Callable[[str], str]) -> None:
+def test_the_acl_in_readme_suffices(url_of: Callable[[str], str]) -> None:
     rules = re.search(r"`(~pl:\*[^`]*)`", README.read_text())
     assert rules is not None
     results = results_of(run_check(REDIS_URL=url_of(rules[1])))
@@ -211,7 +211,7 @@ def test_a_user_as_readme_describes_it_may_do_all(url_of: Callable[[str], str]) 
     assert results["redis persistence"] == ("ok", "append-only file, appendfsync always")
 
 
-def test_a_user_who_may_send_no_scripts_is_named(url_of: Callable[[str], str]) -> None:
+def test_a_user_who_may_not_send_scripts_fails(url_of: Callable[[str], str]) -> None:
     run_check(REDIS_URL=url_of("~* +@all"))
     results = results_of(run_check(REDIS_URL=url_of("~* +@all -eval")))
     assert results["redis commands"] == (
@@ -220,7 +220,7 @@ def test_a_user_who_may_send_no_scripts_is_named(url_of: Callable[[str], str]) -
     )
 
 
-def test_a_certificate_that_is_not_trusted_is_named(redis_binary: str, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_named(redis_binary: str, tmp_path: Path) -> None:
     port, _ = free_port(), self_signed(tmp_path)
     pem_file = str(tmp_path / "server.pem")
     options = [
@@ -239,6 +239,6 @@ def test_a_certificate_that_is_not_trusted_is_named(redis_binary: str, tmp_path:
     )
 
 
-def test_it_tells_no_password() -> None:
+def test_no_password_is_printed() -> None:
     result = run_check(REDIS_URL=f"redis://ann:hunter2@127.0.0.1:{free_port()}")
     assert "hunter2" not in result.output

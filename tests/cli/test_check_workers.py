@@ -39,13 +39,13 @@ def probe(valkey: Store, *options: str) -> Result:
     return run("check", "--worker", *options, SECRET_KEY=SECRET, REDIS_URL=valkey.url)
 
 
-def test_workers_that_are_alive_are_good(valkey: Store, client: Client) -> None:
+def test_live_workers_are_ok(valkey: Store, client: Client) -> None:
     record(client, "links", "otps")
     result = probe(valkey)
     assert (result.exit_code, list(results_of(result))) == (0, ["worker-links", "worker-otps"])
 
 
-def test_one_that_has_stopped_is_not(valkey: Store, client: Client) -> None:
+def test_a_stalled_worker_fails(valkey: Store, client: Client) -> None:
     record(client, "links", age=25)
     record(client, "otps")
     result = probe(valkey)
@@ -54,23 +54,23 @@ def test_one_that_has_stopped_is_not(valkey: Store, client: Client) -> None:
     assert results_of(result)["worker-links"][1].startswith("last alive 25.")
 
 
-def test_those_of_other_machines_do_not_count(valkey: Store, client: Client) -> None:
+def test_workers_of_other_machines_do_not_count(valkey: Store, client: Client) -> None:
     record(client, "links", "otps", host="elsewhere")
     assert probe(valkey).exit_code == 1
 
 
-def test_a_worker_for_one_queue_is_asked_for_alone(valkey: Store, client: Client) -> None:
+def test_the_workers_of_one_queue_can_be_checked_alone(valkey: Store, client: Client) -> None:
     record(client, "otps")
     assert probe(valkey).exit_code == 1
     assert probe(valkey, "--queue", "otps").exit_code == 0
 
 
-def test_while_redis_is_away_no_worker_is_blamed() -> None:
+def test_without_redis_no_worker_fails() -> None:
     url = f"redis://operator:hunter2@127.0.0.1:{free_port()}"
     result = run("check", "--worker", SECRET_KEY=SECRET, REDIS_URL=url)
     assert (result.exit_code, results_of(result)["redis"][0]) == (0, "warn")
     assert "hunter2" not in result.output
 
 
-def test_wrong_settings_are_told() -> None:
+def test_wrong_settings_fail() -> None:
     assert run("check", "--worker").exit_code == 1

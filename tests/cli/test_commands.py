@@ -11,7 +11,7 @@ TRY = "; to try the service without any of them, run `payment-links up`"
 
 
 @pytest.mark.parametrize("command", ["worker", "scheduler"])
-def test_a_wrong_address_stops_none_that_listens_nowhere(
+def test_worker_and_scheduler_ignore_a_wrong_address(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[str] = []
@@ -45,14 +45,14 @@ def test_a_wrong_address_stops_none_that_listens_nowhere(
     ],
     ids=["none", "no Redis", "no secret", "another setting"],
 )
-def test_wrong_settings_end_it_with_one_line(
+def test_wrong_settings_are_refused_in_one_line(
     command: str, environ: dict[str, str], line: str
 ) -> None:
     result = run(command, **environ)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
 
 
-def test_wrong_settings_end_up_with_one_line() -> None:
+def test_up_refuses_wrong_settings_in_one_line() -> None:
     result = run("up", PORT="0")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "PORT: must be a whole number from 1 to 65535\n"
@@ -66,10 +66,8 @@ def test_wrong_settings_end_up_with_one_line() -> None:
     ],
     ids=["garbage", "P-384"],
 )
-def test_web_refuses_a_provider_s_key_that_it_cannot_use(
-    key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Before it serves: a worker that dies of it is started again, and dies again."""
+def test_web_refuses_an_unusable_public_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it serves: its processes would die and be started again, without end."""
     served: list[bool] = []
     monkeypatch.setattr("granian.Granian.serve", lambda _: served.append(True))
     monkeypatch.setattr(logs, "configure", lambda _: None)
@@ -80,7 +78,7 @@ def test_web_refuses_a_provider_s_key_that_it_cannot_use(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_worker_is_for_a_queue_that_there_is() -> None:
+def test_an_unknown_queue_is_refused() -> None:
     assert (
         run(
             "worker", "--queue", "faxes", SECRET_KEY=SECRET, REDIS_URL="redis://localhost"
@@ -89,7 +87,7 @@ def test_a_worker_is_for_a_queue_that_there_is() -> None:
     )
 
 
-def test_it_says_what_it_can_do() -> None:
+def test_help_lists_all_commands() -> None:
     result = run("--help")
     assert result.exit_code == 0
     assert all(
@@ -98,5 +96,5 @@ def test_it_says_what_it_can_do() -> None:
     )
 
 
-def test_it_says_its_version() -> None:
+def test_the_version_is_printed() -> None:
     assert run("--version").exit_code == 0

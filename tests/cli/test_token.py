@@ -18,7 +18,7 @@ OTHERS = "an other secret of thirty-two bytes"
 def holder(
     result: Result, *, secret: str = SECRET, now: datetime | None = None, issuer: str | None = None
 ) -> Admin:
-    """Who the API takes the printed token for."""
+    """The admin that the API takes the printed token for."""
     assert result.exit_code == 0, result.output
     return verify_admin(
         result.stdout.strip(),
@@ -28,24 +28,24 @@ def holder(
     )
 
 
-def test_an_internal_admin_s_token_is_good() -> None:
+def test_an_internal_admins_token_is_valid() -> None:
     result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
     assert holder(result) == Admin("payment-links token", Role.INTERNAL_ADMIN)
 
 
-def test_an_org_admin_s_token_is_good_for_its_organization() -> None:
+def test_an_org_admins_token_is_valid_for_its_organization() -> None:
     result = run("token", "--role", "org-admin", "--org", "acme", SECRET_KEY=SECRET)
     assert holder(result) == Admin("payment-links token", Role.ORG_ADMIN, "acme")
 
 
-def test_it_prints_the_token_and_nothing_else() -> None:
+def test_only_the_token_is_printed() -> None:
     result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
     assert len(result.stdout.splitlines()) == 1
     assert result.stdout.count(".") == 2
     assert result.stderr == ""
 
 
-def test_it_names_whom_it_is_for() -> None:
+def test_a_token_names_its_subject() -> None:
     assert (
         holder(
             run("token", "--role", "internal-admin", "--subject", "ann", SECRET_KEY=SECRET)
@@ -63,35 +63,35 @@ def test_it_names_whom_it_is_for() -> None:
         ("1s", timedelta(seconds=1)),
     ],
 )
-def test_it_is_good_for_as_long_as_was_asked_for(life: str, lasts: timedelta) -> None:
+def test_a_token_is_valid_for_its_life(life: str, lasts: timedelta) -> None:
     result = run("token", "--role", "internal-admin", "--life", life, SECRET_KEY=SECRET)
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == lasts.total_seconds()
     assert holder(result, now=datetime.fromtimestamp(claims["iat"], UTC))
 
 
-def test_it_is_good_for_a_day_where_nobody_says() -> None:
+def test_the_default_life_is_a_day() -> None:
     result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET)
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 24 * 3600
 
 
-def test_it_needs_no_redis() -> None:
+def test_no_redis_is_needed() -> None:
     assert run("token", "--role", "internal-admin", SECRET_KEY=SECRET).exit_code == 0
 
 
-def test_it_uses_the_secret_that_up_keeps(tmp_path: Path) -> None:
+def test_the_secret_of_up_is_used(tmp_path: Path) -> None:
     secret = load_or_create_secret(tmp_path)
     assert holder(run("token", "--role", "internal-admin"), secret=secret)
 
 
-def test_a_secret_that_is_set_comes_before_the_one_that_up_keeps(tmp_path: Path) -> None:
+def test_secret_key_takes_precedence_over_the_secret_of_up(tmp_path: Path) -> None:
     load_or_create_secret(tmp_path)
     assert holder(run("token", "--role", "internal-admin", SECRET_KEY=SECRET), secret=SECRET)
 
 
-def test_its_issuer_is_the_one_that_admin_tokens_must_have() -> None:
-    """A token that the service would refuse is not printed: it carries the issuer, or the setting is refused."""
+def test_a_token_has_the_issuer_that_admin_tokens_must_have() -> None:
+    """Otherwise the service would refuse it."""
     result = run(
         "token",
         "--role",
@@ -158,7 +158,7 @@ def test_a_bad_combination_is_refused_and_prints_no_token(args: list[str]) -> No
     ],
     ids=["key", "key set"],
 )
-def test_it_makes_none_where_the_identity_provider_does(environ: dict[str, str]) -> None:
+def test_no_token_is_made_where_an_identity_provider_issues_them(environ: dict[str, str]) -> None:
     result = run("token", "--role", "internal-admin", SECRET_KEY=SECRET, **environ)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "identity provider" in result.stderr
@@ -175,12 +175,15 @@ def test_it_makes_none_where_the_identity_provider_does(environ: dict[str, str])
     ],
     ids=["short", "another setting"],
 )
-def test_wrong_settings_end_it_with_one_line(environ: dict[str, str], line: str) -> None:
+def test_wrong_settings_are_refused_in_one_line(environ: dict[str, str], line: str) -> None:
     result = run("token", "--role", "internal-admin", **environ)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"{line}\n")
 
 
-def test_elsewhere_than_up_it_says_where_the_secret_would_be(tmp_path: Path) -> None:
+def test_without_a_secret_the_error_names_data_dir(tmp_path: Path) -> None:
     result = run("token", "--role", "internal-admin")
-    line = f"SECRET_KEY: required, unless `payment-links up` keeps one in DATA_DIR, and {tmp_path} holds none\n"
+    line = (
+        "SECRET_KEY: required, unless `payment-links up` keeps one in DATA_DIR, "
+        f"and {tmp_path} holds none\n"
+    )
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", line)

@@ -1,4 +1,4 @@
-"""Settings: what each may be, what it is where nobody says, and one line that names the one at fault."""
+"""Settings: values, defaults, and errors of one line that name the setting."""
 
 import ipaddress
 from datetime import timedelta
@@ -13,7 +13,11 @@ from config.urls import SmtpSettings
 
 SECRET = "s" * 32
 REQUIRED = {"SECRET_KEY": SECRET, "REDIS_URL": "redis://localhost"}
-PEM = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----"
+PEM = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+    "-----END PUBLIC KEY-----"
+)
 
 
 def settings(**environ: str) -> Settings:
@@ -75,7 +79,7 @@ class TestDefaults:
         ],
         ids=lambda value: value if isinstance(value, str) else None,
     )
-    def test_the_default_of_a_code_s(self, field: str, value: object) -> None:
+    def test_the_default_of_the_otp_setting(self, field: str, value: object) -> None:
         assert getattr(settings().otp, field) == value
 
     @pytest.mark.parametrize("empty", ["", " ", "\t\n"], ids=["empty", "space", "blank"])
@@ -93,7 +97,7 @@ class TestDefaults:
         ]
         assert settings(**dict.fromkeys(names, empty)) == settings()
 
-    def test_variables_of_others_are_left_alone(self) -> None:
+    def test_other_variables_are_ignored(self) -> None:
         assert settings(PATH="/bin", OTP_FANCY="1") == settings()
 
 
@@ -303,7 +307,7 @@ class TestSmtp:
             "escapes",
         ],
     )
-    def test_a_url_says_where_and_how(self, url: str, expected: SmtpSettings) -> None:
+    def test_a_url_is_taken_apart(self, url: str, expected: SmtpSettings) -> None:
         assert settings(SMTP_URL=url, MAIL_FROM="pay@shop.example").smtp == expected
 
     def test_it_needs_a_sender(self) -> None:
@@ -410,12 +414,12 @@ def test_a_bad_value_is_refused_in_one_line_that_begins_with_its_name(name: str,
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "REDIS_URL"])
 @pytest.mark.parametrize("text", [None, "", "  "], ids=["unset", "empty", "blank"])
-def test_what_is_required_is_asked_for_by_name(name: str, text: str | None) -> None:
+def test_a_missing_setting_is_named(name: str, text: str | None) -> None:
     environ = {key: value for key, value in REQUIRED.items() if key != name}
     assert refusal(environ if text is None else {**environ, name: text}) == f"{name}: required"
 
 
-def test_all_that_is_missing_is_asked_for_at_once() -> None:
+def test_all_missing_settings_are_named_at_once() -> None:
     assert refusal({}) == "REDIS_URL, SECRET_KEY: required"
     assert (
         refusal({"SMTP_URL": "smtp://mail.example"}) == "REDIS_URL, SECRET_KEY, MAIL_FROM: required"
@@ -425,13 +429,13 @@ def test_all_that_is_missing_is_asked_for_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "text"), [("HOST", "a b"), ("PORT", "http"), ("WEB_CONCURRENCY", "many")]
 )
-def test_a_process_that_listens_nowhere_does_not_mind_where(name: str, text: str) -> None:
+def test_a_process_that_does_not_listen_ignores_a_wrong_address(name: str, text: str) -> None:
     assert load({**REQUIRED, name: text}, listens=False) == settings()
     elsewhere = load({**REQUIRED, "HOST": "0.0.0.0", "PORT": "9000"}, listens=False)  # noqa: S104 - nothing is bound
     assert elsewhere.public_url == "http://127.0.0.1:9000"
 
 
-def test_a_refusal_does_not_tell_the_secret() -> None:
+def test_no_error_contains_the_secret() -> None:
     assert "hunter2" not in refusal({**REQUIRED, "SECRET_KEY": "hunter2"})
 
 
@@ -451,7 +455,7 @@ def test_a_cluster_may_have_a_queue_of_its_own() -> None:
     assert (both.redis_url, both.queue_redis_url) == ("redis+cluster://a:7000", "redis://queue")
 
 
-def test_the_provider_s_key_and_key_set_exclude_each_other() -> None:
+def test_public_key_and_key_set_exclude_each_other() -> None:
     message = refusal(
         {**REQUIRED, "ADMIN_JWT_PUBLIC_KEY": PEM, "ADMIN_JWKS_URL": "https://id.example/keys"}
     )
@@ -459,7 +463,7 @@ def test_the_provider_s_key_and_key_set_exclude_each_other() -> None:
 
 
 @pytest.mark.parametrize("empty", ["", "  "], ids=["empty", "blank"])
-def test_a_key_that_is_not_set_leaves_the_choice_to_the_key_set(empty: str) -> None:
+def test_an_empty_public_key_does_not_exclude_a_key_set(empty: str) -> None:
     chosen = settings(ADMIN_JWT_PUBLIC_KEY=empty, ADMIN_JWKS_URL="https://id.example/keys")
     assert (chosen.admin_jwt_public_key, chosen.admin_jwks_url) == (None, "https://id.example/keys")
 

@@ -1,4 +1,4 @@
-"""URLs in settings: which options each scheme takes, and that no message holds a part of a user or a password."""
+"""URLs in settings: their options, and errors without any part of a user or a password."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ FITTING = {
     "SMTP_URL": {"MAIL_FROM": "pay@shop.example"},
     "REDIS_URL": {"QUEUE_REDIS_URL": "redis://queue"},
 }
-"""What else has to be set, for the URL to be all that can be wrong."""
+"""The other settings that are required, so that only the URL can be wrong."""
 
 
 def refusal(name: str, url: str) -> str | None:
-    """What a start says where ``name`` is ``url``; None where it takes it."""
+    """The error where ``name`` is ``url``, or None where that is taken."""
     try:
         load({**REQUIRED, **FITTING.get(name, {}), name: url})
     except SettingsError as error:
@@ -41,7 +41,7 @@ def refusal(name: str, url: str) -> str | None:
         "redis+cluster://:secret@a:7000/?ssl=true&ssl_check_hostname=false",
     ],
 )
-def test_an_option_that_redis_knows_is_taken(url: str) -> None:
+def test_known_options_are_taken(url: str) -> None:
     assert refusal("REDIS_URL", url) is None
 
 
@@ -192,7 +192,7 @@ def test_an_option_that_redis_knows_is_taken(url: str) -> None:
         ("CORS_ORIGINS", "https://ann@shop.example", "must have no user and no password"),
     ],
 )
-def test_any_other_stops_the_start_with_one_line(name: str, url: str, message: str) -> None:
+def test_anything_else_is_refused_in_one_line(name: str, url: str, message: str) -> None:
     refused = refusal(name, url)
     assert refused is not None
     assert refused.startswith(f"{name}: {message}")
@@ -205,7 +205,7 @@ def test_a_scheme_may_be_in_upper_case(name: str) -> None:
     assert connect_queue(found.queue_redis_url).get_connection_kwargs()["username"] == "Ann"
 
 
-def test_certificates_that_options_name_are_read(tmp_path: Path) -> None:
+def test_certificates_in_options_are_read(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path).certificate
     both = f"ssl_certfile={tmp_path}/server.pem&ssl_keyfile={tmp_path}/server.pem"
     assert refusal("REDIS_URL", f"rediss://h?ssl_ca_certs={certificate}&{both}") is None
@@ -252,7 +252,7 @@ URLS = {
 @example(secret="QXZ7 389Q")
 @example(secret="QXZ7\u2100389")
 @settings(deadline=None, max_examples=150)
-def test_no_message_holds_a_piece_of_a_secret(name: str, url: str, secret: str) -> None:
+def test_no_error_contains_a_part_of_a_secret(name: str, url: str, secret: str) -> None:
     message = refusal(name, url.format(secret)) or ""
     assert [
         piece
@@ -270,7 +270,7 @@ def test_no_message_holds_a_piece_of_a_secret(name: str, url: str, secret: str) 
         ("REDIS_URL", "unix://:a{}b@/s"),
     ],
 )
-def test_what_ends_a_password_too_early_is_to_be_percent_encoded(
+def test_characters_that_end_a_password_early_must_be_percent_encoded(
     name: str, url: str, raw: str
 ) -> None:
     message = refusal(name, url.format(raw))

@@ -9,7 +9,7 @@ import pytest
 
 from service.process.data_dir import (
     data_dir_of,
-    is_lock_owned,
+    has_lock_owner,
     load_or_create_secret,
     load_secret,
     lock_data_dir,
@@ -40,7 +40,7 @@ class TestSecret:
     def test_it_is_32_random_bytes_in_hex(self, data_dir: Path) -> None:
         assert len(bytes.fromhex(load_or_create_secret(data_dir))) == 32
 
-    def test_every_data_dir_has_another(self, data_dir: Path, tmp_path: Path) -> None:
+    def test_each_data_dir_has_its_own(self, data_dir: Path, tmp_path: Path) -> None:
         assert load_or_create_secret(data_dir) != load_or_create_secret(tmp_path)
 
     def test_only_its_owner_reads_it(self, data_dir: Path) -> None:
@@ -51,18 +51,18 @@ class TestSecret:
             os.umask(before)
         assert stat.S_IMODE((data_dir / "secret_key").stat().st_mode) == 0o600
 
-    def test_one_that_was_put_there_is_kept(self, data_dir: Path) -> None:
+    def test_an_existing_secret_is_kept(self, data_dir: Path) -> None:
         (data_dir / "secret_key").write_text("s" * 40 + "\n")
         assert load_or_create_secret(data_dir) == "s" * 40
 
-    def test_one_that_was_not_written_to_its_end_is_made_again(self, data_dir: Path) -> None:
-        """As where the machine went down between making the file and filling it."""
+    def test_an_unfinished_secret_is_made_again(self, data_dir: Path) -> None:
+        """The machine may stop between creating the file and writing it."""
         (data_dir / "secret_key").touch(0o600)
         assert len(load_or_create_secret(data_dir)) == 64
 
 
 class TestFolder:
-    """What the disk or the folder refuses is told in one line."""
+    """Errors of the file system become one line."""
 
     def test_a_folder_that_is_a_file_is_named(self, data_dir: Path) -> None:
         (data_dir / "file").touch()
@@ -72,7 +72,7 @@ class TestFolder:
         ):
             pass
 
-    def test_a_lock_that_cannot_be_had_is_named(self, data_dir: Path) -> None:
+    def test_a_lock_that_cannot_be_opened_is_named(self, data_dir: Path) -> None:
         (data_dir / "up.lock").mkdir()
         with (
             pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"),
@@ -80,7 +80,7 @@ class TestFolder:
         ):
             pass
         with pytest.raises(StartupError, match=r"^DATA_DIR: \S+: Is a directory$"):
-            is_lock_owned(data_dir)
+            has_lock_owner(data_dir)
 
     def test_a_secret_that_cannot_be_written_is_named(self, data_dir: Path) -> None:
         (data_dir / "secret_key.partial").symlink_to("/dev/full")
@@ -94,7 +94,7 @@ class TestFolder:
 
 
 class TestLock:
-    def test_a_second_process_is_refused_by_a_clear_line(self, data_dir: Path) -> None:
+    def test_a_second_process_is_refused_in_one_line(self, data_dir: Path) -> None:
         with python_process(LOCK, data_dir) as (holder, said):
             assert said == "held"
             with pytest.raises(StartupError) as refusal, lock_data_dir(data_dir):
@@ -104,12 +104,12 @@ class TestLock:
             == f"DATA_DIR: {data_dir} is in use by another `payment-links up` (pid {holder.pid})"
         )
 
-    def test_it_is_free_again_after_its_holder_left(self, data_dir: Path) -> None:
+    def test_it_is_free_after_its_holder_has_left(self, data_dir: Path) -> None:
         for _ in range(2):
             with lock_data_dir(data_dir):
                 pass
 
-    def test_it_is_free_again_after_its_holder_was_killed(self, data_dir: Path) -> None:
+    def test_it_is_free_after_its_holder_was_killed(self, data_dir: Path) -> None:
         with python_process(LOCK, data_dir):
             pass
         with lock_data_dir(data_dir) as lock:
@@ -119,9 +119,7 @@ class TestLock:
         with lock_data_dir(data_dir / "a" / "b"):
             assert stat.S_IMODE((data_dir / "a" / "b").stat().st_mode) == 0o700
 
-    def test_who_waits_for_its_release_goes_on_when_the_holder_is_killed(
-        self, data_dir: Path
-    ) -> None:
+    def test_waiting_for_its_release_ends_when_the_holder_is_killed(self, data_dir: Path) -> None:
         with python_process(LOCK, data_dir):
             waiting = threading.Thread(target=wait_for_release, args=(data_dir / "up.lock",))
             waiting.start()

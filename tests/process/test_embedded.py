@@ -41,7 +41,7 @@ class TestEnvironment:
     def test_nothing_is_added_before_the_first_up(self, data_dir: Path) -> None:
         assert with_embedded_store({"DATA_DIR": str(data_dir)}) == {"DATA_DIR": str(data_dir)}
 
-    def test_the_store_and_the_secret_of_up_are_added(self, data_dir: Path) -> None:
+    def test_the_url_and_the_secret_of_the_store_are_added(self, data_dir: Path) -> None:
         secret = load_or_create_secret(data_dir)
         found = with_embedded_store({"DATA_DIR": str(data_dir), "PORT": "9000"})
         assert found == {
@@ -58,7 +58,7 @@ class TestEnvironment:
             == "mine"
         )
 
-    def test_a_redis_that_is_set_is_the_only_one(self, data_dir: Path) -> None:
+    def test_nothing_is_added_where_redis_url_is_set(self, data_dir: Path) -> None:
         load_or_create_secret(data_dir)
         environ = {"DATA_DIR": str(data_dir), "REDIS_URL": "redis://localhost"}
         assert with_embedded_store(environ) == environ
@@ -73,9 +73,7 @@ class TestSocket:
     def test_it_is_in_the_data_dir(self, data_dir: Path) -> None:
         assert socket_path(data_dir) == data_dir / "valkey.sock"
 
-    def test_a_data_dir_too_deep_gets_a_short_one_in_a_folder_of_our_own(
-        self, temporary: Path
-    ) -> None:
+    def test_a_deep_data_dir_gets_a_temporary_directory(self, temporary: Path) -> None:
         path = socket_path(temporary / ("d" * 100))
         assert len(os.fsencode(path)) <= embedded.MAX_SOCKET_PATH_BYTES
         assert path.parent.parent == temporary
@@ -84,14 +82,12 @@ class TestSocket:
     def test_length_is_counted_in_bytes(self, temporary: Path) -> None:
         assert socket_path(temporary / ("é" * 50)).parent.parent == temporary
 
-    def test_a_short_one_is_the_same_every_time_and_another_for_another(
-        self, temporary: Path
-    ) -> None:
+    def test_each_deep_data_dir_has_its_own(self, temporary: Path) -> None:
         deep = temporary / ("d" * 100)
         assert socket_path(deep) == socket_path(deep)
         assert socket_path(deep) != socket_path(temporary / ("e" * 100))
 
-    def test_a_folder_of_somebody_else_is_refused(
+    def test_a_directory_of_another_user_is_refused(
         self, temporary: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         somebody = os.getuid() + 1
@@ -99,7 +95,7 @@ class TestSocket:
         with pytest.raises(StartupError, match="belongs to somebody else"):
             socket_path(temporary / ("d" * 100))
 
-    def test_a_store_runs_in_a_data_dir_too_deep(self, temporary: Path) -> None:
+    def test_a_store_runs_in_a_deep_data_dir(self, temporary: Path) -> None:
         deep = temporary / ("d" * 100)
         deep.mkdir()
         with run_store(deep), client_of(deep) as client:
@@ -109,7 +105,7 @@ class TestSocket:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[redis.Redis]:
-    """A store that runs for all tests that only look at it."""
+    """A store that tests only read from."""
     with (
         tempfile.TemporaryDirectory(prefix="pl-") as directory,
         run_store(Path(directory)),
@@ -119,13 +115,13 @@ def served() -> Iterator[redis.Redis]:
 
 
 class TestStore:
-    def test_what_was_written_is_there_the_next_time(self, data_dir: Path) -> None:
+    def test_data_is_there_the_next_time(self, data_dir: Path) -> None:
         with run_store(data_dir), client_of(data_dir) as client:
             client.set("kept", "yes")
         with run_store(data_dir), client_of(data_dir) as client:
             assert client.get("kept") == "yes"
 
-    def test_what_was_written_survives_the_store_being_killed(self, data_dir: Path) -> None:
+    def test_data_survives_kill_9_of_the_store(self, data_dir: Path) -> None:
         with run_store(data_dir) as process, client_of(data_dir) as client:
             for number in range(100):
                 client.set(f"kept-{number}", "yes")
@@ -134,17 +130,13 @@ class TestStore:
         with run_store(data_dir), client_of(data_dir) as client:
             assert client.dbsize() == 100
 
-    def test_a_file_that_was_being_rewritten_when_the_store_was_killed_takes_no_space(
-        self, data_dir: Path
-    ) -> None:
+    def test_an_unfinished_rewrite_is_deleted(self, data_dir: Path) -> None:
         unfinished = data_dir / "temp-rewriteaof-bg-4226.aof"
         unfinished.write_bytes(b"REDIS")
         with run_store(data_dir):
             assert not unfinished.exists()
 
-    def test_a_store_that_was_left_over_is_shut_down_and_keeps_its_data(
-        self, data_dir: Path
-    ) -> None:
+    def test_an_orphaned_store_is_shut_down_and_keeps_its_data(self, data_dir: Path) -> None:
         with python_process(RUN_STORE, data_dir) as (_, left_over), client_of(data_dir) as client:
             client.set("kept", "yes")
         with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
@@ -173,7 +165,7 @@ class TestStore:
             ("save", ""),
         ],
     )
-    def test_it_loses_nothing_and_listens_to_nobody_else(
+    def test_it_is_durable_and_listens_on_no_port(
         self, name: str, value: str, served: redis.Redis
     ) -> None:
         assert served.config_get(name) == {name: value}
@@ -204,27 +196,27 @@ class TestStore:
             (("", ""), False),
         ],
     )
-    def test_an_allocator_that_could_not_take_it_is_left_alone(
+    def test_an_allocator_without_the_tunable_is_left_alone(
         self, monkeypatch: pytest.MonkeyPatch, library: tuple[str, str], *, tuned: bool
     ) -> None:
         monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
         monkeypatch.setattr(platform, "libc_ver", lambda: library)
         assert ("GLIBC_TUNABLES" in embedded.store_environment()) is tuned
 
-    def test_its_socket_is_its_owner_s_only(self, data_dir: Path) -> None:
+    def test_only_its_owner_can_use_its_socket(self, data_dir: Path) -> None:
         with run_store(data_dir):
             assert stat.S_IMODE((data_dir / "valkey.sock").stat().st_mode) == 0o700
 
-    def test_a_store_that_does_not_start_says_where_to_look(self, data_dir: Path) -> None:
+    def test_a_store_that_does_not_start_names_its_log(self, data_dir: Path) -> None:
         (data_dir / "appendonlydir").write_text("no folder at all")
         with pytest.raises(StartupError, match=r"see .*valkey\.log"), run_store(data_dir):
             pass
 
 
-def test_a_store_that_does_not_end_is_killed(
+def test_a_store_that_does_not_stop_is_killed(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a disk that hangs: what it has answered is on disk."""
+    """As on a disk that hangs. All that it has answered is on disk."""
     monkeypatch.setattr(embedded, "STOP_TIMEOUT_SECONDS", 0.2)
     with run_store(data_dir) as store:
         store.send_signal(signal.SIGSTOP)

@@ -12,7 +12,7 @@ from tests.support.servers import free_port
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port on which somebody listens who shares it with nobody."""
+    """A port that a listener has for itself."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -35,7 +35,7 @@ def test_addresses_and_names_are_found(host: str, address: str) -> None:
     assert find_address(host, free_port(), shared=False) == address
 
 
-def test_a_name_of_ipv6_alone_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_with_only_ipv6_is_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", free_port(), 0, 0))]
@@ -50,7 +50,7 @@ def test_a_taken_port_is_named(taken: int, host: str, shared: bool) -> None:
         find_address(host, taken, shared=shared)
 
 
-def test_an_ipv6_address_is_told_from_its_port() -> None:
+def test_an_ipv6_address_is_put_in_brackets() -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
@@ -66,7 +66,7 @@ def test_an_ipv6_address_is_told_from_its_port() -> None:
         ("192.0.2.1", "HOST: 192.0.2.1 is no address of this machine"),
     ],
 )
-def test_what_is_no_address_of_ours_is_named(host: str, line: str) -> None:
+def test_an_address_that_is_not_ours_is_named(host: str, line: str) -> None:
     with pytest.raises(StartupError) as refusal:
         find_address(host, free_port(), shared=True)
     assert str(refusal.value) == line

@@ -77,7 +77,7 @@ def test_the_last_lines_of_an_event_loop_are_written_when_it_is_asked_to_stop(
     assert file.read_bytes() == b"one\n"
 
 
-def test_another_thread_writes_what_waits_before_its_own(writer: LogWriter, file: Path) -> None:
+def test_another_thread_writes_waiting_lines_first(writer: LogWriter, file: Path) -> None:
     async def talk() -> None:
         emit(writer, b"one\n")
         other = threading.Thread(target=emit, args=(writer, b"two\n"))
@@ -88,7 +88,7 @@ def test_another_thread_writes_what_waits_before_its_own(writer: LogWriter, file
     assert file.read_bytes() == b"one\ntwo\n"
 
 
-def test_nothing_fails_for_lines_that_cannot_be_written() -> None:
+def test_lines_that_cannot_be_written_fail_nothing() -> None:
     writer = LogWriter(Output("/dev/full", "w"), BUFFER_BYTES)
     for _ in range(3):
         emit(writer, b"x" * BUFFER_BYTES)
@@ -101,7 +101,7 @@ def output_of(log_format: str) -> str:
     ).stdout
 
 
-def test_in_json_a_line_is_an_object_and_tells_of_its_exception() -> None:
+def test_in_json_a_line_is_an_object_with_its_exception() -> None:
     printed, jammed = map(json.loads, output_of("json").splitlines())
     assert printed.keys() == {"event", "level", "logger", "timestamp", "page"}
     assert (printed["event"], printed["level"], printed["logger"], printed["page"]) == (
@@ -147,7 +147,7 @@ raise ValueError("in the main thread")
 """
 
 
-def test_in_json_warnings_and_what_nobody_catches_are_objects_too() -> None:
+def test_in_json_warnings_and_uncaught_exceptions_are_objects_too() -> None:
     process = subprocess.run(
         [sys.executable, "-c", FAILING], check=False, capture_output=True, text=True
     )
