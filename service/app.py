@@ -1,12 +1,11 @@
 """The composition root of the web process."""
 
-import asyncio
 import gc
 import os
-import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -44,11 +43,23 @@ from service.pages.home import HOME_FILES, HomeController
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
-from service.process.startup import StartupError, wait_for_data
+from service.process.startup import paused_until_claimed
 from service.storage.clock import RedisClock
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect_async, connect_queue
+from service.storage.redis_url import connect_async, connect_queue
 
+QUEUE_TIMEOUT_SECONDS = 2
+GARBAGE_THRESHOLD = 20_000
+"""New objects between two collections: a request makes some hundred, of which few need one."""
+EXPOSED_HEADERS = [
+    "Allow",
+    "Idempotency-Replayed",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+]
+"""Response headers that scripts of ``CORS_ORIGINS`` may read."""
 HANDLERS: list[ControllerRouterHandler] = [
     ConsoleController,
     HealthController,
@@ -71,12 +82,10 @@ EXAMPLES = (
     *health_schemas.EXAMPLES,
 )
 """Of every request body and answer, for the API's description."""
-COLLECT_EVERY = 20_000
-"""Objects between two collections of garbage: a request makes some hundred, and hardly any garbage that needs collecting."""
 
 
 class PaymentLinks(Litestar):
-    """The application, with every request observed, those that no route matches included."""
+    """The application. Every request is logged, those that match no route included."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -90,55 +99,26 @@ class PaymentLinks(Litestar):
 def create_app(
     settings: Settings, clock: Callable[[], datetime] | None = None, drain: Drain | None = None
 ) -> Litestar:
-    """The application that ``settings`` describe, on the store's time unless it is given a ``clock``.
+    """The application that ``settings`` describe. It connects when it starts, not before.
 
-    It connects when it starts, not before.
+    Without ``clock`` it uses the store's time, and records heartbeats.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        doorbell = Doorbell(
-            connect_queue(settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2)
-        )
-        async with AutoPipeline(connect_async(settings.redis_url)) as pipeline:
-            store_clock = RedisClock()
-            app.state.context = create_context(settings, pipeline, doorbell, clock or store_clock)
-            app.state.readiness_check = ReadinessCheck(app.state.context)
-            try:
-                async with (
-                    _data_claimed(settings.redis_url, pipeline),
-                    keep_recording(Heartbeat("web", store_clock), pipeline)
-                    if clock is None
-                    else nullcontext(),
-                ):
-                    yield
-            finally:
-                await doorbell.close()
-
     return PaymentLinks(
         route_handlers=HANDLERS,
-        lifespan=[lifespan],
-        before_request=_check,
+        lifespan=[partial(_connect, settings=settings, clock=clock)],
+        before_request=_check_request,
         return_dto=None,
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),
         request_class=TimedRequest,
         response_class=JsonResponse,
-        cors_config=_cors(settings),
+        cors_config=_cors_config(settings.cors_origins),
         openapi_config=openapi_config(EXAMPLES, version("payment-links"), settings.public_url),
         logging_config=None,
     )
 
 
-async def _check(request: AnyRequest) -> Response[None] | None:
-    """Runs before every handler that has no ``before_request`` of its own."""
-    if request.method == "OPTIONS":
-        return answer_options(request)
-    await check_query(request)
-    return None
-
-
-def from_environment() -> Litestar:
+def create_app_from_environment() -> Litestar:
     """The application as ``payment-links web`` serves it."""
     exit_with_parent()
     settings = load(os.environ)
@@ -146,52 +126,54 @@ def from_environment() -> Litestar:
     # Under `up` there is no other process that clients could move on to.
     drain = Drain(0) if LOCK_VARIABLE in os.environ else Drain()
     app = create_app(settings, drain=drain)
-    app.on_startup += [drain.watch, _spare_collector]
+    app.on_startup += [drain.watch, _tune_garbage_collector]
     app.on_shutdown.append(log_writer.flush_now)
     return app
 
 
 @asynccontextmanager
-async def _data_claimed(redis_url: str, pipeline: AutoPipeline) -> AsyncIterator[None]:
-    """Keeps the pipeline shut until the store's data is known to be of this release's version."""
-    stopping = threading.Event()
-
-    async def claim() -> None:
-        with suppress(StartupError):  # the main process meets it too, says so, and ends us
-            await asyncio.to_thread(wait_for_data, redis_url, stopping)
-            pipeline.resume()
-
-    pipeline.pause()
-    claiming = asyncio.create_task(claim())
-    await asyncio.wait([claiming], timeout=REDIS_TIMEOUT_SECONDS)
-    try:
+async def _connect(
+    app: Litestar, settings: Settings, clock: Callable[[], datetime] | None
+) -> AsyncIterator[None]:
+    """Provides the context while the application runs."""
+    queue = connect_queue(
+        settings.queue_redis_url,
+        socket_timeout=QUEUE_TIMEOUT_SECONDS,
+        socket_connect_timeout=QUEUE_TIMEOUT_SECONDS,
+    )
+    doorbell, redis_clock = Doorbell(queue), RedisClock()
+    async with AsyncExitStack() as stack:
+        pipeline = AutoPipeline(connect_async(settings.redis_url))
+        await stack.enter_async_context(pipeline)
+        stack.push_async_callback(doorbell.close)
+        context = create_context(settings, pipeline, doorbell, clock or redis_clock)
+        app.state.context, app.state.readiness_check = context, ReadinessCheck(context)
+        await stack.enter_async_context(paused_until_claimed(pipeline, settings.redis_url))
+        if clock is None:
+            heartbeat = Heartbeat("web", redis_clock)
+            await stack.enter_async_context(keep_recording(heartbeat, pipeline))
         yield
-    finally:
-        stopping.set()
-        await asyncio.wait([claiming])
 
 
-def _spare_collector() -> None:
-    """What is there when the process begins to serve is there to stay: looking for garbage in it took a tenth of all time."""
+async def _check_request(request: AnyRequest) -> Response[None] | None:
+    """Runs before every handler that has no ``before_request`` of its own."""
+    if request.method == "OPTIONS":
+        return answer_options(request)
+    await check_query(request)
+    return None
+
+
+def _cors_config(origins: tuple[str, ...]) -> CORSConfig | None:
+    if not origins:
+        return None
+    # An allowed origin may send any header: its libraries add trace ids, versions and more.
+    return CORSConfig(
+        allow_origins=list(origins), allow_headers=["*"], expose_headers=EXPOSED_HEADERS
+    )
+
+
+def _tune_garbage_collector() -> None:
+    """Excludes the objects of the start, which stay: scanning them took 10 % of all time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_EVERY)
-
-
-def _cors(settings: Settings) -> CORSConfig | None:
-    if not settings.cors_origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(settings.cors_origins),
-        allow_headers=[
-            "*"
-        ],  # an origin that may call may send what its libraries add: trace ids, versions
-        expose_headers=[
-            "Allow",
-            "Idempotency-Replayed",
-            "Location",
-            "Retry-After",
-            "WWW-Authenticate",
-            "X-Request-ID",
-        ],
-    )
+    gc.set_threshold(GARBAGE_THRESHOLD)

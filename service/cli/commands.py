@@ -62,7 +62,7 @@ def web() -> None:
     address = find_address(settings.host, settings.port, shared=True)
     watch = DataWatch(settings.redis_url)
     serve(
-        "service.app:from_environment",
+        "service.app:create_app_from_environment",
         host=address,
         port=settings.port,
         processes=settings.web_concurrency,

@@ -12,13 +12,14 @@ import httpx
 
 from config.settings import Settings
 from service.auth.tokens import Admin, Role, issue_admin_token
+from service.links.model import page_path
 from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
 from tasks.mail.mime import KIND_HEADER
 
 TOKEN_LIFE = timedelta(hours=24)
 DIGIT = re.compile(r"\d")
-LINK_URL = re.compile(rf"^https?://\S+/pay/{LINK_ID_PATTERN}$", re.MULTILINE)
+LINK_URL = re.compile(rf"^https?://\S+{page_path(LINK_ID_PATTERN)}$", re.MULTILINE)
 """In a mail, a link's URL has a line of its own."""
 EXAMPLE = (
     '{"email": "jane@example.com", "org_id": "acme", '

@@ -72,7 +72,13 @@ class Logger:
         self._writer.write(line + b"\n")
         self._writer.flush()
 
-    debug = info = warning = error = critical = emit
+    def emit_now(self, line: bytes) -> None:
+        """Does not wait for other lines: the process may be about to end."""
+        self.emit(line)
+        self._writer.flush_now()
+
+    debug = info = warning = emit
+    error = critical = emit_now
 
 
 class LibraryHandler(logging.Handler):

@@ -1,10 +1,11 @@
 """What processes do first: read the settings, and check the version of the store's data."""
 
+import asyncio
 import os
 import signal
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 
 import structlog
@@ -15,7 +16,8 @@ from service.errors import Unavailable
 from service.storage import data_version
 from service.storage.client import Client
 from service.storage.failure import describe_failure
-from service.storage.redis_url import connect
+from service.storage.pipeline import AutoPipeline
+from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +73,29 @@ def wait_for_data(redis_url: str, stopping: threading.Event) -> None:
         except Unavailable as error:
             log.warning("store_away", error=describe_failure(error))
         stopping.wait(RETRY_INTERVAL_SECONDS)
+
+
+@asynccontextmanager
+async def paused_until_claimed(pipeline: AutoPipeline, redis_url: str) -> AsyncIterator[None]:
+    """Runs no commands until the data is claimed; the context waits only briefly for that.
+
+    If the data has another version, ``DataWatch`` in the parent process stops both.
+    """
+    stopping = threading.Event()
+
+    async def claim() -> None:
+        with suppress(StartupError):
+            await asyncio.to_thread(wait_for_data, redis_url, stopping)
+            pipeline.resume()
+
+    pipeline.pause()
+    claiming = asyncio.create_task(claim())
+    await asyncio.wait([claiming], timeout=REDIS_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.wait([claiming])
 
 
 class DataWatch:

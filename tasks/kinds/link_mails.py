@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from service.i18n.language import get_language
 from service.links import deliveries
-from service.links.model import DeliveryState, Link, Status
+from service.links.model import DeliveryState, Link, Status, page_path
 from service.orgs.model import Profile
 from service.storage.command import Command
 from service.storage.keys import full_id, full_ids
@@ -38,7 +38,7 @@ class LinkMails:
             raise SkipMessage(f"the link was {payload.status(now)} before it could be sent")
         if payload.delivery.state not in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
             raise SkipMessage(f"the mail was {payload.delivery.state} already")
-        url = f"{self._public_url}/pay/{payload.id}"
+        url = self._public_url + page_path(payload.id)
         profile = self._profiles.get(payload.org_id)
         return compose_link_mail(payload, profile=profile, url=url, sender=self._sender, now=now)
 
