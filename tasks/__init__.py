@@ -1,1 +1,1 @@
-"""What runs beside the web: RQ workers that send e-mails, and the scheduler that finds what is due."""
+"""Runs beside the web process: workers that send e-mails, and the scheduler of the scan."""

@@ -29,8 +29,7 @@ log = structlog.get_logger(__name__)
 
 POLL_INTERVAL_SECONDS = 1
 LOCK_TTL_SECONDS = 2
-"""The lock of a scheduler that was killed expires. Two schedulers do no harm: the job is the same.
-"""
+"""The lock of a killed scheduler expires. Two schedulers do no harm: they enqueue one job."""
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]
@@ -88,7 +87,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             log.warning("heartbeat_failed", error=describe_failure(error))
 
     def _install_signal_handlers(self) -> None:
-        """Without RQ's access to Redis in a signal handler: ``run`` releases the lock when it ends."""
+        """Without RQ's access to Redis in a signal handler: ``run`` releases the lock at its end."""
 
         def stop(*_: object) -> None:
             self._stopping.set()
@@ -109,9 +108,10 @@ def run(environ: Mapping[str, str]) -> None:
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
     log.info("scheduler_started", interval=SCAN_INTERVAL_SECONDS)
-    _run_until_stopped(
-        partial(PeriodicScheduler, client, heartbeat, stopping, connection=connection), stopping
+    create_scheduler = partial(
+        PeriodicScheduler, client, heartbeat, stopping, connection=connection
     )
+    _run_until_stopped(create_scheduler, stopping)
     with suppress(Unavailable):
         client.run(heartbeat.remove())
 

@@ -94,7 +94,7 @@ def work(queue_name: str, environ: Mapping[str, str]) -> None:
 
 def _work_until_stopped(runtime: Runtime) -> None:
     while not runtime.stopping.is_set():
-        _stop_between_workers(runtime)
+        on_stop_signals(lambda *_: runtime.stopping.set())  # while no RQ worker handles them
         try:
             DoorbellWorker(runtime).work(logging_level="WARNING")
         except StopRequested:
@@ -158,8 +158,3 @@ def _stop_all(processes: list[SpawnProcess]) -> None:
             log.error("worker_killed", worker=process.name)
             process.kill()
             process.join()
-
-
-def _stop_between_workers(runtime: Runtime) -> None:
-    """Handles signals while no RQ worker does."""
-    on_stop_signals(lambda *_: runtime.stopping.set())

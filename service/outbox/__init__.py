@@ -1,1 +1,1 @@
-"""E-mails that are owed, under leases, and the doorbell that wakes workers."""
+"""E-mails that wait in queues, under leases, and the doorbell that wakes workers."""
