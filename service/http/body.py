@@ -1,7 +1,7 @@
 """Request bodies: how long and how large they may be, and what they must be said to be."""
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -53,13 +53,13 @@ class TimedRequest(Request[Any, Any, Any]):
             RequestTimeout: it did not arrive in time.
             MalformedBody: the client went away before all of it was sent.
         """
-        if self._body is Empty:
-            try:
-                async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-                    self._body = await self._read()
-            except TimeoutError:
-                raise RequestTimeout from None
-        return self._body
+        if self._body is not Empty:
+            return self._body
+        try:
+            self._body = body = await _run_within(BODY_TIMEOUT_SECONDS, self._read())
+        except TimeoutError:
+            raise RequestTimeout from None
+        return body
 
     async def _read(self) -> bytes:
         for name, value in self.scope["headers"]:
@@ -73,6 +73,30 @@ class TimedRequest(Request[Any, Any, Any]):
             if not message.get("more_body"):
                 return body
         raise MalformedBody("the body is not complete")
+
+
+async def _run_within(seconds: float, work: Awaitable[T]) -> T:
+    """The result of the work. ``asyncio.timeout`` would cost 4 % of a verification.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    task, expired = cast("asyncio.Task[Any]", asyncio.current_task()), False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, expire)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not expired or task.uncancel() > 0:
+            raise
+        raise TimeoutError from None
+    finally:
+        timer.cancel()
 
 
 class JsonBodyDTO(AbstractDTO[T]):

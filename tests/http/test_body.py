@@ -1,5 +1,6 @@
 """RequestBody bodies: nothing in them is guessed at."""
 
+import asyncio
 import re
 import time
 from datetime import UTC, datetime
@@ -8,10 +9,12 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar.types import HTTPReceiveMessage
 
 from service.errors import Invalid
-from service.http.body import MAX_BODY_BYTES
+from service.http.body import MAX_BODY_BYTES, TimedRequest
 from service.http.json_reader import read_body
+from service.http.problems import RequestTimeout
 from service.http.schemas import RequestBody
 from service.links.schemas import CreateLink, DispatchWindow, RevokeLinks, VerifyLink
 from service.orgs.schemas import PutProfile
@@ -324,3 +327,43 @@ def test_all_parameters_that_are_wrong_are_told_at_once_in_words(api: Api) -> No
 def test_a_wrong_header_is_told_in_words(api: Api) -> None:
     response = api.post_link(api.internal() | {"Idempotency-Key": "two words"})
     assert faults(response) == {"Idempotency-Key": "must be 1 to 255 printable ASCII characters"}
+
+
+class TestTimeout:
+    """A body that does not arrive, read without a server."""
+
+    @staticmethod
+    def read() -> "asyncio.Task[bytes]":
+        async def receive() -> HTTPReceiveMessage:
+            never: asyncio.Future[HTTPReceiveMessage] = asyncio.get_running_loop().create_future()
+            return await never
+
+        scope: Any = {"type": "http", "headers": []}
+        return asyncio.create_task(TimedRequest(scope, receive=receive).body())
+
+    def test_it_ends_the_request(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("service.http.body.BODY_TIMEOUT_SECONDS", 0.01)
+
+        async def run() -> int:
+            task = self.read()
+            with pytest.raises(RequestTimeout):
+                await task
+            return task.cancelling()
+
+        assert asyncio.run(run()) == 0
+
+    @pytest.mark.parametrize("seconds", [0.01, 5], ids=["at the same time", "before"])
+    def test_a_request_that_is_canceled_stays_canceled(
+        self, monkeypatch: pytest.MonkeyPatch, seconds: float
+    ) -> None:
+        monkeypatch.setattr("service.http.body.BODY_TIMEOUT_SECONDS", seconds)
+
+        async def run() -> None:
+            task = self.read()
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.01, task.cancel)
+            time.sleep(0.02)  # noqa: ASYNC251 - both timers are due in the same turn of the loop
+            await task
+
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(run())
