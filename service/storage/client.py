@@ -8,11 +8,7 @@ from redis.cluster import RedisCluster
 
 from service.errors import Unavailable, Unreadable
 from service.storage.command import Command
-from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect, connect_async, connect_queue
 from service.storage.replies import CONNECTION_ERRORS, decode_each, decode_reply, missing_scripts
-
-__all__ = ["AWAY", "TIMEOUT", "Client", "connect", "connect_async", "connect_queue"]
-AWAY, TIMEOUT = CONNECTION_ERRORS, REDIS_TIMEOUT_SECONDS  # until all have the new names
 
 T = TypeVar("T")
 

@@ -98,9 +98,6 @@ def duration_ms(duration: timedelta) -> int:
     return int(duration / MILLISECOND)
 
 
-call, attempt = command, try_decode  # until all have the new names
-
-
 TTL_MARGIN = timedelta(days=1)
 """How much later than its last entry an index may end."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -49,7 +49,6 @@ class AutoPipeline:
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self._paused = False
-        self.asked = 0
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -100,7 +99,6 @@ class AutoPipeline:
         return [await reply for reply in sent]
 
     def _send(self, command: Command[Any]) -> "asyncio.Future[Any]":
-        self.asked += 1
         if self._closed:
             raise Unavailable(STOPPING)
         if self._paused:
