@@ -1,22 +1,17 @@
-"""E-mails that links owe: claimed, opened, settled; the same on every backend."""
+"""E-mails that are owed: claimed, renewed, due; the same on every backend."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import chain, islice
-from typing import Any
 
 import pytest
 
 from service.links import deliveries
-from service.links import store as links
-from service.links.model import Delivery, DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import Command
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -24,15 +19,11 @@ from tests.support.factories import (
     RETENTION,
     all_keys,
     delete,
-    exists,
     goes_at,
     make_link,
-    members,
     owed,
     put,
     put_all,
-    queues_of,
-    read,
     revoke,
     snapshot,
 )
@@ -67,10 +58,6 @@ def renew(client: Client, claimed: list[str], deadline: datetime, until: datetim
     members = [keys.local_id(link_id) for link_id in claimed]
     call = outbox.renew(LINKS, PARTITION, members, deadline=deadline, until=until)
     return keys.full_ids(PARTITION, client.run(call))
-
-
-def load_claimed_links(client: Client, claimed: list[str]) -> list[Link | ValueError | None]:
-    return client.run(deliveries.load_claimed(PARTITION, claimed))
 
 
 def due(client: Client, now: datetime, partition: str = PARTITION) -> outbox.Due:
@@ -265,7 +252,7 @@ class TestRenew:
         client.run(deliveries.mark_sent(sent.id, now=clock.now))
         revoke(client, revoked, clock.now)
         delete(client, keys.link(gone.id))
-        load_claimed_links(client, [gone.id])
+        client.run(deliveries.load_claimed(PARTITION, [gone.id]))
         assert renew(client, [link.id for link in made], clock.now + LEASE, clock.now + HOUR) == [
             held.id
         ]
@@ -275,225 +262,7 @@ class TestRenew:
         assert renew(client, [], clock.now, clock.now + LEASE) == []
 
 
-class TestOpen:
-    def test_claimed_links_are_read_in_order(self, client: Client, clock: Clock) -> None:
-        made = put_all(
-            client, [make_link(clock.now, transaction_id=str(number)) for number in range(3)]
-        )
-        assert load_claimed_links(client, [link.id for link in made[::-1]]) == made[::-1]
-
-    def test_a_scheduled_link_is_queued_when_it_is_opened(
-        self, client: Client, clock: Clock
-    ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now))
-        claim(client, clock.now)
-        (loaded,) = load_claimed_links(client, [link.id])
-        assert loaded == read(client, link.id)
-        assert loaded.delivery == Delivery(DeliveryState.QUEUED)
-
-    @pytest.mark.parametrize("state", ["queued", "sent", "failed", "none"])
-    def test_a_link_that_is_not_scheduled_stays_what_it_was(
-        self, client: Client, clock: Clock, state: str
-    ) -> None:
-        link = put(client, make_link(clock.now, notify=state != "none"))
-        settle = {
-            "sent": deliveries.mark_sent(link.id, now=clock.now),
-            "failed": failed(link, clock.now),
-        }
-        client.run_all([settle[state]] if state in settle else [])
-        before = read(client, link.id)
-        assert load_claimed_links(client, [link.id]) == [before]
-        assert read(client, link.id) == before
-
-    def test_a_link_that_is_gone_owes_nothing(self, client: Client, clock: Clock) -> None:
-        gone, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
-        delete(client, keys.link(gone.id))
-        assert load_claimed_links(client, [gone.id, other.id]) == [None, other]
-        assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox"})
-
-    def test_a_link_that_was_revoked_meanwhile_says_so(self, client: Client, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
-        claim(client, clock.now)
-        revoke(client, link, clock.now)
-        (opened,) = load_claimed_links(client, [link.id])
-        assert isinstance(opened, Link)
-        assert opened.revoked_at == clock.now
-
-    def test_a_batch_of_two_hundred_is_opened_at_once(self, client: Client, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(200)])
-        assert load_claimed_links(client, [link.id for link in made]) == made
-
-
-def sent(link: Link, now: datetime) -> Command[bool]:
-    return deliveries.mark_sent(link.id, now=now)
-
-
-def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
-    return deliveries.mark_failed(
-        link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease
-    )
-
-
-def put_off(link: Link, now: datetime) -> Command[bool]:
-    return deliveries.retry_later(link.id, error="421 try later", at=now + HOUR)
-
-
-Settle = Callable[[Link, datetime], Command[bool]]
-SETTLES = [
-    pytest.param(sent, id="sent"),
-    pytest.param(failed, id="failed"),
-    pytest.param(put_off, id="put off"),
-]
-
-
-class TestSettle:
-    @pytest.fixture
-    def link(self, client: Client, clock: Clock) -> Link:
-        """A link under a lease."""
-        link = put(client, make_link(clock.now))
-        claim(client, clock.now)
-        return link
-
-    @pytest.mark.parametrize(
-        ("settle", "delivery"),
-        [
-            pytest.param(sent, {"state": DeliveryState.SENT}, id="sent"),
-            pytest.param(
-                failed, {"state": DeliveryState.FAILED, "error": "550 no such user"}, id="failed"
-            ),
-            pytest.param(
-                put_off, {"state": DeliveryState.QUEUED, "error": "421 try later"}, id="put off"
-            ),
-        ],
-    )
-    def test_a_link_says_what_became_of_its_e_mail(
-        self, client: Client, clock: Clock, link: Link, settle: Settle, delivery: dict[str, Any]
-    ) -> None:
-        assert client.run(settle(link, clock.now)) is True
-        sent_at = clock.now if settle is sent else None
-        assert read(client, link.id).delivery == Delivery(**delivery, attempts=1, sent_at=sent_at)
-
-    @pytest.mark.parametrize(
-        "settle", [pytest.param(sent, id="sent"), pytest.param(failed, id="failed")]
-    )
-    def test_what_is_settled_is_owed_no_more(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
-    ) -> None:
-        client.run(settle(link, clock.now))
-        assert owed(client, link) == {}
-        assert claim(client, clock.now + LEASE) == []
-
-    @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
-    def test_what_is_put_off_is_claimed_when_its_next_try_comes(
-        self, client: Client, clock: Clock, link: Link, late: timedelta, claimed: bool
-    ) -> None:
-        client.run(put_off(link, clock.now))
-        assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
-
-    def test_what_is_put_off_is_unsent_since_it_was_due(
-        self, client: Client, clock: Clock, link: Link
-    ) -> None:
-        claim(client, clock.now)
-        client.run(put_off(link, clock.now))
-        assert due(client, clock.now + HOUR).oldest == link.due_at
-
-    def test_every_try_counts(self, client: Client, clock: Clock, link: Link) -> None:
-        client.run_all([put_off(link, clock.now), put_off(link, clock.now), sent(link, clock.now)])
-        assert read(client, link.id).delivery.attempts == 3
-
-    def test_what_was_sent_in_the_end_has_no_error(
-        self, client: Client, clock: Clock, link: Link
-    ) -> None:
-        client.run_all([put_off(link, clock.now), sent(link, clock.now)])
-        assert read(client, link.id).delivery.error is None
-
-    def test_what_is_given_up_untried_counts_no_try(
-        self, client: Client, clock: Clock, link: Link
-    ) -> None:
-        call = deliveries.mark_failed(
-            link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
-        )
-        client.run(call)
-        assert read(client, link.id).delivery == Delivery(
-            DeliveryState.FAILED, 0, None, "the link has expired"
-        )
-
-    def test_a_link_revoked_meanwhile_that_went_out_says_so(
-        self, client: Client, clock: Clock, link: Link
-    ) -> None:
-        revoke(client, link, clock.now)
-        assert client.run(sent(link, clock.now)) is False
-        assert read(client, link.id).delivery == Delivery(DeliveryState.SENT, 1, clock.now)
-        assert owed(client, link) == {}
-
-    @pytest.mark.parametrize(
-        "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
-    )
-    def test_a_link_revoked_meanwhile_owes_nothing_again(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
-    ) -> None:
-        revoke(client, link, clock.now)
-        before = snapshot(client)
-        assert client.run(settle(link, clock.now)) is False
-        assert snapshot(client) == before
-
-    @pytest.mark.parametrize(
-        "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
-    )
-    def test_a_link_that_another_sent_stays_sent(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
-    ) -> None:
-        client.run(sent(link, clock.now))
-        before = snapshot(client)
-        assert client.run(settle(link, clock.now)) is False
-        assert snapshot(client) == before
-
-    @pytest.mark.parametrize("verdict", ["failed", "put off"])
-    def test_a_lease_that_another_took_over_settles_nothing(
-        self, client: Client, clock: Clock, link: Link, verdict: str
-    ) -> None:
-        lost = clock.now + LEASE
-        claim(client, lost)
-        before = snapshot(client)
-        settles = {
-            "failed": failed(link, clock.now, deadline=lost),
-            "put off": deliveries.retry_later(
-                link.id, error="421 try later", at=lost + HOUR, deadline=lost
-            ),
-        }
-        assert client.run(settles[verdict]) is False
-        assert snapshot(client) == before
-
-    def test_what_is_put_off_untried_counts_no_try(
-        self, client: Client, clock: Clock, link: Link
-    ) -> None:
-        client.run(
-            deliveries.retry_later(
-                link.id, error="the server is away", at=clock.now + HOUR, attempts=0
-            )
-        )
-        assert read(client, link.id).delivery == Delivery(
-            DeliveryState.QUEUED, 0, None, "the server is away"
-        )
-
-    @pytest.mark.parametrize("settle", SETTLES)
-    def test_a_link_that_is_gone_owes_nothing_and_does_not_come_back(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
-    ) -> None:
-        delete(client, keys.link(link.id))
-        assert client.run(settle(link, clock.now)) is False
-        assert owed(client, link) == {}
-        assert client.run(links.get(link.id)) is None
-
-    @pytest.mark.parametrize("settle", SETTLES)
-    def test_the_record_goes_when_it_would_have(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
-    ) -> None:
-        client.run(settle(link, clock.now))
-        assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
-
-
-class TestOwes:
+class TestHasPending:
     def test_an_empty_partition_owes_nothing(self, client: Client) -> None:
         assert not client.run(outbox.has_pending(PARTITION))
 
@@ -555,7 +324,7 @@ class TestDue:
         link = put(client, make_link(clock.now, scheduled_at=at))
         claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
         claim(client, at - early)
-        client.run(put_off(link, at - early))
+        client.run(deliveries.retry_later(link.id, error="421 try later", at=at + HOUR))
         assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
     def test_a_revoked_link_is_not_due(self, client: Client, clock: Clock) -> None:
@@ -601,15 +370,6 @@ class TestClaimCodes:
         )
 
 
-def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:
-    link, other = put_all(
-        client, [make_link(clock.now, scheduled_at=clock.now), make_link(clock.now)]
-    )
-    claim(client, clock.now)
-    client.run_all([sent(link, clock.now), failed(other, clock.now)])
-    assert not any(exists(client, key) for key in queues_of(link).values())
-
-
 def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
     """E-mails of one partition that are owed a code."""
     addresses = (f"user{number}@example.com" for number in range(100_000))
@@ -619,88 +379,3 @@ def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
     for email in emails:
         client.run(otps.create(email, b"n" * 16, now=clock.now, ttl=HOUR))
     return emails
-
-
-class TestFailures:
-    def failures(self, client: Client, now: datetime, limit: int = 9) -> deliveries.Failures:
-        return client.run(deliveries.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
-
-    def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
-        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
-        claim(client, clock.now)
-        client.run_all([sent(first, clock.now), put_off(second, clock.now)])
-        assert self.failures(client, clock.now) == deliveries.Failures(0, [])
-        assert not exists(client, keys.failed(PARTITION))
-
-    def test_the_latest_come_first_and_all_are_counted(self, client: Client, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(3)])
-        claim(client, clock.now)
-        for link in made:
-            clock.advance(seconds=1)
-            client.run(failed(link, clock.now))
-        latest = [
-            deliveries.Failure(made[2].id, clock.now),
-            deliveries.Failure(made[1].id, clock.now - timedelta(seconds=1)),
-        ]
-        assert self.failures(client, clock.now, limit=2) == deliveries.Failures(3, latest)
-
-    def test_a_link_that_ends_afterwards_still_failed(self, client: Client, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
-        claim(client, clock.now)
-        client.run(failed(link, clock.now))
-        revoke(client, link, clock.now)
-        assert self.failures(client, clock.now).total == 1
-
-    @pytest.mark.parametrize(
-        "wait",
-        [None, timedelta(days=3, milliseconds=1), timedelta(seconds=-59, milliseconds=-999)],
-        ids=["owed at once", "scheduled", "scheduled just before"],
-    )
-    def test_a_link_failed_at_the_latest_when_it_expired(
-        self, client: Client, clock: Clock, wait: timedelta | None
-    ) -> None:
-        link = put(
-            client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait)
-        )
-        claim(client, link.due_at)
-        client.run(failed(link, link.expires_at + timedelta(hours=1)))
-        assert self.failures(client, link.expires_at) == deliveries.Failures(
-            1, [deliveries.Failure(link.id, link.expires_at)]
-        )
-
-    def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
-        claim(client, clock.now)
-        client.run_all([failed(link, clock.now), sent(link, clock.now)])
-        assert self.failures(client, clock.now).total == 0
-
-    def test_a_failure_is_told_of_for_the_retention(self, client: Client, clock: Clock) -> None:
-        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
-        claim(client, clock.now)
-        client.run(failed(first, clock.now))
-        assert goes_at(client, keys.failed(PARTITION)) == clock.now + RETENTION
-        assert self.failures(client, clock.now + RETENTION - MILLISECOND).total == 1
-        assert self.failures(client, clock.now + RETENTION).total == 0
-        client.run(failed(second, clock.now + RETENTION))
-        assert members(client, keys.failed(PARTITION)) == [keys.local_id(second.id)]
-
-
-class TestScheduled:
-    @pytest.mark.parametrize(
-        ("start", "end", "count"),
-        [(0, None, 2), (1, None, 2), (1.5, None, 1), (3, None, 0), (0, 1, 0), (1, 2, 1), (1, 3, 2)],
-    )
-    def test_mails_that_are_due_later_are_counted(
-        self, client: Client, clock: Clock, start: float, end: float | None, count: int
-    ) -> None:
-        put_all(
-            client,
-            [make_link(clock.now, scheduled_at=clock.now + late) for late in (HOUR, 2 * HOUR)],
-        )
-        until = None if end is None else clock.now + end * HOUR
-        assert (
-            client.run(
-                deliveries.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until)
-            )
-            == count
-        )
