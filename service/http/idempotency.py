@@ -9,7 +9,7 @@ from litestar.params import HeaderParameter
 from service.errors import Invalid
 from service.http.headers import header_values
 from service.http.request import AnyRequest, context_of
-from service.storage.idempotency import Once
+from service.storage.idempotency import IdempotentRequest
 
 HEADER = "Idempotency-Key"
 IdempotencyKey = Annotated[
@@ -22,11 +22,11 @@ REPLAYED = {"Idempotency-Replayed": "true"}
 """The header of an answer to a request that was carried out before."""
 
 
-def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
-    """The record of a request with this ``key`` and ``meaning``, its parsed content.
+def identify(request: AnyRequest, org_id: str, key: str, content: object) -> IdempotentRequest:
+    """The request with this idempotency ``key`` and parsed ``content``.
 
-    A key belongs to the organization, whatever the route. The same key and meaning on another
-    route are another request.
+    A key belongs to the organization, whatever the route. The same key and content on another
+    route are a different request.
 
     Raises:
         Invalid: the header came twice.
@@ -34,10 +34,10 @@ def once(request: AnyRequest, org_id: str, key: str, meaning: object) -> Once:
     if len(header_values(request, HEADER.lower().encode())) > 1:
         raise Invalid(HEADER, "must not be given twice")
     secret = context_of(request).idempotency_key
-    return Once(
+    return IdempotentRequest(
         org_id,
         _digest(secret, [org_id, key]),
-        _digest(secret, [request.method, request.scope["path"], meaning]),
+        _digest(secret, [request.method, request.scope["path"], content]),
     )
 
 

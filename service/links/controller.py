@@ -18,7 +18,7 @@ from service.context import Context
 from service.errors import Forbidden, Invalid, OtpRequired, TokenInvalid, Unavailable
 from service.http.body import JsonBodyDTO
 from service.http.headers import header_values
-from service.http.idempotency import REPLAYED, IdempotencyKey, once
+from service.http.idempotency import REPLAYED, IdempotencyKey, identify
 from service.http.openapi import (
     BODY_STATUSES,
     binary_media,
@@ -113,7 +113,7 @@ class LinkController(Controller):
         requested = data.parse(context.clock())
         require_org(request.user, requested.org_id)
         key = idempotency_key
-        repeatable = key and once(request, requested.org_id, key, requested.meaning)
+        repeatable = key and identify(request, requested.org_id, key, requested.meaning)
         link, is_new = await operations.create(context, requested, repeatable or None)
         headers = {"Location": f"{context.root}/payment-links/{link.id}"}
         if not is_new:

@@ -16,7 +16,7 @@ from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
 from service.outbox.queues import LINKS
 from service.storage import idempotency, keys
-from service.storage.idempotency import Once
+from service.storage.idempotency import IdempotentRequest
 from service.storage.partitions import query_partitions
 from service.values.ids import is_link_id, partition_of
 
@@ -32,22 +32,22 @@ DISPATCH_BATCH = 150
 
 
 async def create(
-    context: Context, requested: LinkRequest, request: Once | None
+    context: Context, requested: LinkRequest, request: IdempotentRequest | None
 ) -> tuple[Link, bool]:
     """Creates a link, queues its mail, and returns the link and whether it is new.
 
     It is not new if an earlier ``request`` with the same key created it.
 
     Raises:
-        IdempotencyConflict: the earlier request had another meaning.
+        IdempotencyConflict: the earlier request had other content.
         OtpNotVerified, LimitReached: the recipient has not verified ``requested.otp``.
     """
-    earlier = None if request is None else await context.pipeline.run(idempotency.find(request))
+    record = None if request is None else await context.pipeline.run(idempotency.find(request))
     for _ in range(MAX_CREATE_ATTEMPTS):
-        if request is not None and earlier is not None:
-            if earlier.meaning != request.meaning:
+        if request is not None and record is not None:
+            if record.fingerprint != request.fingerprint:
                 raise IdempotencyConflict
-            link_id = keys.full_id(partition_of(requested.org_id), earlier.local_id)
+            link_id = keys.full_id(partition_of(requested.org_id), record.local_id)
             existing = await context.pipeline.run(store.get(link_id))
             if existing is not None:
                 return existing, False
@@ -64,15 +64,15 @@ async def create(
                 link,
                 now=link.created_at,
                 retention=context.settings.retention,
-                once=request,
-                gone=earlier.local_id if earlier else "",
+                request=request,
+                gone=record.local_id if record else "",
             )
         )
         if stored is True:
             if link.delivery.state is DeliveryState.QUEUED:
                 context.doorbell.ring(LINKS, [keys.partition_of_link(link.id)])
             return link, True
-        earlier = stored or None
+        record = stored or None
     raise Unavailable("the link could not be stored")
 
 

@@ -13,7 +13,12 @@ from service.links.model import DeliveryState, Link, Status
 from service.links.record import FIELDS, decode, encode
 from service.storage import keys
 from service.storage.command import Command, command, run_script, to_ms, try_decode
-from service.storage.idempotency import LIFE, Earlier, Once, decode_earlier
+from service.storage.idempotency import (
+    IDEMPOTENCY_TTL,
+    IdempotencyRecord,
+    IdempotentRequest,
+    decode_record,
+)
 from service.values.ids import is_link_id, partition_of
 from service.values.time import format_time
 
@@ -34,8 +39,13 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def create(
-    link: Link, *, now: datetime, retention: timedelta, once: Once | None = None, gone: str = ""
-) -> Command[bool | Earlier]:
+    link: Link,
+    *,
+    now: datetime,
+    retention: timedelta,
+    request: IdempotentRequest | None = None,
+    gone: str = "",
+) -> Command[bool | IdempotencyRecord]:
     """Stores ``link`` with its indexes and the e-mail it owes, and remembers the request where it may be repeated.
 
     Where nothing was changed: False, if the link's id exists already, or what the request made before, unless that is ``gone``
@@ -45,7 +55,7 @@ def create(
     queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
     created_ms, expires_ms = to_ms(link.created_at), to_ms(link.expires_at)
     return run_script(
-        lambda reply: decode_earlier(reply) or False if isinstance(reply, list) else bool(reply),
+        lambda reply: decode_record(reply) or False if isinstance(reply, list) else bool(reply),
         "links/create",
         [
             keys.link(link.id),
@@ -55,7 +65,7 @@ def create(
             keys.email(partition, link.recipient),
             keys.orgs(partition),
             queue(partition),
-            *(() if once is None else (once.store_key,)),
+            *(() if request is None else (request.redis_key,)),
         ],
         keys.local_id(link.id),
         link.org_id,
@@ -65,7 +75,11 @@ def create(
         -(-expires_ms // 1000) * 1000,  # of many links a second only the first writes it
         "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
         to_ms(now - retention) if created_ms % PRUNE_EVERY == 0 else "",
-        *(("", "", "") if once is None else (once.meaning, to_ms(now + LIFE), gone)),
+        *(
+            ("", "", "")
+            if request is None
+            else (request.fingerprint, to_ms(now + IDEMPOTENCY_TTL), gone)
+        ),
         *encode(link),
     )
 

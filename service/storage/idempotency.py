@@ -1,4 +1,4 @@
-"""Requests that may be repeated, by their idempotency keys. The script that carries one out remembers it."""
+"""Idempotency keys: a script that runs a request saves its key, and what the request created."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,36 +8,36 @@ import msgspec
 from service.storage import keys
 from service.storage.command import Command, command
 
-LIFE = timedelta(hours=24)
-"""How long a request may be repeated."""
+IDEMPOTENCY_TTL = timedelta(hours=24)
+"""How long the same request may be sent again."""
 
 
-class Once(msgspec.Struct, frozen=True):
-    """A request that is carried out once, by digests of its key and of its meaning, so that the store knows neither."""
+class IdempotentRequest(msgspec.Struct, frozen=True):
+    """A request with an idempotency key. Redis gets only digests of the key and the content."""
 
     org_id: str
     key: str
-    meaning: str
+    fingerprint: str
+    """The digest of the content."""
 
     @property
-    def store_key(self) -> str:
-        """Where it is remembered."""
+    def redis_key(self) -> str:
         return keys.idempotency(self.org_id, self.key)
 
 
-class Earlier(msgspec.Struct, frozen=True):
-    """What came with an idempotency key before: the local id of what it made, and the digest of what it meant."""
+class IdempotencyRecord(msgspec.Struct, frozen=True):
+    """The local id of what a request created, and the fingerprint of the request."""
 
     local_id: str
-    meaning: str
+    fingerprint: str
 
 
-def find(once: Once) -> Command[Earlier | None]:
-    """The request that came with the same key in the last 24 hours."""
-    return command(decode_earlier, "HMGET", once.store_key, "id", "meaning")
+def find(request: IdempotentRequest) -> Command[IdempotencyRecord | None]:
+    """The record of the request that came with the same key in the last 24 hours."""
+    return command(decode_record, "HMGET", request.redis_key, "id", "fingerprint")
 
 
-def decode_earlier(reply: list[Any]) -> Earlier | None:
-    """What ``find_earlier`` of ``common.lua`` returns, or ``HMGET``."""
-    local_id, meaning = reply
-    return None if local_id is None else Earlier(local_id, meaning)
+def decode_record(reply: list[Any]) -> IdempotencyRecord | None:
+    """The reply of ``find`` or of ``find_request`` in ``common.lua``."""
+    local_id, fingerprint = reply
+    return None if local_id is None else IdempotencyRecord(local_id, fingerprint)

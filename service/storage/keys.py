@@ -83,7 +83,7 @@ def profile(org_id: str) -> str:
 
 
 def idempotency(org_id: str, digest: str) -> str:
-    """hash: the local id that the request with an idempotency key made, and the digest of its meaning. Ends 24 h later."""
+    """hash: what a request with an idempotency key created, and its fingerprint. Ends 24 h later."""
     return f"pl:{{{partition_of(org_id)}}}:idempotency:{org_id}:{digest}"
 
 

@@ -8,32 +8,37 @@ import msgspec
 from service.links import store as links
 from service.storage import idempotency, keys
 from service.storage.client import Client
-from service.storage.idempotency import LIFE, Earlier, Once
+from service.storage.idempotency import IDEMPOTENCY_TTL, IdempotencyRecord, IdempotentRequest
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, all_keys, goes_at, make_link, snapshot
 
-ONCE = Once("acme", "0a1b", "2c3d")
+REQUEST = IdempotentRequest("acme", "0a1b", "2c3d")
 
 
 def create(
-    client: Client, clock: Clock, once: Once | None = ONCE, *, org_id: str = "acme", gone: str = ""
+    client: Client,
+    clock: Clock,
+    request: IdempotentRequest | None = REQUEST,
+    *,
+    org_id: str = "acme",
+    gone: str = "",
 ) -> tuple[str, object]:
     """The local id of a new link, and what came of storing it."""
     link = make_link(clock.now, org_id=org_id)
-    made = links.create(link, now=clock.now, retention=RETENTION, once=once, gone=gone)
+    made = links.create(link, now=clock.now, retention=RETENTION, request=request, gone=gone)
     return keys.local_id(link.id), client.run(made)
 
 
 def test_nothing_is_known_of_a_request_that_did_not_come(client: Client) -> None:
-    assert client.run(idempotency.find(ONCE)) is None
+    assert client.run(idempotency.find(REQUEST)) is None
 
 
 def test_what_a_request_made_is_remembered_for_24_hours(client: Client, clock: Clock) -> None:
     link, stored = create(client, clock)
     assert stored is True
-    assert client.run(idempotency.find(ONCE)) == Earlier(link, "2c3d")
-    assert timedelta(hours=24) == LIFE
-    assert goes_at(client, ONCE.store_key) == clock.now + LIFE
+    assert client.run(idempotency.find(REQUEST)) == IdempotencyRecord(link, "2c3d")
+    assert timedelta(hours=24) == IDEMPOTENCY_TTL
+    assert goes_at(client, REQUEST.redis_key) == clock.now + IDEMPOTENCY_TTL
 
 
 def test_a_request_without_a_key_is_not_remembered(client: Client, clock: Clock) -> None:
@@ -49,16 +54,16 @@ def test_a_repeated_request_changes_nothing_and_learns_what_it_made(
     clock.advance(hours=1)
     again = [
         create(client, clock)[1],
-        create(client, clock, msgspec.structs.replace(ONCE, meaning="else"))[1],
+        create(client, clock, msgspec.structs.replace(REQUEST, fingerprint="else"))[1],
     ]
-    assert again == [Earlier(link, "2c3d")] * 2
+    assert again == [IdempotencyRecord(link, "2c3d")] * 2
     assert snapshot(client) == before
 
 
 def test_keys_of_two_organizations_are_two(client: Client, clock: Clock) -> None:
     create(client, clock)
     assert (
-        create(client, clock, msgspec.structs.replace(ONCE, org_id="globex"), org_id="globex")[1]
+        create(client, clock, msgspec.structs.replace(REQUEST, org_id="globex"), org_id="globex")[1]
         is True
     )
 
@@ -67,12 +72,14 @@ def test_a_request_whose_link_is_gone_makes_another(client: Client, clock: Clock
     first, _ = create(client, clock)
     second, stored = create(client, clock, gone=first)
     assert stored is True
-    assert client.run(idempotency.find(ONCE)) == Earlier(second, "2c3d")
-    assert create(client, clock, gone=first)[1] == Earlier(second, "2c3d")
+    assert client.run(idempotency.find(REQUEST)) == IdempotencyRecord(second, "2c3d")
+    assert create(client, clock, gone=first)[1] == IdempotencyRecord(second, "2c3d")
 
 
 def test_of_ten_racing_with_one_key_one_makes_a_link(client: Client, clock: Clock) -> None:
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(lambda _: create(client, clock), range(10)))
     [made] = [link for link, stored in found if stored is True]
-    assert [stored for _, stored in found if stored is not True] == [Earlier(made, "2c3d")] * 9
+    assert [stored for _, stored in found if stored is not True] == [
+        IdempotencyRecord(made, "2c3d")
+    ] * 9

@@ -35,7 +35,7 @@ from service.storage import data_version, idempotency, keys, probe
 from service.storage import rate_limits as limits
 from service.storage.client import Client
 from service.storage.command import Command, command
-from service.storage.idempotency import Once
+from service.storage.idempotency import IdempotentRequest
 from service.storage.pipeline import AutoPipeline
 from service.storage.redis_url import connect, connect_async, connect_queue
 from service.values.ids import partition_of
@@ -66,18 +66,20 @@ MAILBOX_LIMITS = otps.mailbox_limits(EMAIL, resend_after=HOUR, sends_per_hour=5,
 CLIENT_LIMITS = otps.client_limits(
     {"2001:db8::/64": 1, "2001:db8::/56": 5, "2001:db8::/48": 20}, "otp_sends", 30
 )
-ONCE = Once(LINK.org_id, "0a1b", "2c3d")
+REQUEST = IdempotentRequest(LINK.org_id, "0a1b", "2c3d")
 MADE: dict[str, Command[Any]] = {
     "data_version.read": data_version.read(),
     "data_version.write": data_version.write(),
     "data_version.has_links": data_version.has_links(PARTITION),
     "links.create": links.create(LINK, now=NOW, retention=RETENTION),
-    "links.create (scheduled)": links.create(SCHEDULED, now=NOW, retention=RETENTION, once=ONCE),
+    "links.create (scheduled)": links.create(
+        SCHEDULED, now=NOW, retention=RETENTION, request=REQUEST
+    ),
     "links.create (silent)": links.create(SILENT, now=NOW, retention=RETENTION),
     "links.get": links.get(LINK.id),
     "links.revoke": links.revoke(LINK, now=NOW, retention=RETENTION),
     "links.active_ids": links.active_ids(PARTITION, EMAIL, now=NOW, offset=0, limit=9),
-    "idempotency.find": idempotency.find(ONCE),
+    "idempotency.find": idempotency.find(REQUEST),
     "orgs.list_ids": orgs.list_ids(PARTITION, now=NOW, retention=RETENTION),
     "orgs.get_profile": orgs.get_profile("acme"),
     "orgs.put_profile": orgs.put_profile("acme", Profile(display_name="Acme")),

@@ -4,22 +4,22 @@
 --      email: its recipient's index
 --      orgs: its partition's organizations
 --      queue: where its e-mail is owed
---      idempotency: what is remembered of the request, if it has an idempotency key
+--      idempotency: the record of the request, if it has an idempotency key
 -- ARGV local id, organization
 --      created_at, expires_at, gone_at: when the record goes, org_ends_at: the end of the second it
 --      expires in, due_at: when its e-mail is due ('' if it owes none), prune_before: up to when
 --      index entries are pruned ('' for no pruning) (all ms)
---      meaning, repeatable_until (ms), gone: for find_earlier and remember ('' without a key)
+--      fingerprint, repeatable_until (ms), gone: for find_request and save_request ('' without a key)
 --      the record's fields and values in turn
--- Returns 1; or, where it changed nothing, 0 if the id exists already, or what find_earlier found.
+-- Returns 1; or, where it changed nothing, 0 if the id exists already, or what find_request found.
 --      Where a key holds another type, it stores nothing; it needs neither revoked nor orgs.
 local link, org, active, revoked, email, orgs, queue, idempotency = unpack(KEYS)
 local id, org_id, created_at, expires_at = unpack(ARGV, 1, 4)
 local gone_at, org_ends_at, due_at, prune_before = unpack(ARGV, 5, 8)
-local meaning, repeatable_until, gone = unpack(ARGV, 9, 11)
+local fingerprint, repeatable_until, gone = unpack(ARGV, 9, 11)
 local FIRST_FIELD = 12
 
-local earlier = idempotency and find_earlier(idempotency, gone)
+local earlier = idempotency and find_request(idempotency, gone)
 if earlier then return earlier end
 if redis.call('EXISTS', link) == 1 then return 0 end
 
@@ -37,7 +37,7 @@ local function store()
     redis.call('ZADD', queue, due_at, id)
     extend_ttl(queue, gone_at)
   end
-  if idempotency then remember(idempotency, id, meaning, repeatable_until) end
+  if idempotency then save_request(idempotency, id, fingerprint, repeatable_until) end
   if redis.pcall('ZADD', orgs, 'GT', 'CH', org_ends_at, org_id) == 1 then
     extend_ttl(orgs, gone_at + org_ends_at - expires_at)
   end

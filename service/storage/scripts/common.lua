@@ -39,15 +39,15 @@ local function prune(index, before, ...)
   end
 end
 
--- Returns what the request with the idempotency key behind `key` created before, as {local id,
--- digest of its meaning}; nil where it created nothing, or only `gone`, which no longer exists.
-local function find_earlier(key, gone)
-  local earlier = redis.call('HMGET', key, 'id', 'meaning')
+-- Returns the local id of what an earlier request with the idempotency key created, and the
+-- fingerprint of that request; nil if there was none, or if it created `gone`, which has expired.
+local function find_request(key, gone)
+  local earlier = redis.call('HMGET', key, 'id', 'fingerprint')
   if earlier[1] and earlier[1] ~= gone then return earlier end
 end
 
--- Remembers until `at` (ms) that the request behind `key` created `id`.
-local function remember(key, id, meaning, at)
-  redis.call('HSET', key, 'id', id, 'meaning', meaning)
+-- Saves until `at` (ms) that the request with the idempotency key created `id`.
+local function save_request(key, id, fingerprint, at)
+  redis.call('HSET', key, 'id', id, 'fingerprint', fingerprint)
   redis.call('PEXPIREAT', key, at)
 end
