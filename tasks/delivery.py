@@ -6,7 +6,7 @@ A worker that dies leaves leases behind, which lapse; another worker claims the 
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,7 +22,15 @@ from service.outbox.queues import MailQueue
 from service.storage.client import Client
 from service.storage.command import Command
 from tasks.mail.mailer import Deferred, LeaseCheck, Mailer, MailerUnavailable, Refused
-from tasks.message import MessageSource, Payload, QueuedMessage, SkipMessage
+from tasks.message import (
+    Failed,
+    MessageSource,
+    Payload,
+    QueuedMessage,
+    Retry,
+    Sent,
+    SkipMessage,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -130,22 +138,26 @@ class DeliveryWorker(Generic[Payload]):
         loaded = self._execute_all(
             [self._source.load_claimed(partition, members) for partition, members in claimed]
         )
-        messages = []
-        for (partition, members), payloads in zip(claimed, loaded, strict=True):
-            for member, payload in zip(members, payloads or [None] * len(members), strict=True):
-                if isinstance(payload, ValueError):  # it stays claimed; the next lease tries again
-                    log.error(
-                        "record_unreadable",
-                        exc_info=payload,
-                        **self._source.log_fields(partition, member),
-                    )
-                elif payload is not None:
-                    messages.append(
-                        QueuedMessage(
-                            self._source, self._clock, partition, member, payload, deadline
-                        )
-                    )
-        return messages
+        return [
+            message
+            for (partition, members), payloads in zip(claimed, loaded, strict=True)
+            for message in self._create_messages(partition, members, payloads or [], deadline)
+        ]
+
+    def _create_messages(
+        self,
+        partition: str,
+        members: Sequence[str],
+        payloads: Sequence[Payload | ValueError | None],
+        deadline: datetime,
+    ) -> Iterator[QueuedMessage[Payload]]:
+        """Leaves out unreadable payloads: they stay claimed until their lease lapses."""
+        for member, payload in zip(members, payloads, strict=False):
+            if isinstance(payload, ValueError):
+                fields = self._source.log_fields(partition, member)
+                log.error("record_unreadable", exc_info=payload, **fields)
+            elif payload is not None:
+                yield QueuedMessage(self._source, self._clock, partition, member, payload, deadline)
 
     def _connect(self, mailer: Mailer) -> None:
         if not mailer.is_connected:
@@ -167,11 +179,11 @@ class DeliveryWorker(Generic[Payload]):
                 while_waiting=partial(self._prepare, following),
             )
         except SkipMessage as skip:
-            self._execute(message.mark_failed(str(skip), attempts=0))
+            self._execute(message.settle(Failed(str(skip), attempts=0)))
             log.info("mail_skipped", reason=str(skip), **message.log_fields)
         except Refused as refusal:
             error = str(refusal)[:MAX_ERROR_LENGTH]
-            self._execute(message.mark_failed(error, attempts=1))
+            self._execute(message.settle(Failed(error, attempts=1)))
             log.warning("mail_refused", reason=redact_reply(error), **message.log_fields)
         except MailerUnavailable:
             raise
@@ -179,7 +191,7 @@ class DeliveryWorker(Generic[Payload]):
             self._defer(message, str(delay)[:MAX_ERROR_LENGTH])
         else:
             if was_sent:
-                self._unsettled.append(message.mark_sent())
+                self._unsettled.append(message.settle(Sent()))
                 self._unlogged.append(message)
 
     def _start_lease_check(self, message: QueuedMessage[Payload]) -> LeaseCheck:
@@ -194,7 +206,7 @@ class DeliveryWorker(Generic[Payload]):
 
     def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
         at = self._clock() + backoff(message.attempts, MAX_BACKOFF)
-        self._execute(message.retry_later(error, attempts=1, at=at))
+        self._execute(message.settle(Retry(error, attempts=1, at=at)))
         until = at.isoformat(timespec="seconds")
         log.info("mail_deferred", reason=redact_reply(error), until=until, **message.log_fields)
 
@@ -217,10 +229,10 @@ class DeliveryWorker(Generic[Payload]):
     def _postpone(self, messages: Sequence[QueuedMessage[Payload]], error: str) -> None:
         """Retries all messages later, as no mailer is available. This counts as no attempt."""
         at = self._clock() + backoff(self._failed_sessions, MAX_BACKOFF_WITHOUT_SERVER)
-        error = redact_reply(error)  # it concerns us, not those who read the link
-        self._execute_all([message.retry_later(error, attempts=0, at=at) for message in messages])
+        retry = Retry(redact_reply(error), attempts=0, at=at)  # no words: they concern our login
+        self._execute_all([message.settle(retry) for message in messages])
         self._failed_sessions += 1
-        log.warning("mail_server_unavailable", reason=error, waiting=len(messages))
+        log.warning("mail_server_unavailable", reason=retry.error, waiting=len(messages))
 
     def _settle_sent(self) -> None:
         self._execute_all([])

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 import structlog
 
 from service.errors import Invalid
@@ -29,6 +30,28 @@ class SkipMessage(Exception):
     """The e-mail must not be sent any more; the message gives the reason."""
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """The mail server accepted the e-mail."""
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The e-mail is given up, after so many more attempts (0 or 1)."""
+
+    error: str
+    attempts: int
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """The e-mail is sent ``at`` that time at the earliest, after so many more attempts (0 or 1)."""
+
+    error: str
+    attempts: int
+    at: datetime
+
+
+Outcome = Sent | Failed | Retry
+
+
 class MessageSource(Protocol[Payload]):
     """What the members of a queue stand for, and how their e-mails are composed and settled."""
 
@@ -46,32 +69,13 @@ class MessageSource(Protocol[Payload]):
     def log_fields(self, partition: str, member: str) -> dict[str, str]:
         """Identifies the e-mail in a log, without personal data."""
 
-    def mark_sent(
-        self, partition: str, member: str, *, now: datetime, deadline: datetime
-    ) -> Command[bool]: ...
-
-    def mark_failed(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        now: datetime,
-        deadline: datetime,
+    def settle(
+        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
     ) -> Command[bool]:
-        """Gives the e-mail up, after so many more ``attempts`` (0 or 1)."""
+        """Records the outcome, unless another worker has taken over the lease until ``deadline``.
 
-    def retry_later(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        at: datetime,
-        deadline: datetime,
-    ) -> Command[bool]: ...
+        An e-mail that was sent counts as sent in any case.
+        """
 
 
 class QueuedMessage(Generic[Payload]):
@@ -119,27 +123,8 @@ class QueuedMessage(Generic[Payload]):
         """How many attempts to send it have failed."""
         return self._source.attempts(self._payload)
 
-    def mark_sent(self) -> Command[bool]:
-        return self._source.mark_sent(
-            self.partition, self.member, now=self._clock(), deadline=self.deadline
-        )
-
-    def mark_failed(self, error: str, *, attempts: int) -> Command[bool]:
-        return self._source.mark_failed(
-            self.partition,
-            self.member,
-            error=error,
-            attempts=attempts,
-            now=self._clock(),
-            deadline=self.deadline,
-        )
-
-    def retry_later(self, error: str, *, attempts: int, at: datetime) -> Command[bool]:
-        return self._source.retry_later(
-            self.partition,
-            self.member,
-            error=error,
-            attempts=attempts,
-            at=at,
-            deadline=self.deadline,
+    def settle(self, outcome: Outcome) -> Command[bool]:
+        """Records the outcome."""
+        return self._source.settle(
+            self.partition, self.member, outcome, now=self._clock(), deadline=self.deadline
         )

@@ -87,7 +87,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             log.warning("heartbeat_failed", error=describe_failure(error))
 
     def _install_signal_handlers(self) -> None:
-        """Without RQ's access to Redis in a signal handler: ``run`` releases the lock at its end."""
+        """Keeps Redis out of the signal handler: ``run`` releases the lock when it ends."""
 
         def stop(*_: object) -> None:
             self._stopping.set()

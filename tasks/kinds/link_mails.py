@@ -14,7 +14,7 @@ from service.values.locale import choose_locale
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
 from tasks.mail.render import avoid_no_break_spaces, render_mail
-from tasks.message import SkipMessage
+from tasks.message import Failed, Outcome, Retry, Sent, SkipMessage
 
 
 class LinkMails:
@@ -48,43 +48,26 @@ class LinkMails:
     def log_fields(self, partition: str, member: str) -> dict[str, str]:
         return {"kind": "link", "link": truncate_id(full_id(partition, member))}
 
-    def mark_sent(
-        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    def settle(
+        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
     ) -> Command[bool]:
-        return deliveries.mark_sent(full_id(partition, member), now=now)
-
-    def mark_failed(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        now: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        return deliveries.mark_failed(
-            full_id(partition, member),
-            error=error,
-            attempts=attempts,
-            now=now,
-            retention=self._retention,
-            deadline=deadline,
-        )
-
-    def retry_later(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        at: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        return deliveries.retry_later(
-            full_id(partition, member), error=error, attempts=attempts, at=at, deadline=deadline
-        )
+        link_id = full_id(partition, member)
+        match outcome:
+            case Sent():
+                return deliveries.mark_sent(link_id, now=now)
+            case Failed(error, attempts):
+                return deliveries.mark_failed(
+                    link_id,
+                    error=error,
+                    attempts=attempts,
+                    now=now,
+                    retention=self._retention,
+                    deadline=deadline,
+                )
+            case Retry(error, attempts, at):
+                return deliveries.retry_later(
+                    link_id, error=error, attempts=attempts, at=at, deadline=deadline
+                )
 
 
 def compose_link_mail(

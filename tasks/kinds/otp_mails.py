@@ -14,7 +14,7 @@ from service.values.locale import choose_locale
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
 from tasks.mail.render import avoid_no_break_spaces, render_mail
-from tasks.message import SkipMessage
+from tasks.message import Outcome, Retry, SkipMessage
 
 
 class OtpMails:
@@ -43,34 +43,14 @@ class OtpMails:
     def log_fields(self, partition: str, member: str) -> dict[str, str]:
         return {"kind": "otp", "email": mask(member)}
 
-    def mark_sent(
-        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    def settle(
+        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
     ) -> Command[bool]:
+        if isinstance(outcome, Retry):
+            return otps.settle(
+                member, deadline=deadline, retry_at=outcome.at, attempts=outcome.attempts
+            )
         return otps.settle(member, deadline=deadline, retry_at=None)
-
-    def mark_failed(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        now: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        return otps.settle(member, deadline=deadline, retry_at=None)
-
-    def retry_later(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        at: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        return otps.settle(member, deadline=deadline, retry_at=at, attempts=attempts)
 
 
 def compose_otp_mail(otp: Otp, code: str, *, profile: Profile, sender: str, now: datetime) -> Mail:

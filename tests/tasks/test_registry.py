@@ -22,6 +22,7 @@ from tasks.kinds import registry
 from tasks.kinds.registry import MAIL_KINDS, MailKind, find_kind
 from tasks.mail.mime import Mail
 from tasks.mail.render import render_mail
+from tasks.message import Outcome, Sent
 from tasks.runtime import CURRENT, create_runtime
 from tasks.worker import DoorbellWorker
 from tests.support.harness import Harness
@@ -68,34 +69,11 @@ class ReceiptMails:
     def log_fields(self, partition: str, member: str) -> dict[str, str]:
         return {"kind": "receipt"}
 
-    def mark_sent(
-        self, partition: str, member: str, *, now: datetime, deadline: datetime
+    def settle(
+        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
     ) -> Command[bool]:
+        assert outcome == Sent()
         return command(bool, "ZREM", RECEIPT_QUEUE.outbox(partition), member)
-
-    def mark_failed(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        now: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        raise NotImplementedError
-
-    def retry_later(
-        self,
-        partition: str,
-        member: str,
-        *,
-        error: str,
-        attempts: int,
-        at: datetime,
-        deadline: datetime,
-    ) -> Command[bool]:
-        raise NotImplementedError
 
 
 RECEIPTS = MailKind(RECEIPT_QUEUE, lambda settings, _: ReceiptMails(settings.mail_from))
