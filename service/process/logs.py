@@ -82,11 +82,16 @@ class Logger:
 
 
 class LibraryHandler(logging.Handler):
-    """Logs what libraries log by Python's ``logging``."""
+    """Logs what libraries log by Python's ``logging``: at once, for the server may exit next."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger(record.name)
         log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        self._writer.flush_now()
 
 
 def configure(log_format: str) -> LogWriter:
@@ -105,7 +110,7 @@ def configure(log_format: str) -> LogWriter:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[LibraryHandler()], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[LibraryHandler(writer)], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
     _log_uncaught_exceptions()
     return writer
