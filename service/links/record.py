@@ -1,4 +1,9 @@
-"""A link as Redis keeps it: a hash, with a field for each value that the link has."""
+"""A link as a Redis hash, with a field for each value that the link has.
+
+One-word names and text keep it a listpack, which takes half the memory of a table and is read
+faster. An error of more than 64 bytes makes it a table: some 220 bytes more on Valkey, and only
+where a mail server's answer is that long.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,10 +19,10 @@ Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Record(msgspec.Struct, array_like=True, frozen=True):
-    """The fields of the hash, in the order in which they are read. A value that the link lacks has none.
+    """The fields, in the order in which they are read; None where the hash has no such field.
 
-    Times are RFC 3339, UTC, three decimals, so that scripts can compare them as text.
-    ``amount`` is the exact decimal. ``gated`` is ``1``.
+    Times are RFC 3339 in UTC with three decimals, so that scripts can compare them as text.
+    ``amount`` is the exact decimal, ``gated`` is ``1``.
     """
 
     org: str
@@ -64,10 +69,10 @@ def encode(link: Link) -> list[str]:
 
 
 def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
-    """The link whose ``FIELDS`` have these values, or None where the hash does not exist.
+    """The link whose ``FIELDS`` have these values, or None if there is no such hash.
 
     Raises:
-        ValueError: a value is missing, or is not of its field's type.
+        ValueError: a value is missing or of another type.
     """
     if not any(values):
         return None

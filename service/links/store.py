@@ -23,18 +23,20 @@ from service.values.ids import is_link_id, partition_of
 from service.values.time import format_time
 
 PRUNE_EVERY = 16
-"""One new link in so many, by the milliseconds of its time, drops up to 100 expired entries of each index it is added to."""
+"""One create in so many, by its millisecond, also prunes the indexes that it writes to."""
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some of an organization's links, and how many it has. ``next_cursor`` is null on the last page."""
+    """Some of an organization's links, and how many it has.
+
+    ``next_cursor`` is None on the last page.
+    """
 
     total: int
     counts: dict[Status, int]
     links: list[Link]
-    """Those whose record still exists and can be read."""
     unreadable: list[str]
-    """Keys that hold something else."""
+    """Keys of links that cannot be decoded."""
     next_cursor: str | None
 
 
@@ -46,16 +48,16 @@ def create(
     request: IdempotentRequest | None = None,
     gone: str = "",
 ) -> Command[bool | IdempotencyRecord]:
-    """Stores ``link`` with its indexes and the e-mail it owes, and remembers the request where it may be repeated.
+    """Stores ``link``, its index entries, the e-mail it owes, and the key of ``request``.
 
-    Where nothing was changed: False, if the link's id exists already, or what the request made before, unless that is ``gone``
-    (a local id).
+    True: it is stored. False: its id exists already. Otherwise, the record of an earlier request
+    with the same key, unless that created ``gone`` (a local id), which has expired.
     """
     partition = keys.partition_of_link(link.id)
     queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
     created_ms, expires_ms = to_ms(link.created_at), to_ms(link.expires_at)
     return run_script(
-        lambda reply: decode_record(reply) or False if isinstance(reply, list) else bool(reply),
+        _decode_created,
         "links/create",
         [
             keys.link(link.id),
@@ -72,7 +74,7 @@ def create(
         created_ms,
         expires_ms,
         to_ms(link.ended_at + retention),
-        -(-expires_ms // 1000) * 1000,  # of many links a second only the first writes it
+        -(-expires_ms // 1000) * 1000,  # only the first link of a second changes orgs
         "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
         to_ms(now - retention) if created_ms % PRUNE_EVERY == 0 else "",
         *(
@@ -90,7 +92,7 @@ def get(link_id: str) -> Command[Link | None]:
 
 
 def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
-    """Revokes ``link`` and takes back an e-mail that is not out yet. False: it had ended before."""
+    """Revokes ``link``, and takes back an e-mail that it still owes. False: it had ended before."""
     partition = keys.partition_of_link(link.id)
     return run_script(
         bool,
@@ -116,7 +118,7 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
 def active_ids(
     partition: str, recipient: str, *, now: datetime, offset: int, limit: int
 ) -> Command[list[str]]:
-    """Ids of links in ``partition`` that are active and were sent to the canonical e-mail ``recipient``."""
+    """The partition's active links to ``recipient``, a canonical e-mail; first to end first."""
     key = keys.email(partition, recipient)
     return command(
         partial(keys.full_ids, partition),
@@ -139,10 +141,10 @@ def page(
     status: Status | None = None,
     cursor: str | None = None,
 ) -> Command[Page]:
-    """The next ``limit`` links after ``cursor``: newest first, or, of one status, the latest to end first.
+    """The next ``limit`` links after ``cursor``: newest first; of one status, last to end first.
 
     Raises:
-        Invalid: the cursor is none that a page gave out.
+        Invalid: the cursor is not the ``next_cursor`` of a page.
     """
     score, last = decode_cursor(cursor) if cursor else ("", "")
     org, active, revoked = keys.org(org_id), keys.active(org_id), keys.revoked(org_id)
@@ -169,15 +171,15 @@ def page(
 
 
 def encode_cursor(score: str, link_id: str) -> str:
-    """A page's last link, in a form that tells callers nothing to rely on."""
+    """The last link of a page, as opaque text."""
     return base64.urlsafe_b64encode(f"{score}:{link_id}".encode()).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> tuple[str, str]:
-    """What ``encode_cursor`` was given.
+    """The inverse of ``encode_cursor``.
 
     Raises:
-        Invalid: it is none of ours.
+        Invalid: ``encode_cursor`` does not return such text.
     """
     try:
         padded = cursor.encode() + b"=" * (-len(cursor) % 4)
@@ -189,6 +191,10 @@ def decode_cursor(cursor: str) -> tuple[str, str]:
     if not (score.isascii() and score.isdigit() and len(score) < 16 and is_link_id(link_id)):
         raise Invalid("cursor", "must be the next_cursor of a page")
     return score, link_id
+
+
+def _decode_created(reply: int | list[Any]) -> bool | IdempotencyRecord:
+    return decode_record(reply) or False if isinstance(reply, list) else bool(reply)
 
 
 def _decode_page(partition: str, reply: list[Any]) -> Page:

@@ -1,4 +1,6 @@
-"""One-time passwords in Redis: a nonce for each e-mail, its limits, and what it has verified. Never a code."""
+"""One-time passwords in Redis: a nonce for each e-mail, never a code, with limits and what was
+verified.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -14,19 +16,19 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class Otp(msgspec.Struct, frozen=True):
-    """What an e-mail's code is derived from, until when it is good, and how often its mail was tried."""
+    """What a code is derived from, when it expires, and how often its mail was attempted."""
 
     email: str
     nonce: bytes
     expires_at: datetime
     attempts: int
     org_id: str | None = None
-    """Whose link the code is to open, where it was asked for on a link's page."""
+    """Whose link the code opens, if the request came from a link's page."""
     locale: str | None = None
 
 
 class Outstanding(msgspec.Struct, frozen=True):
-    """A code that can still be entered, and how often that was tried."""
+    """A code that can still be entered, and how often one was."""
 
     nonce: bytes
     expires_at: datetime
@@ -34,7 +36,7 @@ class Outstanding(msgspec.Struct, frozen=True):
 
 
 class TriesUsedUp(msgspec.Struct, frozen=True):
-    """No code of the e-mail may be tried for another ``retry_after``."""
+    """No code of the e-mail can be tried for another ``retry_after``."""
 
     retry_after: timedelta
 
@@ -42,7 +44,7 @@ class TriesUsedUp(msgspec.Struct, frozen=True):
 def mailbox_limits(
     email: str, *, resend_after: timedelta, sends_per_hour: int, sends_per_day: int
 ) -> list[RateLimit]:
-    """What limits the codes for the canonical ``email``: a tag (``jane+shop@``) makes no other mailbox of it."""
+    """The limits of codes for the canonical ``email`` and its subaddresses (``jane+shop@``)."""
     return [
         RateLimit("resend", keys.otp_limit(email, "resend"), 1, resend_after),
         RateLimit("sends_hour", keys.otp_limit(email, "sends_hour"), sends_per_hour, HOUR),
@@ -51,7 +53,7 @@ def mailbox_limits(
 
 
 def try_limits(email: str, network: str, failures_per_day: int) -> list[RateLimit]:
-    """What limits wrong codes for the canonical ``email``, and those of a client of ``network`` among them."""
+    """The limits of wrong codes for the canonical ``email``: all, and those from ``network``."""
     return [
         RateLimit("failures_day", keys.otp_limit(email, "failures_day"), failures_per_day, DAY),
         RateLimit("failures_day", keys.otp_failures(email, network), _share(failures_per_day), DAY),
@@ -59,9 +61,10 @@ def try_limits(email: str, network: str, failures_per_day: int) -> list[RateLimi
 
 
 def client_limits(networks: Mapping[str, int], limit: str, maximum: int) -> list[RateLimit]:
-    """What limits a client's ``otp_sends`` or ``otp_failures`` in an hour.
+    """The limits of a client's ``otp_sends`` or ``otp_failures`` in an hour.
 
-    ``networks`` are its own and those around it, the widest last, and how many times ``maximum`` each may have.
+    ``networks`` are the client's own and those around it, the widest last, each with how many times
+    ``maximum`` it can have.
     """
     counters = keys.client_limits([*networks], limit)
     return [
@@ -71,12 +74,12 @@ def client_limits(networks: Mapping[str, int], limit: str, maximum: int) -> list
 
 
 def ceiling(sends_per_minute: int) -> list[RateLimit]:
-    """What limits all codes together."""
+    """The limit of all codes together."""
     return [RateLimit("ceiling", keys.OTP_SENDS, sends_per_minute, MINUTE)]
 
 
 def unverified_limit(email: str, org_id: str, maximum: int) -> list[RateLimit]:
-    """What limits the wrong codes that an organization names as verified for ``email``, in an hour."""
+    """The limit of wrong codes that an organization names as verified for ``email``, in an hour."""
     return [RateLimit("unverified", keys.otp_unverified(email, org_id), maximum, HOUR)]
 
 
@@ -89,7 +92,7 @@ def create(
     org_id: str | None = None,
     locale: str | None = None,
 ) -> Command[None]:
-    """A new code for the canonical ``email``, and the mail that carries it; the code before it is void."""
+    """Stores a code for the canonical ``email``, which voids the one before, and owes its mail."""
     return run_script(
         lambda _: None,
         "otps/create",
@@ -105,7 +108,7 @@ def create(
 
 
 def outstanding(email: str, *, now: datetime) -> Command[Outstanding | None]:
-    """The code of the canonical ``email``, if there is one that is neither used nor expired."""
+    """The code of the canonical ``email``, unless it is used or has expired."""
 
     def decode(reply: list[str | None]) -> Outstanding | None:
         nonce, expires, tries = reply
@@ -119,10 +122,10 @@ def outstanding(email: str, *, now: datetime) -> Command[Outstanding | None]:
 def start_attempt(
     email: str, network: str, *, now: datetime, max_tries: int, failures_per_day: int
 ) -> Command[bytes | TriesUsedUp | None]:
-    """Counts a try by a client of ``network``, and gives the nonce to compare with.
+    """Counts a try by a client of ``network``, and returns the nonce of the code to compare with.
 
-    None where no code is outstanding, which counts nothing, or where it was tried too often. One network can use up half of
-    ``failures_per_day``: the rest is for those who own the mailbox.
+    None: no code is outstanding, and nothing was counted; or the code was tried too often. One
+    network can use up half of ``failures_per_day``: the rest is for the mailbox's owner.
     """
     return run_script(
         _decode_try,
@@ -139,7 +142,7 @@ def start_attempt(
 def redeem(
     email: str, network: str, nonce: bytes, *, now: datetime, verified_for: timedelta
 ) -> Command[bool]:
-    """Uses the code up and takes its failed try back. False: it was used, or voided, a moment before."""
+    """Uses the code up, and takes its failed try back. False: it was used or voided meanwhile."""
     return run_script(
         bool,
         "otps/redeem",
@@ -156,7 +159,7 @@ def redeem(
 
 
 def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
-    """Nonces of the codes that ``email`` has verified and that still count."""
+    """Nonces of the codes that ``email`` has verified and that a link can still name."""
     key = keys.otp_verified(email)
     return command(
         lambda reply: [bytes.fromhex(nonce) for nonce in reply],
@@ -168,9 +171,10 @@ def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
 
 
 def load_claimed(partition: str, emails: Sequence[str]) -> Command[list[Otp | ValueError | None]]:
-    """Reads what claimed e-mails are owed. None: the code is used or expired, and no mail is owed any more.
+    """Reads the codes of claimed e-mails.
 
-    ValueError: what is kept of it cannot be read.
+    None: the code is used or has expired, and its mail is no longer owed. ValueError: it cannot be
+    decoded.
     """
     return run_script(
         lambda codes: [
@@ -185,7 +189,10 @@ def load_claimed(partition: str, emails: Sequence[str]) -> Command[list[Otp | Va
 def settle(
     email: str, *, deadline: datetime, retry_at: datetime | None, attempts: int = 1
 ) -> Command[bool]:
-    """The code's mail is out or given up (``retry_at`` None), or is tried again. False: another holds its lease by now."""
+    """Ends the lease on a code's mail: it was sent or given up, or waits until ``retry_at``.
+
+    False: the lease was lost.
+    """
     return run_script(
         bool,
         "otps/settle",
@@ -198,7 +205,7 @@ def settle(
 
 
 def _share(failures_per_day: int) -> int:
-    """How many of an e-mail's tries one client network can use up."""
+    """How many of an e-mail's failures one client network can use up."""
     return max(1, failures_per_day // 2)
 
 
