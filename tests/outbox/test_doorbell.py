@@ -1,4 +1,4 @@
-"""RQ as a doorbell: it rings once for many, again where a job was lost, and tells nobody for whom."""
+"""RQ as a doorbell: one job for many rings, a new one if it was lost, and no personal data."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ class TestRinging:
         assert take_pending(LINKS, redis) == ["02"]
 
     def test_it_rings_for_what_comes_while_the_worker_is_at_work(self, redis: Redis) -> None:
-        """The worker answers first and works then, so a queue that rings meanwhile needs a job of its own."""
+        """The worker takes the partitions first, so a ring while it works needs another job."""
         ring(LINKS, ["01"], redis)
         take_pending(LINKS, redis)
         ring(LINKS, ["02"], redis)
@@ -262,7 +262,7 @@ class TestDoorbell:
     def test_it_closes_whatever_goes_wrong_in_it(
         self, redis: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A process that is asked to stop must not hang on it, nor skip what is to be closed after it."""
+        """A process that stops must not hang here, and must close what comes after."""
 
         def fail(*_: object) -> None:
             raise RuntimeError("nobody thought of this")
@@ -292,5 +292,5 @@ class TestDoorbell:
 
 
 def impatient(socket: Path) -> Redis:
-    """A connection that does not wait for a server to come back."""
+    """A connection without retries."""
     return Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0))

@@ -1,4 +1,4 @@
-"""Links and codes that owe an e-mail, and workers that send it."""
+"""Creates links and codes whose e-mails are due, and workers that send them."""
 
 import email
 import email.policy
@@ -39,7 +39,7 @@ SENDER = "Shop <pay@shop.example>"
 
 
 class Harness:
-    """Writes what the API writes, and reads what it reads."""
+    """Writes to the store, and reads from it, as the API does."""
 
     def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:
         self.client = client
@@ -69,7 +69,7 @@ class Harness:
         return made
 
     def link(self, link: Link) -> Link:
-        """``link`` as it stands in the store."""
+        """``link`` as it is stored now."""
         found = self.client.run(links.get(link.id))
         assert found is not None
         return found
@@ -89,7 +89,7 @@ class Harness:
         return nonce
 
     def claim(self, partition: str = PARTITION) -> datetime:
-        """Takes what is due, as a worker does that is not heard of again; gives the deadline of its lease."""
+        """Claims what is due, as a worker that dies then; returns the deadline of its lease."""
         deadline = self.clock() + LEASE_DURATION
         self.client.run(
             outbox.claim(LINKS, partition, now=self.clock(), deadline=deadline, limit=1000)
@@ -97,7 +97,7 @@ class Harness:
         return deadline
 
     def lease_of(self, link: Link) -> datetime | None:
-        """When the link's e-mail must be looked at again; None where none is owed."""
+        """The score of the link's e-mail in the outbox; None if it is not there."""
         score = self.redis.zscore(
             keys.outbox(keys.partition_of_link(link.id)), keys.local_id(link.id)
         )
@@ -108,7 +108,7 @@ class Harness:
         return None if score is None else from_ms(score)
 
     def unsent(self) -> int:
-        """How many e-mails are due and not out."""
+        """The number of e-mails that are due or claimed."""
         return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
 
     def link_worker(
@@ -140,7 +140,7 @@ class Harness:
 
 
 def received(mail: Mail) -> EmailMessage:
-    """``mail`` as who gets it reads it."""
+    """``mail`` as its recipient reads it."""
     message = email.message_from_bytes(mail.content, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     assert not message.defects

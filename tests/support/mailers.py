@@ -1,4 +1,4 @@
-"""What stands in for mail servers: a mailer in memory, and an SMTP server that answers as it is told."""
+"""Doubles of mail servers: a mailer in memory, and an SMTP server with scripted replies."""
 
 import socket
 import socketserver
@@ -13,14 +13,14 @@ from tasks.mail.mime import Mail
 from tests.support.harness import received
 
 Reply = str | Callable[[], str | Iterable[str] | None] | None
-"""What a command is answered with: a text, what a function gives (a text, or line by line), or None to hang up."""
+"""A reply to a command: a text, a function that returns a text or its lines, or None to hang up."""
 
 
 Answer = Callable[[EmailMessage], object]
 
 
 def refusing(*recipients: str, error: Exception) -> Answer:
-    """Raises ``error`` for mails to ``recipients``, or for all where none is named."""
+    """Raises ``error`` for mails to ``recipients``; to anybody if none is named."""
 
     def answer(message: EmailMessage) -> None:
         if not recipients or str(message["To"]) in recipients:
@@ -30,7 +30,7 @@ def refusing(*recipients: str, error: Exception) -> Answer:
 
 
 class ScriptedMailer:
-    """Takes every mail, unless ``answer`` raises; it is its own factory, and counts its sessions."""
+    """Accepts every mail unless ``answer`` raises. It is its own factory, and counts sessions."""
 
     def __init__(self, answer: Answer = lambda _: None) -> None:
         self.answer = answer
@@ -78,9 +78,10 @@ class ScriptedMailer:
 
 
 class ScriptedServer(socketserver.ThreadingTCPServer):
-    """An SMTP server that answers each command as ``replies`` say; ``.`` is the end of a mail, ``greeting`` comes first.
+    """An SMTP server that looks the reply to each command up in ``replies``.
 
-    It hears of no recipient after it declined the sender, and of no content after it declined the recipient, unless it is ``lax``.
+    ``greeting`` comes first, and ``.`` is the end of a mail. Unless it is ``lax``, it rejects
+    RCPT and DATA after it has declined what comes before.
     """
 
     ehlo = "250-here\r\n250 PIPELINING"
@@ -121,7 +122,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
         return [command.split(" ", 1)[0].upper() for command in self.commands]
 
     def after(self, seconds: float, reply: str = "250 at last") -> Callable[[], str | None]:
-        """A reply that takes its time, or ends with the test."""
+        """A reply after so many seconds, or none if the test ends before."""
 
         def late() -> str | None:
             return None if self.stopping.wait(seconds) else reply
@@ -129,7 +130,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
         return late
 
     def trickling(self, lines: int, every: float) -> Callable[[], Iterator[str]]:
-        """A reply of many lines, each in its time, whose last comes late."""
+        """A reply of many lines, one every so many seconds."""
 
         def trickle() -> Iterator[str]:
             for _ in range(lines):
@@ -161,7 +162,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         self.request.close()
 
     def _converse(self) -> bool:
-        """One command. False: the connection is over."""
+        """Handles one command; returns False at the end of the connection."""
         line = self.rfile.readline()
         if not line:
             return False
@@ -181,7 +182,7 @@ class _Conversation(socketserver.StreamRequestHandler):
         return verb != "QUIT"
 
     def _hear_content(self) -> bool:
-        """False: it never ends."""
+        """Returns False if the connection ends before the content does."""
         while (line := self.rfile.readline()) != b".\r\n":
             if not line:
                 return False
@@ -210,7 +211,7 @@ class _Conversation(socketserver.StreamRequestHandler):
 
 
 def refused_address() -> tuple[str, int]:
-    """Where nobody listens."""
+    """An address on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()

@@ -1,4 +1,4 @@
-"""An SMTP server that counts, and mailers and e-mails for tests of SMTP."""
+"""Servers, mailers and e-mails for tests of SMTP."""
 
 import email
 import email.policy
@@ -17,7 +17,7 @@ USER, PASSWORD = "ann", "pass word+1"
 
 
 class CountingServer(MailServer):
-    """A mail server that counts its connections, and knows who logged in over what."""
+    """A mail server that counts its connections, and records logins."""
 
     def __init__(self, **options: Any) -> None:
         self.connections = 0
@@ -43,7 +43,7 @@ class CountingServer(MailServer):
 
 
 def login_server(**options: Any) -> CountingServer:
-    """A server that takes mail only from who logged in."""
+    """A server that requires a login."""
     server = CountingServer(**options)
     server.SMTP_kwargs["authenticator"] = server.authenticate
     return server

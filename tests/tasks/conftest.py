@@ -22,7 +22,7 @@ from tests.support.servers import Store
 
 @pytest.fixture
 def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
-    """With an empty store."""
+    """On an empty store."""
     client = Client(connect(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()

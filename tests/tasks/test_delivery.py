@@ -1,4 +1,4 @@
-"""Delivery against a real store: every mail goes out once, whoever dies, stops or is away."""
+"""Delivery on a real store: each e-mail is sent once, even if workers die or servers are down."""
 
 import threading
 from collections import Counter
@@ -40,7 +40,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def nth(number: int, act: Callable[[], object]) -> Answer:
-    """Does ``act`` while the ``number``-th mail (from 1) is being handed over."""
+    """Calls ``act`` while mail ``number`` (from 1) is being sent."""
     count = Counter[str]()
 
     def answer(_: EmailMessage) -> None:
@@ -124,7 +124,7 @@ class TestSending:
         assert mailer.recipients == [f"jane+{number}@example.com" for number in range(5)]
 
     def test_partitions_take_turns(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A campaign of one organization does not hold up another's mail."""
+        """Many e-mails of one organization do not delay another's."""
         monkeypatch.setattr(delivery, "BATCH_SIZE", 2)
         harness.add_links(6, org_id="acme")
         harness.add_links(1, org_id="globex")
@@ -157,7 +157,7 @@ class TestSending:
     def test_partitions_that_had_no_turn_are_given_back_and_come_next(
         self, harness: Harness
     ) -> None:
-        """Those before them sent slowly, and go on sending."""
+        """The partition before them is slow, and has more to send."""
         for org_id in ("acme", "acme", "globex", "initech"):
             harness.add_link(org_id=org_id)
         mailer = ScriptedMailer(lambda _: harness.clock.advance(seconds=1.001))
@@ -281,7 +281,7 @@ class TestDeferral:
         assert mailer.recipients == ["jane+1@example.com", "jane+2@example.com"]
 
     def test_every_try_carries_the_same_message_id(self, harness: Harness) -> None:
-        """So that a mail that the server took without saying so is one mail to its reader."""
+        """If only the reply to a mail got lost, its recipient still sees one mail."""
         harness.add_link()
         tried: list[str] = []
 
@@ -386,7 +386,7 @@ class TestDropped:
         assert harness.state(made[0]) is DeliveryState.NONE
 
     def test_a_link_revoked_after_it_was_claimed_is_not_mailed(self, harness: Harness) -> None:
-        """Up to the moment at which its own turn comes."""
+        """Each link is checked just before its own mail."""
         made = harness.add_links(3)
         mailer = ScriptedMailer(nth(1, lambda: harness.revoke(made[2])))
         harness.link_worker(mailer).run([PARTITION])
@@ -609,7 +609,7 @@ class TestLeases:
     def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(
         self, harness: Harness, error: Exception
     ) -> None:
-        """Put off by 5 s, it would be claimed a third time while the second worker is at it."""
+        """Otherwise a third worker would claim it in 5 s, while the second one sends it."""
         made = harness.add_links(2)
         taken = []
 
@@ -624,7 +624,7 @@ class TestLeases:
     def test_no_mail_is_begun_when_opening_the_session_took_the_lease(
         self, harness: Harness
     ) -> None:
-        """Each step of a session may take 10 s, and there are six: together they outlast a lease."""
+        """Each of a session's six steps may take 10 s: together they may outlast a lease."""
         harness.add_link()
         other = ScriptedMailer()
 
@@ -643,7 +643,7 @@ class TestLeases:
 
 class TestOneAtATime:
     def test_a_mail_is_marked_before_the_next_is_handed_over(self, harness: Harness) -> None:
-        """So that who dies leaves one at most that went out and is not marked."""
+        """A worker that dies leaves at most one e-mail that was sent and is not marked."""
         made, seen = harness.add_links(3), []
         mailer = ScriptedMailer(lambda _: seen.append([harness.state(link) for link in made]))
         harness.link_worker(mailer).run([PARTITION])
@@ -662,7 +662,7 @@ class TestOneAtATime:
     def test_a_mail_that_breaks_its_maker_does_not_break_the_one_before(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Which would be sent again and again otherwise."""
+        """Otherwise that one would be sent again and again."""
         made, mailer = harness.add_links(2), ScriptedMailer()
         worker = harness.link_worker(mailer)
         source: Any = worker._source  # noqa: SLF001 - where mails are composed
@@ -726,7 +726,7 @@ class TestStopping:
 
 @pytest.fixture
 def own_store() -> Iterator[Store]:
-    """A store that may be killed."""
+    """A store that tests may kill."""
     with store(valkey_server(), durable=True) as server:
         yield server
 

@@ -1,4 +1,4 @@
-"""The jobs behind the doorbells: they take what waits, send it, and ring again for what is left."""
+"""The delivery job takes the pending partitions, sends their e-mails, and rings for the rest."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -171,7 +171,7 @@ def environ(valkey: Store, tmp_path: Path) -> dict[str, str]:
 def runtime_of(
     harness: Harness, environ: dict[str, str], server: MailServer, queue: MailQueue = LINKS
 ) -> Iterator[Runtime]:
-    """A worker's runtime that hands mails to ``server``, on the harness's clock."""
+    """A worker's runtime with an SMTP server and the harness's clock."""
     settings = load({**environ, "SMTP_URL": server.url, "MAIL_FROM": "Shop <pay@shop.example>"})
     runtime = create_runtime(settings, find_kind(queue.name), harness.clock)
     yield runtime
@@ -180,7 +180,7 @@ def runtime_of(
 
 
 class TestRuntime:
-    """The composition root of workers: from settings to mails."""
+    """The composition root of workers."""
 
     @pytest.fixture
     def made(
@@ -228,7 +228,7 @@ class TestRuntime:
     def test_a_cluster_that_is_away_does_not_keep_a_worker_from_starting(
         self, environ: dict[str, str]
     ) -> None:
-        """A runtime connects when it is used; what is away then is the store, not the worker."""
+        """A runtime connects on first use; only then does the outage matter."""
         cluster = {
             "REDIS_URL": f"redis+cluster://127.0.0.1:{free_port()}",
             "QUEUE_REDIS_URL": environ["REDIS_URL"],

@@ -1,4 +1,4 @@
-"""The two kinds of mail: what a link's says, and how codes go out without being kept."""
+"""The two kinds of e-mail: links, and one-time passwords, which are never stored."""
 
 import re
 from datetime import timedelta
@@ -226,7 +226,7 @@ class TestOtpMail:
     def test_a_code_asked_for_meanwhile_is_mailed_too(
         self, harness: Harness, outcome: Exception | None
     ) -> None:
-        """What becomes of the first code's mail says nothing about the second's."""
+        """The outcome of the first code's mail does not settle the second's."""
         nonces = [harness.add_code()]
 
         def ask_again(_: EmailMessage) -> None:

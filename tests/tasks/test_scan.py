@@ -1,4 +1,4 @@
-"""The scan: it rings for whatever is due, whatever became of the bells that were rung for it."""
+"""The scan rings for whatever is due, even if earlier rings were lost."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The scheduler: its periodic job is there again on every pass, whatever was lost meanwhile."""
+"""The scheduler registers its periodic job again on each pass, whatever was lost."""
 
 import json
 import threading
@@ -42,7 +42,7 @@ def next_run(scheduler: PeriodicScheduler, rq_connection: Redis) -> float | None
 
 
 def make_due(scheduler: PeriodicScheduler, rq_connection: Redis) -> None:
-    """As if the interval were over."""
+    """Ends the interval."""
     rq_connection.zadd(scheduler.scheduled_jobs_key, {SCAN_JOB_ID: 0})
 
 
@@ -86,7 +86,7 @@ def test_scans_that_were_missed_are_not_made_up_for(
 def test_a_scan_whose_next_run_was_lost_is_registered_again(
     scheduler: PeriodicScheduler, rq_connection: Redis
 ) -> None:
-    """As where the scheduler dies between taking the job off its list and putting it back."""
+    """A scheduler that dies between removing the job and adding it again leaves this state."""
     scheduler.enqueue_jobs()
     take_job(rq_connection)
     rq_connection.zrem(scheduler.scheduled_jobs_key, SCAN_JOB_ID)

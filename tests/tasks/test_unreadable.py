@@ -1,4 +1,4 @@
-"""A key that holds something that is not ours: workers and the scan pass it by, and send what others are owed."""
+"""Workers and the scan skip a key of a wrong type, and send the e-mails of all others."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ ELSEWHERE = partition_of(OTHERS)
 
 
 def spoil(harness: Harness, key: str) -> None:
-    """Leaves a key of another type there."""
+    """Replaces the key by one of another type."""
     harness.redis.delete(key)
     harness.redis.rpush(key, "boom")
 

@@ -1,4 +1,4 @@
-"""RQ's worker behind a bell: it sends, says that it lives, and stops when asked to."""
+"""RQ's worker: it sends, records that it is alive, and stops on a signal."""
 
 import multiprocessing
 import re
@@ -37,7 +37,7 @@ Runtimes = dict[MailQueue, Runtime]
 
 @pytest.fixture(autouse=True)
 def _own_signal_handlers() -> Iterator[None]:
-    """A worker takes over signals; pytest has them back afterwards."""
+    """A worker sets signal handlers; this restores pytest's."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
@@ -119,7 +119,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
 def test_where_a_process_cannot_be_started_the_others_are_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Python would wait for them, and so never end."""
+    """Python would wait for them forever."""
     started: list[SpawnProcess] = []
 
     def start(queue: MailQueue) -> SpawnProcess:
@@ -138,7 +138,7 @@ def test_where_a_process_cannot_be_started_the_others_are_stopped(
 def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
     harness: Harness, runtimes: Runtimes, rq_connection: Redis, valkey: Store
 ) -> None:
-    """A command that RQ or rq-scheduler comes to use has to be tried too."""
+    """If RQ or rq-scheduler starts to use another command, ``check`` must try it too."""
     tried = {str(command) for command, *_ in probe_commands("rq:probe")}
     # RQ does without the first two, and uses the third where it stops when nothing waits
     others = ["client", "info", "lmove"]

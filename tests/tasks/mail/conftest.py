@@ -15,7 +15,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience for 0.3 s, so that giving up is quick."""
+    """Time-outs of 0.3 s."""
     monkeypatch.setattr(smtp, "SEND_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(smtp, "CONNECT_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(smtp, "QUIT_TIMEOUT_SECONDS", 0.3)
@@ -23,7 +23,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
 def pipelined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether servers take commands together."""
+    """Whether servers offer PIPELINING."""
     if not request.param:
         monkeypatch.setattr(ScriptedServer, "ehlo", "250 here")
         monkeypatch.setattr(Pipelining, "offers_pipelining", lambda _: False)

@@ -1,6 +1,6 @@
-"""Writes a mail's head with ``tasks/mail/headers.py`` for each line of JSON that it reads, and prints how this Python parses it.
+"""For each line of JSON, writes a mail's header and prints how this Python parses it.
 
-Needs nothing but the standard library, so that any Python can run it.
+It imports ``tasks/mail/headers.py`` and the standard library only, so that any Python can run it.
 """
 
 import email
@@ -39,7 +39,7 @@ def answer(headers: Any, text: str) -> dict[str, Any]:
 
 
 def decoded(value: str) -> str:
-    """As RFC 2047 says: newer ways of the standard library leave spaces between words (cpython gh-144156)."""
+    """According to RFC 2047; newer APIs keep spaces between words (cpython gh-144156)."""
     return str(make_header(decode_header(value)))
 
 

@@ -1,4 +1,4 @@
-"""Whatever text goes into a header, under every Python at hand: nobody reads another header, recipient or body out of it."""
+"""No text in a header adds a header, a recipient or a body, as any installed Python reads it."""
 
 import json
 import re
@@ -57,7 +57,7 @@ HOSTILE = st.lists(
 
 
 class Child:
-    """One Python, which writes and reads."""
+    """A Python that writes headers and parses them."""
 
     def __init__(self, python: str) -> None:
         self.process = subprocess.Popen(
@@ -87,7 +87,7 @@ def python(request: pytest.FixtureRequest) -> Iterator[Child]:
 
 
 def find(version: str) -> str | None:
-    """A Python of that version: pyenv's own, or on the PATH, where pyenv has stand-ins for those that it does not run."""
+    """A Python of that version, from pyenv or from the PATH (there, pyenv's shims may not work)."""
     of_pyenv = [
         str(path)
         for path in (Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python{version}")

@@ -1,4 +1,4 @@
-"""Mails written at once are what ``EmailMessage`` takes its time to write."""
+"""Our MIME messages equal those of ``EmailMessage``."""
 
 import email.policy
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def as_email_message(mail: Mail, *, name: str, subject: str) -> bytes:
 
 @pytest.mark.parametrize("subject", ["acme asks you for $12.50", "x" * 69], ids=["short", "a line"])
 def test_it_is_what_an_email_message_is(subject: str) -> None:
-    """But for the MIME-Version of its parts, which says nothing (RFC 2045, 4), and the language."""
+    """Except for the MIME-Version of parts, which is ignored (RFC 2045, 4), and our own fields."""
     written = mail(subject=subject)
     expected = as_email_message(written, name="Shop", subject=subject)
     assert written.content == expected.replace(

@@ -1,4 +1,4 @@
-"""How organizations present themselves, as a worker remembers it."""
+"""A worker's cache of organizations' profiles."""
 
 import pytest
 

@@ -58,7 +58,7 @@ def written(
 
 
 def mail(link: Link | None = None, **fields: Any) -> EmailMessage:
-    """A link's, after its way through SMTP."""
+    """The e-mail of a link, as its recipient parses it."""
     return received(written(link, **fields))
 
 
@@ -114,7 +114,7 @@ class Shown(HTMLParser):
 
 
 class Tables(HTMLParser):
-    """An HTML page whose tables, rows and cells nest. Of each table with a max-width: that, and how wide the one around it is."""
+    """Checks how tables nest; collects each max-width, and the width of the table around it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class TestLinkMail:
         assert mail()["Subject"] == "Payment link from acme"
 
     def test_it_is_marked_as_automatic(self) -> None:
-        """So that nobody's holiday notice answers it (RFC 3834)."""
+        """Automatic replies, such as out-of-office notices, skip it (RFC 3834)."""
         assert mail()["Auto-Submitted"] == "auto-generated"
 
     def test_it_is_dated_when_it_is_made(self) -> None:
@@ -484,7 +484,7 @@ class TestProfile:
 def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
     locale: str, amount: Decimal | None
 ) -> None:
-    """It reminds of nothing."""
+    """It must not call itself a reminder."""
     fields: dict[str, Any] = {
         "payment_amount": amount,
         "currency": "EUR",

@@ -34,7 +34,7 @@ HEADERS = [
         b"Content-Type:",
     ),
 ]
-"""Of every mail, in their order."""
+"""The header of every mail, in this order."""
 
 
 @pytest.mark.usefixtures("pipelined")
@@ -128,7 +128,7 @@ NO_ADDRESSES = [
 
 
 class TestOnTheWire:
-    """The bytes that a server hears."""
+    """The bytes that a server receives."""
 
     @pytest.mark.parametrize(
         ("body", "heard"),
@@ -180,7 +180,7 @@ class TestOnTheWire:
 
     @pytest.mark.parametrize("kind", sorted(INJECTIONS.keys() - {"surrogate"}))
     def test_an_organization_s_name_brings_no_header_and_no_body(self, kind: str) -> None:
-        """Should a profile hold what none can be given; a surrogate alone is nothing that it could hold."""
+        """The API rejects such a name, but a stored profile may contain it."""
         name = INJECTIONS[kind]
         link = make_link(datetime.now(UTC))
         profile, url = Profile(display_name=name, reply_to=name), "https://pay.example/pay/x"

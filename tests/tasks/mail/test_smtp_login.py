@@ -1,4 +1,4 @@
-"""TLS and the login: no password and no e-mail reaches a server that is not the right one."""
+"""TLS and the login: only the right server gets the password and e-mails."""
 
 from base64 import b64encode
 from collections.abc import Iterator
@@ -170,7 +170,7 @@ class TestLogin:
     def test_a_password_outside_ascii_lets_in_or_is_refused_by_the_session(
         self, server: CountingServer, tls: Tls
     ) -> None:
-        """RFC 4616 has it in UTF-8. Whatever comes of it, the worker must not fall over."""
+        """It is UTF-8 (RFC 4616). Whether or not the server agrees, the worker goes on."""
         with (
             mailer_for(
                 server, require_tls=True, user=USER, password="pässwörd", tls=tls.client

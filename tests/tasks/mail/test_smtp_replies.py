@@ -80,7 +80,7 @@ class TestReplies:
             assert server.verbs() == ["EHLO", *[*said, "RSET"] * 2]
 
     def test_a_server_that_does_not_ask_for_the_content_does_not_get_it(self) -> None:
-        """It would take each line for a command."""
+        """It would read each line as a command."""
         with ScriptedServer(DATA="250 fine") as server, mailer_for(server) as mailer:
             with pytest.raises(Deferred, match="250 fine"):
                 mailer.send(mail_to())
@@ -102,7 +102,7 @@ class TestReplies:
         "verb", ["MAIL", "RCPT", "DATA", "."], ids=["sender", "recipient", "content", "final dot"]
     )
     def test_a_connection_that_drops_puts_the_mail_off(self, verb: str) -> None:
-        """After the final dot nobody knows whether the server took it: it is sent again, under the same Message-ID."""
+        """After the final dot, the outcome is unknown: the retry has the same Message-ID."""
         with ScriptedServer(**{verb: None}) as server, mailer_for(server) as mailer:
             with pytest.raises(Deferred) as delay:
                 mailer.send(mail_to())
@@ -187,7 +187,7 @@ class TestPipelining:
     def test_a_server_that_wants_the_content_of_what_it_refused_does_not_get_it(
         self, refused: str
     ) -> None:
-        """It would take whatever comes next for that content: the commands of the next mail, too."""
+        """It would read the commands of the next mail as content."""
         with ScriptedServer(**{refused: "550 no"}) as server, mailer_for(server) as mailer:
             server.lax = True
             with pytest.raises(Refused, match="550 no"):
@@ -214,7 +214,7 @@ class TestPipelining:
         TCP_QUICKACK is None, reason="elsewhere the server's replies may take this long"
     )
     def test_replies_that_are_written_one_by_one_do_not_wait_for_each_other(self) -> None:
-        """The server's Nagle algorithm and our delayed ACK would have a mail take 44 ms."""
+        """With Nagle's algorithm there and a delayed ACK here, a mail would take 44 ms."""
         with ScriptedServer() as server, mailer_for(server) as mailer:
             taken = timeit.repeat(lambda: mailer.send(mail_to()), number=1, repeat=21)
             assert statistics.median(taken) < 0.03

@@ -135,7 +135,7 @@ class TestTimeouts:
             assert time.monotonic() - began < 2
 
     def test_a_mail_that_is_of_no_use_any_more_is_not_handed_over(self) -> None:
-        """A server may take its time; a code does not wait for it."""
+        """The time-out ends when the code expires."""
         with ScriptedServer() as server:
             server.replies["RCPT"] = server.after(0.2)
             with mailer_for(server) as mailer, pytest.raises(Deferred):
@@ -149,7 +149,7 @@ class TestTimeouts:
                 mailer.send(mail_to())
 
     def test_content_and_its_final_dot_share_the_budget_of_one_mail(self) -> None:
-        """A lease is renewed for one budget: a mail that takes two is sent by another worker meanwhile."""
+        """A lease covers one time-out: after two, another worker sends the mail again."""
         with ScriptedServer() as server:
             server.replies |= {"DATA": server.after(0.2, "354 go on"), ".": server.after(0.2)}
             with mailer_for(server) as mailer, pytest.raises(Deferred):
