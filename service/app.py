@@ -22,10 +22,10 @@ from service.health import schemas as health_schemas
 from service.health.controller import HealthController
 from service.health.heartbeat import Heartbeat, keep_recording
 from service.health.operations import ReadinessCheck
-from service.http.access_log import observe
+from service.http.access_log import serve_logged
 from service.http.body import TimedRequest
 from service.http.docs_page import SCHEMA_ASSETS, openapi_config
-from service.http.head_limits import refusal
+from service.http.head_limits import check_head
 from service.http.options import answer_options
 from service.http.parameters import check_query
 from service.http.problems import EXCEPTION_HANDLERS
@@ -89,9 +89,9 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
-            refused = refusal(scope)
+            refused = check_head(scope)
             app = super().__call__ if refused is None else refused.to_asgi_response()
-            await observe(app, scope, receive, send, self.state.drain.is_draining)
+            await serve_logged(app, scope, receive, send, self.state.drain.is_draining)
         else:
             await super().__call__(scope, receive, send)
 

@@ -1,18 +1,19 @@
-"""Content negotiation (RFC 9110, 12.5.1) where there are two representations: a page, and JSON for programs."""
+"""Content negotiation (RFC 9110, 12.5.1) between a page, and JSON for programs."""
 
 import re
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 JSON_TYPES = ("application/json", "application/problem+json")
-MAX_HEADER = 1000
-"""Characters of ``Accept`` that are read."""
+MAX_ACCEPT_CHARACTERS = 1000
+"""Of ``Accept``, whose rest is ignored."""
 _WEIGHT = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def prefers_json(accept: str) -> bool:
-    """Whether ``accept`` names JSON, and gives a page less weight, or as much by a wildcard only.
+    """Whether ``accept`` names JSON, and prefers it to a page.
 
-    Wildcards do not name JSON: link previews, like ``curl``, send ``*/*`` or nothing.
+    A page with the same weight is preferred if it is named, not if a wildcard covers it. Wildcards
+    do not name JSON: link previews, like ``curl``, send ``*/*`` or nothing.
     """
     weights = _weights(accept)
     json = max(weights.get(name, 0.0) for name in JSON_TYPES)
@@ -22,13 +23,13 @@ def prefers_json(accept: str) -> bool:
 
 
 def _weights(accept: str) -> dict[str, float]:
-    """The media ranges of ``accept``; a malformed one is ignored."""
+    """The weight of each media range in ``accept``. Malformed ranges are ignored."""
     weights: dict[str, float] = {}
-    for part in accept[:MAX_HEADER].split(","):
+    for part in accept[:MAX_ACCEPT_CHARACTERS].split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
-        found = next(
+        quality = next(
             (parameter for parameter in parameters if parameter[:2] in {"q=", "Q="}), "q=1"
         )
-        if weight := _WEIGHT.fullmatch(found):
+        if weight := _WEIGHT.fullmatch(quality):
             weights[name.lower()] = max(float(weight[1]), weights.get(name.lower(), 0.0))
     return weights

@@ -1,4 +1,4 @@
-"""Around every request: an id, a line in the log, and headers that keep what is private private."""
+"""What every request gets: an id, a line in the log, and headers for security and caching."""
 
 import random
 import re
@@ -14,36 +14,38 @@ from service.values.ids import is_link_id, truncate_id
 log = structlog.get_logger("service.requests")
 
 Send = Callable[[Any], Awaitable[None]]
-FIT_FOR_LOG = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-PUBLIC = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-PRIVATE = [*PUBLIC, (b"cache-control", b"no-store")]
-"""What every response says of itself, unless its route says that it may be kept."""
-CLOSING = (b"connection", b"close")
-QUIET = {"/healthz", "/readyz"}
+_SAFE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+CACHEABLE_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+"""Of responses whose route sets ``Cache-Control``."""
+PRIVATE_HEADERS = [*CACHEABLE_HEADERS, (b"cache-control", b"no-store")]
+"""Of all other responses."""
+CLOSE_HEADER = (b"connection", b"close")
+UNLOGGED_PATHS = {"/healthz", "/readyz"}
+"""Not logged unless they fail: load balancers request them every few seconds."""
 
 
-async def observe(
+async def serve_logged(
     app: Callable[[Any, Any, Send], Awaitable[None]],
     scope: Any,
     receive: Any,
     send: Send,
     is_stopping: Callable[[], bool],
 ) -> None:
-    """Serves one request of ``app``. Logs hold the beginning of a link's id only, for whoever has all of it can open the link."""
+    """Serves a request by ``app``, and logs it."""
     request_id = _request_id(scope["headers"])
     started, status, outcome = time.perf_counter(), 0, {"aborted": True}
     method = scope["method"]
     if method == "HEAD":  # as GET, without the content (RFC 9110, 9.3.2)
         scope["method"] = "GET"
 
-    async def send_observed(message: Any) -> None:
+    async def send_with_headers(message: Any) -> None:
         nonlocal status
         if message["type"] == "http.response.start":
             status = message["status"]
             headers = [*message["headers"], (b"x-request-id", request_id.encode())]
-            headers += PUBLIC if b"cache-control" in dict(headers) else PRIVATE
+            headers += CACHEABLE_HEADERS if b"cache-control" in dict(headers) else PRIVATE_HEADERS
             if is_stopping():
-                headers.append(CLOSING)
+                headers.append(CLOSE_HEADER)
             message["headers"] = headers
         elif method == "HEAD":
             message["body"] = b""
@@ -51,10 +53,10 @@ async def observe(
 
     token = REQUEST_ID.set(request_id)
     try:
-        await app(scope, receive, send_observed)
+        await app(scope, receive, send_with_headers)
         outcome = {}
     finally:
-        if scope["path"] not in QUIET or status >= 400:
+        if scope["path"] not in UNLOGGED_PATHS or status >= 400:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
             log.info(
                 "request", method=method, **_route(scope), status=status, ms=milliseconds, **outcome
@@ -63,7 +65,10 @@ async def observe(
 
 
 def _route(scope: Any) -> dict[str, str]:
-    """The route, and the beginning of the link's id. The path itself may hold anything: addresses, tokens, whole ids."""
+    """The route, and the beginning of the link's id.
+
+    The path is not logged: it may hold addresses, tokens and whole ids, which open links.
+    """
     route = {"route": scope.get("path_template", "none")}
     link_id = scope.get("path_params", {}).get("link_id")
     if link_id and is_link_id(link_id):
@@ -72,11 +77,12 @@ def _route(scope: Any) -> dict[str, str]:
 
 
 def _request_id(headers: Any) -> str:
-    """The caller's ``X-Request-ID``, if it is fit for a log; else a new one.
+    """The caller's ``X-Request-ID`` if it can be logged as it is; otherwise a new one.
 
-    It need be no secret. Asking the system for one gives Python's lock to the server's threads, and waits to have it back.
+    It is no secret, so ``random`` will do: ``secrets`` releases the GIL to the server's threads,
+    and waits to get it back.
     """
     for name, value in headers:
-        if name == b"x-request-id" and FIT_FOR_LOG.fullmatch(value):
+        if name == b"x-request-id" and _SAFE_REQUEST_ID.fullmatch(value):
             return bytes(value).decode()
     return f"{random.getrandbits(64):016x}"

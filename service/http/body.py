@@ -1,4 +1,4 @@
-"""Request bodies: how long and how large they may be, and what they must be said to be."""
+"""Request bodies: their size, the time they may take, their media type, and their decoding."""
 
 import asyncio
 from collections.abc import Awaitable, Generator
@@ -16,7 +16,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
-from service.http.accept import MAX_HEADER
+from service.http.accept import MAX_ACCEPT_CHARACTERS
 from service.http.headers import header_values
 from service.http.json_reader import read_body
 from service.http.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
@@ -26,20 +26,20 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_SECONDS = 5.0
-"""Seconds in which a client has to send a request's body: also one that begins while the process stops is told so."""
+"""Shorter than the process waits for requests when it stops."""
 
 
 class TimedRequest(Request[Any, Any, Any]):
-    """A request that waits for its body, but not for ever, and reads no more of its headers than is meant."""
+    """A request with limits for its body, and for the headers that Litestar parses."""
 
     @property
     def accept(self) -> Accept:
-        """What its beginning says: Litestar takes 0.4 ms for a thousand characters."""
-        return Accept(self.headers.get("accept", "*/*")[:MAX_HEADER])
+        """The media ranges of ``Accept``, cut: parsing takes 0.4 ms for a thousand characters."""
+        return Accept(self.headers.get("accept", "*/*")[:MAX_ACCEPT_CHARACTERS])
 
     @property
     def query_params(self) -> MultiDict[Any]:
-        """The query's parameters, read as Litestar reads them, whose own parser keeps 1,024 whole queries, whatever was sent."""
+        """The query's parameters. Litestar's own parser caches 1,024 whole queries."""
         if self._parsed_query is Empty:
             query = self.scope["query_string"].decode("latin-1")
             self._parsed_query = tuple(parse_qsl(query, keep_blank_values=True))
@@ -49,9 +49,9 @@ class TimedRequest(Request[Any, Any, Any]):
         """The whole body.
 
         Raises:
-            RequestEntityTooLarge: it is, or says that it is, larger than ``MAX_BODY_BYTES``.
+            RequestEntityTooLarge: it has more than ``MAX_BODY_BYTES``.
             RequestTimeout: it did not arrive in time.
-            MalformedBody: the client went away before all of it was sent.
+            MalformedBody: the client disconnected before it was complete.
         """
         if self._body is not Empty:
             return self._body
@@ -100,11 +100,11 @@ async def _run_within(seconds: float, work: Awaitable[T]) -> T:
 
 
 class JsonBodyDTO(AbstractDTO[T]):
-    """Reads a request body straight into its Struct."""
+    """Decodes a request body directly into its Struct."""
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
-        """There is no transfer model to make: the Struct is on the wire as it is."""
+        """Creates no transfer model: the Struct itself describes the body."""
 
     @classmethod
     def create_openapi_schema(
@@ -127,9 +127,9 @@ class JsonBodyDTO(AbstractDTO[T]):
         """The body.
 
         Raises:
-            UnsupportedMediaType: it is not said to be plain JSON.
-            MalformedBody: it is no JSON.
-            Invalid: it is JSON, but not what is asked for.
+            UnsupportedMediaType: its headers do not declare plain JSON.
+            MalformedBody: it is not JSON.
+            Invalid: it is JSON, but its fields are not the model's.
         """
         media_types = header_values(self.asgi_connection, b"content-type")
         encodings = header_values(self.asgi_connection, b"content-encoding")

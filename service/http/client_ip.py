@@ -19,7 +19,7 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 
 
 def client_of(connection: Connection) -> str:
-    """The client that rate limits count: an IPv4 address, or an IPv6 /64, which one customer has."""
+    """The client as rate limits count it: an IPv4 address, or an IPv6 /64, a single customer's."""
     peer = connection.client.host if connection.client else ""
     forwarded = header_values(connection, b"x-forwarded-for")
     return _network(

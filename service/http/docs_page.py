@@ -53,7 +53,10 @@ class DescriptionPlugin(JsonRenderPlugin):
 
 
 class DocsPagePlugin(OpenAPIRenderPlugin):
-    """Serves ``/schema``: Swagger UI. Litestar's plugin needs inline scripts, which our policy forbids."""
+    """Serves ``/schema``, a page with Swagger UI.
+
+    Litestar's own plugin needs inline scripts, which our Content-Security-Policy forbids.
+    """
 
     def __init__(self) -> None:
         super().__init__(path="/")

@@ -1,4 +1,4 @@
-"""Types of fields that bodies of several capabilities share, with what the API's description says of them."""
+"""Types of fields that several capabilities share, with their rules for the API's description."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -32,7 +32,7 @@ OrgId = Annotated[
 LinkId = Annotated[
     str, Meta(examples=[EXAMPLE_LINK_ID], extra_json_schema={"pattern": f"^{LINK_ID_PATTERN}$"})
 ]
-"""The pattern is only described: a request for an id that breaks it is answered with 404, not 422."""
+"""The pattern is described, not checked: an id that breaks it is answered with 404, not 422."""
 LocaleTag = Annotated[
     str,
     Meta(

@@ -1,4 +1,4 @@
-"""What a request's head must be like, whatever it asks for (RFC 9110, RFC 9112): this is looked at before anything is parsed."""
+"""Limits of a request's target and headers (RFC 9110, RFC 9112), checked before any parsing."""
 
 import re
 from typing import Any
@@ -7,14 +7,14 @@ from service.http.problems import CODES, problem
 from service.http.responses import JsonResponse
 
 MAX_TARGET_BYTES = 8 * 1024
-"""Of path and query. RFC 9112, 3, recommends to take 8,000."""
+"""Of path and query. RFC 9112, 3, recommends to accept 8,000."""
 MAX_PATH_BYTES = 1024
-"""Longer paths lead nowhere: ours have 200 at most. Litestar keeps the last 1,024 that matched a route."""
+"""Our paths have at most 200. Litestar caches the last 1,024 paths, whatever their length."""
 MAX_PARAMETERS = 100
 MAX_HEADERS_BYTES = 16 * 1024
 """Of all header lines together."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?")
-"""uri-host [ ":" port ] (RFC 9110, 7.2), of http: where the host may not be empty."""
+"""uri-host [ ":" port ] (RFC 9110, 7.2); in http URLs the host is not empty."""
 HTTP_1_0 = {"1", "1.0"}
 
 CLOSE = {"Connection": "close"}
@@ -24,12 +24,12 @@ BAD_HOST = problem(
 TARGET_TOO_LONG = problem(
     414, CODES[414], "the address is longer than 8 KiB, or has more than 100 parameters", CLOSE
 )
-NOWHERE = problem(404, CODES[404], "there is nothing here")
+NOT_FOUND = problem(404, CODES[404], "there is nothing here")
 HEADERS_TOO_LARGE = problem(431, CODES[431], "all headers together are larger than 16 KiB", CLOSE)
 
 
-def refusal(scope: Any) -> JsonResponse[Any] | None:
-    """The answer to a request that is not served, whatever it asks for."""
+def check_head(scope: Any) -> JsonResponse[Any] | None:
+    """The problem of a request whose head breaks a limit; None if it breaks none."""
     path_bytes = len(scope["raw_path"].partition(b"?")[0])
     if (
         path_bytes + len(scope["query_string"]) > MAX_TARGET_BYTES
@@ -43,18 +43,16 @@ def refusal(scope: Any) -> JsonResponse[Any] | None:
         return HEADERS_TOO_LARGE
     if not _names_one_host(scope):
         return BAD_HOST
-    return NOWHERE if path_bytes > MAX_PATH_BYTES else None
+    return NOT_FOUND if path_bytes > MAX_PATH_BYTES else None
 
 
 def _names_one_host(scope: Any) -> bool:
-    """Whether the request may be served by its ``Host`` (RFC 9112, 3.2). Only HTTP/1.0 does without one.
+    """Whether the request has one valid ``Host`` (RFC 9112, 3.2). In HTTP/1.0 it may have none.
 
-    Of a request whose target is a whole URL and that has no ``Host``, the server gives us the target's.
+    If the target is a whole URL and there is no ``Host``, the server passes the target's host.
     """
     hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if scope["http_version"] in HTTP_1_0 and hosts in (
-        [],
-        [b""],
-    ):  # the server's way to say that there is none
+    has_none = hosts in ([], [b""])  # Granian passes an empty one
+    if has_none and scope["http_version"] in HTTP_1_0:
         return True
     return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None

@@ -1,4 +1,4 @@
-"""Reads a JSON body into its Struct: straight with msgspec, and, where that fails, field by field, to name all faults."""
+"""Reads JSON bodies: by msgspec at once or, if that fails, field by field, to name all faults."""
 
 import json
 import re
@@ -20,25 +20,25 @@ from service.values.text import describe_character
 from service.values.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_UNKNOWN = 100
-"""Unknown fields that an answer names: a body has room for thousands."""
-MAX_INTEGER = 10**15
+MAX_UNKNOWN_FIELDS = 100
+"""That an answer names: a body has room for thousands."""
+INTEGER_LIMIT = 10**15
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-RULES: dict[type[inspect.Type], str] = {
+TYPE_RULES: dict[type[inspect.Type], str] = {
     inspect.BoolType: "must be true or false",
     inspect.IntType: "must be a whole number",
     inspect.CustomType: "must be a number",
     inspect.DateTimeType: "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
     inspect.StrType: "must be text",
 }
-"""In words, what values of a type must be."""
+"""By the type of a field: the message for a value that is not of it."""
 
 
 class Field(NamedTuple):
-    """How a field of a body is read by itself."""
+    """A field of a body, and how to decode its value alone."""
 
     is_required: bool
     kind: inspect.Type
@@ -57,16 +57,16 @@ class Field(NamedTuple):
                 case inspect.DateTimeType():
                     return parse_time(msgspec.json.decode(text, type=str))
                 case inspect.IntType():
-                    return _whole(_decoder(Any).decode(text))
+                    return _to_integer(_decoder(Any).decode(text))
             raise
 
 
 def read_body(model: type[RequestBody], body: bytes, now: datetime) -> RequestBody:
-    """The ``model`` that ``body`` is.
+    """Decodes ``body`` as ``model``.
 
     Raises:
-        msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is no JSON.
-        Invalid: it is JSON, but not what is asked for.
+        msgspec.DecodeError, UnicodeDecodeError, RecursionError: the body is not JSON.
+        Invalid: it is JSON, but its fields are not the model's.
     """
     body = body.removeprefix(BYTE_ORDER_MARK)
     try:
@@ -74,13 +74,13 @@ def read_body(model: type[RequestBody], body: bytes, now: datetime) -> RequestBo
     except msgspec.ValidationError:
         return _read_fields(model, body, now)
     except msgspec.DecodeError:
-        _refuse_surrogates(model, body)
+        _reject_surrogates(model, body)
         raise
     return _read_fields(model, body, now) if _may_repeat(model, body) else decoded
 
 
 def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> RequestBody:
-    """The same field by field: in the forms that msgspec does not read, or with all faults told."""
+    """Decodes ``body`` field by field: accepts more forms than msgspec, and names all faults."""
     faults, fields = Faults(), _fields(model)
     try:
         sent = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
@@ -98,12 +98,12 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
             try:
                 values[name] = field.read(text)
             except ValueError:
-                faults.add(name, RULES.get(type(field.kind), "has the wrong form"))
+                faults.add(name, TYPE_RULES.get(type(field.kind), "has the wrong form"))
         elif field.is_required:
             faults.add(name, "is required")
         if field.is_required:
             values.setdefault(name)
-    for name in islice(sent, MAX_UNKNOWN):
+    for name in islice(sent, MAX_UNKNOWN_FIELDS):
         faults.add(name[:MAX_QUOTED_NAME_CHARACTERS], "is not a known field")
     decoded = model(**values)
     if faults.found:
@@ -112,22 +112,22 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
 
 
 def _may_repeat(model: type[RequestBody], body: bytes) -> bool:
-    """Whether a field may stand in ``body`` twice; certainly not where False."""
+    """Whether ``body`` may hold a field twice. If False, it does not."""
     return b"\\" in body or any(body.count(name) > 1 for name in _quoted_names(model))
 
 
 def _repeated(body: bytes) -> set[str]:
-    """Names that stand in the object twice. RFC 8259 leaves open which of two values counts, so a caller may mean either."""
+    """Names that the object holds twice. RFC 8259 leaves open which of the values counts."""
     return {
         name for name, count in Counter(name for name, _ in _members(body)).items() if count > 1
     }
 
 
-def _refuse_surrogates(model: type[RequestBody], body: bytes) -> None:
-    """Names the fields that hold half a character: JSON can escape it, and text that is cut in JavaScript ends so.
+def _reject_surrogates(model: type[RequestBody], body: bytes) -> None:
+    """Names the fields that hold half of a surrogate pair, as text that was cut in JavaScript may.
 
     Raises:
-        Invalid: there are such fields. msgspec takes them for malformed JSON.
+        Invalid: there are such fields. For msgspec they are malformed JSON.
     """
     faults = Faults()
     if _ESCAPED_SURROGATE.search(body):
@@ -143,20 +143,20 @@ def _refuse_surrogates(model: type[RequestBody], body: bytes) -> None:
 
 
 def _members(body: bytes) -> Sequence[tuple[str, Any]]:
-    """Names and values of the object that ``body`` is, as they stand there: msgspec keeps one value of a name."""
+    """All names and values of the JSON object ``body``; msgspec keeps only one value of a name."""
     outermost = json.loads(body, object_pairs_hook=tuple, parse_int=str, parse_float=str)
     return outermost if isinstance(outermost, tuple) else ()
 
 
-def _whole(number: object) -> int:
-    """``number``, if it is an integer written as another number is: JSON knows no difference (``24.0``, ``2.4e1``)."""
-    if not isinstance(number, Decimal) or abs(number) >= MAX_INTEGER or number != int(number):
-        raise ValueError("is not whole")
+def _to_integer(number: object) -> int:
+    """``number`` as an integer, if it is one written another way (``24.0``, ``2.4e1``)."""
+    if not isinstance(number, Decimal) or abs(number) >= INTEGER_LIMIT or number != int(number):
+        raise ValueError("not an integer")
     return int(number)
 
 
 def _without_null(kind: inspect.Type) -> inspect.Type:
-    """What a type that may be null is otherwise, without what its schema says beside."""
+    """The type without null, and without the metadata of its schema."""
     if isinstance(kind, inspect.Metadata):
         return _without_null(kind.type)
     if isinstance(kind, inspect.UnionType):
@@ -185,7 +185,7 @@ def _quoted_names(model: type[RequestBody]) -> list[bytes]:
 
 @cache
 def _fields(model: type[RequestBody]) -> dict[str, Field]:
-    """By the name that each has on the wire."""
+    """The fields of ``model``, by their names on the wire."""
     described = cast("inspect.StructType", inspect.type_info(model))
     types = {field.name: field.type for field in msgspec.structs.fields(model)}
     return {

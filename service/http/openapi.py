@@ -182,7 +182,7 @@ def _describe_request(schema: dict[str, Any]) -> None:
 
 
 def _describe_answer(schema: dict[str, Any]) -> None:
-    """Describes decimals as the numbers that ``ENCODER`` writes, and requires the fields that are always there."""
+    """Describes decimals as the numbers that are encoded, and requires fields with defaults."""
     for field in schema["properties"].values():
         for option in field.get("anyOf", [field]):
             if option.get("format") == "decimal":

@@ -1,4 +1,4 @@
-"""Parameters in path, query and headers: which there are, and what is wrong with them, in words."""
+"""Parameters of paths, queries and headers: their types, and the faults of their values."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -14,17 +14,19 @@ from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN, ORG_ID_RULE
 
 PathLinkId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_PATTERN}$"})]
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
-MAX_VALUE = 128
-"""Characters of the longest value that any parameter has, which is a cursor."""
+MAX_VALUE_CHARACTERS = 128
+"""Of the longest value of any parameter, which is a cursor."""
 PAGE = {"page": True}
-"""``opt`` of a route whose query is nobody's business: people add to the addresses of pages (``?fbclid=``)."""
+"""``opt`` of a page, whose query is ignored: others add parameters to links (``?fbclid=``)."""
 
 
 async def check_query(request: AnyRequest) -> None:
-    """Refuses a query that would be ignored, in part or whole. Pages, which are not described or marked ``PAGE``, take any.
+    """Refuses parameters that the route would ignore.
+
+    Routes that the API's description leaves out, and those marked ``PAGE``, accept any.
 
     Raises:
-        Invalid: a parameter is not the route's, comes twice, or is null.
+        Invalid: a parameter is unknown, comes twice, or is null.
     """
     if not request.scope["query_string"]:
         return
@@ -37,9 +39,11 @@ async def check_query(request: AnyRequest) -> None:
             faults.add(name[:MAX_QUOTED_NAME_CHARACTERS], "is not a known parameter")
         elif len(values) > 1:
             faults.add(name, "must not be given twice")
-        elif values == ["null"]:  # which Litestar takes for a parameter left out
+        elif values == ["null"]:  # Litestar would read it as a missing parameter
             faults.add(name, "must not be null")
-    if faults.found or any(len(value) > MAX_VALUE for value in request.query_params.values()):
+    if faults.found or any(
+        len(value) > MAX_VALUE_CHARACTERS for value in request.query_params.values()
+    ):
         _check_values(
             request, faults
         )  # before Litestar does, which remembers the last 1,024 queries that it read
@@ -47,17 +51,17 @@ async def check_query(request: AnyRequest) -> None:
 
 
 def parameter_faults(handler: HTTPRouteHandler, names: Iterable[str]) -> Faults:
-    """The faults of the handler's parameters that have these ``names`` in Python, and values that it does not take."""
+    """The faults of parameters with values of the wrong type. ``names`` are those in Python."""
     parameters = handler.parsed_fn_signature.parameters
     faults = Faults()
     for name in names:
         definition: Any = parameters[name].kwarg_definition
-        faults.add(definition.name or name, _must_be(parameters[name], definition))
+        faults.add(definition.name or name, _describe_rule(parameters[name], definition))
     return faults
 
 
 def _check_values(request: AnyRequest, faults: Faults) -> None:
-    """Adds the faults of values, which Litestar checks only where the names are right."""
+    """Adds the faults of values: Litestar checks them only if all names are known."""
     sent, wrong = {**request.query_params, **request.path_params}, []
     for name, kind in request.route_handler.signature_model.__annotations__.items():
         try:
@@ -74,7 +78,7 @@ def _check_values(request: AnyRequest, faults: Faults) -> None:
 
 @cache
 def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
-    """The names of the parameters that the handler reads from the query; None where it is a page."""
+    """Names of the parameters that the handler reads from the query; None for a page."""
     if not handler.resolve_include_in_schema() or handler.opt.get("page"):
         return None
     parameters = handler.parsed_fn_signature.parameters.values()
@@ -83,8 +87,8 @@ def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
     }
 
 
-def _must_be(parameter: Any, definition: Any) -> str:
-    """In words, what the values of a parameter must be."""
+def _describe_rule(parameter: Any, definition: Any) -> str:
+    """The rule for a parameter's values, as a message."""
     kind = next(
         option.annotation
         for option in [*parameter.inner_types, parameter]

@@ -60,7 +60,10 @@ class MalformedBody(HTTPException):
 
 
 class RequestTimeout(HTTPException):
-    """The body did not arrive in time. The connection closes, or its rest would be read as a request."""
+    """The body did not arrive in time.
+
+    The connection is closed: otherwise the rest of the body would be read as the next request.
+    """
 
     status_code = 408
     detail = "the body did not arrive in time"

@@ -1,4 +1,4 @@
-"""Responses, written by msgspec without a detour over floats."""
+"""JSON responses, encoded by msgspec: decimals keep all their digits."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class JsonResponse(Response[T]):
-    """Writes a Struct, straight to what the server is given: Litestar's own way there takes four times as long."""
+    """Encodes a Struct and sends it. Litestar's own response takes four times as long."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Files that pages are made of: styles and scripts."""
+"""Styles, scripts and icons of pages."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ from service.http.request import AnyRequest
 
 SHARED_ASSETS = Path(__file__).parent / "assets"
 """Styles and the icon that more than one page uses."""
-PIECE = 16 * 1024
-"""Bytes of a file that are read at once: the server takes a dozen pieces for a client that does not read, and waits then."""
-KEPT = CacheControlHeader(public=True, max_age=60)
-"""Browsers ask after a minute whether a file is still the same: a page made of new and old ones does not live longer."""
+CHUNK_BYTES = 16 * 1024
+"""Small, since the server buffers a dozen chunks for a client that does not read."""
+CACHE_CONTROL = CacheControlHeader(public=True, max_age=60)
+"""Short, so that a page is not made of old and new files for long."""
 
 
 def serve_files(path: str, files: Mapping[str, Path]) -> HTTPRouteHandler:
-    """A handler that gives ``files`` by their names under ``path``."""
+    """A handler that serves ``files`` by their names under ``path``."""
 
-    @get(f"{path}/{{name:str}}", include_in_schema=False, cache_control=KEPT)
+    @get(f"{path}/{{name:str}}", include_in_schema=False, cache_control=CACHE_CONTROL)
     async def file(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
         if name not in files:
             raise NotFoundException
@@ -39,7 +39,7 @@ def serve_files(path: str, files: Mapping[str, Path]) -> HTTPRouteHandler:
             filename=name,
             etag=etag,
             content_disposition_type="inline",
-            chunk_size=PIECE,
+            chunk_size=CHUNK_BYTES,
         )
 
     return file

@@ -26,7 +26,7 @@ from service.http.openapi import (
     problem_responses,
     text_media,
 )
-from service.http.parameters import MAX_VALUE, PathLinkId, PathOrgId
+from service.http.parameters import MAX_VALUE_CHARACTERS, PathLinkId, PathOrgId
 from service.http.problems import READS_ONLY
 from service.http.request import AdminRequest, PublicRequest, context_of
 from service.http.responses import JsonResponse
@@ -60,7 +60,7 @@ SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
 SVG_EXAMPLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>'
 DEFAULT_QR_PIXELS = 256
 QR_EXECUTOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qr")
-"""A code takes up to 9 ms, too long for the event loop; several threads would slow the loop down."""
+"""Drawing takes up to 9 ms, too long for the event loop; more threads would slow the loop down."""
 QR_MEDIA = binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
 CREATED_LINK = {"link_id": "$response.body#/id"}
 ADMIN: list[dict[str, list[str]]] = [{"admin": []}]
@@ -290,7 +290,9 @@ class OrgLinkController(Controller):
         cursor: Annotated[
             str | None,
             QueryParameter(
-                min_length=1, max_length=MAX_VALUE, description="the next_cursor of a page"
+                min_length=1,
+                max_length=MAX_VALUE_CHARACTERS,
+                description="the next_cursor of a page",
             ),
         ] = None,
         status: FromQuery[Status | None] = None,

@@ -192,7 +192,7 @@ async def pages(
 
 @dataclass
 class DispatchResult:
-    """How many links were due, how many of them were queued, and which partitions were unreadable."""
+    """How many links were due and how many queued, and the partitions that are unreadable."""
 
     due: int = 0
     queued: int = 0

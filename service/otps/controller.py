@@ -27,7 +27,7 @@ class OtpController(Controller):
         response_description="A code is on its way to this e-mail.",
     )
     async def send_otp(self, request: PublicRequest, data: JSONBody[SendOtp]) -> OtpSent:
-        """E-mails a one-time password. The answer is the same whether or not that e-mail has links."""
+        """E-mails a one-time password. The answer is the same if the e-mail has no links."""
         context = context_of(request)
         locale = choose_locale(*header_values(request, b"accept-language"))
         await send_code(context, data.parse(context.clock()), client_of(request), locale=locale)

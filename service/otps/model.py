@@ -17,7 +17,7 @@ MAX_TYPED_CHARACTERS = 100
 VERIFIED_FOR = timedelta(hours=24)
 """How long a verified code may be named when a link is created."""
 NETWORK_MULTIPLIERS = {4: {24: 10}, 6: {56: 5, 48: 20}}
-"""By IP version and prefix length: how many times a client's limit all clients of a network have."""
+"""By IP version and prefix length: a network's limit, in multiples of a client's."""
 
 
 def parse_code(text: str) -> str:
@@ -83,7 +83,10 @@ def matches(code: str, expected: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def networks_around(client: str) -> Mapping[str, int]:
-    """How many times a client's limit ``client`` and each network around it have, the widest last."""
+    """The limits of ``client`` and of each network around it, in multiples of a client's.
+
+    The widest network is the last.
+    """
     try:
         network = ipaddress.ip_network(client)
     except ValueError:

@@ -154,6 +154,6 @@ async def _count(context: Context, *counted: Sequence[RateLimit]) -> None:
 
 
 async def _uncount(context: Context, *counted: Sequence[RateLimit]) -> None:
-    """Takes the counts back. A failure changes no answer: a code that is redeemed cannot be again."""
+    """Takes the counts back. A failure changes no answer: a code is redeemed only once."""
     with suppress(Unavailable):
         await context.pipeline.run_all([uncount(limits) for limits in counted])

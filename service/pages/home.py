@@ -12,7 +12,7 @@ from service.http.docs_page import TITLE
 from service.http.headers import content_security_policy, header_values
 from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
-from service.http.static import KEPT, SHARED_ASSETS, serve_files
+from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
 from service.values.locale import LANGUAGES
 
@@ -51,7 +51,7 @@ class HomeController(Controller):
             headers=POLICY | {"Vary": "Accept"},
         )
 
-    @get(["/favicon.svg", "/favicon.ico"], cache_control=KEPT)
+    @get(["/favicon.svg", "/favicon.ico"], cache_control=CACHE_CONTROL)
     async def favicon(self) -> File:
         """The icon. Browsers ask for ``.ico`` if a page, or JSON, names none."""
         return File(
