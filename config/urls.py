@@ -181,16 +181,15 @@ def _require_certificates(options: Mapping[str, str]) -> None:
     )
     if key and not certificate:
         raise ValueError("ssl_keyfile needs ssl_certfile")
+    names = "ssl_ca_certs"
     try:
         if authorities:
             context.load_verify_locations(authorities)
-    except OSError as error:
-        raise ValueError(f"ssl_ca_certs: {_reason(error)}") from None
-    try:
+        names = "ssl_certfile and ssl_keyfile"
         if certificate:
             context.load_cert_chain(certificate, key, password="")
     except OSError as error:
-        raise ValueError(f"ssl_certfile and ssl_keyfile: {_reason(error)}") from None
+        raise ValueError(f"{names}: {_reason(error)}") from None
 
 
 def _reason(error: OSError) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -18,7 +18,8 @@ from service.storage.failure import describe_failure
 from service.storage.redis_url import connect, connect_queue
 from service.storage.replies import CONNECTION_ERRORS
 
-Info = Mapping[str, Any]
+Check = Callable[[str, Any], CheckResult]
+"""Checks one thing of a subject, through a client of redis-py."""
 
 MIN_VERSION = (7, 0)
 """The first Redis with PEXPIREAT … GT; every Valkey has it."""
@@ -26,34 +27,34 @@ MIN_VERSION = (7, 0)
 
 def check_redis(url: str) -> Iterator[CheckResult]:
     """Checks the Redis that holds the links."""
-    try:
-        client = connect(url)
-        client.ping()
-    except (*CONNECTION_ERRORS, Unavailable, ValueError) as error:
-        yield failure("redis", f"does not answer: {describe_failure(error)}")
-        return
-    info = _info(client)
-    yield ok("redis", "answers")
-    yield _check_commands(client)
-    yield _check_version("redis", info)
-    yield _check_persistence(client, info)
-    yield _check_eviction(client, info)
-    yield _check_data(Client(client))
-    yield _check_clock("redis", client)
-    client.close()
+    checks = (
+        _check_commands,
+        _check_version,
+        _check_persistence,
+        _check_eviction,
+        _check_data,
+        _check_clock,
+    )
+    return _check("redis", connect, url, checks)
 
 
 def check_queue_redis(url: str) -> Iterator[CheckResult]:
     """Checks RQ's Redis where it is another one: nothing is lost with its data."""
+    return _check("queue redis", _connect_queue, url, (_check_version, _check_clock))
+
+
+def _check(
+    subject: str, open_client: Callable[[str], Any], url: str, checks: Sequence[Check]
+) -> Iterator[CheckResult]:
     try:
-        client = _connect_queue(url)
+        client = open_client(url)
         client.ping()
-    except (*CONNECTION_ERRORS, ValueError) as error:
-        yield failure("queue redis", f"does not answer: {describe_failure(error)}")
+    except (*CONNECTION_ERRORS, Unavailable, ValueError) as error:
+        yield failure(subject, f"does not answer: {describe_failure(error)}")
         return
-    yield ok("queue redis", "answers")
-    yield _check_version("queue redis", _info(client))
-    yield _check_clock("queue redis", client)
+    yield ok(subject, "answers")
+    for check in checks:
+        yield check(subject, client)
     client.close()
 
 
@@ -74,21 +75,22 @@ def _connect_queue(url: str) -> redis.Redis:
     return connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
 
 
-def _check_commands(client: Any) -> CheckResult:
+def _check_commands(subject: str, client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
+    subject = f"{subject} commands"
     try:
         run = Client(client).run
         run(probe.find_denied_commands().with_source())  # EVAL, then EVALSHA: both must be allowed
         refused = run(probe.find_denied_commands())
     except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
-        return failure("redis commands", f"scripts cannot be run: {describe_failure(error)}")
+        return failure(subject, f"scripts cannot be run: {describe_failure(error)}")
     if refused:
-        return failure("redis commands", f"NOPERM: the user may not run {', '.join(refused)}")
-    return ok("redis commands", "allowed")
+        return failure(subject, f"NOPERM: the user may not run {', '.join(refused)}")
+    return ok(subject, "allowed")
 
 
-def _check_version(subject: str, info: Info | None) -> CheckResult:
-    subject = f"{subject} version"
+def _check_version(subject: str, client: Any) -> CheckResult:
+    subject, info = f"{subject} version", _info(client)
     if info is None:
         return warning(subject, "unknown: INFO is not allowed")
     name = "Valkey" if "valkey_version" in info else "Redis"
@@ -98,8 +100,8 @@ def _check_version(subject: str, info: Info | None) -> CheckResult:
     return ok(subject, f"{name} {version}")
 
 
-def _check_persistence(client: Any, info: Info | None) -> CheckResult:
-    subject = "redis persistence"
+def _check_persistence(subject: str, client: Any) -> CheckResult:
+    subject, info = f"{subject} persistence", _info(client)
     if info is None:
         return warning(subject, "unknown: INFO is not allowed (appendonly yes, appendfsync always)")
     if not int(info.get("aof_enabled", 0)):
@@ -120,9 +122,9 @@ def _check_persistence(client: Any, info: Info | None) -> CheckResult:
     return ok(subject, "append-only file, appendfsync always")
 
 
-def _check_eviction(client: Any, info: Info | None) -> CheckResult:
-    subject = "redis eviction"
-    policy = (info or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
+def _check_eviction(subject: str, client: Any) -> CheckResult:
+    subject = f"{subject} eviction"
+    policy = (_info(client) or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
     if policy.startswith("unknown"):
         return warning(subject, f"{policy}: it must be noeviction")
     if policy != "noeviction":
@@ -133,16 +135,17 @@ def _check_eviction(client: Any, info: Info | None) -> CheckResult:
     return ok(subject, "none")
 
 
-def _check_data(client: Client) -> CheckResult:
+def _check_data(subject: str, client: Any) -> CheckResult:
+    subject = f"{subject} data"
     try:
-        version = data_version.find(client)
+        version = data_version.find(Client(client))
     except Unavailable as error:
-        return failure("redis data", f"cannot be read: {describe_failure(error)}")
+        return failure(subject, f"cannot be read: {describe_failure(error)}")
     if version is None:
-        return ok("redis data", "none yet")
+        return ok(subject, "none yet")
     if version != data_version.VERSION:
-        return failure("redis data", str(data_version.WrongDataVersionError(version)))
-    return ok("redis data", f"of version {version}, this release's")
+        return failure(subject, str(data_version.WrongDataVersionError(version)))
+    return ok(subject, f"of version {version}, this release's")
 
 
 def _check_clock(subject: str, client: Any) -> CheckResult:
@@ -156,7 +159,7 @@ def _check_clock(subject: str, client: Any) -> CheckResult:
     return result(subject, f"{skew:.1f} s from this machine's")
 
 
-def _info(client: Any) -> Info | None:
+def _info(client: Any) -> dict[str, Any] | None:
     """The server's INFO, or None where the user may not ask for it."""
     try:
         return dict(_any_node(client.info(), dict))
