@@ -71,7 +71,7 @@ def wait_for_data(redis_url: str, stopping: threading.Event) -> None:
             claim_data(redis_url)
             return
         except Unavailable as error:
-            log.warning("store_away", error=describe_failure(error))
+            log.warning("store_unavailable", error=describe_failure(error))
         stopping.wait(RETRY_INTERVAL_SECONDS)
 
 

@@ -73,7 +73,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     process = Process(name, environ, tmp_path / "log")
     process.start()
     health = f"http://127.0.0.1:{environ['PORT']}/healthz"
-    wait_until(lambda: "store_away" in process.output(), "an attempt")
+    wait_until(lambda: "store_unavailable" in process.output(), "an attempt")
     if name == "web":
         wait_until(lambda: answers(health), "the web process")
     assert process.process.poll() is None
@@ -92,7 +92,7 @@ def test_a_process_that_waits_for_the_store_stops_when_it_is_asked_to(
         command, {"SECRET_KEY": SECRET, "REDIS_URL": f"unix://{tmp_path}/nobody"}, tmp_path / "log"
     )
     process.start()
-    wait_until(lambda: "store_away" in process.output(), "an attempt")
+    wait_until(lambda: "store_unavailable" in process.output(), "an attempt")
     assert process.stop(5) == 0
 
 

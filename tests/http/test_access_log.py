@@ -97,7 +97,7 @@ def test_an_outage_is_logged(
     make_api(REDIS_URL=f"unix://{tmp_path / 'nobody'}").list()
     assert "unavailable" in [entry["event"] for entry in entries]
     assert "No such file or directory" in [
-        entry["error"] for entry in entries if entry["event"] == "store_away"
+        entry["error"] for entry in entries if entry["event"] == "store_unavailable"
     ]
 
 
