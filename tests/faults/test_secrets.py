@@ -200,7 +200,7 @@ class Scenario:
             self.break_records(next(iter(links.values())))
             self.break_mails()
             self.lock_out()
-            self.take_the_store_unavailable(next(iter(links.values())))
+            self.make_store_unavailable(next(iter(links.values())))
 
     def ask_for(self, name: str, web: httpx.Client) -> dict[str, Any]:
         body = {"email": f"{name}@example.com", "org_id": "acme", "otp_required": True}
@@ -336,7 +336,7 @@ class Scenario:
                 timeout=30,
             )
 
-    def take_the_store_unavailable(self, link: dict[str, Any]) -> None:
+    def make_store_unavailable(self, link: dict[str, Any]) -> None:
         self.store.kill()
         for web in self.webs:
             for token in self.tokens[-2:]:
