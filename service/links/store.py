@@ -111,6 +111,8 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
         to_ms(now),
         format_time(now),
         to_ms(now + retention),
+        DeliveryState.SCHEDULED.value,
+        DeliveryState.QUEUED.value,
         DeliveryState.NONE.value,
     )
 

@@ -4,22 +4,22 @@
 --      email: its recipient's index
 --      outbox, scheduled, pending_since
 -- ARGV local id, now (ms), now (text), when the record goes (ms)
---      the delivery state of a link that owes no e-mail
+--      the delivery states scheduled, queued and none
 -- Returns 1, or 0 where the link had ended before.
-local link, org, active, revoked, email, outbox, scheduled, pending_since = unpack(KEYS)
-local id, now, now_text, gone_at, no_delivery = unpack(ARGV)
+local link, org, active, revoked, email, outbox, scheduled_queue, pending_since = unpack(KEYS)
+local id, now, now_text, gone_at, scheduled, queued, none = unpack(ARGV)
 
-local expires, revoked_before = unpack(redis.call('HMGET', link, 'expires', 'revoked'))
+local expires, revoked_before, state =
+  unpack(redis.call('HMGET', link, 'expires', 'revoked', 'state'))
 if revoked_before then redis.call('ZREM', email, id) end
 if not expires or revoked_before or expires <= now_text then return 0 end
 
-local owed = redis.call('ZREM', outbox, id) + redis.call('ZREM', scheduled, id)
-redis.call('ZREM', pending_since, id)
+if state == scheduled or state == queued then state = none end
+redis.call('HSET', link, 'revoked', now_text, 'state', state)
+redis.call('PEXPIREAT', link, gone_at)
 redis.call('ZADD', revoked, now, id)
 match_ttl(revoked, redis.call('PEXPIRETIME', org))
-redis.call('ZREM', active, id)
-redis.call('ZREM', email, id)
-redis.call('HSET', link, 'revoked', now_text)
-if owed > 0 then redis.call('HSET', link, 'state', no_delivery) end
-redis.call('PEXPIREAT', link, gone_at)
+for _, index in ipairs({active, email, pending_since, outbox, scheduled_queue}) do
+  redis.call('ZREM', index, id)
+end
 return 1
