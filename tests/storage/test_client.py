@@ -1,4 +1,4 @@
-"""The client of processes that do one thing at a time: it says when the store is away, and carries on when it is back."""
+"""The synchronous client: it reports outages, and works again after them."""
 
 import os
 import signal
@@ -37,24 +37,22 @@ def client(own_store: Store) -> Iterator[Client]:
         yield client
 
 
-def test_no_calls_have_no_replies(client: Client) -> None:
+def test_no_commands_have_no_replies(client: Client) -> None:
     assert client.run_all([]) == []
 
 
-def test_replies_come_in_the_order_of_their_calls(client: Client, clock: Clock) -> None:
+def test_replies_have_the_order_of_the_commands(client: Client, clock: Clock) -> None:
     made = put_all(client, [make_link(clock.now) for _ in range(300)])
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
-def test_a_wrong_call_is_not_taken_for_an_outage(client: Client, clock: Clock) -> None:
+def test_a_wrong_command_is_no_outage(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="wrong number"):
         client.run(command(str, "HGET", keys.org("acme")))
 
 
-def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
-    client: Client, clock: Clock
-) -> None:
+def test_a_key_of_the_wrong_type_is_no_outage(client: Client, clock: Clock) -> None:
     link = put(client, make_link(clock.now))
     wrong = command(str, "HGET", keys.org("acme"), "field")
     with pytest.raises(Unreadable):
@@ -64,25 +62,25 @@ def test_a_key_that_holds_something_else_is_not_taken_for_an_outage(
     assert isinstance(unreadable, Unreadable)
 
 
-def test_scripts_that_the_store_forgot_are_loaded_again(client: Client, clock: Clock) -> None:
+def test_scripts_that_redis_lost_are_sent_again(client: Client, clock: Clock) -> None:
     made = [make_link(clock.now), make_link(clock.now)]
     put(client, made[0])
     client.run(command(bool, "SCRIPT FLUSH"))
-    calls: list[Command[Any]] = [
+    commands: list[Command[Any]] = [
         deliveries.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.has_pending("00"),
         links.create(made[1], now=clock.now, retention=RETENTION),
     ]
-    assert client.run_all(calls) == [[made[0]], False, True]
+    assert client.run_all(commands) == [[made[0]], False, True]
 
 
-def test_a_script_that_has_to_be_loaded_runs_once(client: Client) -> None:
+def test_a_missing_script_runs_once_for_each_command(client: Client) -> None:
     client.run(command(bool, "SCRIPT FLUSH"))
     client.run_all([COUNT] * 5)
     assert client.run(command(int, "GET", COUNTER)) == 5
 
 
-def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(
+def test_a_stalled_store_is_unavailable_within_two_seconds(
     client: Client, own_store: Store, clock: Clock
 ) -> None:
     link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
@@ -97,7 +95,7 @@ def test_a_store_that_does_not_answer_is_unavailable_within_two_seconds(
     assert read(client, other.id) == other
 
 
-def test_a_store_that_is_down_is_unavailable_at_once(
+def test_a_stopped_store_is_unavailable_at_once(
     client: Client, own_store: Store, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
@@ -131,7 +129,7 @@ def test_a_store_without_memory_is_unavailable_for_writes(
 def test_a_store_that_became_a_replica_is_unavailable(
     client: Client, own_store: Store, clock: Clock
 ) -> None:
-    """So it is for a moment in every failover."""
+    """As for a moment in every failover."""
     with redis.Redis.from_url(own_store.url) as connection:
         connection.replicaof("127.0.0.1", 1)
         try:

@@ -1,4 +1,4 @@
-"""The store's time, as a process counts it."""
+"""The clock of Redis, as a process reads it."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,16 +17,16 @@ CLOSE = timedelta(seconds=1)
 
 
 @pytest.fixture
-def wall(monkeypatch: pytest.MonkeyPatch) -> "WrongWall":
-    """This machine's clock, which is turned by hand; the monotonic one and the store's go on."""
-    wall = WrongWall()
+def machine(monkeypatch: pytest.MonkeyPatch) -> "MachineClock":
+    """The clock of this machine, set by hand; its monotonic clock and that of Redis go on."""
+    machine = MachineClock()
     monkeypatch.setattr(
-        "service.storage.clock.time", SimpleNamespace(time=wall, monotonic=time.monotonic)
+        "service.storage.clock.time", SimpleNamespace(time=machine, monotonic=time.monotonic)
     )
-    return wall
+    return machine
 
 
-class WrongWall:
+class MachineClock:
     def __init__(self) -> None:
         self.ahead = 0.0
 
@@ -38,32 +38,32 @@ def right_now() -> datetime:
     return datetime.now(UTC)
 
 
-def test_before_the_store_is_asked_it_is_the_machines(wall: WrongWall) -> None:
-    wall.ahead = 3600
+def test_until_it_is_set_it_shows_the_time_of_the_machine(machine: MachineClock) -> None:
+    machine.ahead = 3600
     assert abs(RedisClock()() - right_now() - HOUR) < CLOSE
 
 
 @pytest.mark.parametrize("hours", [80, -80])
-def test_a_heartbeat_sets_it_right(client: Client, wall: WrongWall, hours: float) -> None:
-    wall.ahead = hours * 3600
+def test_a_heartbeat_sets_it(client: Client, machine: MachineClock, hours: float) -> None:
+    machine.ahead = hours * 3600
     clock = RedisClock()
     client.run(Heartbeat("worker-links", clock).record())
     assert abs(clock() - right_now()) < CLOSE
     assert abs(clock.skew - hours * HOUR) < CLOSE
 
 
-def test_what_happens_to_the_machines_clock_later_does_not_matter(
-    client: Client, wall: WrongWall
+def test_later_changes_of_the_machines_clock_do_not_matter(
+    client: Client, machine: MachineClock
 ) -> None:
-    """Not even before the next heartbeat, and not while the store is away."""
+    """Before the next heartbeat, and during an outage."""
     clock = RedisClock()
     client.run(Heartbeat("worker-links", clock).record())
-    wall.ahead = 80 * 3600
+    machine.ahead = 80 * 3600
     assert abs(clock() - right_now()) < CLOSE
 
 
-def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWall) -> None:
-    wall.ahead = 660
+def test_the_next_heartbeat_records_the_skew(client: Client, machine: MachineClock) -> None:
+    machine.ahead = 660
     heartbeat = Heartbeat("worker-links", RedisClock())
     for _ in range(2):
         client.run(heartbeat.record())
@@ -71,8 +71,8 @@ def test_the_skew_is_told_with_the_next_heartbeat(client: Client, wall: WrongWal
     assert abs(seen.clock_skew - timedelta(minutes=11)) < CLOSE
 
 
-def test_a_clock_that_is_right_does_not_tremble() -> None:
-    """A command that took long proves nothing."""
+def test_latency_does_not_move_a_clock_that_is_right() -> None:
+    """A slow command proves little."""
     clock, sent_at = RedisClock(), time.monotonic()
     started_at = time.time() - sent_at
     before = clock() - datetime.fromtimestamp(started_at + time.monotonic(), UTC)
@@ -81,12 +81,12 @@ def test_a_clock_that_is_right_does_not_tremble() -> None:
     assert abs(before - after) < timedelta(milliseconds=5)
 
 
-def test_the_log_says_once_that_it_is_wrong_and_once_that_it_is_right_again(
-    client: Client, wall: WrongWall
+def test_the_start_and_the_end_of_a_skew_are_logged_once(
+    client: Client, machine: MachineClock
 ) -> None:
     with structlog.testing.capture_logs() as logs:
         heartbeat = Heartbeat("worker-links", RedisClock())
-        for wall.ahead in (0.0, -660.0, -660.0, 1.0, 1.0):
+        for machine.ahead in (0.0, -660.0, -660.0, 1.0, 1.0):
             client.run(heartbeat.record())
     assert [(line["event"], line.get("seconds")) for line in logs] == [
         ("clock_skew", pytest.approx(-660, abs=1)),

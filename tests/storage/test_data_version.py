@@ -1,9 +1,9 @@
-"""The version of what is stored: an empty store becomes this release's, and that of any other is left alone."""
+"""The version of stored data: an empty store gets ours, and data of another version is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
@@ -16,8 +16,10 @@ from tests.support.clock import Clock
 from tests.support.factories import all_keys, make_link, put
 from tests.support.servers import Store
 
+T = TypeVar("T")
 
-def test_an_empty_store_becomes_ours(client: Client) -> None:
+
+def test_an_empty_store_gets_this_version(client: Client) -> None:
     assert find(client) is None
     claim(client)
     claim(client)
@@ -26,21 +28,19 @@ def test_an_empty_store_becomes_ours(client: Client) -> None:
     assert client.run(command(int, "PTTL", keys.DATA_VERSION)) == -1
 
 
-def test_who_only_looks_writes_nothing(client: Client) -> None:
+def test_finding_the_version_writes_nothing(client: Client) -> None:
     find(client)
     assert all_keys(client) == set()
 
 
-def test_our_own_data_is_taken_again(client: Client, clock: Clock) -> None:
+def test_data_of_this_version_is_accepted(client: Client, clock: Clock) -> None:
     claim(client)
     put(client, make_link(clock.now))
     claim(client)
 
 
 @pytest.mark.parametrize("version", ["1", "2", "4", "10", "two"])
-def test_data_of_another_version_is_refused_and_stays_as_it_is(
-    client: Client, version: str
-) -> None:
+def test_data_of_another_version_is_refused_and_left_alone(client: Client, version: str) -> None:
     client.run(command(bool, "SET", keys.DATA_VERSION, version))
     with pytest.raises(
         WrongDataVersionError,
@@ -50,21 +50,21 @@ def test_data_of_another_version_is_refused_and_stays_as_it_is(
     assert client.run(data_version.read()) == version
 
 
-def test_what_is_no_version_is_refused_too(client: Client) -> None:
+def test_an_unreadable_version_is_refused(client: Client) -> None:
     client.run(command(bool, "SADD", keys.DATA_VERSION, "3"))
     with pytest.raises(WrongDataVersionError, match="data of version unknown,"):
         claim(client)
 
 
-def test_links_without_a_version_are_of_the_oldest(client: Client, clock: Clock) -> None:
+def test_links_without_a_version_have_the_oldest(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(WrongDataVersionError, match="data of version 1,"):
         claim(client)
     assert client.run(data_version.read()) is None
 
 
-def test_processes_that_start_at_once_all_start(valkey: Store) -> None:
-    """The first of them already creates links while others look for a version."""
+def test_processes_that_start_together_all_start(valkey: Store) -> None:
+    """The first creates links while the others still read the version."""
 
     def start(number: int) -> None:
         with closing(Client(connect(valkey.url))) as client:
@@ -78,34 +78,32 @@ def test_processes_that_start_at_once_all_start(valkey: Store) -> None:
                 list(threads.map(start, range(16)))
 
 
-class Watched:
-    """A client, with what it is asked; ``before`` comes before several things are asked at once."""
+class RecordingClient(Client):
+    """Records the names of its commands, and calls ``before`` when it runs several together."""
 
     def __init__(self, client: Client, before: Callable[[], object] = lambda: None) -> None:
-        self._client, self._before = client, before
-        self.asked: list[str] = []
+        super().__init__(client.connection)
+        self._before = before
+        self.names: list[str] = []
 
-    def run(self, call: Command[Any]) -> Any:
-        return self.run_all([call])[0]
-
-    def run_all(self, calls: list[Command[Any]]) -> list[Any]:
-        if len(calls) > 1:
+    def run_all(self, commands: Sequence[Command[T]]) -> list[T]:
+        if len(commands) > 1:
             self._before()
-        self.asked += [str(call.args[0]) for call in calls]
-        return self._client.run_all(calls)
+        self.names += [command.name for command in commands]
+        return super().run_all(commands)
 
 
-def test_links_that_another_process_made_since_we_looked_are_ours(
+def test_links_that_another_process_creates_meanwhile_have_this_version(
     client: Client, clock: Clock
 ) -> None:
     def another() -> None:
         claim(client)
         put(client, make_link(clock.now))
 
-    claim(Watched(client, another))  # type: ignore[arg-type]
+    claim(RecordingClient(client, another))
 
 
-def test_it_asks_each_slot_once(client: Client) -> None:
-    watched = Watched(client)
-    find(watched)  # type: ignore[arg-type]
-    assert watched.asked == ["GET", *["EXISTS"] * 256]
+def test_each_partition_is_queried_once(client: Client) -> None:
+    recording = RecordingClient(client)
+    find(recording)
+    assert recording.names == ["GET", *["EXISTS"] * 256]

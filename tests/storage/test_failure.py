@@ -1,4 +1,4 @@
-"""Why Redis cannot be asked: named for whoever operates it, without what its address says of user and password."""
+"""Why Redis does not answer: named for operators, without the user and the password of its URL."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ DUE = outbox.due("7c", now=NOW)
 
 @pytest.fixture(params=["valkey", "redis"], scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[Store, int]]:
-    """One that listens on a port too."""
+    """A store that also listens on a port."""
     port = free_port()
     binary = (
         valkey_server() if request.param == "valkey" else request.getfixturevalue("redis_binary")
@@ -55,24 +55,24 @@ def url_of(server: tuple[Store, int]) -> Callable[[str], str]:
     return url_of
 
 
-def failures(url: str, call: Command[object]) -> set[str]:
-    """What is told of it, by both ways to the store."""
+def failures(url: str, command: Command[object]) -> set[str]:
+    """The descriptions of the failure, of the client and of the pipeline."""
 
-    async def by_lane() -> str:
+    async def by_pipeline() -> str:
         async with AutoPipeline(connect_async(url)) as pipeline:
             with pytest.raises(Unavailable) as raised:
-                await pipeline.run(call)
+                await pipeline.run(command)
         return describe_failure(raised.value)
 
     client = Client(connect(url))
     with pytest.raises(Unavailable) as raised:
-        client.run(call)
+        client.run(command)
     client.close()
-    return {describe_failure(raised.value), asyncio.run(by_lane())}
+    return {describe_failure(raised.value), asyncio.run(by_pipeline())}
 
 
 @pytest.mark.parametrize(
-    ("rules", "call", "told"),
+    ("rules", "command", "description"),
     [
         ("~* +@all -eval -evalsha", DUE, "NOPERM: the user may not run 'evalsha'"),
         ("~* +@all -eval", DUE, "NOPERM: the user may not run 'eval'"),
@@ -81,31 +81,31 @@ def failures(url: str, call: Command[object]) -> set[str]:
     ],
     ids=["no scripts", "no new scripts", "no command", "no keys"],
 )
-def test_a_command_that_is_not_allowed_is_named(
-    url_of: Callable[[str], str], rules: str, call: Command[object], told: str
+def test_a_denied_command_is_named(
+    url_of: Callable[[str], str], rules: str, command: Command[object], description: str
 ) -> None:
-    assert failures(url_of(rules), call) == {told}
+    assert failures(url_of(rules), command) == {description}
 
 
-def test_a_command_that_a_script_may_not_run_is_no_fault_of_the_data(
+def test_a_denied_command_of_a_script_is_no_error_of_the_data(
     url_of: Callable[[str], str],
 ) -> None:
-    [told] = failures(url_of("~* +@all -zrangebyscore -zcard -type"), DUE)
-    assert told.startswith("NOPERM: the user may not")
+    [description] = failures(url_of("~* +@all -zrangebyscore -zcard -type"), DUE)
+    assert description.startswith("NOPERM: the user may not")
 
 
-def test_a_wrong_password_is_told_but_not_which(url_of: Callable[[str], str]) -> None:
+def test_a_wrong_password_is_reported_but_not_shown(url_of: Callable[[str], str]) -> None:
     url = url_of("~* +@all").replace(PASSWORD, "hunter3")
     assert failures(url, DUE) == {"it rejects the user or the password"}
 
 
-def test_nobody_who_listens_is_told() -> None:
+def test_a_refused_connection_is_reported() -> None:
     assert failures(f"redis://{USER}:{PASSWORD}@127.0.0.1:{free_port()}", DUE) == {
         "Connection refused"
     }
 
 
-def test_a_certificate_that_is_not_trusted_is_told(redis_binary: str, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_reported(redis_binary: str, tmp_path: Path) -> None:
     port, tls = free_port(), self_signed(tmp_path)
     files = [
         "--tls-cert-file",
@@ -120,19 +120,19 @@ def test_a_certificate_that_is_not_trusted_is_told(redis_binary: str, tmp_path: 
         assert tls.certificate.exists()
 
 
-def test_all_commands_of_scripts_are_tried() -> None:
+def test_the_probe_tries_all_commands_of_scripts() -> None:
     scripts = Path(service.__file__).parent.glob("*/scripts/*.lua")
     sources = {f"{path.parent.parent.name}/{path.name}": path.read_text() for path in scripts}
     tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/probe.lua")))
     assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
 
 
-def test_whoever_may_do_all_is_refused_nothing(client: Client) -> None:
+def test_a_user_with_all_permissions_has_no_denied_commands(client: Client) -> None:
     assert client.run(probe.find_denied_commands()) == []
     assert all_keys(client) == set()
 
 
-def test_commands_that_are_refused_are_found(url_of: Callable[[str], str]) -> None:
+def test_denied_commands_are_found(url_of: Callable[[str], str]) -> None:
     client = Client(connect(url_of("~* +@all -zadd -time -hset")))
     assert client.run(probe.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
     client.close()

@@ -1,4 +1,4 @@
-"""Requests that may be repeated: what is remembered of them, and for how long."""
+"""Idempotent requests: what Redis keeps of them, and for how long."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,17 +23,17 @@ def create(
     org_id: str = "acme",
     gone: str = "",
 ) -> tuple[str, object]:
-    """The local id of a new link, and what came of storing it."""
+    """The local id of a new link, and the reply to its creation."""
     link = make_link(clock.now, org_id=org_id)
     made = links.create(link, now=clock.now, retention=RETENTION, request=request, gone=gone)
     return keys.local_id(link.id), client.run(made)
 
 
-def test_nothing_is_known_of_a_request_that_did_not_come(client: Client) -> None:
+def test_an_unknown_request_has_no_record(client: Client) -> None:
     assert client.run(idempotency.find(REQUEST)) is None
 
 
-def test_what_a_request_made_is_remembered_for_24_hours(client: Client, clock: Clock) -> None:
+def test_what_a_request_created_is_kept_for_24_hours(client: Client, clock: Clock) -> None:
     link, stored = create(client, clock)
     assert stored is True
     assert client.run(idempotency.find(REQUEST)) == IdempotencyRecord(link, "2c3d")
@@ -41,12 +41,12 @@ def test_what_a_request_made_is_remembered_for_24_hours(client: Client, clock: C
     assert goes_at(client, REQUEST.redis_key) == clock.now + IDEMPOTENCY_TTL
 
 
-def test_a_request_without_a_key_is_not_remembered(client: Client, clock: Clock) -> None:
+def test_a_request_without_a_key_leaves_no_record(client: Client, clock: Clock) -> None:
     create(client, clock, None)
     assert not [key for key in all_keys(client) if "idempotency" in key]
 
 
-def test_a_repeated_request_changes_nothing_and_learns_what_it_made(
+def test_a_repeated_request_changes_nothing_and_gets_the_record(
     client: Client, clock: Clock
 ) -> None:
     link, _ = create(client, clock)
@@ -60,7 +60,7 @@ def test_a_repeated_request_changes_nothing_and_learns_what_it_made(
     assert snapshot(client) == before
 
 
-def test_keys_of_two_organizations_are_two(client: Client, clock: Clock) -> None:
+def test_organizations_do_not_share_keys(client: Client, clock: Clock) -> None:
     create(client, clock)
     assert (
         create(client, clock, msgspec.structs.replace(REQUEST, org_id="globex"), org_id="globex")[1]
@@ -68,7 +68,7 @@ def test_keys_of_two_organizations_are_two(client: Client, clock: Clock) -> None
     )
 
 
-def test_a_request_whose_link_is_gone_makes_another(client: Client, clock: Clock) -> None:
+def test_a_request_whose_link_has_expired_creates_another(client: Client, clock: Clock) -> None:
     first, _ = create(client, clock)
     second, stored = create(client, clock, gone=first)
     assert stored is True
@@ -76,7 +76,7 @@ def test_a_request_whose_link_is_gone_makes_another(client: Client, clock: Clock
     assert create(client, clock, gone=first)[1] == IdempotencyRecord(second, "2c3d")
 
 
-def test_of_ten_racing_with_one_key_one_makes_a_link(client: Client, clock: Clock) -> None:
+def test_ten_racing_requests_with_one_key_create_one_link(client: Client, clock: Clock) -> None:
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(lambda _: create(client, clock), range(10)))
     [made] = [link for link, stored in found if stored is True]

@@ -1,4 +1,4 @@
-"""Rate limits in Redis: the same on every backend."""
+"""Rate limits, on every backend."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -32,14 +32,14 @@ def uncount(client: Client, *counted: RateLimit) -> None:
 
 
 class TestCount:
-    def test_as_many_pass_as_the_limit_says(self, client: Client) -> None:
+    def test_as_many_pass_as_the_limit_allows(self, client: Client) -> None:
         assert [count(client, HOURLY) for _ in range(3)] == [None] * 3
         reached = count(client, HOURLY)
         assert reached is not None
         assert reached.limit is HOURLY
         assert HOUR - A_FEW_SECONDS < reached.retry_after <= HOUR
 
-    def test_a_counter_goes_by_itself(self, client: Client) -> None:
+    def test_a_counter_expires(self, client: Client) -> None:
         count(client, HOURLY, DAILY)
         for limit in (HOURLY, DAILY):
             assert limit.window - A_FEW_SECONDS < ttl(client, limit.key) <= limit.window
@@ -50,7 +50,7 @@ class TestCount:
         count(client, HOURLY)
         assert goes_at(client, HOURLY.key) == first
 
-    def test_the_next_window_begins_anew(self, client: Client) -> None:
+    def test_the_next_window_begins_at_zero(self, client: Client) -> None:
         for _ in range(3):
             count(client, HOURLY, DAILY)
         delete(client, HOURLY.key)
@@ -59,7 +59,7 @@ class TestCount:
             for reached in (count(client, HOURLY, DAILY) for _ in range(2))
         ] == [None, DAILY]
 
-    def test_of_several_limits_the_one_that_lasts_longest_is_told(self, client: Client) -> None:
+    def test_of_several_limits_the_longest_is_reported(self, client: Client) -> None:
         once = [limit._replace(maximum=1) for limit in (HOURLY, DAILY)]
         count(client, *once)
         for order in (once, once[::-1]):
@@ -67,13 +67,15 @@ class TestCount:
             assert reached is not None
             assert reached.limit.name == "daily"
 
-    def test_where_one_limit_is_reached_none_counts(self, client: Client) -> None:
+    def test_nothing_is_counted_where_one_limit_is_reached(self, client: Client) -> None:
         count(client, HOURLY)
         before = snapshot(client)
         assert count(client, DAILY, HOURLY._replace(maximum=1)) is not None
         assert snapshot(client) == before
 
-    def test_of_twenty_who_race_no_more_than_the_limit_pass(self, client: Client) -> None:
+    def test_no_more_of_twenty_racing_requests_pass_than_the_limit_allows(
+        self, client: Client
+    ) -> None:
         with ThreadPoolExecutor(10) as pool:
             assert (
                 list(
@@ -84,7 +86,7 @@ class TestCount:
 
 
 class TestCheck:
-    def test_it_says_what_is_reached(self, client: Client) -> None:
+    def test_it_reports_a_limit_that_is_reached(self, client: Client) -> None:
         assert check(client, HOURLY) is None
         for _ in range(3):
             count(client, HOURLY)
@@ -99,17 +101,17 @@ class TestCheck:
 
 
 class TestUncount:
-    def test_what_is_taken_back_may_be_done_again(self, client: Client) -> None:
+    def test_an_uncounted_request_may_be_repeated(self, client: Client) -> None:
         for _ in range(3):
             count(client, HOURLY)
         uncount(client, HOURLY)
         assert [count(client, HOURLY) is None for _ in range(2)] == [True, False]
 
-    def test_nothing_is_taken_back_from_nothing(self, client: Client) -> None:
+    def test_a_missing_counter_stays_missing(self, client: Client) -> None:
         uncount(client, HOURLY, DAILY)
         assert all_keys(client) == set()
 
-    def test_a_counter_of_nothing_is_gone(self, client: Client) -> None:
+    def test_a_counter_of_zero_is_deleted(self, client: Client) -> None:
         count(client, HOURLY, DAILY)
         uncount(client, HOURLY, DAILY)
         assert all_keys(client) == set()
@@ -124,7 +126,9 @@ class TestLimitsOfCodes:
             ("jane+@example.com", "jane@example.com"),
         ],
     )
-    def test_a_tag_makes_no_other_mailbox(self, client: Client, tagged: str, mailbox: str) -> None:
+    def test_addresses_with_tags_share_a_mailbox(
+        self, client: Client, tagged: str, mailbox: str
+    ) -> None:
         first, second = (
             otps.mailbox_limits(email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10)
             for email in (tagged, mailbox)
@@ -135,14 +139,14 @@ class TestLimitsOfCodes:
         assert reached.limit.name == "resend"
 
     @pytest.mark.parametrize("other", ["john@example.com", "jane@example.org", "+jane@example.com"])
-    def test_another_mailbox_has_its_own(self, client: Client, other: str) -> None:
+    def test_mailboxes_do_not_share_limits(self, client: Client, other: str) -> None:
         for email in ("jane@example.com", other):
             made = otps.mailbox_limits(
                 email, resend_after=MINUTE, sends_per_hour=5, sends_per_day=10
             )
             assert count(client, *made) is None
 
-    def test_the_networks_around_a_client_have_more(self) -> None:
+    def test_wider_networks_have_higher_limits(self) -> None:
         made = otps.client_limits(NETWORKS, "otp_sends", 30)
         assert [limit.maximum for limit in made] == [30, 150, 600]
         assert {limit.window for limit in made} == {HOUR}
@@ -158,7 +162,7 @@ class TestLimitsOfCodes:
         assert counted("jane@example.com", "globex")
         assert counted("john@example.com", "acme")
 
-    def test_all_codes_together_have_a_ceiling_a_minute(self, client: Client) -> None:
+    def test_all_codes_together_have_a_limit_a_minute(self, client: Client) -> None:
         (ceiling,) = otps.ceiling(2)
         assert [count(client, ceiling) is None for _ in range(3)] == [True, True, False]
         assert ceiling.window == MINUTE

@@ -12,12 +12,12 @@ from service.storage.redis_url import connect_async
 from tests.support.servers import Store
 
 
-def test_these_are_all() -> None:
+def test_there_are_no_others() -> None:
     source = Path(connection.__file__).read_text()
     assert set(re.findall(r"(?<!self)\.(_[a-z]\w*)", source)) == {"_close", "_parser", "_writer"}
 
 
-def test_they_do_what_they_did(valkey: Store) -> None:
+def test_they_still_exist(valkey: Store) -> None:
     async def run() -> None:
         client = connect_async(valkey.url)
         assert isinstance(client, Redis)

@@ -1,4 +1,4 @@
-"""A store that is reached over TLS with a certificate that nobody vouches for, as hosted ones have."""
+"""TLS with a self-signed certificate, as some hosted stores have."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 class Server(NamedTuple):
-    """Where it listens, and the file of its certificate."""
+    """Its port, and the file of its certificate."""
 
     port: int
     certificate: Path
@@ -99,30 +99,28 @@ def ask_together(url: str) -> object:
 
 @pytest.mark.parametrize("ask", [ask_one_by_one, ask_together])
 class TestSelfSigned:
-    def test_it_is_refused_where_nobody_says_otherwise(
-        self, url: str, ask: Callable[[str], object]
-    ) -> None:
+    def test_it_is_refused_by_default(self, url: str, ask: Callable[[str], object]) -> None:
         with pytest.raises(Unavailable):
             ask(url.rstrip("?&"))
 
-    def test_it_is_taken_where_none_is_asked_for(
+    def test_it_is_accepted_without_verification(
         self, url: str, ask: Callable[[str], object]
     ) -> None:
-        """What Heroku's stores need."""
+        """As the stores of Heroku need."""
         assert ask(f"{url}ssl_cert_reqs=none") == Profile()
 
-    def test_it_is_taken_where_its_authority_is_named(
+    def test_it_is_accepted_with_its_authority(
         self, url: str, certificate: Path, ask: Callable[[str], object]
     ) -> None:
         assert ask(f"{url}ssl_ca_certs={certificate}") == Profile()
 
-    def test_another_host_s_is_taken_where_names_are_not_compared(
+    def test_a_certificate_of_another_host_is_accepted_without_comparing_names(
         self, url: str, certificate: Path, ask: Callable[[str], object]
     ) -> None:
         elsewhere = url.replace("127.0.0.1", "localhost")
         assert ask(f"{elsewhere}ssl_check_hostname=false&ssl_ca_certs={certificate}") == Profile()
 
 
-def test_queues_take_it_too(single: Server) -> None:
+def test_queues_accept_it_too(single: Server) -> None:
     with connect_queue(f"rediss://127.0.0.1:{single.port}?ssl_cert_reqs=none") as connection:
         assert connection.ping()

@@ -1,4 +1,4 @@
-"""Keys that hold something else: what is written is written whole, or not at all."""
+"""Keys of the wrong type: a link is stored as a whole or not at all."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link,
 
 
 @pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])
-def test_a_link_that_an_index_does_not_take_is_not_there(
+def test_a_link_that_cannot_be_indexed_is_not_stored(
     client: Client, clock: Clock, kind: str
 ) -> None:
     link = make_link(clock.now, scheduled_at=clock.now if kind == "scheduled" else None)
@@ -32,7 +32,7 @@ def test_a_link_that_an_index_does_not_take_is_not_there(
     assert all_keys(client) <= {key, keys.orgs(partition)}
 
 
-def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) -> None:
+def test_a_link_is_stored_without_the_index_of_organizations(client: Client, clock: Clock) -> None:
     link = make_link(clock.now)
     key = keys.orgs(keys.partition_of_link(link.id))
     client.run(command(int, "RPUSH", key, "boom"))
@@ -44,7 +44,7 @@ def test_a_link_needs_no_index_of_organizations(client: Client, clock: Clock) ->
         )
 
 
-def test_a_link_needs_no_index_of_revoked_ones(client: Client, clock: Clock) -> None:
+def test_a_link_is_stored_without_the_index_of_revoked_links(client: Client, clock: Clock) -> None:
     client.run(command(int, "RPUSH", keys.revoked("acme"), "boom"))
     made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
     assert put_all(client, made) == made
