@@ -60,7 +60,7 @@ def main(
             }
         for number in range(rounds):
             for name, measure in measures.items():
-                print(f"round {number + 1}/{rounds}: {name}", file=sys.stderr)  # noqa: T201
+                print(f"round {number + 1}/{rounds}: {name}", file=sys.stderr)
                 time.sleep(0.2)
                 recorder.add(name, measure())
     tables = [table for part in chosen for table in PARTS[part].tables(recorder)]

@@ -381,7 +381,7 @@ def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
         words = [str(word) for word in call.args]
         if call.script is not None:
             subprocess.run(
-                ["redis-cli", "-s", str(server.socket), "-x", "SCRIPT", "LOAD"],  # noqa: S607
+                ["redis-cli", "-s", str(server.socket), "-x", "SCRIPT", "LOAD"],
                 input=load_script(call.script.name).source,
                 check=True,
                 capture_output=True,
@@ -398,7 +398,7 @@ def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
                 for word in words
             ]
         output = subprocess.run(
-            [  # noqa: S607
+            [
                 "redis-benchmark",
                 "-s",
                 str(server.socket),

@@ -121,7 +121,7 @@ def _lines(path: Path) -> list[str]:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments],  # noqa: S607
+        ["git", *arguments],
         cwd=ROOT,
         check=False,
         capture_output=True,

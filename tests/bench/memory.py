@@ -55,7 +55,7 @@ def tables(recorder: Recorder) -> list[Table]:
 
 def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
     """``count`` links made in the last minutes, of recipients who have ``each``."""
-    chance, now = random.Random(1138), datetime.now(UTC)  # noqa: S311 - nothing to guess
+    chance, now = random.Random(1138), datetime.now(UTC)
     recipients = [
         f"{chance.choice(FIRST_NAMES)}.{chance.choice(LAST_NAMES)}{number}@example.com"
         for number in range(-(-count // each))

@@ -91,7 +91,7 @@ def measure(once: Callable[[], float]) -> Measured:
     """p50 and p99 of some requests, each made of an idle system."""
     taken = []
     for _ in range(REQUESTS):
-        time.sleep(random.uniform(0, 2 * PAUSE))  # noqa: S311 - nothing to guess
+        time.sleep(random.uniform(0, 2 * PAUSE))
         taken.append(once() * 1000)
     ranks = quantiles(taken, n=100, method="inclusive")
     return {"p50 ms": ranks[49], "p99 ms": ranks[98]}

@@ -38,7 +38,7 @@ class Sink(Pipelining):
         self._offers_pipelining = RawValue(c_bool, True)
         self._kept = kept
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         if self._keeps.value:
             assert isinstance(envelope.content, bytes)
             self._kept.put(Mail(str(envelope.mail_from), envelope.rcpt_tos[0], envelope.content))

@@ -195,12 +195,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],  # noqa: S607
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],
         check=False,
     ).returncode:
         pytest.skip("nothing can be mounted here")
     yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S607
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def store_pid(up: Up) -> int:

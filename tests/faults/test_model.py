@@ -371,6 +371,6 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
     )
     run_state_machine_as_test(machine, settings=limits)  # type: ignore[arg-type]
     for name, times in sorted(happened.items()):
-        print(f"{times:7} {name}")  # noqa: T201 - for whoever asks with -s
+        print(f"{times:7} {name}")
     assert [name for name in OFTEN if happened[name] < scale(1, 100)] == []
     assert [name for name in happened if happened[name] < scale(0, 10)] == []

@@ -100,7 +100,7 @@ def test_the_scan_runs_again_wherever_the_scheduler_is_killed(
     deployment: Deployment, scale: Scale
 ) -> None:
     """Full: 50 kills, at each command of its passes, before and after that reaches Redis, and at random moments."""
-    chance = random.Random(1138)  # noqa: S311 - nothing to guess
+    chance = random.Random(1138)
     sweep = [(number, lands) for number in range(20) for lands in (False, True)]
     took: list[float] = []
     for number, lands in chance.sample(sweep, scale(0, 40)):

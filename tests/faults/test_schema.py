@@ -74,7 +74,7 @@ def test_every_answer_is_described_and_what_is_described_is_taken(
 ) -> None:
     """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
     report, output = runs[principal].result()
-    print(output)  # noqa: T201 - shown where the test fails
+    print(output)
     assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == (
         [],
         [],

@@ -63,7 +63,7 @@ class FaultyMailbox(Mailbox):
     def offers_pipelining(self) -> bool:
         return next(self._sessions) % 2 == 0
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         tries = self.tries.setdefault(address, [])
@@ -75,7 +75,7 @@ class FaultyMailbox(Mailbox):
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         reply = await super().handle_DATA(server, session, envelope)
         if envelope.rcpt_tos[0] in self.hangs_up_on:
             self.hangs_up_on.remove(envelope.rcpt_tos[0])

@@ -140,4 +140,4 @@ def report(gauge: Gauge, slopes: dict[str, float], summary: str) -> None:
         "slopes: MB, files and keys gained over the time after the warm-up",
         " ".join(f"{slopes[name]:11.2f}" for name in names),
     ]
-    print("\n" + "\n".join(lines))  # noqa: T201 - the figures
+    print("\n" + "\n".join(lines))

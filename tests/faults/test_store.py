@@ -55,7 +55,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, scale
 
     async def call(client: httpx.AsyncClient, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            number = random.randrange(10**9)  # noqa: S311 - nothing to guess
+            number = random.randrange(10**9)
             body = {
                 "email": f"payer{number}@example.com",
                 "org_id": f"org-{number % 50}",
@@ -115,7 +115,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
             process.kill()
             process.wait()
             end_rewrite(process)
-    chance = random.Random(1138)  # noqa: S311 - nothing to guess
+    chance = random.Random(1138)
     for cut in range(scale(4, 100)):
         copy = tmp_path / f"cut-{cut}"
         shutil.copytree(data_dir, copy, ignore=shutil.ignore_patterns("*.sock"))
@@ -158,7 +158,7 @@ def begin_rewrite(data_dir: Path, *, slowly: bool) -> bool:
     with store_in(data_dir) as client:
         client.config_set("rdb-key-save-delay", 10_000 if slowly else 0)  # microseconds
         client.bgrewriteaof()
-        time.sleep(random.uniform(0, 0.3))  # noqa: S311 - nothing to guess
+        time.sleep(random.uniform(0, 0.3))
         return bool(client.info("persistence")["aof_rewrite_in_progress"])
 
 

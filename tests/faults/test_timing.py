@@ -121,7 +121,7 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
             found = (
                 f"{meter}, {name}: {len(taken)} e-mails, AUC {advantage(taken, times[UNKNOWN]):.3f}"
             )
-            print(found)  # noqa: T201 - the figures, for pytest -rP
+            print(found)
             assert not seen(taken, times[UNKNOWN]), found
             assert not seen(times[UNKNOWN], taken), found
 
@@ -156,7 +156,7 @@ def measure(
             email = f"{round_}{position}{number:05}@example.com"
             kind.prepare(client, email)
             asked.append((kind, kind.ask(email)))
-    Random(round_).shuffle(asked)  # noqa: S311 - nothing to guess
+    Random(round_).shuffle(asked)
     with RawConnection(service.port) as wire, no_collection():
         for number in range(50):
             wire.ask(kinds[0].ask(f"warm{round_}{number}@example.com"))

@@ -230,7 +230,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     set_up: SetUp, own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
     """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
-    chance, now = Random(1138), int(datetime.now(UTC).timestamp())  # noqa: S311 - it has to be drawn again
+    chance, now = Random(1138), int(datetime.now(UTC).timestamp())
     victim, control = (
         TokenFactory(set_up.issuers, "acme", JANE, now, chance),
         TokenFactory(set_up.issuers, "globex", JOHN, now, chance),

@@ -256,7 +256,7 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
             took.append(time.monotonic() - began)
             if number + 1 < times:
                 stopped.start()
-    print(  # noqa: T201
+    print(
         f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most"
     )
     assert max(took) < 10

@@ -85,7 +85,7 @@ class Deployment:
         """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
         pid, self.mail_log.pause = self.worker_pid(LINKS), A_SLOW_REPLY
         self.wait_for_mail(within=2)
-        time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))  # noqa: S311 - nothing to guess
+        time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))
         os.kill(pid, signal.SIGSTOP)
         time.sleep(ON_ITS_WAY)
         self.mail_log.pause = 0.0
@@ -236,7 +236,7 @@ def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked
     """Full: 100 kills while 2,000 links are created and mailed. Short: 3, and leases of the dead are ended by hand."""
     kills = scale(3, 100)
     creations: list[Future[str]] = []
-    chance = random.Random()  # noqa: S311 - nothing to guess
+    chance = random.Random()
     victims = list(deployment.victims().items())
     for number in range(kills):
         if number % len(victims) == 0:
@@ -350,7 +350,7 @@ def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
         while not all(creation.done() for creation in creations):
             deployment.queue.flushdb()
             flushes += 1
-            time.sleep(random.uniform(0, 0.5))  # noqa: S311 - nothing to guess
+            time.sleep(random.uniform(0, 0.5))
     created = deployment.wait_for_all(creations, within=60)
     late = max(deployment.lateness(created))
     log.info("%d flushes, %d mails, each within %.1f s of its time", flushes, len(created), late)

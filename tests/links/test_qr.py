@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import segno
 
 from service.errors import Invalid
 from service.links import qr
@@ -76,20 +77,20 @@ class Drawing:
     def __init__(self) -> None:
         self.drawn: list[str] = []
         self.threads: set[int] = set()
-        self._encode = qr._encode  # noqa: SLF001
+        self._make_qr = segno.make_qr
 
-    def __call__(self, url: str) -> Any:
+    def __call__(self, url: str, **options: Any) -> segno.QRCode:
         self.drawn.append(url)
         self.threads.add(threading.get_ident())
         with pytest.raises(RuntimeError, match="no running event loop"):
             asyncio.get_running_loop()
-        return self._encode(url)
+        return self._make_qr(url, **options)
 
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
     drawing = Drawing()
-    monkeypatch.setattr(qr, "_encode", drawing)
+    monkeypatch.setattr(segno, "make_qr", drawing)
     return drawing
 
 

@@ -23,7 +23,7 @@ def taken() -> Iterator[int]:
     ("host", "address"),
     [
         ("127.0.0.1", "127.0.0.1"),
-        ("0.0.0.0", "0.0.0.0"),  # noqa: S104
+        ("0.0.0.0", "0.0.0.0"),
         ("localhost", "127.0.0.1"),
         ("::1", "::1"),
         ("::", "::"),
@@ -43,7 +43,7 @@ def test_a_name_with_only_ipv6_is_found_too(monkeypatch: pytest.MonkeyPatch) -> 
     assert find_address("six.example", 1, shared=True) == "::1"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_taken_port_is_named(taken: int, host: str, shared: bool) -> None:
     with pytest.raises(StartupError, match=rf"^PORT: {host}:{taken} is in use$"):

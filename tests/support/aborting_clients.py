@@ -19,7 +19,7 @@ class AbortingClients:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._chance = random.Random(1138)  # noqa: S311 - nothing to guess
+        self._chance = random.Random(1138)
         self._authorization = f"Authorization: Bearer {admin_token()}"
 
     async def ask(self, count: int, at_once: int = 32) -> None:

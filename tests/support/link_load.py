@@ -72,7 +72,7 @@ def create_links(
             time.sleep(max(0.0, began + number * seconds / count - time.monotonic()))
             body = {"email": f"payer{number}@example.com", "org_id": f"org-{number % orgs}"}
             if number % 2:
-                at = datetime.now(UTC) + timedelta(seconds=random.randint(1, 2))  # noqa: S311 - nothing to guess
+                at = datetime.now(UTC) + timedelta(seconds=random.randint(1, 2))
                 body["scheduled_at"] = at.replace(microsecond=0).isoformat()
             return acknowledged(client, body, f"campaign-{began}-{number}")
 

@@ -27,7 +27,7 @@ class LatestCodes(Mailbox):
         self.count = 0
         self.codes: dict[str, str] = {}
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         answer = await super().handle_DATA(server, session, envelope)
         for message in self.messages:
             self._note(message)
@@ -51,7 +51,7 @@ class Customer:
         self.requests = 0
         self._address = f"customer{number}@example.com"
         self._latest_codes = latest_codes
-        self._chance = random.Random(number)  # noqa: S311 - nothing to guess
+        self._chance = random.Random(number)
         self._admin = httpx.AsyncClient(
             base_url=url, headers=as_admin(life=timedelta(hours=3)), timeout=30
         )

@@ -112,7 +112,7 @@ class Pipelining:
     def offers_pipelining(self) -> bool:
         return True
 
-    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name
+    async def handle_EHLO(
         self,
         server: SMTP,
         session: Session,
@@ -133,7 +133,7 @@ class Mailbox(Pipelining):
         self.reply: Callable[[Envelope], str | None] = lambda _: None
         self._arrived = threading.Condition()
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         refusal = self.reply(envelope)
         if refusal is not None:
             return refusal

@@ -19,7 +19,7 @@ class Load:
         self.failures: list[str] = []
         self._callers = callers
         self._longest_pause = longest_pause
-        self._chance = random.Random(1138)  # noqa: S311 - nothing to guess
+        self._chance = random.Random(1138)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -95,7 +95,7 @@ class TestCancelledCallers:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Callers are canceled, and connections dropped, at random moments."""
-        chance = random.Random(4226)  # noqa: S311 - not a secret
+        chance = random.Random(4226)
         seen: Counter[str] = Counter()
 
         async def one(pipeline: AutoPipeline, link: Link) -> None:
