@@ -9,7 +9,7 @@ from service.auth.guards import require_internal_admin
 from service.errors import Invalid
 from service.health.operations import read_outbox
 from service.health.schemas import Health, Outbox, Readiness, outbox_body, readiness_body
-from service.http.openapi import problem_responses
+from service.http.openapi import ADMIN_ONLY, problem_responses
 from service.http.problems import Stopping
 from service.http.request import AdminRequest, PublicRequest, context_of
 
@@ -51,7 +51,7 @@ class HealthController(Controller):
         responses=problem_responses(
             400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 100")]
         ),
-        security=({"admin": []},),
+        security=ADMIN_ONLY,
         summary="Read the state of outgoing mail",
         response_description="The outgoing mail of all organizations.",
     )

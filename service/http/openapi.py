@@ -25,6 +25,10 @@ from service.http.problems import (
 from service.http.schemas import ENCODER, Problem, RequestBody
 from service.values.money import MAX_AMOUNT, MIN_AMOUNT
 
+ADMIN_ONLY: list[dict[str, list[str]]] = [{"admin": []}]
+"""``security`` of routes with ``require_admin`` or ``require_internal_admin``."""
+ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
+"""``security`` of routes that show a link: a gated one needs its customer's token, or an admin's."""
 BODY_STATUSES = (400, 408, 413, 415, 422)
 """Problems of routes that take a body."""
 TYPICAL_ERRORS: dict[int, errors.PaymentLinkError] = {

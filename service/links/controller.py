@@ -12,6 +12,7 @@ from litestar.datastructures import CacheControlHeader, ResponseHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
+from msgspec.inspect import DateTimeType
 
 from service.auth.guards import require_admin, require_internal_admin, require_org
 from service.context import Context
@@ -19,7 +20,10 @@ from service.errors import Forbidden, Invalid, OtpRequired, TokenInvalid, Unavai
 from service.http.body import JsonBodyDTO
 from service.http.headers import header_values
 from service.http.idempotency import REPLAYED, IdempotencyKey, identify
+from service.http.json_reader import TYPE_RULES
 from service.http.openapi import (
+    ADMIN_ONLY,
+    ANYONE,
     BODY_STATUSES,
     binary_media,
     extended_operation,
@@ -61,11 +65,40 @@ SVG_EXAMPLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</
 DEFAULT_QR_PIXELS = 256
 QR_EXECUTOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qr")
 """Drawing takes up to 9 ms, too long for the event loop; more threads would slow the loop down."""
-QR_MEDIA = binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
-CREATED_LINK = {"link_id": "$response.body#/id"}
-ADMIN: list[dict[str, list[str]]] = [{"admin": []}]
-ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
-"""A gated link opens to its customer and to admins of its organization."""
+
+CREATE_HEADERS = [
+    ResponseHeader(
+        "Location", documentation_only=True, description="The link's path.", required=True
+    ),
+    ResponseHeader(
+        "Idempotency-Replayed",
+        documentation_only=True,
+        description="`true` where the request was carried out before.",
+    ),
+]
+CREATE_OPERATION = extended_operation(
+    201,
+    links={
+        "get_link": {"link_id": "$response.body#/id"},
+        "pay": {"link_id": "$response.body#/id"},
+        "get_qr": {"link_id": "$response.body#/id"},
+        "revoke_link": {"link_id": "$response.body#/id"},
+        "list_links": {"org_id": "$response.body#/org_id"},
+    },
+)
+QR_OPERATION = extended_operation(
+    200, first=binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
+)
+LIST_OPERATION = extended_operation(
+    200,
+    last=text_media(NDJSON, "A LinkBody a line.", ENCODER.encode_lines([EXAMPLE_LINK]).decode()),
+    links={
+        "list_links": {
+            "org_id": "$request.path.org_id",
+            "cursor": "$response.body#/next_cursor",
+        }
+    },
+)
 
 
 class LinkController(Controller):
@@ -76,25 +109,9 @@ class LinkController(Controller):
         before_request=require_admin,
         dto=JsonBodyDTO[CreateLink],
         responses=problem_responses(*BODY_STATUSES, 401, 403, 409, 429),
-        response_headers=[
-            ResponseHeader("Location", True, description="The link's path.", required=True),
-            ResponseHeader(
-                "Idempotency-Replayed",
-                documentation_only=True,
-                description="`true` where the request was carried out before.",
-            ),
-        ],
-        operation_class=extended_operation(
-            201,
-            links={
-                "get_link": CREATED_LINK,
-                "pay": CREATED_LINK,
-                "get_qr": CREATED_LINK,
-                "revoke_link": CREATED_LINK,
-                "list_links": {"org_id": "$response.body#/org_id"},
-            },
-        ),
-        security=ADMIN,
+        response_headers=CREATE_HEADERS,
+        operation_class=CREATE_OPERATION,
+        security=ADMIN_ONLY,
         summary="Create a payment link",
         response_description="The new link, or the one that the same request created before.",
     )
@@ -178,7 +195,7 @@ class LinkController(Controller):
         before_request=require_admin,
         dto=JsonBodyDTO[RevokeLinks],
         responses=problem_responses(*BODY_STATUSES, 401, 403, 404),
-        security=ADMIN,
+        security=ADMIN_ONLY,
         summary="Revoke a payment link",
         response_description="The links that were active until now.",
     )
@@ -203,7 +220,7 @@ class LinkController(Controller):
         before_request=require_admin,
         dto=JsonBodyDTO[RevokeRecipient],
         responses=problem_responses(*BODY_STATUSES, 401),
-        security=ADMIN,
+        security=ADMIN_ONLY,
         summary="Revoke all links of a recipient",
         response_description="The links that were active until now.",
     )
@@ -227,7 +244,7 @@ class LinkController(Controller):
         | problem_responses(
             400, 404, 422, examples=[Invalid("size", "must be a whole number from 64 to 1024")]
         ),
-        operation_class=extended_operation(200, first=QR_MEDIA),
+        operation_class=QR_OPERATION,
         cache_control=CacheControlHeader(private=True, max_age=3600),
         summary="Get a link's QR code",
     )
@@ -266,19 +283,8 @@ class OrgLinkController(Controller):
         responses=problem_responses(
             400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 1000")]
         ),
-        operation_class=extended_operation(
-            200,
-            last=text_media(
-                NDJSON, "A LinkBody a line.", ENCODER.encode_lines([EXAMPLE_LINK]).decode()
-            ),
-            links={
-                "list_links": {
-                    "org_id": "$request.path.org_id",
-                    "cursor": "$response.body#/next_cursor",
-                }
-            },
-        ),
-        security=ADMIN,
+        operation_class=LIST_OPERATION,
+        security=ADMIN_ONLY,
         summary="List an organization's links",
         response_description="A page of links, and the number of links of each status.",
     )
@@ -310,7 +316,7 @@ class OrgLinkController(Controller):
         ):
             # Read once before, so that an error is answered as a problem.
             await operations.page(context, org_id, now=now, limit=1, status=status, cursor=cursor)
-            lines = _lines(context, org_id, status, cursor)
+            lines = _encode_lines(context, org_id, status, cursor)
             stream: Response[Any] = Stream(lines, media_type=NDJSON)
             return stream
         page = await operations.page(
@@ -333,14 +339,9 @@ class WindowController(Controller):
             *BODY_STATUSES,
             401,
             403,
-            examples=[
-                Invalid(
-                    "scheduled_at",
-                    "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
-                )
-            ],
+            examples=[Invalid("scheduled_at", TYPE_RULES[DateTimeType])],
         ),
-        security=ADMIN,
+        security=ADMIN_ONLY,
         summary="Send the scheduled links of a window",
         response_description="How many links were due, and how many of them are queued.",
     )
@@ -372,7 +373,7 @@ def _bodies(context: Context, links: Sequence[Link], now: datetime) -> list[Link
     return [_body(context, link, now, for_admin=True) for link in links]
 
 
-async def _lines(
+async def _encode_lines(
     context: Context, org_id: str, status: Status | None, cursor: str | None
 ) -> AsyncIterator[bytes]:
     async for now, links in operations.pages(context, org_id, status=status, cursor=cursor):

@@ -8,7 +8,7 @@ from litestar.params import JSONBody, QueryParameter
 from service.auth.guards import require_admin, require_internal_admin, require_org
 from service.errors import Invalid
 from service.http.body import JsonBodyDTO
-from service.http.openapi import BODY_STATUSES, problem_responses
+from service.http.openapi import ADMIN_ONLY, BODY_STATUSES, problem_responses
 from service.http.parameters import PathOrgId
 from service.http.request import AdminRequest, context_of
 from service.orgs import store
@@ -20,7 +20,7 @@ from service.values.ids import ORG_ID_RULE, parse_org_id
 class OrgController(Controller):
     path = "/orgs"
     tags = ("Organizations",)
-    security = ({"admin": []},)
+    security = ADMIN_ONLY
 
     @get(
         before_request=require_internal_admin,
