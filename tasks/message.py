@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -78,53 +79,49 @@ class MessageSource(Protocol[Payload]):
         """
 
 
+@dataclass
 class QueuedMessage(Generic[Payload]):
     """A claimed e-mail, under a lease until ``deadline``."""
 
-    def __init__(
-        self,
-        source: MessageSource[Payload],
-        clock: Callable[[], datetime],
-        partition: str,
-        member: str,
-        payload: Payload,
-        deadline: datetime,
-    ) -> None:
-        self._source = source
-        self._clock = clock
-        self._payload = payload
-        self._mail: Mail | None = None
-        self.partition = partition
-        self.member = member
-        self.deadline = deadline
-        self.log_fields = source.log_fields(partition, member)
+    source: MessageSource[Payload]
+    clock: Callable[[], datetime]
+    partition: str
+    member: str
+    payload: Payload
+    deadline: datetime
+    mail: Mail | None = None
 
     def prepare(self) -> None:
         """Composes the e-mail ahead of its turn. ``compose`` repeats what fails here."""
         with suppress(Exception):
-            self._mail = self._source.compose(self._payload, self._clock())
+            self.mail = self.source.compose(self.payload, self.clock())
 
     def compose(self) -> Mail:
         """Raises ``SkipMessage`` if the e-mail must not be sent, or cannot be composed."""
-        if self._mail is None or self.seconds_left() <= 0:
+        if self.mail is None or self.seconds_left() <= 0:
             try:
-                self._mail = self._source.compose(self._payload, self._clock())
+                self.mail = self.source.compose(self.payload, self.clock())
             except (Invalid, ValueError, LookupError, ArithmeticError) as error:
                 log.exception("mail_not_composed")
                 raise SkipMessage(f"the e-mail cannot be made: {type(error).__name__}") from error
-        return self._mail
+        return self.mail
 
     def seconds_left(self) -> float:
         """Until it expires."""
-        return (self._payload.expires_at - self._clock()).total_seconds()
+        return (self.payload.expires_at - self.clock()).total_seconds()
 
     @property
     def attempts(self) -> int:
         """How many attempts to send it have failed."""
-        return self._source.attempts(self._payload)
+        return self.source.attempts(self.payload)
+
+    @property
+    def log_fields(self) -> dict[str, str]:
+        """Identifies the e-mail in a log, without personal data."""
+        return self.source.log_fields(self.partition, self.member)
 
     def settle(self, outcome: Outcome) -> Command[bool]:
         """Records the outcome."""
-        return self._source.settle(
-            self.partition, self.member, outcome, now=self._clock(), deadline=self.deadline
+        return self.source.settle(
+            self.partition, self.member, outcome, now=self.clock(), deadline=self.deadline
         )

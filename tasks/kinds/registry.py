@@ -22,15 +22,20 @@ class MailKind(NamedTuple):
     create_source: Callable[[Settings, ProfileCache], MessageSource[Any]]
 
 
-def _create_link_mails(settings: Settings, profiles: ProfileCache) -> LinkMails:
-    return LinkMails(settings.public_url, settings.mail_from, profiles, settings.retention)
-
-
-def _create_otp_mails(settings: Settings, profiles: ProfileCache) -> OtpMails:
-    return OtpMails(derive_key(settings.secret_key, "otp"), settings.mail_from, profiles)
-
-
-MAIL_KINDS = (MailKind(LINKS, _create_link_mails), MailKind(OTPS, _create_otp_mails))
+MAIL_KINDS = (
+    MailKind(
+        LINKS,
+        lambda settings, profiles: LinkMails(
+            settings.public_url, settings.mail_from, profiles, settings.retention
+        ),
+    ),
+    MailKind(
+        OTPS,
+        lambda settings, profiles: OtpMails(
+            derive_key(settings.secret_key, "otp"), settings.mail_from, profiles
+        ),
+    ),
+)
 
 
 def find_kind(queue_name: str) -> MailKind:

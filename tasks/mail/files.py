@@ -4,11 +4,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 from tasks.mail.mailer import (
     SEND_TIMEOUT_SECONDS,
     LeaseCheck,
+    Mailer,
     MailerUnavailable,
     do_nothing,
     require_valid,
@@ -17,16 +17,11 @@ from tasks.mail.mailer import (
 from tasks.mail.mime import Mail
 
 
-class FileMailer:
+class FileMailer(Mailer):
     """Writes each e-mail to an ``.eml`` file, which appears complete or not at all."""
-
-    is_connected = True
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass

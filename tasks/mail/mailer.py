@@ -37,13 +37,16 @@ def do_nothing() -> None:
 class Mailer(Protocol):
     """A session in which e-mails are sent one after the other."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        """Ends the session."""
 
     @property
     def is_connected(self) -> bool:
         """Whether ``connect`` returns at once."""
+        return True
 
     def connect(self) -> None:
         """Opens the session unless it is open.

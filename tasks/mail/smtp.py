@@ -6,12 +6,12 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Self
 
 from tasks.mail.mailer import (
     SEND_TIMEOUT_SECONDS,
     Deferred,
     LeaseCheck,
+    Mailer,
     MailerUnavailable,
     Refused,
     do_nothing,
@@ -35,7 +35,7 @@ CONNECTION_ERRORS = (smtplib.SMTPException, OSError, UnicodeError)
 """A UnicodeError comes from a host name or a password that SMTP cannot encode."""
 
 
-class SmtpMailer:
+class SmtpMailer(Mailer):
     """SMTP (RFC 5321) with STARTTLS (RFC 3207), implicit TLS (RFC 8314), AUTH and PIPELINING."""
 
     def __init__(
@@ -55,9 +55,6 @@ class SmtpMailer:
         self._credentials = (user, password) if user and password else None
         self._tls = tls or ssl.create_default_context()
         self._session: SmtpSession | None = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._session is not None and not any(exception):
