@@ -26,7 +26,7 @@ from tasks.mail.smtp import SmtpMailer
 
 
 class Runtime(msgspec.Struct):
-    """What the jobs of one worker use. RQ calls them without objects; they read ``CURRENT``."""
+    """What the jobs of one worker use. RQ calls them without objects; they read ``current_runtime``."""
 
     queue: MailQueue
     client: Client
@@ -37,7 +37,7 @@ class Runtime(msgspec.Struct):
     stopping: Event
 
 
-CURRENT: ContextVar[Runtime] = ContextVar("runtime")
+current_runtime: ContextVar[Runtime] = ContextVar("current_runtime")
 
 
 def create_runtime(

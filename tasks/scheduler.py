@@ -16,7 +16,7 @@ from service.errors import Unavailable
 from service.health.heartbeat import Heartbeat
 from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
 from service.outbox.queues import SCAN_QUEUE
-from service.outbox.rq import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
+from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
 from service.process import logs
 from service.process.shutdown import on_stop_signals
 from service.storage import data_version

@@ -18,13 +18,13 @@ from rq.exceptions import StopRequested
 from config.settings import load
 from service.errors import Unavailable
 from service.outbox.queues import MailQueue
-from service.outbox.rq import JsonJob, JsonQueue, open_rq_queue
+from service.outbox.rq_queue import JsonJob, JsonQueue, open_rq_queue
 from service.process import logs
 from service.process.data_dir import OWNER_ONLY_UMASK
 from service.process.shutdown import exit_with_parent, on_stop_signals
 from service.storage.failure import describe_failure
 from tasks.kinds.registry import find_kind
-from tasks.runtime import CURRENT, Runtime, create_runtime
+from tasks.runtime import Runtime, create_runtime, current_runtime
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ def work(queue_name: str, environ: Mapping[str, str]) -> None:
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
     runtime = create_runtime(settings, find_kind(queue_name))
-    CURRENT.set(runtime)
+    current_runtime.set(runtime)
     record_heartbeat(runtime)
     _work_until_stopped(runtime)
     with suppress(Unavailable):

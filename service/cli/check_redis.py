@@ -62,7 +62,7 @@ def check_queue_commands(url: str) -> Iterator[CheckResult]:
     """Checks that the user may run RQ's commands, where the server answers at all."""
     try:
         with _connect_queue(url) as client:
-            refused = queue_probe.find_refused(client)
+            refused = queue_probe.find_denied(client)
     except CONNECTION_ERRORS:
         return
     if refused:

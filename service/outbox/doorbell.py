@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.outbox.queues import QUEUES, MailQueue
-from service.outbox.rq import NAMESPACE, open_rq_queue
+from service.outbox.rq_queue import NAMESPACE, open_rq_queue
 from service.storage.failure import describe_failure
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from service.outbox.rq import NAMESPACE
+from service.outbox.rq_queue import NAMESPACE
 from service.storage.failure import COMMAND
 
 PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")
@@ -24,23 +24,23 @@ XADD key * a 1 | DEL key
 """All that RQ, rq-scheduler and the doorbell need, beside EVAL. Nothing remains of it."""
 
 
-def find_refused(connection: Redis) -> list[str]:
+def find_denied(connection: Redis) -> list[str]:
     """The commands, and the key prefixes, that the user may not use.
 
     Raises:
         RedisError: RQ's Redis does not answer.
     """
-    refused = []
+    denied = []
     for key in PROBE_KEYS:
         for command, *arguments in probe_commands(key):
             try:
                 connection.execute_command(command, *arguments)
             except NoPermissionError as error:
                 prefix = f"keys that begin with {key.removesuffix('probe')}"
-                refused.append(command if COMMAND.search(str(error)) else prefix)
+                denied.append(command if COMMAND.search(str(error)) else prefix)
             except ResponseError:
-                pass  # EXEC without MULTI, which was refused: the user may use EXEC
-    return [*dict.fromkeys(refused)]
+                pass  # EXEC without the MULTI that was denied: the user may use EXEC
+    return [*dict.fromkeys(denied)]
 
 
 def probe_commands(key: str) -> Iterator[list[str]]:

@@ -13,7 +13,7 @@ import redis
 
 from service.outbox.doorbell import SCAN_JOB_ID
 from service.outbox.queues import SCAN_QUEUE
-from service.outbox.rq import rq_queue_name
+from service.outbox.rq_queue import rq_queue_name
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from tasks.delivery import LEASE_DURATION

@@ -17,7 +17,7 @@ import redis
 
 from service.links.record import FIELDS, decode
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq import rq_queue_name
+from service.outbox.rq_queue import rq_queue_name
 from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links

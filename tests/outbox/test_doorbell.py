@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from service.outbox import doorbell as jobs
 from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, Doorbell, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq import NAMESPACE, JsonJob, JsonQueue, open_rq_queue
+from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, open_rq_queue
 from tests.support.servers import Store, store, valkey_server
 
 

@@ -13,7 +13,7 @@ from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
 from tasks import jobs
 from tasks.delivery import DeliveryWorker
-from tasks.runtime import CURRENT, Runtime, create_heartbeat
+from tasks.runtime import Runtime, create_heartbeat, current_runtime
 from tests.support.clock import Clock
 from tests.support.harness import Harness
 from tests.support.mailers import ScriptedMailer
@@ -63,9 +63,9 @@ def runtimes(
         )
         for queue, worker in workers.items()
     }
-    token = CURRENT.set(runtimes[SCAN_QUEUE])
+    token = current_runtime.set(runtimes[SCAN_QUEUE])
     yield runtimes
-    CURRENT.reset(token)
+    current_runtime.reset(token)
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def deliver(runtimes: dict[MailQueue, Runtime]) -> Callable[[MailQueue], None]:
     """Runs the job of a queue, as its worker does."""
 
     def run(queue: MailQueue) -> None:
-        token = CURRENT.set(runtimes[queue])
+        token = current_runtime.set(runtimes[queue])
         try:
             jobs.deliver()
         finally:
-            CURRENT.reset(token)
+            current_runtime.reset(token)
 
     return run

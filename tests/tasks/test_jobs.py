@@ -14,7 +14,7 @@ from service.links.model import DeliveryState
 from service.otps.model import derive_code
 from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq import open_rq_queue
+from service.outbox.rq_queue import open_rq_queue
 from service.storage.client import Client
 from service.storage.redis_url import connect
 from service.values.ids import partition_of

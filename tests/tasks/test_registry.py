@@ -23,7 +23,7 @@ from tasks.kinds.registry import MAIL_KINDS, MailKind, find_kind
 from tasks.mail.mime import Mail
 from tasks.mail.render import render_mail
 from tasks.message import Outcome, Sent
-from tasks.runtime import CURRENT, create_runtime
+from tasks.runtime import create_runtime, current_runtime
 from tasks.worker import DoorbellWorker
 from tests.support.harness import Harness
 from tests.support.servers import Store
@@ -102,7 +102,7 @@ def test_the_scan_finds_a_new_kind_and_its_worker_sends_it(
     )
     harness.redis.zadd(RECEIPT_QUEUE.outbox("3f"), {JANE: to_ms(harness.clock())})
     runtime = create_runtime(settings, find_kind("receipts"), harness.clock)
-    CURRENT.set(runtime)
+    current_runtime.set(runtime)
     scan()
     DoorbellWorker(runtime).work(burst=True, logging_level="CRITICAL")
     [file] = (tmp_path / "outbox").glob("*.eml")

@@ -8,7 +8,7 @@ from redis import Redis
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq import open_rq_queue
+from service.outbox.rq_queue import open_rq_queue
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tests.support.harness import PARTITION, Harness

@@ -19,13 +19,13 @@ from service.links.model import DeliveryState
 from service.outbox.doorbell import ring
 from service.outbox.probe import probe_commands
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq import open_rq_queue
+from service.outbox.rq_queue import open_rq_queue
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tasks import worker
-from tasks.runtime import CURRENT, Runtime
+from tasks.runtime import Runtime, current_runtime
 from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
 from tests.support.harness import PARTITION, Harness
@@ -46,7 +46,7 @@ def _own_signal_handlers() -> Iterator[None]:
 
 def work_burst(runtime: Runtime) -> None:
     """Runs the jobs that wait, as a worker process does."""
-    CURRENT.set(runtime)
+    current_runtime.set(runtime)
     DoorbellWorker(runtime).work(burst=True, logging_level="CRITICAL")
 
 
@@ -110,7 +110,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
     made = harness.add_links(3)
     ring(LINKS, [PARTITION], runtimes[LINKS].rq_connection)
     mailer.answer = lambda _: signal.raise_signal(signal.SIGTERM)
-    CURRENT.set(runtimes[LINKS])
+    current_runtime.set(runtimes[LINKS])
     DoorbellWorker(runtimes[LINKS]).work(logging_level="ERROR")
     assert len(mailer.sent) == 1
     assert [harness.lease_of(link) for link in made] == [None, harness.clock(), harness.clock()]
