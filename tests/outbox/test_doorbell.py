@@ -75,7 +75,7 @@ class TestRinging:
         assert len(waiting_jobs(LINKS, redis)) == 1
         assert take_pending(LINKS, redis) == [f"{number:02x}" for number in range(100)]
 
-    def test_each_bell_rings_for_itself(self, redis: Redis) -> None:
+    def test_each_queue_has_its_own_partitions_and_jobs(self, redis: Redis) -> None:
         ring(LINKS, ["01"], redis)
         ring(OTPS, ["02"], redis)
         assert len(waiting_jobs(LINKS, redis)) == len(waiting_jobs(OTPS, redis)) == 1
@@ -126,12 +126,12 @@ class TestAnswering:
         assert take_pending(LINKS, redis) == ["01", "02"]
         assert take_pending(LINKS, redis) == []
 
-    def test_a_key_that_holds_something_else_keeps_no_bell_from_ringing(self, redis: Redis) -> None:
+    def test_a_key_of_another_type_does_not_prevent_a_ring(self, redis: Redis) -> None:
         redis.set(f"{NAMESPACE}:pending:links", "boom")
         ring(LINKS, ["01"], redis)
         assert take_pending(LINKS, redis) == ["01"]
 
-    def test_nothing_waits_where_nobody_rang(self, redis: Redis) -> None:
+    def test_nothing_is_pending_without_a_ring(self, redis: Redis) -> None:
         assert take_pending(OTPS, redis) == []
 
     def test_an_answer_is_text_whatever_the_connection_gives(
@@ -224,7 +224,7 @@ class TestDoorbell:
             runner.run(requests())
         assert rung == [{"01"}, {"02", "03"}]
 
-    def test_both_bells_are_rung(self, redis: Redis) -> None:
+    def test_each_queue_is_rung_for(self, redis: Redis) -> None:
         async def requests() -> None:
             doorbell = Doorbell(redis)
             doorbell.ring(LINKS, ["01"])
@@ -244,7 +244,7 @@ class TestDoorbell:
 
         assert asyncio.run(request()) == []
 
-    def test_a_bell_that_nobody_rang_closes(self, redis: Redis) -> None:
+    def test_an_unused_doorbell_closes(self, redis: Redis) -> None:
         async def nothing() -> None:
             await Doorbell(redis).close()
 
@@ -275,7 +275,7 @@ class TestDoorbell:
         monkeypatch.setattr(jobs, "ring", fail)
         asyncio.run(request())
 
-    def test_a_redis_that_comes_back_is_rung_again(self) -> None:
+    def test_it_rings_again_after_an_outage(self) -> None:
         async def requests() -> list[str]:
             doorbell = Doorbell(impatient(server.socket))
             doorbell.ring(LINKS, ["01"])

@@ -65,7 +65,7 @@ class TestSending:
             None,
         )
 
-    def test_a_mail_that_is_out_is_owed_no_more(self, harness: Harness) -> None:
+    def test_a_mail_that_was_sent_leaves_the_outbox(self, harness: Harness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         harness.link_worker(mailer).run([PARTITION])
         assert harness.lease_of(link) is None
@@ -94,13 +94,13 @@ class TestSending:
         harness.link_worker(mailer).run([PARTITION])
         assert len(mailer.sent) == mails
 
-    def test_a_link_that_owes_no_mail_is_not_mailed(self, harness: Harness) -> None:
+    def test_a_link_created_with_notify_false_is_not_mailed(self, harness: Harness) -> None:
         harness.add_link(notify=False)
         mailer = ScriptedMailer()
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
-    def test_only_the_partitions_that_were_rung_for_are_looked_at(self, harness: Harness) -> None:
+    def test_only_the_given_partitions_are_claimed(self, harness: Harness) -> None:
         harness.add_link(org_id="acme")
         harness.add_link(org_id="globex")
         mailer = ScriptedMailer()
@@ -154,9 +154,7 @@ class TestSending:
         assert len(mailer.sent) == len(organizations)
         assert trips == ["outbox/claim", "links/load_claimed", "outbox/claim"]
 
-    def test_partitions_that_had_no_turn_are_given_back_and_come_next(
-        self, harness: Harness
-    ) -> None:
+    def test_partitions_without_a_turn_are_released_and_come_next(self, harness: Harness) -> None:
         """The partition before them is slow, and has more to send."""
         for org_id in ("acme", "acme", "globex", "initech"):
             harness.add_link(org_id=org_id)
@@ -171,7 +169,7 @@ class TestSending:
             "acme",
         ]
 
-    def test_a_job_that_has_more_to_do_ends_and_says_so(
+    def test_a_job_ends_in_time_and_returns_the_remaining_partitions(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery, "JOB_BUDGET_SECONDS", 0.0)
@@ -199,7 +197,7 @@ class TestSending:
         recipients = [recipient for mailer in mailers for recipient in mailer.recipients]
         assert sorted(recipients) == sorted(f"jane+{number}@example.com" for number in range(60))
 
-    def test_its_log_tells_no_address_and_nothing_that_opens_a_link(
+    def test_its_log_contains_no_address_and_no_whole_link_id(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link, log = harness.add_link(), CapturingLogger()
@@ -317,7 +315,7 @@ class TestServerAway:
         assert {harness.lease_of(link) for link in made} == {harness.clock() + timedelta(seconds=5)}
         assert {harness.link(link).delivery.error for link in made} == {"nobody listens"}
 
-    def test_what_the_server_said_to_us_is_not_told_to_who_reads_the_link(
+    def test_the_words_of_a_rejected_login_are_not_stored_with_the_link(
         self, harness: Harness
     ) -> None:
         [link] = harness.add_links(1)
@@ -440,9 +438,7 @@ class TestDropped:
         )
         assert harness.lease_of(link) is None
 
-    def test_a_link_that_expired_meanwhile_is_not_mailed_and_says_why(
-        self, harness: Harness
-    ) -> None:
+    def test_a_link_that_expired_meanwhile_fails_with_that_reason(self, harness: Harness) -> None:
         link = harness.add_link(ttl=timedelta(hours=1))
         harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
@@ -453,7 +449,7 @@ class TestDropped:
         assert found.error == "the link was expired before it could be sent"
         assert harness.lease_of(link) is None
 
-    def test_a_link_that_is_gone_is_owed_no_more(self, harness: Harness) -> None:
+    def test_a_deleted_link_leaves_the_outbox(self, harness: Harness) -> None:
         link = harness.add_link()
         harness.redis.delete(keys.link(link.id))
         mailer = ScriptedMailer()
@@ -461,7 +457,7 @@ class TestDropped:
         assert mailer.sent == []
         assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
-    def test_a_link_that_cannot_be_read_stays_owed_and_keeps_no_other_back(
+    def test_an_unreadable_link_stays_in_the_outbox_and_delays_no_other(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = CapturingLogger()
@@ -480,7 +476,7 @@ class TestDropped:
             ("record_unreadable",)
         ]
 
-    def test_a_code_that_cannot_be_read_keeps_no_other_back(self, harness: Harness) -> None:
+    def test_an_unreadable_code_delays_no_other(self, harness: Harness) -> None:
         harness.add_code("jane@example.com")
         harness.add_code("john@example.com")
         harness.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
@@ -588,7 +584,7 @@ class TestLeases:
             f"jane+{number}@example.com" for number in range(8)
         ]
 
-    def test_a_worker_that_lost_its_lease_leaves_the_rest_to_who_has_it(
+    def test_a_worker_that_lost_its_lease_leaves_the_rest_to_the_next_one(
         self, harness: Harness
     ) -> None:
         harness.add_links(3)
@@ -621,7 +617,7 @@ class TestLeases:
         harness.link_worker(ScriptedMailer(nth(1, stall))).run([PARTITION])
         assert [harness.lease_of(link) for link in made] == [taken[0], taken[0]]
 
-    def test_no_mail_is_begun_when_opening_the_session_took_the_lease(
+    def test_no_mail_is_sent_if_its_lease_lapsed_while_the_session_opened(
         self, harness: Harness
     ) -> None:
         """Each of a session's six steps may take 10 s: together they may outlast a lease."""
@@ -642,7 +638,7 @@ class TestLeases:
 
 
 class TestOneAtATime:
-    def test_a_mail_is_marked_before_the_next_is_handed_over(self, harness: Harness) -> None:
+    def test_a_mail_is_marked_before_the_next_is_sent(self, harness: Harness) -> None:
         """A worker that dies leaves at most one e-mail that was sent and is not marked."""
         made, seen = harness.add_links(3), []
         mailer = ScriptedMailer(lambda _: seen.append([harness.state(link) for link in made]))
@@ -682,7 +678,7 @@ class TestOneAtATime:
 
 
 class TestStopping:
-    def test_the_rest_is_given_back_at_once(self, harness: Harness) -> None:
+    def test_the_rest_is_released_at_once(self, harness: Harness) -> None:
         harness.add_links(4)
         stopping = threading.Event()
         mailer, other = ScriptedMailer(nth(2, stopping.set)), ScriptedMailer()
@@ -697,13 +693,13 @@ class TestStopping:
         harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert [harness.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
 
-    def test_giving_back_is_no_attempt(self, harness: Harness) -> None:
+    def test_a_release_is_no_attempt(self, harness: Harness) -> None:
         made = harness.add_links(2)
         stopping = threading.Event()
         harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert harness.link(made[1]).delivery.attempts == 0
 
-    def test_what_another_took_meanwhile_is_not_given_back(self, harness: Harness) -> None:
+    def test_what_another_worker_claimed_meanwhile_is_not_released(self, harness: Harness) -> None:
         made = harness.add_links(2)
         stopping, taken = threading.Event(), []
 
@@ -717,7 +713,7 @@ class TestStopping:
         )
         assert harness.lease_of(made[1]) == taken[0]
 
-    def test_who_is_stopping_claims_nothing(self, harness: Harness) -> None:
+    def test_a_stopping_worker_claims_nothing(self, harness: Harness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         assert harness.link_worker(mailer, lambda: True).run([PARTITION]) == [PARTITION]
         assert mailer.sent == []
@@ -754,7 +750,7 @@ class TestRedisAway:
         assert mailer.recipients == [link.email for link in made]
         assert {own_harness.state(link) for link in made} == {DeliveryState.SENT}
 
-    def test_it_is_marked_even_where_nothing_was_rung_for(
+    def test_it_is_marked_even_if_no_partition_is_pending(
         self, own_harness: Harness, own_store: Store
     ) -> None:
         link = own_harness.add_link()
@@ -805,5 +801,5 @@ class TestRedisAway:
         own_store.start()
 
 
-def test_the_lease_outlasts_the_budget_of_a_mail_that_is_begun_under_it() -> None:
+def test_a_lease_is_longer_than_a_mail_may_take() -> None:
     assert timedelta(seconds=SEND_TIMEOUT_SECONDS) < LEASE_DURATION

@@ -52,7 +52,7 @@ class TestLinkMail:
     @pytest.mark.parametrize(
         "state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str
     )
-    def test_it_is_not_made_where_none_is_owed(
+    def test_it_is_skipped_in_every_other_delivery_state(
         self, harness: Harness, state: DeliveryState
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
@@ -62,7 +62,9 @@ class TestLinkMail:
             )
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
-    def test_it_is_made_where_one_is_owed(self, harness: Harness, state: DeliveryState) -> None:
+    def test_it_is_composed_while_its_delivery_is_pending(
+        self, harness: Harness, state: DeliveryState
+    ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         assert (
             LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION)
@@ -96,7 +98,7 @@ class TestLinkMail:
 
 
 class TestOtpMail:
-    def test_a_code_is_mailed_once_to_who_asked(self, harness: Harness) -> None:
+    def test_a_code_is_mailed_once(self, harness: Harness) -> None:
         nonce = harness.add_code()
         mailer = ScriptedMailer()
         for _ in range(2):
@@ -118,7 +120,7 @@ class TestOtpMail:
             == nonce
         )
 
-    def test_nothing_in_redis_tells_the_code(self, harness: Harness) -> None:
+    def test_the_code_is_not_in_redis(self, harness: Harness) -> None:
         nonce = harness.add_code()
         harness.code_worker(ScriptedMailer()).run([JANES])
         code = derive_code(OTP_KEY, nonce, JANE)
@@ -130,7 +132,7 @@ class TestOtpMail:
         assert values
         assert code not in values
 
-    def test_its_log_tells_neither_code_nor_address(
+    def test_its_log_contains_neither_code_nor_address(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         nonce, log = harness.add_code(), CapturingLogger()
@@ -162,7 +164,7 @@ class TestOtpMail:
         harness.code_worker(mailer).run([JANES])
         assert len(mailer.sent) == 1
 
-    def test_a_code_that_is_gone_is_owed_no_more(self, harness: Harness) -> None:
+    def test_a_deleted_code_leaves_the_outbox(self, harness: Harness) -> None:
         harness.add_code()
         harness.redis.delete(keys.otp(JANE))
         mailer = ScriptedMailer()

@@ -32,7 +32,7 @@ def test_it_rings_for_nothing_where_nothing_is_due(rq_connection: Redis) -> None
     assert all(len(open_rq_queue(queue, rq_connection)) == 0 for queue in QUEUES)
 
 
-def test_it_rings_for_a_mail_whose_own_bell_was_lost(
+def test_it_rings_for_a_mail_whose_own_ring_was_lost(
     harness: Harness, rq_connection: Redis
 ) -> None:
     harness.add_link()
@@ -40,7 +40,7 @@ def test_it_rings_for_a_mail_whose_own_bell_was_lost(
     assert rung(rq_connection) == {LINKS: [PARTITION]}
 
 
-def test_it_rings_for_a_code_whose_own_bell_was_lost(
+def test_it_rings_for_a_code_whose_own_ring_was_lost(
     harness: Harness, rq_connection: Redis
 ) -> None:
     harness.add_code()
@@ -87,7 +87,7 @@ def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection:
     assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
 
 
-def test_it_rings_for_each_partition_that_owes(harness: Harness, rq_connection: Redis) -> None:
+def test_it_rings_for_each_partition_with_due_mail(harness: Harness, rq_connection: Redis) -> None:
     organizations = ["acme", "globex", "initech", "umbrella"]
     for org_id in organizations:
         harness.add_link(org_id=org_id)

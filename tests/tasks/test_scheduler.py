@@ -170,7 +170,7 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 
 
 class TestHeartbeat:
-    def test_it_says_that_the_scheduler_lives(
+    def test_it_records_that_the_scheduler_is_alive(
         self, scheduler: PeriodicScheduler, harness: Harness
     ) -> None:
         scheduler.heartbeat()
@@ -188,7 +188,7 @@ class TestHeartbeat:
         )
         client.close()
 
-    def test_a_store_that_is_away_does_not_end_the_scheduler(
+    def test_an_outage_of_the_store_does_not_end_the_scheduler(
         self, away: PeriodicScheduler, rq_connection: Redis
     ) -> None:
         rq_connection.flushall()

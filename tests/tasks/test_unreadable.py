@@ -56,7 +56,7 @@ def test_codes_go_out_where_scheduled_links_cannot_be_read(
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])
-def test_a_worker_sends_what_other_partitions_owe(
+def test_a_worker_sends_the_mail_of_other_partitions(
     harness: Harness, mailer: ScriptedMailer, kind: str
 ) -> None:
     harness.add_link()
@@ -69,7 +69,7 @@ def test_a_worker_sends_what_other_partitions_owe(
 
 
 @pytest.mark.parametrize("is_hash", [False, True], ids=["another type", "another value"])
-def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
+def test_an_unreadable_link_stays_in_the_outbox_and_is_logged(
     harness: Harness, mailer: ScriptedMailer, *, is_hash: bool
 ) -> None:
     bad, good = harness.add_link("bad@example.com"), harness.add_link()
@@ -85,7 +85,7 @@ def test_a_link_that_cannot_be_read_stays_owed_and_is_named(
     assert bad.id not in str(logs)
 
 
-def test_a_code_that_cannot_be_read_stays_owed_and_hides_no_other(
+def test_an_unreadable_code_stays_in_the_outbox_and_delays_no_other(
     harness: Harness, mailer: ScriptedMailer
 ) -> None:
     neighbor = next(

@@ -73,7 +73,7 @@ def test_a_worker_finds_its_job_by_name_and_sends(
 
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
-def test_a_worker_says_that_it_lives(
+def test_a_worker_records_that_it_is_alive(
     harness: Harness, runtimes: Runtimes, queue: MailQueue
 ) -> None:
     work_burst(runtimes[queue])
@@ -81,7 +81,7 @@ def test_a_worker_says_that_it_lives(
     assert alive == [queue]
 
 
-def test_a_store_that_is_away_does_not_end_a_worker(runtimes: Runtimes, tmp_path: Path) -> None:
+def test_an_outage_of_the_store_does_not_end_a_worker(runtimes: Runtimes, tmp_path: Path) -> None:
     away = Client(connect(f"unix://{tmp_path}/nobody"))
     record_heartbeat(msgspec.structs.replace(runtimes[LINKS], client=away))
     away.close()
@@ -104,7 +104,7 @@ def test_a_job_that_fails_does_not_end_a_worker(
     assert mailer.recipients == ["jane@example.com"]
 
 
-def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
+def test_a_worker_that_is_asked_to_stop_releases_the_rest(
     harness: Harness, runtimes: Runtimes, mailer: ScriptedMailer
 ) -> None:
     made = harness.add_links(3)
@@ -116,7 +116,7 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(
     assert [harness.lease_of(link) for link in made] == [None, harness.clock(), harness.clock()]
 
 
-def test_where_a_process_cannot_be_started_the_others_are_stopped(
+def test_if_a_process_cannot_start_the_others_are_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Python would wait for them forever."""
@@ -135,7 +135,7 @@ def test_where_a_process_cannot_be_started_the_others_are_stopped(
     assert not started[0].is_alive()
 
 
-def test_a_user_who_may_do_what_check_tries_may_do_all_that_queues_need(
+def test_check_tries_every_command_that_queues_need(
     harness: Harness, runtimes: Runtimes, rq_connection: Redis, valkey: Store
 ) -> None:
     """If RQ or rq-scheduler starts to use another command, ``check`` must try it too."""

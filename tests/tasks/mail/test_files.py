@@ -70,7 +70,7 @@ class TestFiles:
         ):
             mailer.send(mail_to())
 
-    def test_a_file_that_is_not_owed_is_not_written(self, tmp_path: Path) -> None:
+    def test_no_file_is_written_without_a_lease(self, tmp_path: Path) -> None:
         with FileMailer(tmp_path) as mailer:
             assert not mailer.send(mail_to(), start_lease_check=lambda: lambda: False)
         assert list(tmp_path.iterdir()) == []

@@ -24,7 +24,7 @@ def test_a_change_is_seen_within_ten_seconds(harness: Harness) -> None:
     assert cache.get("acme") == OTHER
 
 
-def test_who_said_nothing_has_an_empty_one(harness: Harness) -> None:
+def test_an_organization_without_a_profile_has_an_empty_one(harness: Harness) -> None:
     assert [
         ProfileCache(harness.client, harness.clock).get(org_id) for org_id in ("acme", None)
     ] == [
@@ -33,19 +33,19 @@ def test_who_said_nothing_has_an_empty_one(harness: Harness) -> None:
     ]
 
 
-def test_one_that_cannot_be_read_keeps_no_mail_back(harness: Harness) -> None:
+def test_an_unreadable_one_counts_as_empty(harness: Harness) -> None:
     harness.redis.set(keys.profile("acme"), "{")
     assert ProfileCache(harness.client, harness.clock).get("acme") == Profile()
 
 
-def test_a_store_that_is_away_is_no_empty_profile(harness: Harness) -> None:
+def test_an_outage_does_not_count_as_an_empty_profile(harness: Harness) -> None:
     away = Client(connect("unix:///nobody"))
     with pytest.raises(Unavailable):
         ProfileCache(away, harness.clock).get("acme")
     away.close()
 
 
-def test_no_more_are_remembered_than_fit(harness: Harness) -> None:
+def test_the_cache_is_bounded(harness: Harness) -> None:
     cache = ProfileCache(harness.client, harness.clock)
     for number in range(CACHE_SIZE + 10):
         cache.get(f"org{number}")

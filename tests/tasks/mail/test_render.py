@@ -481,7 +481,7 @@ class TestProfile:
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 @pytest.mark.parametrize("amount", [None, Decimal(5)], ids=["without an amount", "with one"])
-def test_the_first_mail_of_a_scheduled_link_says_what_that_of_another_does(
+def test_the_mail_of_a_scheduled_link_reads_as_any_other(
     locale: str, amount: Decimal | None
 ) -> None:
     """It must not call itself a reminder."""

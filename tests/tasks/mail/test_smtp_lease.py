@@ -21,7 +21,7 @@ from tests.support.smtp import (
 
 @pytest.mark.usefixtures("pipelined")
 class TestLeaseCheck:
-    def test_what_is_taken_back_in_the_last_moment_is_not_handed_over(self) -> None:
+    def test_a_mail_that_lost_its_lease_at_the_last_moment_is_not_sent(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             assert not mailer.send(
                 mail_to("jane@example.com"), start_lease_check=lambda: lambda: False
@@ -40,7 +40,7 @@ class TestLeaseCheck:
                 ".",
             ]
 
-    def test_the_moment_is_between_the_server_s_asking_for_the_content_and_its_getting_it(
+    def test_the_last_moment_is_before_the_content_is_sent(
         self,
     ) -> None:
         asked, seen = threading.Event(), list[str]()
@@ -59,7 +59,7 @@ class TestLeaseCheck:
             assert "DATA" in seen
             assert "." not in seen
 
-    def test_it_is_asked_while_the_server_thinks_about_the_addresses(self) -> None:
+    def test_the_lease_is_checked_while_the_server_checks_the_addresses(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             asked = threading.Event()
             server.replies["MAIL"] = lambda: (
@@ -73,7 +73,7 @@ class TestLeaseCheck:
             assert mailer.send(mail_to(), start_lease_check=ask)
 
     @pytest.mark.parametrize(("step", "reply"), [("RCPT", "250 at last"), ("DATA", "354 at last")])
-    def test_it_is_asked_again_where_the_server_thought_for_long(
+    def test_the_lease_is_checked_again_if_the_server_took_long(
         self, step: str, reply: str
     ) -> None:
         answers = [False, True]
@@ -82,7 +82,7 @@ class TestLeaseCheck:
             assert not mailer.send(mail_to(), start_lease_check=lambda: answers.pop)
             assert "." not in server.verbs()
 
-    def test_it_is_asked_once_where_the_server_is_quick(
+    def test_the_lease_is_checked_once_if_the_server_is_quick(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(smtp, "LEASE_CHECK_TTL_SECONDS", 5)
@@ -95,7 +95,7 @@ class TestLeaseCheck:
     @pytest.mark.parametrize(
         "reply", ["550 no", "450 later", None], ids=["refused", "declined", "dropped"]
     )
-    def test_the_answer_is_waited_for_whatever_the_server_says(
+    def test_the_lease_check_is_awaited_whatever_the_server_replies(
         self, step: str, reply: str | None
     ) -> None:
         answers = [True]
@@ -107,7 +107,7 @@ class TestLeaseCheck:
             mailer.send(mail_to(), start_lease_check=lambda: answers.pop)
         assert answers == []
 
-    def test_who_cannot_tell_whether_it_is_owed_ends_the_session_and_nothing_is_handed_over(
+    def test_a_lease_check_that_fails_ends_the_session_and_sends_nothing(
         self,
     ) -> None:
         def away() -> bool:
@@ -118,7 +118,7 @@ class TestLeaseCheck:
                 mailer.send(mail_to(), start_lease_check=lambda: away)
             assert "." not in server.verbs()
 
-    def test_what_breaks_in_the_middle_of_a_mail_is_no_other_mails_trouble(self) -> None:
+    def test_an_error_in_the_middle_of_a_mail_closes_the_session(self) -> None:
         def broken() -> bool:
             raise LookupError
 
@@ -134,7 +134,7 @@ class TestLeaseCheck:
                 mailer.send(mail_to("joe@example.com"))
                 assert server.connections == 2 + number
 
-    def test_other_things_are_done_while_the_server_thinks_about_the_content(self) -> None:
+    def test_other_work_is_done_while_the_server_checks_the_content(self) -> None:
         with ScriptedServer() as server, mailer_for(server) as mailer:
             done = threading.Event()
             server.replies["."] = lambda: (

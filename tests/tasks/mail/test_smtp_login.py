@@ -36,9 +36,7 @@ class TestTls:
             assert len(server.mailbox.messages) == 1
 
     @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "SMTPS"])
-    def test_a_certificate_that_nobody_vouches_for_ends_the_session(
-        self, tls: Tls, implicit: bool
-    ) -> None:
+    def test_an_untrusted_certificate_ends_the_session(self, tls: Tls, implicit: bool) -> None:
         option = "ssl_context" if implicit else "tls_context"
         options: dict[str, Any] = {option: tls.server}
         with MailServer(**options) as server:
@@ -82,7 +80,7 @@ class TestTls:
                 "QUIT",
             ]
 
-    def test_a_greeting_tells_whether_it_was_secured(
+    def test_a_probe_reports_whether_the_session_is_encrypted(
         self, tls: Tls, mail_server: MailServer
     ) -> None:
         assert not mailer_for(mail_server).probe()
@@ -105,7 +103,7 @@ class TestLogin:
         ) as server:
             yield server
 
-    def test_a_good_password_lets_in(
+    def test_a_right_password_is_accepted(
         self, server: CountingServer, mechanism: str, tls: Tls
     ) -> None:
         with mailer_for(
@@ -115,7 +113,7 @@ class TestLogin:
         assert server.logins == [(mechanism, USER.encode(), PASSWORD.encode())]
         assert len(server.mailbox.messages) == 1
 
-    def test_a_bad_password_lets_nobody_in(self, server: CountingServer, tls: Tls) -> None:
+    def test_a_wrong_password_is_rejected(self, server: CountingServer, tls: Tls) -> None:
         with mailer_for(
             server, require_tls=True, user=USER, password="wrong", tls=tls.client
         ) as mailer:
@@ -229,7 +227,9 @@ class TestLogin:
                 mailer.send(mail_to())
             assert not [verb for verb in server.verbs() if verb in {"AUTH", "MAIL"}]
 
-    def test_a_password_is_never_sent_to_who_cannot_prove_to_be_the_server(self, tls: Tls) -> None:
+    def test_a_password_is_never_sent_to_a_server_without_a_valid_certificate(
+        self, tls: Tls
+    ) -> None:
         with login_server(tls_context=tls.server) as server:
             with (
                 mailer_for(server, require_tls=True, user=USER, password=PASSWORD) as mailer,

@@ -123,7 +123,7 @@ class TestReplies:
             assert server.connections == 2
 
     @pytest.mark.parametrize("reply", ["421 closing", "451 later", "502 what?"])
-    def test_a_mail_that_could_not_be_forgotten_is_no_other_mails_trouble(self, reply: str) -> None:
+    def test_a_failed_reset_closes_the_session(self, reply: str) -> None:
         with (
             ScriptedServer(RCPT="550 no such user", RSET=reply) as server,
             mailer_for(server) as mailer,

@@ -22,7 +22,7 @@ from tests.support.smtp import (
 
 
 class TestUnavailable:
-    def test_nobody_listens(self) -> None:
+    def test_a_closed_port(self) -> None:
         with (
             mailer_for(refused_address()) as mailer,
             pytest.raises(MailerUnavailable, match="ConnectionRefusedError"),
@@ -134,7 +134,7 @@ class TestTimeouts:
                 mailer.send(mail_to())
             assert time.monotonic() - began < 2
 
-    def test_a_mail_that_is_of_no_use_any_more_is_not_handed_over(self) -> None:
+    def test_a_mail_that_expires_meanwhile_is_not_sent(self) -> None:
         """The time-out ends when the code expires."""
         with ScriptedServer() as server:
             server.replies["RCPT"] = server.after(0.2)
