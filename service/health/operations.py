@@ -28,9 +28,9 @@ from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.storage import keys
-from service.storage.command import MILLISECOND
 from service.storage.partitions import query_partitions
 from service.storage.rate_limits import RateLimited, check
+from service.values.time import MILLISECOND
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from service.health.model import ProcessHealth
 from service.storage import keys
-from service.storage.command import MILLISECOND, Command, command, duration_ms, run_script
+from service.storage.command import Command, command, run_script
+from service.values.time import MILLISECOND, duration_ms
 
 HEARTBEAT_TTL = timedelta(seconds=120)
 """A process counts as stalled, and not as removed, for that long after its last heartbeat."""

@@ -12,16 +12,8 @@ from service.links.record import FIELDS, decode
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
-from service.storage.command import (
-    Command,
-    command,
-    duration_ms,
-    from_ms,
-    run_script,
-    to_ms,
-    try_decode,
-)
-from service.values.time import format_time
+from service.storage.command import Command, command, run_script, try_decode
+from service.values.time import duration_ms, format_time, from_ms, to_ms
 
 
 class Failure(msgspec.Struct, frozen=True):

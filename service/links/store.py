@@ -12,7 +12,7 @@ from service.errors import Invalid
 from service.links.model import DeliveryState, Link, Status
 from service.links.record import FIELDS, decode, encode
 from service.storage import keys
-from service.storage.command import Command, command, run_script, to_ms, try_decode
+from service.storage.command import Command, command, run_script, try_decode
 from service.storage.idempotency import (
     IDEMPOTENCY_TTL,
     IdempotencyRecord,
@@ -20,7 +20,7 @@ from service.storage.idempotency import (
     decode_record,
 )
 from service.values.ids import is_link_id, partition_of
-from service.values.time import format_time
+from service.values.time import format_time, to_ms
 
 PRUNE_EVERY = 16
 """One create in so many, by its millisecond, also prunes the indexes that it writes to."""

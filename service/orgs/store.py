@@ -10,7 +10,8 @@ import msgspec
 
 from service.orgs.model import EMPTY_PROFILE, Profile
 from service.storage import keys
-from service.storage.command import Command, command, to_ms
+from service.storage.command import Command, command
+from service.values.time import to_ms
 
 MAX_IDS_PER_PARTITION = 1000
 """A quarter of a million in all partitions."""

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.storage import keys
-from service.storage.command import Command, command, duration_ms, run_script, to_ms, try_decode
+from service.storage.command import Command, command, run_script, try_decode
 from service.storage.rate_limits import RateLimit, parse_pttl
-from service.values.time import format_time, parse_time
+from service.values.time import duration_ms, format_time, parse_time, to_ms
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

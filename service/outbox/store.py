@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from service.outbox.queues import QUEUES, MailQueue
-from service.storage.command import Command, command, from_ms, run_script, to_ms
+from service.storage.command import Command, command, run_script
+from service.values.time import from_ms, to_ms
 
 
 class Due(msgspec.Struct, frozen=True):

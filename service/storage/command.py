@@ -2,14 +2,19 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from service.values.time import duration_ms
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Argument = str | int | float
+
+TTL_MARGIN = timedelta(days=1)
+"""How much later than its last entry an index may end."""
 
 
 class Script(NamedTuple):
@@ -81,24 +86,3 @@ def try_decode(decode: Callable[..., T], *args: Any) -> T | ValueError:
         return error
     except (TypeError, LookupError, ArithmeticError) as error:
         return ValueError(type(error).__name__)
-
-
-def to_ms(moment: datetime) -> int:
-    """Milliseconds since 1970: the score of times in sorted sets."""
-    return int((moment - EPOCH) / MILLISECOND)
-
-
-def from_ms(milliseconds: float | str) -> datetime:
-    """The inverse of ``to_ms``."""
-    return EPOCH + float(milliseconds) * MILLISECOND
-
-
-def duration_ms(duration: timedelta) -> int:
-    """A duration in milliseconds."""
-    return int(duration / MILLISECOND)
-
-
-TTL_MARGIN = timedelta(days=1)
-"""How much later than its last entry an index may end."""
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from service.storage.command import Command, duration_ms, run_script
+from service.storage.command import Command, run_script
+from service.values.time import duration_ms
 
 
 class RateLimit(NamedTuple):

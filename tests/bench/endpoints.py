@@ -20,8 +20,9 @@ from service.links.model import Link
 from service.otps import store as otps
 from service.storage import rate_limits as limits
 from service.storage.client import Client
-from service.storage.command import Command, load_script, to_ms
+from service.storage.command import Command, load_script
 from service.storage.redis_url import connect
+from service.values.time import to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.support.admins import admin_token

@@ -22,9 +22,10 @@ from service.links.model import Link
 from service.otps import store as otps
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import command, to_ms
+from service.storage.command import command
 from service.storage.redis_url import connect
 from service.values.ids import partition_of
+from service.values.time import to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
 from tests.support.factories import id_in, make_link, put_all

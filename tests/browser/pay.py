@@ -10,7 +10,8 @@ from playwright.sync_api import Page, expect
 
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import command, duration_ms
+from service.storage.command import command
+from service.values.time import duration_ms
 from tests.support.factories import delete
 from tests.support.servers import MailServer, wait_until
 

@@ -26,8 +26,8 @@ from service.outbox.queues import LINKS
 from service.process import embedded
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import to_ms
 from service.storage.redis_url import connect
+from service.values.time import to_ms
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
 from tests.support.proxy import Proxy

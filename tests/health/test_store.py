@@ -9,7 +9,8 @@ from service.health.model import HEARTBEAT_TIMEOUT
 from service.health.store import HEARTBEAT_TTL
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import MILLISECOND, command
+from service.storage.command import command
+from service.values.time import MILLISECOND
 from tests.support.factories import ttl
 
 NONE = timedelta(0)

@@ -18,9 +18,9 @@ from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import TTL_MARGIN, command, to_ms
+from service.storage.command import TTL_MARGIN, command
 from service.values.ids import partition_of
-from service.values.time import truncate_to_ms
+from service.values.time import to_ms, truncate_to_ms
 from tests.support.clock import Clock
 from tests.support.factories import (
     MILLISECOND,

@@ -9,7 +9,8 @@ from service.links import store as links
 from service.links.model import Link
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.command import command, from_ms
+from service.storage.command import command
+from service.values.time import from_ms
 from tests.support.links import create
 
 TTL = timedelta(hours=72)

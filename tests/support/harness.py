@@ -20,8 +20,8 @@ from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.clock import RedisClock
-from service.storage.command import from_ms
 from service.values.ids import partition_of
+from service.values.time import from_ms
 from tasks.delivery import LEASE_DURATION, DeliveryWorker
 from tasks.kinds.link_mails import LinkMails
 from tasks.kinds.otp_mails import OtpMails

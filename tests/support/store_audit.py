@@ -8,8 +8,9 @@ from typing import Any
 import redis
 
 from service.storage import keys
-from service.storage.command import TTL_MARGIN, to_ms
+from service.storage.command import TTL_MARGIN
 from service.values.ids import partition_of
+from service.values.time import to_ms
 from tests.support.factories import ids_of
 from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
 

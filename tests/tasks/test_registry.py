@@ -16,7 +16,8 @@ from service.orgs.model import EMPTY_PROFILE
 from service.outbox import store as outbox
 from service.outbox.doorbell import take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.storage.command import Command, command, to_ms
+from service.storage.command import Command, command
+from service.values.time import to_ms
 from tasks.jobs import scan
 from tasks.kinds import registry
 from tasks.kinds.registry import MAIL_KINDS, MailKind, find_kind
