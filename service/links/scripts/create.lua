@@ -9,7 +9,8 @@
 --      created_at, expires_at, gone_at: when the record goes, org_ends_at: the end of the second it
 --      expires in, due_at: when its e-mail is due ('' if it owes none), prune_before: up to when
 --      index entries are pruned ('' for no pruning) (all ms)
---      fingerprint, repeatable_until (ms), gone: for find_request and save_request ('' without a key)
+--      fingerprint, repeatable_until (ms), gone: for find_request and save_request
+--      ('' without an idempotency key)
 --      the record's fields and values in turn
 -- Returns 1; or, where it changed nothing, 0 if the id exists already, or what find_request found.
 --      Where a key holds another type, it stores nothing; it needs neither revoked nor orgs.

@@ -9,7 +9,7 @@
 --      score, cursor: of the last link on the page before, its local id ('' for the first page)
 --      the fields to read
 -- Returns {total, active, expired, revoked, score of the last link ('' on the last page),
---      {local id, ...}, {values of its fields, ...}}: nil for values where a key holds another type.
+--      {local id, ...}, {values of its fields, ...}}: nil for values if a key holds another type.
 local org, active, revoked, index, links = unpack(KEYS)
 local now, prune_before, lowest, highest, limit, score, cursor = unpack(ARGV, 1, 7)
 local fields = {unpack(ARGV, 8)}

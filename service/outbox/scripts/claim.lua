@@ -18,30 +18,32 @@ local function find_due(key, from, to)
   return found.err and {} or found
 end
 
-local lapsed = outbox_until == '' and {} or find_due(outbox, '-inf', outbox_until)
-local begun = scheduled and find_due(scheduled, scheduled_from, '(' .. scheduled_before) or {}
-local begun_count = math.min(#begun / 2, math.max(math.ceil(limit / 2), limit - #lapsed / 2))
-local lapsed_count = math.min(#lapsed / 2, limit - begun_count)
-if begun_count + lapsed_count == 0 then return {} end
+local due_outbox = outbox_until == '' and {} or find_due(outbox, '-inf', outbox_until)
+local due_scheduled =
+  scheduled and find_due(scheduled, scheduled_from, '(' .. scheduled_before) or {}
+local scheduled_limit = math.max(math.ceil(limit / 2), limit - #due_outbox / 2)
+local scheduled_count = math.min(#due_scheduled / 2, scheduled_limit)
+local outbox_count = math.min(#due_outbox / 2, limit - scheduled_count)
+if scheduled_count + outbox_count == 0 then return {} end
 
 local claimed, leases, since = {}, {}, {}
 local function take(found, count)
   for i = 1, 2 * count, 2 do
-    local member, owed_since = found[i], found[i + 1]
-    if tonumber(owed_since) > tonumber(now) then owed_since = now end
+    local member, due_since = found[i], found[i + 1]
+    if tonumber(due_since) > tonumber(now) then due_since = now end
     claimed[#claimed + 1] = member
-    leases[#leases + 1] = deadline == '' and owed_since or deadline
+    leases[#leases + 1] = deadline == '' and due_since or deadline
     leases[#leases + 1] = member
-    since[#since + 1] = owed_since
+    since[#since + 1] = due_since
     since[#since + 1] = member
   end
 end
-take(begun, begun_count)
-take(lapsed, lapsed_count)
+take(due_scheduled, scheduled_count)
+take(due_outbox, outbox_count)
 redis.call('ZADD', outbox, unpack(leases))
-if begun_count > 0 then
+if scheduled_count > 0 then
   match_ttl(outbox, redis.call('PEXPIRETIME', scheduled))
-  redis.call('ZREM', scheduled, unpack(claimed, 1, begun_count))
+  redis.call('ZREM', scheduled, unpack(claimed, 1, scheduled_count))
 end
 if pending_since then
   redis.pcall('ZADD', pending_since, 'NX', unpack(since))

@@ -25,12 +25,12 @@ local are_due, unsent, oldest, position = {}, 0, '', 1
 for _, size in ipairs(sizes) do
   local outbox, scheduled, pending_since = unpack(KEYS, position, position + size - 1)
   position = position + size
-  local lapsed, begun = first(outbox), first(scheduled)
-  are_due[#are_due + 1] = (lapsed or begun) and 1 or 0
+  local due_outbox, due_scheduled = first(outbox), first(scheduled)
+  are_due[#are_due + 1] = (due_outbox or due_scheduled) and 1 or 0
   unsent = unsent + (read('ZCARD', outbox) or 0)
   if scheduled then unsent = unsent + (read('ZCOUNT', scheduled, '-inf', now) or 0) end
   if pending_since then
-    for _, since in pairs({lapsed, begun, first(pending_since)}) do
+    for _, since in pairs({due_outbox, due_scheduled, first(pending_since)}) do
       if oldest == '' or tonumber(since) < tonumber(oldest) then oldest = since end
     end
   end

@@ -10,8 +10,8 @@ local function extend_ttl(key, at)
   return ends_at, true
 end
 
--- Lets `key` live at least until `at` (ms), when another key ends: without the entries here,
--- nobody would know to drop theirs there.
+-- Lets `key` live at least until `at` (ms), without a margin. An index whose entries decide when
+-- those of another are pruned has to live as long as that one.
 local function match_ttl(key, at)
   if redis.call('PEXPIRETIME', key) < at then
     redis.call('PEXPIREAT', key, string.format('%.0f', at))
