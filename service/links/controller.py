@@ -127,11 +127,11 @@ class LinkController(Controller):
         later answers are that link as it is then, with ``Idempotency-Replayed: true``.
         """
         context = context_of(request)
-        requested = data.parse(context.clock())
-        require_org(request.user, requested.org_id)
+        link_request = data.parse(context.clock())
+        require_org(request.user, link_request.org_id)
         key = idempotency_key
-        repeatable = key and identify(request, requested.org_id, key, requested.meaning)
-        link, is_new = await operations.create(context, requested, repeatable or None)
+        repeatable = key and identify(request, link_request.org_id, key, link_request.normalized)
+        link, is_new = await operations.create(context, link_request, repeatable or None)
         headers = {"Location": f"{context.root}/payment-links/{link.id}"}
         if not is_new:
             headers |= REPLAYED

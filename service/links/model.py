@@ -118,8 +118,8 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     locale: str | None = None
 
     @property
-    def meaning(self) -> "LinkRequest":
-        """The same value for all requests for the same link, in whatever spelling.
+    def normalized(self) -> "LinkRequest":
+        """Equal for all requests for the same link, however they spell it.
 
         Its JSON leaves out defaults, so that a field which a later version adds changes nothing.
         """

@@ -16,7 +16,7 @@ from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
 from service.outbox.queues import LINKS
 from service.storage import idempotency, keys
-from service.storage.idempotency import IdempotentRequest
+from service.storage.idempotency import IdempotencyRecord, IdempotentRequest
 from service.storage.partitions import query_partitions
 from service.values.ids import is_link_id, partition_of
 
@@ -32,39 +32,37 @@ DISPATCH_BATCH = 150
 
 
 async def create(
-    context: Context, requested: LinkRequest, request: IdempotentRequest | None
+    context: Context, link_request: LinkRequest, repeatable: IdempotentRequest | None
 ) -> tuple[Link, bool]:
     """Creates a link, queues its mail, and returns the link and whether it is new.
 
-    It is not new if an earlier ``request`` with the same key created it.
+    It is not new if an earlier request with the key of ``repeatable`` created it.
 
     Raises:
         IdempotencyConflict: the earlier request had other content.
-        OtpNotVerified, LimitReached: the recipient has not verified ``requested.otp``.
+        OtpNotVerified, LimitReached: the recipient has not verified ``link_request.otp``.
     """
-    record = None if request is None else await context.pipeline.run(idempotency.find(request))
+    record = (
+        None if repeatable is None else await context.pipeline.run(idempotency.find(repeatable))
+    )
     for _ in range(MAX_CREATE_ATTEMPTS):
-        if request is not None and record is not None:
-            if record.fingerprint != request.fingerprint:
-                raise IdempotencyConflict
-            link_id = keys.full_id(partition_of(requested.org_id), record.local_id)
-            existing = await context.pipeline.run(store.get(link_id))
-            if existing is not None:
-                return existing, False
+        existing = await _find_created(context, repeatable, record)
+        if existing is not None:
+            return existing, False
         link = model.create(
-            requested,
+            link_request,
             entropy=secrets.token_bytes(32),
             now=context.clock(),
             ttl=context.settings.link_ttl,
         )
-        if requested.otp is not None:
-            await require_verified(context, link.recipient, requested.otp, link.org_id)
+        if link_request.otp is not None:
+            await require_verified(context, link.recipient, link_request.otp, link.org_id)
         stored = await context.pipeline.run(
             store.create(
                 link,
                 now=link.created_at,
                 retention=context.settings.retention,
-                request=request,
+                request=repeatable,
                 gone=record.local_id if record else "",
             )
         )
@@ -74,6 +72,18 @@ async def create(
             return link, True
         record = stored or None
     raise Unavailable("the link could not be stored")
+
+
+async def _find_created(
+    context: Context, repeatable: IdempotentRequest | None, record: IdempotencyRecord | None
+) -> Link | None:
+    """The link that an earlier request created; None if there was none, or its link is gone."""
+    if repeatable is None or record is None:
+        return None
+    if record.fingerprint != repeatable.fingerprint:
+        raise IdempotencyConflict
+    link_id = keys.full_id(partition_of(repeatable.org_id), record.local_id)
+    return await context.pipeline.run(store.get(link_id))
 
 
 async def find(context: Context, link_id: str) -> Link:

@@ -48,7 +48,8 @@ class TestMeaning:
             },
         ]
         one, other = (
-            parse_request(LinkRequest(org_id="acme", **fields), now=NOW).meaning for fields in said
+            parse_request(LinkRequest(org_id="acme", **fields), now=NOW).normalized
+            for fields in said
         )
         assert msgspec.json.encode(one) == msgspec.json.encode(other)
 
@@ -56,7 +57,7 @@ class TestMeaning:
         """Or the first version that knows another field would take no request that is repeated for the same."""
         meaning = parse_request(
             LinkRequest(org_id="acme", email="jane@example.com"), now=NOW
-        ).meaning
+        ).normalized
         assert msgspec.json.decode(msgspec.json.encode(meaning)) == {
             "org_id": "acme",
             "email": "jane@example.com",
