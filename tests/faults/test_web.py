@@ -35,17 +35,6 @@ UNANSWERED = (
     "RemoteProtocolError: Server disconnected without sending a response",
 )
 """How a request fails whose connection was closed before its answer began."""
-NO_SOCKET_FILTERS = """
-import socket
-
-def setsockopt(self, level, name, *value):
-    if (level, name) == (socket.SOL_SOCKET, 26):  # SO_ATTACH_FILTER
-        raise PermissionError(1, "Operation not permitted")
-    return super(socket.socket, self).setsockopt(level, name, *value)
-
-socket.socket.setsockopt = setsockopt
-"""
-"""Python's ``sitecustomize`` on a kernel that restricts them, as some do."""
 FAULTY_SHUTDOWN = """
 from service.health.heartbeat import Heartbeat
 from service.outbox.doorbell import Doorbell
@@ -56,7 +45,7 @@ def fail(self):
 Heartbeat.remove = fail
 Doorbell.close = fail
 """
-"""Makes whatever a process says good-bye to fail."""
+"""A ``sitecustomize.py`` that makes every step of a shutdown fail."""
 
 
 @pytest.fixture(scope="session")
@@ -72,33 +61,17 @@ def haproxy() -> str:
 def test_stopped_behind_a_balancer_no_request_fails(
     own_store: Store, tmp_path: Path, haproxy: str, scale: Scale
 ) -> None:
-    """It looks at ``/readyz``. Full: 20 SIGTERMs."""
+    """HAProxy polls ``/readyz``, and the processes have no privileges. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
     with (
-        webs(tmp_path, own_store.url, *ports) as services,
+        webs(tmp_path, own_store.url, *ports, prefix=unprivileged()) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", scale(1, 20)))
     assert load.failures == []
 
 
-def test_stopped_without_privileges_no_request_fails(
-    own_store: Store, tmp_path: Path, haproxy: str, scale: Scale
-) -> None:
-    """Not even a socket may be told anything that needs CAP_NET_ADMIN. Full: 20 SIGTERMs."""
-    (tmp_path / "sitecustomize.py").write_text(NO_SOCKET_FILTERS)
-    ports = free_port(), free_port()
-    with (
-        webs(
-            tmp_path, own_store.url, *ports, prefix=unprivileged(), PYTHONPATH=str(tmp_path)
-        ) as services,
-        balancer(haproxy, tmp_path, ports) as port,
-    ):
-        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", scale(1, 20)))
-    assert load.failures == []
-
-
-def test_what_fails_while_stopping_keeps_no_process_from_stopping(
+def test_a_process_stops_although_its_shutdown_fails(
     own_store: Store, tmp_path: Path, haproxy: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAULTY_SHUTDOWN)
