@@ -1,6 +1,6 @@
 """The pictures in README: a link's page and its mail, on a phone.
 
-They are kept in ``.screenshots`` with all others; ``README_PICTURES=.github`` replaces those that README shows.
+``README_PICTURES=.github`` replaces those that README shows.
 """
 
 import os
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SCREENSHOTS, Visitor
+from tests.browser.conftest import Visitor
 from tests.browser.pay import make, path_of
 from tests.browser.test_mails import show
 from tests.support.servers import MailServer
@@ -27,25 +27,26 @@ Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
-def keep(visitor: Visitor, name: str) -> None:
-    folder = Path(os.environ.get("README_PICTURES", SCREENSHOTS))
-    folder.mkdir(exist_ok=True)
+def keep(visitor: Visitor, name: str, elsewhere: Path) -> None:
+    folder = Path(os.environ.get("README_PICTURES", elsewhere))
     picture = visitor.page.screenshot(path=folder / f"{name}.png", full_page=True)
     assert len(picture) <= MAX_BYTES
 
 
-def test_the_page_of_a_link(visit: Visit, admin: httpx.Client) -> None:
+def test_the_page_of_a_link(visit: Visit, admin: httpx.Client, tmp_path: Path) -> None:
     visitor = visit(SIZE)
     page = visitor.open(path_of(make(admin)))
     expect(page.locator(".amount")).to_be_visible()
-    keep(visitor, "page")
+    keep(visitor, "page", tmp_path)
 
 
-def test_the_mail_of_a_link(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
+def test_the_mail_of_a_link(
+    visit: Visit, admin: httpx.Client, mails: MailServer, tmp_path: Path
+) -> None:
     make(admin, EMAIL, notify=True)
     [mail] = mails.mailbox.wait_for(EMAIL)
     visitor = visit(SIZE)
     page = show(visitor, mail)
     page.get_by_text("/pay/pl_").evaluate(SHOW_PUBLIC_ADDRESS)
     expect(page.get_by_text("Acme Cleaning Ltd").first).to_be_visible()
-    keep(visitor, "mail")
+    keep(visitor, "mail", tmp_path)
