@@ -161,3 +161,25 @@ def test_in_json_warnings_and_uncaught_exceptions_are_objects_too() -> None:
         ("uncaught_exception", "error", "ValueError: in a finalizer"),
         ("uncaught_exception", "error", "ValueError: in the main thread"),
     ]
+
+
+EXITING = """
+import asyncio, logging, os
+from service.process import logs
+
+async def fail():
+    logging.getLogger("server").error("out of order")
+    os._exit(1)
+
+logs.configure("json")
+asyncio.run(fail())
+"""
+
+
+def test_a_library_s_line_is_written_at_once_also_in_an_event_loop() -> None:
+    """The server logs why an application failed to stop, and exits."""
+    process = subprocess.run(
+        [sys.executable, "-c", EXITING], check=False, capture_output=True, text=True
+    )
+    line = json.loads(process.stdout)
+    assert (line["event"], line["level"], line["logger"]) == ("out of order", "error", "server")
