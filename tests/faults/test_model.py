@@ -348,6 +348,7 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     structlog.reset_defaults()
 
 
+@pytest.mark.timeout(600)  # 40 s on an idle machine
 def test_the_service_and_a_model_of_its_contract_never_differ(
     api: Api, scale: Callable[[int, int], int]
 ) -> None:
