@@ -29,8 +29,8 @@ SLOWEST = ("faults", "browser", "e2e")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Workers: each starts stores and services of its own."""
-    return min(os.cpu_count() or 1, 4)
+    """One more than there are processors, for many tests wait; each has stores of its own."""
+    return min(os.cpu_count() or 1, 4) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,10 +14,20 @@ from tests.support.servers import Store
 pytest.register_assert_rewrite("tests.support.differential")
 
 
+IS_FULL = os.environ.get("FAULTS") == "full"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of full length take as long as they take."""
+    if IS_FULL:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(scope="session")
 def scale() -> Scale:
     """Chooses between a figure's short and its full length."""
-    return lambda short, full: full if os.environ.get("FAULTS") == "full" else short
+    return lambda short, full: full if IS_FULL else short
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from tests.support.processes import UNLIMITED, Service
 from tests.support.scale import Scale
 from tests.support.servers import MailServer, Store, wait_until
 
+pytestmark = pytest.mark.alone
+
 CUSTOMERS = 8
 SAMPLES = 60
 WARM_UP = 20

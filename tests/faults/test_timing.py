@@ -27,6 +27,8 @@ from tests.support.scale import Scale
 from tests.support.servers import Store
 from tests.support.web import web
 
+pytestmark = pytest.mark.alone
+
 NONCE = bytes(16)
 TOLERANCE = 50e-6
 """Seconds that no network lets anybody see: a script writes one field more where there is a code."""
