@@ -30,7 +30,7 @@ RING_SCRIPT = """
 -- Adds partitions to the pending ones.
 -- KEYS: pending partitions, RQ's list of jobs
 -- ARGV: partitions
--- Returns 1 if a job must be enqueued: none waits, or all that wait were enqueued before a loss.
+-- Returns 1 if a job must be enqueued: no partition was pending, or their job was lost.
 local pending, jobs = KEYS[1], KEYS[2]
 local key_type = redis.call('TYPE', pending).ok
 if key_type ~= 'set' and key_type ~= 'none' then redis.call('DEL', pending) end

@@ -27,8 +27,8 @@ class MailQueue(NamedTuple):
         """The keys under which e-mails wait."""
         return [key(partition) for key in (self.outbox, self.scheduled) if key]
 
-    def keys(self, partition: str) -> list[str]:
-        """All keys, in the order in which scripts take them."""
+    def all_keys(self, partition: str) -> list[str]:
+        """In the order in which scripts take them."""
         return [key(partition) for key in (self.outbox, self.scheduled, self.pending_since) if key]
 
 

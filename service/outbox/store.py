@@ -35,7 +35,7 @@ def claim(
     """Claims up to ``limit`` members that are due, under a lease until ``deadline``."""
     scheduled = ("-inf", to_ms(now) + 1)
     times = (to_ms(now), to_ms(deadline), limit, to_ms(now), *scheduled)
-    return run_script(list, "outbox/claim", queue.keys(partition), *times)
+    return run_script(list, "outbox/claim", queue.all_keys(partition), *times)
 
 
 def claim_window(
@@ -70,7 +70,7 @@ def has_pending(partition: str, queues: Sequence[MailQueue] = QUEUES) -> Command
 
 def due(partition: str, *, now: datetime, queues: Sequence[MailQueue] = QUEUES) -> Command[Due]:
     """What is due in the partition."""
-    keys = [queue.keys(partition) for queue in queues]
+    keys = [queue.all_keys(partition) for queue in queues]
     return run_script(
         partial(_decode_due, queues),
         "outbox/due",

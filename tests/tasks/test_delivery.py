@@ -28,6 +28,7 @@ from tasks.delivery import (
     backoff,
     redact_reply,
 )
+from tasks.kinds.link_mails import LinkMails
 from tasks.mail.mailer import SEND_TIMEOUT_SECONDS, Deferred, MailerUnavailable, Refused
 from tasks.mail.mime import Mail
 from tasks.mail.smtp import SmtpMailer
@@ -415,16 +416,14 @@ class TestDropped:
     ) -> None:
         link = harness.add_link()
         mailer = ScriptedMailer()
-        worker = harness.link_worker(mailer)
-        source: Any = worker._source  # noqa: SLF001 - the only place between the two
-        load = source.load_claimed
+        load = LinkMails.load_claimed
 
-        def revoke_first(partition: str, members: list[str]) -> Any:
+        def revoke_first(source: LinkMails, partition: str, members: list[str]) -> Any:
             harness.revoke(link)
-            return load(partition, members)
+            return load(source, partition, members)
 
-        monkeypatch.setattr(source, "load_claimed", revoke_first)
-        worker.run([PARTITION])
+        monkeypatch.setattr(LinkMails, "load_claimed", revoke_first)
+        harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         assert harness.state(link) is DeliveryState.NONE
 
@@ -661,16 +660,14 @@ class TestOneAtATime:
         """Otherwise that one would be sent again and again."""
         made, mailer = harness.add_links(2), ScriptedMailer()
         worker = harness.link_worker(mailer)
-        source: Any = worker._source  # noqa: SLF001 - where mails are composed
-        compose = source.compose
+        compose = LinkMails.compose
 
-        def compose_first(link: Link, now: datetime) -> Mail:
+        def compose_first(source: LinkMails, link: Link, now: datetime) -> Mail:
             if link.id != made[0].id:
                 raise TypeError("nobody thought of this")
-            mail: Mail = compose(link, now)
-            return mail
+            return compose(source, link, now)
 
-        monkeypatch.setattr(source, "compose", compose_first)
+        monkeypatch.setattr(LinkMails, "compose", compose_first)
         with pytest.raises(TypeError):
             worker.run([PARTITION])
         worker.run([])
