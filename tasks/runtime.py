@@ -74,7 +74,7 @@ def create_runtime(
 def create_heartbeat(queue: MailQueue, clock: RedisClock) -> Heartbeat:
     """A worker that is started again after a crash keeps its name: the supervisor's process id."""
     supervisor = multiprocessing.parent_process()
-    return Heartbeat(queue.worker, clock, pid=None if supervisor is None else supervisor.pid)
+    return Heartbeat(queue.worker_name, clock, pid=None if supervisor is None else supervisor.pid)
 
 
 def _mailer_factory(settings: Settings) -> Callable[[], Mailer]:

@@ -133,7 +133,7 @@ def _keep_running(queue: MailQueue, processes: dict[MailQueue, SpawnProcess]) ->
 
 def _start(queue: MailQueue) -> SpawnProcess:
     process = multiprocessing.get_context("spawn").Process(
-        target=_run_process, args=(queue.name,), name=queue.worker
+        target=_run_process, args=(queue.name,), name=queue.worker_name
     )
     process.start()
     return process

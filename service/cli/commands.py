@@ -181,7 +181,7 @@ def _check(queues: list[MailQueue]) -> Iterator[CheckResult]:
     if queues:
         from service.cli.check_workers import check_workers
 
-        return check_workers(environ, [queue.worker for queue in queues])
+        return check_workers(environ, [queue.worker_name for queue in queues])
     from service.cli.check import check
 
     return check(environ)

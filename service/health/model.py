@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 
 REASONS_IF_AWAY = {
-    **{queue.worker: Reason(f"worker_{queue.name}_away") for queue in QUEUES},
+    **{queue.worker_name: Reason(f"worker_{queue.name}_away") for queue in QUEUES},
     "scheduler": Reason.SCHEDULER_AWAY,
 }
 """The kinds of processes that have to run beside ``web``."""

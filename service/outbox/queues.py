@@ -19,8 +19,8 @@ class MailQueue(NamedTuple):
     pending_since: Callable[[str], str] | None = None
 
     @property
-    def worker(self) -> str:
-        """The name of its worker in heartbeats and in ``GET /readyz``."""
+    def worker_name(self) -> str:
+        """In heartbeats and in ``GET /readyz``."""
         return f"worker-{self.name}"
 
     def waiting_keys(self, partition: str) -> list[str]:

@@ -77,7 +77,7 @@ def test_a_worker_records_that_it_is_alive(
     harness: Harness, runtimes: Runtimes, queue: MailQueue
 ) -> None:
     work_burst(runtimes[queue])
-    alive = [each for each in QUEUES if harness.client.run(heartbeats.read(each.worker))]
+    alive = [each for each in QUEUES if harness.client.run(heartbeats.read(each.worker_name))]
     assert alive == [queue]
 
 
