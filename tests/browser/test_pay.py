@@ -64,7 +64,7 @@ def test_a_day_less_interrupts_nobody(visit: OpenPage, admin: httpx.Client) -> N
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^1 day 00:00:0\d$"))
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^23:59:5\d$"))
     expect(page.get_by_role("link", name="Pay")).to_be_focused()
-    expect(page.locator("#said")).to_be_empty()
+    expect(page.locator("#announcer")).to_be_empty()
 
 
 def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(

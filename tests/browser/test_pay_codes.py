@@ -50,7 +50,7 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
     assert mails.mailbox.to(email)[-1]["From"].addresses[0].display_name == "Acme Cleaning Ltd"
     page.keyboard.type(wrong(code))
     expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
-    expect(page.locator("#said")).to_be_empty()  # or it would be said twice
+    expect(page.locator("#announcer")).to_be_empty()  # or it would be said twice
     expect(page.get_by_label("Code")).to_be_focused()
     page.keyboard.insert_text(f" {code[:3]} {code[3:]}\n")  # as pasted
     expect(page.locator(".amount")).to_have_text("₦125,000.50")
@@ -105,12 +105,12 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
     sent = re.compile(
         r"^We sent a code to l\*\*\*@example\.com at \d+:\d\d.*\. It is good for \d+ minutes, and only the newest works\.$"
     )
-    expect(page.locator("[data-say]")).to_have_text(sent)
+    expect(page.locator("[data-announce]")).to_have_text(sent)
     assert page.url.endswith(path_of(link))
     page.close()
     visitor.page = visitor.context.new_page()
     page = visitor.open(path_of(link))
-    expect(page.locator("[data-say]")).to_have_text(sent)
+    expect(page.locator("[data-announce]")).to_have_text(sent)
     expect(page.get_by_label("Code")).to_be_focused()
     visitor.check("pay back with the code, phone, light")
     page.get_by_label("Code").press_sequentially(wrong(code_for(email, mails)))
@@ -214,7 +214,7 @@ def test_another_code_has_to_wait(visit: OpenPage, admin: httpx.Client) -> None:
     expect(button).to_have_accessible_description(wait)
     expect(page.get_by_label("Code")).to_have_accessible_description(wait)
     expect(button).to_be_enabled()
-    expect(page.locator("#said")).to_have_text("Another code can be sent now.")
+    expect(page.locator("#announcer")).to_have_text("Another code can be sent now.")
     expect(button).to_have_accessible_description("Another code can be sent now.")
     expect(page.get_by_text("Another code can be sent in")).to_have_count(0)
 
@@ -249,7 +249,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
     expect(button).to_have_accessible_description(re.compile("^Another code can be sent in"))
     expect(button).to_be_enabled()
     expect_alert(page, "Another code can be sent now.")
-    expect(page.locator("#said")).to_be_empty()
+    expect(page.locator("#announcer")).to_be_empty()
     button.click()
     page.get_by_label("Code").press_sequentially(code_for(email, mails))
     expect(page.locator(".amount")).to_be_visible()

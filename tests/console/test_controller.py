@@ -76,9 +76,9 @@ def test_no_other_file_is(api: Api, name: str) -> None:
     assert api.client.get(f"{ASSETS}/{name}").status_code == 404
 
 
-def test_all_of_it_weighs_less_than_90_kilobytes(api: Api) -> None:
+def test_all_of_it_weighs_less_than_100_kilobytes(api: Api) -> None:
     weights = [len(api.client.get(f"{ASSETS}/{name}").content) for name in FILES]
-    assert sum(weights) + len(api.client.get("/console").content) < 90_000
+    assert sum(weights) + len(api.client.get("/console").content) < 100_000
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".js")])
@@ -91,7 +91,7 @@ def test_no_module_makes_html_of_text(name: str) -> None:
 
 @pytest.mark.parametrize("reason", Reason)
 def test_the_overview_has_words_for_every_reason_to_be_degraded(reason: Reason) -> None:
-    assert f"  {reason.value}: " in FILES["mail.js"].read_text()
+    assert f"  {reason.value}:" in FILES["overview.js"].read_text()
 
 
 def test_behind_a_path_the_page_finds_its_files(make_api: Callable[..., Api]) -> None:

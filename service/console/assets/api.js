@@ -1,17 +1,17 @@
-// The service's own API, asked with the admin's token, which lives in this tab's session storage and nowhere else.
+// Calls the service's API with the admin's token, which is kept in this tab's session storage only.
 
 const KEY = "payment-links-token";
-const TIMEOUT = 15_000;
+const TIMEOUT_MS = 15_000;
 export const root = document.body.dataset.root;
 
-/** What went wrong (RFC 9457). `status` is 0 where there was no answer, or none in time. */
+/** A problem (RFC 9457). `status` is 0 if there was no answer in time. */
 export class Problem extends Error {
   constructor(status, body = {}, retryAfter = null) {
     super(body.detail ?? "the service does not answer");
     Object.assign(this, { status, code: body.code, errors: body.errors ?? [], retryAfter });
   }
 
-  /** Whether what was asked for is known not to have been done. */
+  /** Whether the request is known to have had no effect. */
   get isRefusal() {
     return this.status >= 400 && this.status < 500;
   }
@@ -19,60 +19,84 @@ export class Problem extends Error {
 
 export const token = () => sessionStorage.getItem(KEY);
 
-export function keep(text) {
+export function storeToken(text) {
   if (text) sessionStorage.setItem(KEY, text);
   else sessionStorage.removeItem(KEY);
 }
 
-/** Who a token says that it is: for display alone, for the server decides. Null where it is no token. */
-export function read(text) {
+/** The claims of a token, not verified and only for display; null if it is not a token. */
+export function readClaims(text) {
   try {
-    const claims = JSON.parse(new TextDecoder().decode(Uint8Array.from(atob(text.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")), (one) => one.charCodeAt(0))));
+    const claims = JSON.parse(
+      new TextDecoder().decode(
+        Uint8Array.from(
+          atob(text.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")),
+          (character) => character.charCodeAt(0),
+        ),
+      ),
+    );
     const roles = [claims.role, ...(Array.isArray(claims.roles) ? claims.roles : [])];
-    if (roles.includes("internal-admin")) return { role: "internal-admin", subject: String(claims.sub), org: null };
-    return { role: "org-admin", subject: String(claims.sub), org: claims.org_id == null ? null : String(claims.org_id) };
+    if (roles.includes("internal-admin"))
+      return { role: "internal-admin", subject: String(claims.sub), org: null };
+    return {
+      role: "org-admin",
+      subject: String(claims.sub),
+      org: claims.org_id == null ? null : String(claims.org_id),
+    };
   } catch {
     return null;
   }
 }
 
-/** The answer. Who is refused (401) while signed in, is signed out, and everybody told by a "refused" event. */
-export async function ask(path, { method = "GET", body, headers = {}, as = token() } = {}) {
+/**
+ * The answer to a request. If the stored token is refused (401), it is removed, and a
+ * "token-refused" event is dispatched.
+ */
+export async function callApi(path, { method = "GET", body, headers = {}, as = token() } = {}) {
   let answer, text;
   try {
     answer = await fetch(root + path, {
       method,
       body,
-      headers: { ...headers, Accept: "application/json", Authorization: `Bearer ${as}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+      headers: {
+        ...headers,
+        Accept: "application/json",
+        Authorization: `Bearer ${as}`,
+        ...(body ? { "Content-Type": "application/json" } : {}),
+      },
       credentials: "omit",
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     text = await answer.text();
   } catch {
     throw new Problem(0);
   }
-  if (answer.ok) return parse(text);
-  const problem = new Problem(answer.status, decoded(text), Number(answer.headers.get("Retry-After")) || null);
+  if (answer.ok) return parseAnswer(text);
+  const problem = new Problem(
+    answer.status,
+    tryParse(text),
+    Number(answer.headers.get("Retry-After")) || null,
+  );
   if (answer.status === 401 && as === token()) {
-    keep(null);
-    dispatchEvent(new CustomEvent("refused", { detail: problem }));
+    storeToken(null);
+    dispatchEvent(new CustomEvent("token-refused", { detail: problem }));
   }
   throw problem;
 }
 
-/** JSON, with amounts as the text they are written in: as floats, they would lose zeros, and digits. */
-function parse(text) {
+/** Parses JSON with amounts as strings: floats would lose zeros and digits. */
+function parseAnswer(text) {
   return JSON.parse(text.replace(/"payment_amount":([-+.\deE]+)/g, '"payment_amount":"$1"'));
 }
 
-/** JSON of `fields`, with `amount` (digits) as a number, digit for digit. */
-export function encode(fields, amount) {
+/** JSON of `fields`, with the string `amount` as a number of the same digits. */
+export function encodeBody(fields, amount) {
   const rest = JSON.stringify(fields);
   return amount ? `{"payment_amount":${amount},${rest.slice(1)}` : rest;
 }
 
-function decoded(text) {
+function tryParse(text) {
   try {
     return JSON.parse(text);
   } catch {

@@ -1,105 +1,118 @@
-// The console: who is signed in, and what they look at, which the address says (route.js).
+// The entry point: signs the user in, and shows what the address names (route.js).
 
-import { ask, keep, Problem, read, token } from "./api.js";
-import * as links from "./browse.js";
+import { callApi, storeToken, Problem, readClaims, token } from "./api.js";
+import * as links from "./list.js";
 import { clear, showForm } from "./create.js";
 import { showLink } from "./detail.js";
-import { h, icon, say } from "./dom.js";
-import * as mail from "./mail.js";
+import { h, icon, announce } from "./dom.js";
+import * as overview from "./overview.js";
 import * as route from "./route.js";
 import "./dialogs.js";
 
 const main = document.getElementById("main");
 const signIn = document.getElementById("sign-in");
 const field = document.getElementById("token");
-const wrong = document.getElementById("token-error");
-const why = document.getElementById("sign-in-why");
-const leave = document.getElementById("sign-in-leave");
+const tokenError = document.getElementById("token-error");
+const reason = document.getElementById("sign-in-why");
+const signOutInstead = document.getElementById("sign-in-leave");
 const pick = document.getElementById("pick");
 const org = document.getElementById("org");
-let who = null, shown;
+let user = null,
+  shown;
 
-function enter() {
-  const before = who;
-  who = read(token());
-  if (before && (before.org !== who.org || before.role !== who.role)) clear();
-  const internal = who.role === "internal-admin";
-  document.querySelector(".brand").href = route.address({ org: who.org });
-  pick.hidden = !internal;
-  document.getElementById("own-org").hidden = internal;
-  document.getElementById("own-org").textContent = who.org ?? "";
-  document.getElementById("who").textContent = `${who.subject} · ${who.role}`;
+function startSession() {
+  const before = user;
+  user = readClaims(token());
+  if (before && (before.org !== user.org || before.role !== user.role)) clear();
+  const isInternal = user.role === "internal-admin";
+  document.querySelector(".brand").href = route.formatHash({ org: user.org });
+  pick.hidden = !isInternal;
+  document.getElementById("own-org").hidden = isInternal;
+  document.getElementById("own-org").textContent = user.org ?? "";
+  document.getElementById("who").textContent = `${user.subject} · ${user.role}`;
   document.body.classList.remove("signed-out");
   refresh();
 }
 
 function refresh() {
   shown = null;
-  go();
+  render();
 }
 
-/** Shows what the address says. */
-function go() {
-  if (!token() || !who) return;
-  const there = route.here();
-  if (who.org && there.org !== who.org) return goHome(there.org);
-  const beneath = there.org ?? "";
-  org.value = beneath;
-  const fresh = shown == null;
-  if (!there.over || !route.isOpened() || fresh) { // what a dialog was opened from stays as it is
-    shown = beneath;
-    if (there.org) {
-      mail.leave();
-      links.browse(main, there, fresh);
+/** Shows what the address names. */
+function render() {
+  if (!token() || !user) return;
+  const current = route.currentRoute();
+  if (user.org && current.org !== user.org) return redirectToOwnOrg(current.org);
+  const shownOrg = current.org ?? "";
+  org.value = shownOrg;
+  const isForced = shown == null;
+  if (!current.over || !route.canGoBack() || isForced) {
+    // the list under an open dialog stays as it is
+    shown = shownOrg;
+    if (current.org) {
+      overview.leave();
+      links.showList(main, current, isForced);
     } else {
       links.leave();
-      mail.overview(main);
+      overview.showOverview(main);
     }
   }
-  showForm(there);
-  showLink(there);
+  showForm(current);
+  showLink(current);
 }
 
-/** An org-admin has one organization, wherever an address leads. */
-function goHome(elsewhere) {
-  route.replace({ org: who.org });
-  if (elsewhere) say(`You are signed in for ${who.org}, not for ${elsewhere}`, { shown: true });
+/** An org-admin sees one organization only, whatever the address names. */
+function redirectToOwnOrg(elsewhere) {
+  route.replaceRoute({ org: user.org });
+  if (elsewhere)
+    announce(`You are signed in for ${user.org}, not for ${elsewhere}`, { shown: true });
 }
 
 function signOut() {
-  keep(null);
-  who = null;
+  storeToken(null);
+  user = null;
   links.leave();
-  mail.leave();
+  overview.leave();
   clear();
-  route.clear();
-  showLink(route.here());
+  route.clearRoute();
+  showLink(route.currentRoute());
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   document.body.classList.add("signed-out");
-  for (const part of [document.querySelector("#detail .result"), main, document.getElementById("who"), document.getElementById("own-org"), document.getElementById("orgs")]) part.replaceChildren();
+  for (const part of [
+    document.querySelector("#detail .result"),
+    main,
+    document.getElementById("who"),
+    document.getElementById("own-org"),
+    document.getElementById("orgs"),
+  ])
+    part.replaceChildren();
   document.title = "Payment links console";
-  askWho(false);
+  showSignIn(false);
 }
 
-/** Asks for a token: on a page of its own, or over what is there, which waits. */
-function askWho(over, text = "") {
-  field.value = wrong.textContent = "";
+/** Asks for a token, on an empty page or in a modal dialog over the current one. */
+function showSignIn(isModal, text = "") {
+  field.value = tokenError.textContent = "";
   field.removeAttribute("aria-invalid");
-  why.textContent = text;
-  why.hidden = !text;
-  leave.hidden = !over;
-  if (over) signIn.showModal();
+  reason.textContent = text;
+  reason.hidden = !text;
+  signOutInstead.hidden = !isModal;
+  if (isModal) signIn.showModal();
   else signIn.show();
   field.focus();
 }
 
-/** The first request of whoever signs in: the server's word on the token. */
-function probe(text) {
-  const claims = read(text);
-  if (!claims) throw new Problem(401, { detail: "it is not a whole token, whose three parts are joined by dots" });
-  if (claims.role === "internal-admin") return ask("/orgs?limit=1", { as: text });
+/** Makes a request that succeeds only if the server accepts the token. */
+function verifyToken(text) {
+  const claims = readClaims(text);
+  if (!claims)
+    throw new Problem(401, {
+      detail: "it is not a whole token, whose three parts are joined by dots",
+    });
+  if (claims.role === "internal-admin") return callApi("/orgs?limit=1", { as: text });
   if (!claims.org) throw new Problem(401, { detail: "the token names no organization" });
-  return ask(`/orgs/${encodeURIComponent(claims.org)}/payment-links?limit=1`, { as: text });
+  return callApi(`/orgs/${encodeURIComponent(claims.org)}/payment-links?limit=1`, { as: text });
 }
 
 signIn.querySelector("form").addEventListener("submit", async (event) => {
@@ -107,18 +120,21 @@ signIn.querySelector("form").addEventListener("submit", async (event) => {
   const text = field.value.trim().replace(/^Bearer\s+/i, "");
   const button = event.target.querySelector(".primary");
   if (button.hasAttribute("aria-busy")) return;
-  wrong.textContent = "";
+  tokenError.textContent = "";
   button.setAttribute("aria-busy", "true");
   try {
-    await probe(text);
-    keep(text);
+    await verifyToken(text);
+    storeToken(text);
     field.value = "";
     signIn.close("in");
-    enter();
+    startSession();
     if (!document.querySelector("dialog:modal")) main.querySelector("h1")?.focus();
-    say(`Signed in as ${who.role}`);
+    announce(`Signed in as ${user.role}`);
   } catch (problem) {
-    wrong.textContent = problem.status === 401 || problem.status === 403 ? `This token does not sign you in: ${problem.message}.` : `You cannot be signed in right now: ${problem.message}.`;
+    tokenError.textContent =
+      problem.status === 401 || problem.status === 403
+        ? `This token does not sign you in: ${problem.message}.`
+        : `You cannot be signed in right now: ${problem.message}.`;
     field.setAttribute("aria-invalid", "true");
     field.focus();
   } finally {
@@ -126,44 +142,55 @@ signIn.querySelector("form").addEventListener("submit", async (event) => {
   }
 });
 
-addEventListener("refused", () => {
-  if (!signIn.open) askWho(true, "Your token is no longer good: it has expired, or was withdrawn. Sign in again to go on; what you typed is still there.");
+addEventListener("token-refused", () => {
+  if (!signIn.open)
+    showSignIn(
+      true,
+      "Your token is no longer good: it has expired, or was withdrawn. Sign in again to go on; " +
+        "what you typed is still there.",
+    );
 });
 signIn.addEventListener("close", () => {
-  if (!token() && who) signOut();
+  if (!token() && user) signOut();
 });
-leave.addEventListener("click", signOut);
+signOutInstead.addEventListener("click", signOut);
 document.getElementById("sign-out").addEventListener("click", signOut);
-addEventListener("online", () => who && refresh());
+addEventListener("online", () => user && refresh());
 
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
 
-for (const button of document.querySelectorAll("button.icon[data-close]")) button.append(icon("close"));
+for (const button of document.querySelectorAll("button.icon[data-close]"))
+  button.append(icon("close"));
 
 pick.addEventListener("submit", (event) => {
   event.preventDefault();
-  location.hash = route.address({ org: org.value.trim() });
+  location.hash = route.formatHash({ org: org.value.trim() });
 });
 org.addEventListener("change", () => org.value && pick.reportValidity() && pick.requestSubmit());
 org.addEventListener("input", () => {
   clearTimeout(org.timer);
-  org.timer = setTimeout(suggest, 200);
+  org.timer = setTimeout(suggestOrgs, 200);
 });
-org.addEventListener("focus", suggest, { once: true });
+org.addEventListener("focus", suggestOrgs, { once: true });
 
-async function suggest() {
-  const page = await ask(`/orgs?${new URLSearchParams({ prefix: org.value.trim(), limit: 20 })}`).catch(() => null);
-  if (page) document.getElementById("orgs").replaceChildren(...page.orgs.map((name) => h("option", { value: name })));
+async function suggestOrgs() {
+  const page = await callApi(
+    `/orgs?${new URLSearchParams({ prefix: org.value.trim(), limit: 20 })}`,
+  ).catch(() => null);
+  if (page)
+    document
+      .getElementById("orgs")
+      .replaceChildren(...page.orgs.map((name) => h("option", { value: name })));
 }
 
-route.follow(go);
-if (token() && read(token())) {
+route.onNavigate(render);
+if (token() && readClaims(token())) {
   signIn.close();
-  enter();
+  startSession();
 } else {
-  keep(null);
-  askWho(false);
+  storeToken(null);
+  showSignIn(false);
 }

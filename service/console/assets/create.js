@@ -1,22 +1,30 @@
-// The form for a new link. Its Idempotency-Key is made with it, so that a click which is repeated makes no second link.
+// The form for a new link. Its Idempotency-Key ensures that repeated clicks create one link.
 
-import { ask, encode } from "./api.js";
-import { reload } from "./browse.js";
-import { CURRENCIES, digits, fault } from "./check.js";
-import { showMade } from "./detail.js";
-import { h, say } from "./dom.js";
-import { protect } from "./route.js";
+import { callApi, encodeBody } from "./api.js";
+import { reloadList } from "./list.js";
+import { CURRENCIES, parseAmount, findFault } from "./validation.js";
+import { showCreated } from "./detail.js";
+import { h, announce } from "./dom.js";
+import { setGuard } from "./route.js";
 
-const FIELDS = ["email", "payment_amount", "currency", "transaction_id", "scheduled_at", "expires_at", "locale"];
+const FIELDS = [
+  "email",
+  "payment_amount",
+  "currency",
+  "transaction_id",
+  "scheduled_at",
+  "expires_at",
+  "locale",
+];
 const dialog = document.getElementById("create");
 const form = dialog.querySelector("form");
-const wrong = document.getElementById("create-error");
+const formError = document.getElementById("create-error");
 const button = document.getElementById("create-send");
 const discard = document.getElementById("discard");
 const field = (name) => document.getElementById(name);
-let org, key, busy, leave;
+let org, idempotencyKey, isBusy, onDiscard;
 
-/** Opens the form where `route` says so, and closes it elsewhere. One that is open stays as it is. */
+/** Opens the form if `route` names it, and closes it otherwise. An open form stays as it is. */
 export function showForm(route) {
   if (route.over !== "new") {
     if (dialog.open) dialog.close();
@@ -30,76 +38,88 @@ export function showForm(route) {
   field("email").focus();
 }
 
-/** Empties the form, of which nobody is asked any more. */
+/** Empties the form without a question. */
 export function clear() {
-  key = newKey();
-  busy = false;
+  idempotencyKey = newKey();
+  isBusy = false;
   form.reset();
-  forget();
+  clearErrors();
   discard.close();
 }
 
 function newKey() {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
 }
 
 function isDirty() {
-  const changed = (input) => (input.type === "checkbox" ? input.checked !== input.defaultChecked : input.value !== (input.defaultValue ?? ""));
+  const changed = (input) =>
+    input.type === "checkbox"
+      ? input.checked !== input.defaultChecked
+      : input.value !== (input.defaultValue ?? "");
   return [...form.querySelectorAll("input, select")].some(changed);
 }
 
-/** Asks before what was typed is lost, and calls `whenLost` if it may be. */
-function askToDiscard(whenLost) {
-  leave = whenLost;
+/** Asks whether the input may be discarded, and then calls `callback`. */
+function askToDiscard(callback) {
+  onDiscard = callback;
   if (!dialog.open) dialog.showModal();
   if (!discard.open) discard.showModal();
 }
 
-protect({ isDirty, ask: askToDiscard });
+setGuard({ isDirty, ask: askToDiscard });
 addEventListener("beforeunload", (event) => isDirty() && event.preventDefault());
 document.getElementById("keep").addEventListener("click", () => discard.close());
 document.getElementById("discard-it").addEventListener("click", () => {
   clear();
-  leave();
+  onDiscard();
 });
 
-function forget() {
-  wrong.hidden = true;
-  FIELDS.forEach(forgive);
+function clearErrors() {
+  formError.hidden = true;
+  FIELDS.forEach(clearError);
 }
 
-function forgive(name) {
+function clearError(name) {
   field(name).removeAttribute("aria-invalid");
   document.getElementById(`${name}-error`).textContent = "";
 }
 
-function blame(name, message) {
+function showFieldError(name, message) {
   field(name).setAttribute("aria-invalid", "true");
   document.getElementById(`${name}-error`).textContent = sentence(message);
 }
 
-/** Says at each field what is wrong with it, and goes to the first. */
-function tell(errors, message) {
-  const theirs = errors.filter((error) => FIELDS.includes(error.field));
-  for (const error of theirs) blame(error.field, error.message);
-  if (theirs.length < errors.length || !errors.length) {
-    const others = errors.filter((error) => !theirs.includes(error));
-    wrong.textContent = others.length ? others.map((error) => sentence(`${error.field} ${error.message}`.trim())).join(" ") : sentence(message);
-    wrong.hidden = false;
-    wrong.scrollIntoView({ block: "nearest" });
+/** Shows the errors, each at its field, and focuses the first of these. */
+function showErrors(errors, message) {
+  const known = errors.filter((error) => FIELDS.includes(error.field));
+  for (const error of known) showFieldError(error.field, error.message);
+  if (known.length < errors.length || !errors.length) {
+    const others = errors.filter((error) => !known.includes(error));
+    formError.textContent = others.length
+      ? others.map((error) => sentence(`${error.field} ${error.message}`.trim())).join(" ")
+      : sentence(message);
+    formError.hidden = false;
+    formError.scrollIntoView({ block: "nearest" });
   }
-  if (theirs.length) {
-    FIELDS.map(field).find((element) => element.hasAttribute("aria-invalid")).focus();
-    say(theirs.map((error) => `${document.querySelector(`label[for=${error.field}]`).firstChild.textContent.trim()}: ${error.message}`).join(". "));
+  if (known.length) {
+    FIELDS.map(field)
+      .find((element) => element.hasAttribute("aria-invalid"))
+      .focus();
+    announce(known.map((error) => `${labelOf(error.field)}: ${error.message}`).join(". "));
   }
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
+const labelOf = (name) =>
+  document.querySelector(`label[for=${name}]`).firstChild.textContent.trim();
+const sentence = (text) =>
+  `${text[0].toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? "" : "."}`;
 
-/** What the form says. An amount that is no number goes as it was typed: the service refuses it, and says what else is wrong. */
-function body() {
+/** The request body. The service refuses an amount that is not a number, with all other errors. */
+function encodeForm() {
   const time = (name) => field(name).value && new Date(field(name).value).toISOString();
-  const amount = digits(field("payment_amount").value);
+  const amount = parseAmount(field("payment_amount").value);
   const values = {
     email: field("email").value.trim(),
     org_id: org,
@@ -112,51 +132,73 @@ function body() {
     otp_required: field("otp_required").checked,
     notify: field("notify").checked,
   };
-  return encode(Object.fromEntries(Object.entries(values).filter(([, value]) => value !== "")), amount);
+  return encodeBody(
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== "")),
+    amount,
+  );
 }
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (busy) return;
-  forget();
-  busy = true;
+  if (isBusy) return;
+  clearErrors();
+  isBusy = true;
   button.setAttribute("aria-busy", "true");
   try {
-    const link = await ask("/payment-links", { method: "POST", body: body(), headers: { "Idempotency-Key": key } });
+    const link = await callApi("/payment-links", {
+      method: "POST",
+      body: encodeForm(),
+      headers: { "Idempotency-Key": idempotencyKey },
+    });
     clear();
-    showMade(link);
-    reload();
+    showCreated(link);
+    reloadList();
   } catch (problem) {
-    if (problem.code === "idempotency_conflict") conflict();
-    else if (problem.isRefusal) refused(problem);
-    else tell([], "The service cannot be reached. Nothing is lost: try again, and no second link is made");
+    if (problem.code === "idempotency_conflict") showConflict();
+    else if (problem.isRefusal) showRefusal(problem);
+    else
+      showErrors(
+        [],
+        "The service cannot be reached. Nothing is lost: try again, and no second link is made",
+      );
   } finally {
-    busy = false;
+    isBusy = false;
     button.removeAttribute("aria-busy");
   }
 });
 
-function refused(problem) {
-  if (problem.status === 401) return; // who is asked to sign in again finds all of it here
-  const told = problem.errors.map(({ field: name, message }) => ({ field: name, message: fault(name, form) ?? message }));
-  tell(told, problem.message);
+function showRefusal(problem) {
+  if (problem.status === 401) return; // the input is still there after the next sign-in
+  const errors = problem.errors.map(({ field: name, message }) => ({
+    field: name,
+    message: findFault(name, form) ?? message,
+  }));
+  showErrors(errors, problem.message);
 }
 
-function conflict() {
-  key = newKey();
-  tell([], "An earlier try of this form had made a link already, before you changed it: you find it in the list. Create again for another");
-  reload();
+function showConflict() {
+  idempotencyKey = newKey();
+  showErrors(
+    [],
+    "An earlier try of this form had made a link already, before you changed it: you find it in " +
+      "the list. Create again for another",
+  );
+  reloadList();
 }
 
-form.addEventListener("input", ({ target }) => FIELDS.includes(target.id) && forgive(target.id));
+form.addEventListener("input", ({ target }) => FIELDS.includes(target.id) && clearError(target.id));
 form.addEventListener("change", ({ target }) => {
-  if (form.querySelector("button:active")) return; // a button must not move away from under a press
+  if (form.querySelector("button:active")) return; // the button must not move while it is pressed
   for (const name of target.id === "currency" ? ["currency", "payment_amount"] : [target.id]) {
-    const message = fault(name, form);
-    if (message) blame(name, message);
+    const message = findFault(name, form);
+    if (message) showFieldError(name, message);
   }
 });
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-document.getElementById("zone").textContent = `In your own time (${zone}). Left out, it is sent at once and lasts as long as the service is set to.`;
-document.getElementById("currencies").append(...[...CURRENCIES.keys()].map((code) => h("option", { value: code })));
+document.getElementById("zone").textContent =
+  `In your own time (${zone}). Left out, it is sent at once and lasts as long as the service is ` +
+  `set to.`;
+document
+  .getElementById("currencies")
+  .append(...[...CURRENCIES.keys()].map((code) => h("option", { value: code })));

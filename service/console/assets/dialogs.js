@@ -1,41 +1,48 @@
-// The dialogs that the address opens and closes: Esc, a click beside them and their buttons only ask for that.
+// The dialogs that the address opens and closes: Esc, clicks and buttons only change the address.
 
 import { icon, h } from "./dom.js";
-import { close, here } from "./route.js";
+import { closeTop, currentRoute } from "./route.js";
 
-const SHOWN_FOR = { new: "create", link: "detail", revoke: "detail", "revoke-all": "detail" };
+const DIALOG_OF = { new: "create", link: "detail", revoke: "detail", "revoke-all": "detail" };
 const main = document.getElementById("main");
 
 for (const dialog of document.querySelectorAll("dialog.sheet")) {
   let pressed;
   dialog.addEventListener("cancel", (event) => {
     event.preventDefault();
-    close();
+    closeTop();
   });
   dialog.addEventListener("close", () => {
-    if (SHOWN_FOR[here().over] === dialog.id) close(); // which a browser may have done unasked, at a second Esc
+    // A browser closes it by itself at a second Esc.
+    if (DIALOG_OF[currentRoute().over] === dialog.id) closeTop();
   });
   dialog.addEventListener("pointerdown", ({ target }) => (pressed = target));
   dialog.addEventListener("click", ({ target }) => {
-    if (target.closest("[data-close]") || (target === dialog && pressed === dialog)) close(); // what is pressed beside it is its backdrop
+    const isBackdrop = target === dialog && pressed === dialog;
+    if (target.closest("[data-close]") || isBackdrop) closeTop();
   });
 }
 
-/** Whoever closes a dialog goes on where they were, or at the top where that is gone. */
+/** Moves the focus to the heading if the element that had it before the dialog is gone. */
 addEventListener(
   "close",
   ({ target }) => {
-    const lost = document.activeElement === document.body || target.contains(document.activeElement); // which the browser gives up later
-    if (lost) main.querySelector("h1")?.focus();
+    const isLost =
+      document.activeElement === document.body || target.contains(document.activeElement);
+    if (isLost) main.querySelector("h1")?.focus();
   },
   true,
 );
 
-export function top(title, id) {
+export function dialogHeader(title, id) {
   return h(
     "div",
     { class: "top" },
     h("h2", { id, tabindex: "-1" }, title),
-    h("button", { type: "button", class: "icon", "data-close": true, "aria-label": "Close" }, icon("close")),
+    h(
+      "button",
+      { type: "button", class: "icon", "data-close": true, "aria-label": "Close" },
+      icon("close"),
+    ),
   );
 }

@@ -1,99 +1,112 @@
-// Where the reader is: the address says all of it, but never the token. So Back, Forward, reload and a copied address do what one expects.
+// The address holds the whole state of the console except the token, so that Back, Forward, reload
+// and copied addresses work.
 //
 //   #/                                 the overview
 //   #/{org}?status=…&cursor=…&page=…   a page of its links
 //   #/{org}/new                        the form for a new one, over that page (with the same query)
-//   #/{org}/links/{id}                 one link, over that page; from there …/revoke and …/revoke-all
+//   #/{org}/links/{id}                 one link, over that page, and …/revoke, …/revoke-all
 
-const ADDRESS = /^#\/(?!\.{1,2}(?:[/?]|$))(?:([\w.:-]{1,64})(?:\/(?:(new)|links\/(pl_[0-9a-f]{2}[0-9A-Za-z]{22})(?:\/(revoke|revoke-all))?)(?=[/?]|$))?)?(?:\/[^?]*)?(?:\?(.*))?$/;
+const HASH =
+  /^#\/(?!\.{1,2}(?:[/?]|$))(?:([\w.:-]{1,64})(?:\/(?:(new)|links\/(pl_[0-9a-f]{2}[0-9A-Za-z]{22})(?:\/(revoke|revoke-all))?)(?=[/?]|$))?)?(?:\/[^?]*)?(?:\?(.*))?$/;
 const STATUSES = ["active", "expired", "revoked"];
 
-let position, arrive, isLeaving = false;
-/** What may not be left just so: `isDirty()`, and `ask(leave)`, which calls `leave` once it may be. */
+let position,
+  listener,
+  isLeaving = false;
+/** Guards unsaved input: `isDirty()`, and `ask(leave)`, which calls `leave` if the user agrees. */
 let guard = { isDirty: () => false, ask: () => {} };
 
-/** The route of an address. `over` is what lies over the list: "new", "link", "revoke" or "revoke-all"; null where nothing does. */
-export function parse(hash) {
-  const [, org = null, form, link = null, step, query = ""] = ADDRESS.exec(hash) ?? [];
-  const asked = new URLSearchParams(query);
-  const status = STATUSES.find((name) => name === asked.get("status")) ?? "";
-  const cursor = asked.get("cursor") ?? "";
-  const page = cursor ? Math.max(2, Number.parseInt(asked.get("page"), 10) || 2) : 1;
+/** The route of a hash. `over`: the dialog over the list (new, link, revoke, revoke-all). */
+export function parseHash(hash) {
+  const [, org = null, form, link = null, step, query = ""] = HASH.exec(hash) ?? [];
+  const parameters = new URLSearchParams(query);
+  const status = STATUSES.find((name) => name === parameters.get("status")) ?? "";
+  const cursor = parameters.get("cursor") ?? "";
+  const page = cursor ? Math.max(2, Number.parseInt(parameters.get("page"), 10) || 2) : 1;
   return { org, over: form ?? step ?? (link && "link"), link, status, cursor, page };
 }
 
-export function address({ org, over, link, status, cursor, page }) {
+export function formatHash({ org, over, link, status, cursor, page }) {
   if (!org) return "#/";
-  const path = { new: "/new", link: `/links/${link}`, revoke: `/links/${link}/revoke`, "revoke-all": `/links/${link}/revoke-all` }[over] ?? "";
-  const query = new URLSearchParams({ ...(status && { status }), ...(cursor && { cursor, page }) }).toString();
+  const path =
+    {
+      new: "/new",
+      link: `/links/${link}`,
+      revoke: `/links/${link}/revoke`,
+      "revoke-all": `/links/${link}/revoke-all`,
+    }[over] ?? "";
+  const query = new URLSearchParams({
+    ...(status && { status }),
+    ...(cursor && { cursor, page }),
+  }).toString();
   return `#/${org}${path}${query && `?${query}`}`;
 }
 
-export const here = () => parse(location.hash);
+export const currentRoute = () => parseHash(location.hash);
 
-/** Whether the entry of the history before this one is what this one was opened from. */
-export const isOpened = () => history.state?.opened === true;
+/** Whether Back leads to the view from which this one was opened. */
+export const canGoBack = () => history.state?.opened === true;
 
-/** Calls `whenThere` wherever the reader goes from now on. */
-export function follow(whenThere) {
-  arrive = whenThere;
+/** Calls `callback` whenever the route changes. */
+export function onNavigate(callback) {
+  listener = callback;
   position = history.state?.position ?? 0;
   history.replaceState({ ...history.state, position }, "");
-  addEventListener("popstate", moved);
+  addEventListener("popstate", onPopState);
 }
 
-export function protect(what) {
-  guard = what;
+export function setGuard(newGuard) {
+  guard = newGuard;
 }
 
-/** Goes on to `route`, from where `close` and Back lead here again. */
-export function open(route) {
+/** Opens `route`, from which `closeTop` and Back return to the current one. */
+export function pushRoute(route) {
   position += 1;
-  history.pushState({ position, opened: true }, "", address(route));
-  arrive();
+  history.pushState({ position, opened: true }, "", formatHash(route));
+  listener();
 }
 
-/** Is at `route` from now on, rather than here. */
-export function replace(route) {
-  history.replaceState(history.state, "", address(route));
-  arrive();
+/** Replaces the current route. */
+export function replaceRoute(route) {
+  history.replaceState(history.state, "", formatHash(route));
+  listener();
 }
 
-/** Takes what was seen out of the address. */
-export function clear() {
+/** Removes the route from the address. */
+export function clearRoute() {
   history.replaceState({ position }, "", location.pathname);
 }
 
-/** Leaves what is open: for where it was opened from, or, where an address led straight to it, for what lies beneath. */
-export function close() {
+/** Returns to the view from which this one was opened or, if there is none, to its parent. */
+export function closeTop() {
   if (isLeaving) return;
-  if (guard.isDirty()) guard.ask(close);
-  else if (isOpened()) back();
-  else replace(beneath(here()));
+  if (guard.isDirty()) guard.ask(closeTop);
+  else if (canGoBack()) goBack();
+  else replaceRoute(parentOf(currentRoute()));
 }
 
-function back() {
-  isLeaving = true; // until it is done: who presses Esc twice goes back once
+function goBack() {
+  isLeaving = true; // Esc pressed twice goes back once
   history.back();
 }
 
-function beneath(route) {
+function parentOf(route) {
   if (route.over?.startsWith("revoke")) return { ...route, over: "link" };
   if (route.over) return { ...route, over: null, link: null };
   return { ...route, cursor: "", page: 1 };
 }
 
-/** Back, Forward, or another address. What may not be left is gone back to, and left once the reader says so. */
-function moved() {
+/** Handles Back, Forward and edited addresses. Guarded input is restored until the user agrees. */
+function onPopState() {
   isLeaving = false;
   const to = history.state?.position ?? position + 1;
   if (history.state?.position == null) history.replaceState({ position: to }, "");
-  const way = to - position;
-  if (way && guard.isDirty()) {
-    history.go(-way);
-    guard.ask(() => history.go(way));
+  const delta = to - position;
+  if (delta && guard.isDirty()) {
+    history.go(-delta);
+    guard.ask(() => history.go(delta));
     return;
   }
   position = to;
-  arrive();
+  listener();
 }

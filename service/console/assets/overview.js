@@ -1,0 +1,222 @@
+// The overview for internal-admins: outgoing mail of all organizations, failures, organizations.
+
+import { callApi } from "./api.js";
+import {
+  breakableEmail,
+  errorState,
+  h,
+  formatTime,
+  formatNumber,
+  retryDelay,
+  plural,
+  announce,
+  formatDuration,
+  emptyState,
+} from "./dom.js";
+import { formatHash, pushRoute } from "./route.js";
+
+const REFRESH_INTERVAL_MS = 10_000;
+const REASONS = {
+  worker_links_away: "No worker for links is alive: their e-mails wait.",
+  worker_otps_away: "No worker for one-time passwords is alive: they wait.",
+  scheduler_away: "No scheduler is alive: scheduled e-mails and retries wait.",
+  process_stalled: "One of several processes has not been alive for more than 20 s.",
+  clock_skew: "A machine’s clock is 2 s or more from that of Redis.",
+  data_unreadable: "A key in Redis holds something that is not the service’s: the log names it.",
+  otp_sends_limited:
+    "The limit of one-time passwords for all customers together is reached: none are sent until " +
+    "the minute is over.",
+  disk_almost_full: "The disk that holds the service’s data is almost full.",
+};
+let timer,
+  requestId = 0;
+
+export function showOverview(main) {
+  leave();
+  document.title = "Overview · Payment links console";
+  const figures = h(
+    "dl",
+    { class: "figures", "aria-busy": "true" },
+    ["Unsent", "Oldest unsent", "Jobs waiting", "Scheduled", "Failed"].map((name) =>
+      figure(name, h("span", { class: "bone a" })),
+    ),
+  );
+  const failures = h("section", { class: "card", "aria-labelledby": "failures" });
+  const orgs = h("section", { class: "card", "aria-labelledby": "all-orgs" });
+  const health = h("div", { role: "status" });
+  main.replaceChildren(
+    h(
+      "div",
+      { class: "head" },
+      h(
+        "div",
+        { class: "grow" },
+        h("h1", { tabindex: "-1" }, "Overview"),
+        h("p", { class: "soft" }, "Mail of all organizations"),
+      ),
+    ),
+    health,
+    figures,
+    failures,
+    orgs,
+  );
+  load({ health, figures, failures, orgs }, 0);
+}
+
+export function leave() {
+  clearTimeout(timer);
+  requestId += 1;
+}
+
+async function load(parts, tries) {
+  const { health, figures, failures, orgs } = parts;
+  clearTimeout(timer);
+  const id = ++requestId;
+  try {
+    const [mail, page, readiness] = await Promise.all([
+      callApi("/outbox"),
+      orgs.childElementCount ? null : callApi("/orgs?limit=50"),
+      callApi("/readyz"),
+    ]);
+    if (id !== requestId) return;
+    const failuresJson = JSON.stringify(mail.failures);
+    showReasons(health, readiness.reasons, mail.unreadable_partitions.length);
+    figures.removeAttribute("aria-busy");
+    figures.replaceChildren(...figureList(mail));
+    if (load.last !== failuresJson || !failures.childElementCount || tries) {
+      failures.replaceChildren(...failureList(mail));
+      load.last = failuresJson;
+    }
+    if (page) orgs.replaceChildren(...orgList(page));
+    tries = 0;
+  } catch (problem) {
+    if (id !== requestId || problem.status === 401) return;
+    if (!tries) announce(`The overview cannot be shown: ${problem.message}`);
+    showReasons(health, [], 0);
+    figures.replaceChildren();
+    orgs.replaceChildren();
+    const again = () => load(parts, tries + 1);
+    const seconds = retryDelay(problem, tries);
+    if (seconds) timer = setTimeout(again, seconds * 1000);
+    failures.replaceChildren(errorState(problem, again, seconds));
+    return;
+  }
+  const again = () =>
+    document.hidden ? (timer = setTimeout(again, REFRESH_INTERVAL_MS)) : load(parts, 0);
+  timer = setTimeout(again, REFRESH_INTERVAL_MS);
+}
+
+/** Shows what an operator has to act on. Unchanged reasons are not announced again. */
+function showReasons(health, reasons, unreadable) {
+  const known = String([...reasons, unreadable]);
+  if (health.dataset.known === known) return;
+  health.dataset.known = known;
+  const texts = reasons.map((reason) => REASONS[reason] ?? reason.replaceAll("_", " "));
+  if (unreadable)
+    texts.push(
+      `The figures below are incomplete: ${plural(unreadable, "partition", "partitions")} ` +
+        `cannot be read.`,
+    );
+  const list = texts.map((text) => h("li", {}, text));
+  health.replaceChildren(
+    ...(list.length
+      ? [h("div", { class: "notice" }, "The service needs an operator:", h("ul", {}, list))]
+      : []),
+  );
+}
+
+function figure(name, value, note, bad) {
+  return h(
+    "div",
+    { class: bad ? "bad" : null },
+    h("dt", {}, name),
+    h("dd", {}, value),
+    note && h("dd", { class: "soft" }, note),
+  );
+}
+
+function figureList(mail) {
+  const depth = Object.values(mail.jobs_waiting);
+  const away = depth.includes(null);
+  const queues = Object.entries(mail.jobs_waiting).map(([name, jobs]) => `${name} ${jobs ?? "?"}`);
+  const old = mail.oldest_unsent_seconds;
+  return [
+    figure("Unsent", formatNumber(mail.unsent), "due and not out"),
+    figure(
+      "Oldest unsent",
+      old == null ? "–" : formatDuration(old),
+      old == null ? "nothing waits" : "has waited",
+      old > 60,
+    ),
+    figure(
+      "Jobs waiting",
+      away ? "?" : formatNumber(depth.reduce((sum, jobs) => sum + jobs, 0)),
+      away ? "the queue is away" : queues.join(" · "),
+      away,
+    ),
+    figure("Scheduled", formatNumber(mail.scheduled), "due later"),
+    figure("Failed", formatNumber(mail.failed), "given up", mail.failed > 0),
+  ];
+}
+
+function failureList(mail) {
+  const title = h("h2", { id: "failures" }, "Latest failures");
+  if (!mail.failures.length)
+    return [title, h("p", { class: "soft pad" }, "No e-mail was given up.")];
+  const row = (one) =>
+    h(
+      "li",
+      {},
+      h(
+        "div",
+        { class: "grow" },
+        h(
+          "button",
+          {
+            type: "button",
+            class: "open",
+            "aria-haspopup": "dialog",
+            onclick: () => pushRoute({ org: one.org_id, over: "link", link: one.id }),
+          },
+          breakableEmail(one.email),
+        ),
+        h("span", { class: "reason" }, one.error),
+      ),
+      h(
+        "div",
+        { class: "aside" },
+        h("a", { href: formatHash({ org: one.org_id }) }, one.org_id),
+        h("span", { class: "soft" }, formatTime(one.failed_at)),
+      ),
+    );
+  return [title, h("ul", { class: "rows" }, mail.failures.map(row))];
+}
+
+function orgList(page) {
+  const title = h("h2", { id: "all-orgs" }, "Organizations");
+  if (!page.total)
+    return [
+      title,
+      emptyState(
+        "link",
+        "No organization has links yet",
+        "Pick one above by its id, and create its first link.",
+      ),
+    ];
+  const more = page.total - page.orgs.length;
+  const list = h(
+    "ul",
+    { class: "orgs" },
+    page.orgs.map((org) => h("li", {}, h("a", { href: formatHash({ org }) }, org))),
+  );
+  return [
+    title,
+    list,
+    more > 0 &&
+      h(
+        "p",
+        { class: "soft pad" },
+        `and ${plural(more, "other", "others")}: begin to type an id above`,
+      ),
+  ].filter(Boolean);
+}
