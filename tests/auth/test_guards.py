@@ -6,7 +6,6 @@ from typing import Any
 import jwt
 import pytest
 
-from service.auth.tokens import derive_key
 from tests.support.api import JANE, SECRET, Api, assert_problem, bearer
 from tests.support.signing import (
     CUSTOMER_KEY,
@@ -28,15 +27,11 @@ from tests.support.signing import (
     "changed",
     [
         pytest.param({}, id="as it should be"),
-        pytest.param({"role": GONE, "roles": ["internal-admin"]}, id="roles"),
         pytest.param(
             {"role": GONE, "roles": ["user", "org-admin"], "org_id": "acme"},
             id="roles of an org-admin",
         ),
         pytest.param({"role": "org-admin", "org_id": "acme"}, id="org-admin"),
-        pytest.param({"aud": ["other", "payment-links"]}, id="aud list"),
-        pytest.param({"iat": GONE}, id="no iat"),
-        pytest.param({"extra": {"a": 1}}, id="other claims"),
     ],
 )
 def test_an_admin_token_is_believed(api: Api, changed: dict[str, Any]) -> None:
@@ -47,37 +42,9 @@ def test_an_admin_token_is_believed(api: Api, changed: dict[str, Any]) -> None:
     "changed",
     [
         pytest.param({"exp": GONE}, id="no exp"),
-        pytest.param({"exp": None}, id="null exp"),
-        pytest.param({"exp": "4102444800"}, id="exp as string"),
-        pytest.param({"exp": True}, id="exp as bool"),
-        pytest.param({"exp": 1}, id="exp long ago"),
-        pytest.param({"exp": 4102444800}, id="far exp"),
-        pytest.param({"exp": float("inf")}, id="endless exp"),
-        pytest.param({"exp": float("nan")}, id="exp that is no number"),
-        pytest.param({"exp": 10**400}, id="huge exp"),
-        pytest.param({"iat": 4102444800}, id="iat ahead"),
-        pytest.param({"iat": None}, id="null iat"),
         pytest.param({"nbf": 4102444800}, id="nbf ahead"),
-        pytest.param({"nbf": "now"}, id="nbf as string"),
-        pytest.param({"sub": GONE}, id="no sub"),
-        pytest.param({"sub": ""}, id="empty sub"),
-        pytest.param({"aud": GONE}, id="no aud"),
         pytest.param({"aud": "payment-link"}, id="wrong aud"),
-        pytest.param({"aud": "payment-links/customer"}, id="customers' aud"),
-        pytest.param({"aud": []}, id="empty aud"),
-        pytest.param({"role": GONE}, id="no role"),
-        pytest.param({"role": "admin"}, id="unknown role"),
-        pytest.param({"role": "Internal-Admin"}, id="role in another case"),
-        pytest.param({"role": ["internal-admin"]}, id="role as list"),
-        pytest.param({"role": {"internal-admin": 1}}, id="role as object"),
-        pytest.param({"role": GONE, "roles": "internal-admin"}, id="roles as string"),
-        pytest.param({"role": GONE, "roles": []}, id="empty roles"),
-        pytest.param({"role": GONE, "roles": [["internal-admin"]]}, id="nested roles"),
         pytest.param({"role": "org-admin"}, id="org-admin without organization"),
-        pytest.param({"role": "org-admin", "org_id": ""}, id="org-admin of an empty organization"),
-        pytest.param({"role": "org-admin", "org_id": "a b"}, id="org-admin of no organization"),
-        pytest.param({"role": "org-admin", "org_id": ["acme"]}, id="org-admin of a list"),
-        pytest.param({"type": "payment_link"}, id="customers' type"),
     ],
 )
 def test_an_admin_token_that_lacks_something_is_not_believed(
@@ -103,9 +70,8 @@ def test_a_token_may_be_good_for_a_year(api: Api, days: int) -> None:
     assert_believed(api, signed(claims(api, exp=int(api.now.timestamp()) + days * 86400)))
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
-def test_an_unsigned_token_is_not_believed(api: Api, algorithm: str) -> None:
-    unsigned = by_hand({"alg": algorithm, "typ": "JWT"}, claims(api), b"").rpartition(".")[0] + "."
+def test_an_unsigned_token_is_not_believed(api: Api) -> None:
+    unsigned = by_hand({"alg": "none", "typ": "JWT"}, claims(api), b"").rpartition(".")[0] + "."
     assert_not_believed(api, unsigned)
 
 
@@ -117,29 +83,10 @@ def test_only_one_algorithm_is_believed(api: Api, algorithm: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key",
-    [SECRET.encode(), CUSTOMER_KEY, derive_key(SECRET.encode(), "otp"), b"x" * 32],
-    ids=["the secret itself", "the customers' key", "the codes' key", "another key"],
+    "key", [SECRET.encode(), CUSTOMER_KEY], ids=["the secret itself", "the customers' key"]
 )
 def test_a_token_under_another_key_is_not_believed(api: Api, key: bytes) -> None:
     assert_not_believed(api, signed(claims(api), key))
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        {"crit": ["exp"]},
-        {"typ": "payment-link+jwt"},
-        {"kid": "../../dev/null", "alg": "none"},
-        {"alg": ["HS256"]},
-        {"alg": None},
-    ],
-    ids=["crit", "customers' typ", "alg none", "alg list", "alg null"],
-)
-def test_a_header_that_asks_for_something_else_is_not_believed(
-    api: Api, header: dict[str, Any]
-) -> None:
-    assert_not_believed(api, by_hand({"alg": "HS256", "typ": "JWT"} | header, claims(api), OWN_KEY))
 
 
 def test_a_key_that_the_token_brings_along_is_not_believed(api: Api) -> None:
@@ -148,33 +95,7 @@ def test_a_key_that_the_token_brings_along_is_not_believed(api: Api) -> None:
     assert_not_believed(api, signed(claims(api), key, "ES256", jwk=own))
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "x",
-        "a.b",
-        "a.b.c",
-        "..",
-        "...",
-        "é.é.é",
-        "x" * 9000,
-        "e30.e30.",
-        "[" * 5000 + ".e30.x",
-        "bnVsbA.bnVsbA.bnVsbA",
-    ],
-    ids=[
-        "x",
-        "two parts",
-        "three parts",
-        "dots",
-        "more dots",
-        "outside ascii",
-        "long",
-        "empty",
-        "brackets",
-        "null",
-    ],
-)
+@pytest.mark.parametrize("token", ["x", "é.é.é", "x" * 9000], ids=["x", "outside ascii", "long"])
 def test_what_is_no_token_is_not_believed(api: Api, token: str) -> None:
     response = api.client.get(
         "/orgs/acme/payment-links", headers=[(b"authorization", b"Bearer " + token.encode())]
@@ -212,18 +133,8 @@ def test_a_customers_token_made_by_hand_opens_the_link(api: Api) -> None:
     "changed",
     [
         pytest.param({"exp": GONE}, id="no exp"),
-        pytest.param({"iat": GONE}, id="no iat"),
-        pytest.param({"jti": GONE}, id="no jti"),
-        pytest.param({"sub": GONE}, id="no sub"),
-        pytest.param({"aud": GONE}, id="no aud"),
-        pytest.param({"type": GONE}, id="no type"),
-        pytest.param({"type": "admin"}, id="wrong type"),
-        pytest.param({"aud": "payment-links"}, id="admins' aud"),
-        pytest.param({"exp": 4102444800}, id="far exp"),
-        pytest.param({"iat": 4102444800}, id="iat ahead"),
         pytest.param({"typ": "JWT"}, id="wrong typ"),
         pytest.param({"key": OWN_KEY}, id="admins' key"),
-        pytest.param({"key": SECRET.encode()}, id="the secret itself"),
         pytest.param({"role": "internal-admin", "aud": "payment-links"}, id="as admin"),
     ],
 )

@@ -394,8 +394,10 @@ class TestSignature:
         with pytest.raises(TokenInvalid):
             admin_of(forge(ADMIN_CLAIMS, header=header))
 
-    def test_an_unsigned_token_is_refused(self) -> None:
-        head, body = encode(b'{"alg":"none"}'), encode(json.dumps(ADMIN_CLAIMS).encode())
+    @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE"])
+    def test_an_unsigned_token_is_refused(self, algorithm: str) -> None:
+        head = encode(json.dumps({"alg": algorithm}).encode())
+        body = encode(json.dumps(ADMIN_CLAIMS).encode())
         with pytest.raises(TokenInvalid):
             admin_of(f"{head}.{body}.")
 
@@ -420,8 +422,22 @@ class TestSignature:
 
     @pytest.mark.parametrize(
         "token",
-        ["", ".", "..", "a.b", "a.b.c", "a.b.c.d", "é.é.é", "\ud800.a.b", "Bearer x", "\x00"],
-        ids=ascii,
+        [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "a.b.c",
+            "a.b.c.d",
+            "é.é.é",
+            "\ud800.a.b",
+            "Bearer x",
+            "\x00",
+            "e30.e30.",
+            "bnVsbA.bnVsbA.bnVsbA",
+            "[" * 5000 + ".e30.x",
+        ],
+        ids=lambda token: ascii(token)[:12],
     )
     def test_what_is_no_token_is_refused(self, token: str) -> None:
         with pytest.raises(TokenInvalid):
@@ -475,6 +491,19 @@ class TestCustomerTokens:
     def test_another_type_is_refused(self, kind: object) -> None:
         with pytest.raises(TokenInvalid):
             email_of(forge_customer({**CUSTOMER_CLAIMS, "type": kind}))
+
+    @pytest.mark.parametrize(
+        "claims",
+        [{"aud": ADMIN_AUDIENCE}, {"iat": SECONDS + 61}, {"iat": None}],
+        ids=["the admins' aud", "iat ahead", "null iat"],
+    )
+    def test_other_claims_are_refused(self, claims: dict[str, object]) -> None:
+        with pytest.raises(TokenInvalid):
+            email_of(forge_customer({**CUSTOMER_CLAIMS, **claims}))
+
+    def test_the_secret_itself_signs_none(self) -> None:
+        with pytest.raises(TokenInvalid):
+            email_of(forge(CUSTOMER_CLAIMS, header=CUSTOMER_HEADER, key=SECRET))
 
     @pytest.mark.parametrize("typ", ["JWT", "", None, "payment-link"], ids=repr)
     def test_another_header_type_is_refused(self, typ: object) -> None:

@@ -264,7 +264,7 @@ def test_the_page_counts_wrong_codes(make_api: MakeApi) -> None:
     assert not is_open(browser.enter(api.code()))
 
 
-@pytest.mark.parametrize("way", REFUSED)
+@pytest.mark.parametrize("way", ["too short", "Chinese numerals"])
 def test_what_is_no_code_costs_no_try(api: Api, browser: Browser, way: str) -> None:
     browser.ask()
     for _ in range(6):
@@ -274,7 +274,7 @@ def test_what_is_no_code_costs_no_try(api: Api, browser: Browser, way: str) -> N
     assert is_open(browser.enter(api.code()))
 
 
-@pytest.mark.parametrize("way", TAKEN)
+@pytest.mark.parametrize("way", ["in two halves", "Adlam digits", "with zero-width spaces"])
 def test_a_code_may_be_written_in_any_way(api: Api, browser: Browser, way: str) -> None:
     browser.ask()
     assert is_open(browser.enter(TAKEN[way](api.code())))

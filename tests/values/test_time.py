@@ -14,6 +14,7 @@ NOTATIONS = [
     pytest.param("2026-12-01T11:00+01", TEN, id="offset in hours"),
     pytest.param("2026-12-01T10:00", TEN, id="without an offset"),
     pytest.param("20261201T100000Z", TEN, id="basic"),
+    pytest.param("20261201T1100+0100", TEN, id="basic with an offset"),
     pytest.param("2026-12-01 10:00:00Z", TEN, id="space"),
     pytest.param("2026-12-01T10:00:00,5Z", TEN + timedelta(seconds=0.5), id="comma"),
     pytest.param("2026-12-01", TEN.replace(hour=0), id="date"),
