@@ -37,7 +37,7 @@ class Context(msgspec.Struct, kw_only=True):
     """Describes how little space is left on the disk that the service writes to; None if enough."""
 
     @property
-    def root(self) -> str:
+    def base_path(self) -> str:
         """The path of ``PUBLIC_URL``: it begins every path in an answer, and a proxy strips it."""
         return urlsplit(self.settings.public_url).path
 

@@ -34,7 +34,7 @@ class ConsoleController(Controller):
         decimals = sorted(currencies().items())
         template = get_templates("service.console", LANGUAGES[0]).get_template("console.html")
         page = template.render(
-            root=context_of(request).root,
+            root=context_of(request).base_path,
             languages={tag: get_language(tag).display_name for tag in LANGUAGES},
             org_id_pattern=HTML_ORG_ID_PATTERN,
             currencies=" ".join(f"{code}{digits}" for code, digits in decimals),

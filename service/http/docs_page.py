@@ -63,7 +63,7 @@ class DocsPagePlugin(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         template = get_templates("service.http", LANGUAGES[0]).get_template("schema.html")
-        return template.render(root=context_of(request).root, title=TITLE).encode()
+        return template.render(root=context_of(request).base_path, title=TITLE).encode()
 
 
 def openapi_config(

@@ -132,7 +132,7 @@ class LinkController(Controller):
         key = idempotency_key
         repeatable = key and identify(request, link_request.org_id, key, link_request.normalized)
         link, is_new = await operations.create(context, link_request, repeatable or None)
-        headers = {"Location": f"{context.root}/payment-links/{link.id}"}
+        headers = {"Location": f"{context.base_path}/payment-links/{link.id}"}
         if not is_new:
             headers |= REPLAYED
         body = _body(context, link, context.clock(), for_admin=True)

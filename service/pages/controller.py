@@ -156,7 +156,7 @@ class PageController(Controller):
     @get("/token")
     async def reopen_page(self, request: PublicRequest, link_id: PathLinkId) -> Redirect:
         """Redirects to the page: a restored tab opens the form's address."""
-        return Redirect(context_of(request).root + page_path(link_id), status_code=303)
+        return Redirect(context_of(request).base_path + page_path(link_id), status_code=303)
 
     @get(
         "/logo",

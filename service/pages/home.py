@@ -46,7 +46,7 @@ class HomeController(Controller):
             return JsonResponse({"title": TITLE} | urls)
         template = get_templates("service.pages", LANGUAGES[0]).get_template("home.html")
         return Response(
-            template.render(root=context.root, title=TITLE),
+            template.render(root=context.base_path, title=TITLE),
             media_type=MediaType.HTML,
             headers=POLICY | {"Vary": "Accept"},
         )
@@ -63,6 +63,6 @@ class HomeController(Controller):
     @get("/robots.txt")
     async def robots(self, request: PublicRequest) -> Response[str]:
         """What crawlers may fetch (RFC 9309)."""
-        root = context_of(request).root
+        root = context_of(request).base_path
         lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in DISALLOWED)]
         return Response("\n".join(lines) + "\n", media_type=MediaType.TEXT)

@@ -37,7 +37,7 @@ class PageView:
         self._token = cookie_value(request, self._token_cookie)
         self.profile = profile if self.is_verified else EMPTY_PROFILE
         self.org = (profile.display_name or link.org_id) if self.is_verified else ""
-        self.path = self.context.root + page_path(link.id)
+        self.path = self.context.base_path + page_path(link.id)
 
     @property
     def is_active(self) -> bool:
@@ -64,7 +64,7 @@ class PageView:
 
     def token_cookie(self, token: str) -> Cookie:
         """A cookie with the customer token, for all links to its mailbox."""
-        path = self.context.root + PAGES_PATH
+        path = self.context.base_path + PAGES_PATH
         lifetime = int(CUSTOMER_TOKEN_LIFETIME.total_seconds())
         return self.cookie(self._token_cookie, token, path=path, max_age=lifetime)
 

@@ -38,8 +38,8 @@ def render(
     nonce, color = secrets.token_urlsafe(16), profile.brand_color
     policy = content_security_policy(style_src=f"'self' 'nonce-{nonce}'", form_action="'self'")
     common = {
-        "root": context.root,
-        "assets": context.root + ASSETS,
+        "root": context.base_path,
+        "assets": context.base_path + ASSETS,
         "nonce": nonce,
         "brand_color": color,
         "text_color": text_color(color),
@@ -95,7 +95,7 @@ def _render_error(request: PublicRequest, error: Exception) -> Response[Any]:
         "notice",
         {
             "org": "",
-            "page": context.root + page_path(str(link_id)),
+            "page": context.base_path + page_path(str(link_id)),
             "headline": headline,
             "explanation": explanation,
             "advice": advice,

@@ -1,4 +1,4 @@
-"""JSON Web Tokens of our own: which admins' are believed, and that customers' are never taken for them."""
+"""Our own admin tokens over HTTP: which are accepted. Customer tokens never are."""
 
 import json
 from typing import Any

@@ -86,9 +86,9 @@ def for_readers_of_a_gated_link(answer: Answer) -> dict[str, Answer]:
 
 
 class Endpoint(NamedTuple):
-    """A request, made when a direct and a gated link of acme to Jane exist, and how each principal is answered.
+    """A request, and the answer to each principal, with a direct and a gated link of acme to Jane.
 
-    ``path`` is the route's template. Where ``{link_id}`` stands in it or in ``body``, the link's id is put.
+    ``path`` is the route's template. ``{link_id}`` in it and in ``body`` is replaced by the id.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""GET /console: the page and its files. What it does is shown by ``tests/browser/test_console.py``."""
+"""GET /console: the page and its files. ``tests/browser`` tests its behavior."""
 
 import re
 from collections.abc import Callable

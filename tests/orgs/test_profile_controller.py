@@ -9,7 +9,8 @@ from service.orgs.model import LOGO_SIGNATURES, MAX_LOGO_BYTES
 from service.storage import keys
 from tests.support.api import Api, assert_invalid
 
-LOGO = f"data:image/png;base64,{base64.b64encode(LOGO_SIGNATURES['png'].ljust(MAX_LOGO_BYTES, b'0')).decode()}"
+LARGEST_LOGO = LOGO_SIGNATURES["png"].ljust(MAX_LOGO_BYTES, b"0")
+LOGO = f"data:image/png;base64,{base64.b64encode(LARGEST_LOGO).decode()}"
 NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone"))
 ALL = {
     "display_name": "Acme Ltd",

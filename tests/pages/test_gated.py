@@ -23,7 +23,7 @@ def test_a_gated_link_shows_no_more_than_its_masked_address(shop: Api) -> None:
 
 
 class TestAGatedLink:
-    """Without proof it tells nothing but the masked address, in any state; with proof all that a direct one does."""
+    """Without proof the page shows only the masked address, and with proof all of the link."""
 
     PROFILE = {  # noqa: RUF012
         "display_name": "Acme Ltd",

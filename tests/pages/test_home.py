@@ -69,7 +69,7 @@ def test_the_icon_is_a_small_drawing(api: Api, path: str) -> None:
 
 
 def test_crawlers_may_fetch_pages_to_learn_that_they_are_not_for_an_index(api: Api) -> None:
-    """What ``robots.txt`` keeps from them, they may list by its address alone; and link previews would be empty."""
+    """Crawlers may list a disallowed page by its address, and link previews would be empty."""
     rules = api.client.get("/robots.txt")
     assert (rules.status_code, rules.headers["content-type"].partition(";")[0]) == (
         200,

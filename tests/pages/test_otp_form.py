@@ -1,4 +1,4 @@
-"""The codes of a gated link's page: what a customer did is known after they leave it, to them and to nobody else."""
+"""The form for a code: after a customer has left it, it shows its state to nobody else."""
 
 import re
 
@@ -40,7 +40,10 @@ def test_a_code_opens_the_link_for_a_day_and_asks_for_nothing_again(
     api: Api, browser: Browser
 ) -> None:
     page = browser.ask()
-    said = f"We sent a code to j***@example.com at {clock_of(api)}. It is good for 10 minutes, and only the newest works."
+    said = (
+        f"We sent a code to j***@example.com at {clock_of(api)}. It is good for 10 minutes, and"
+        " only the newest works."
+    )
     assert (page.status_code, said in text_of(page)) == (200, True)
     assert is_open(browser.enter(api.code()))
     assert [*browser.cookies] == [
@@ -78,7 +81,10 @@ def test_cookies_are_for_our_pages_alone_and_for_no_script(api: Api, path: str, 
 class TestWhoComesBack:
     def test_is_asked_for_the_code_that_was_sent(self, api: Api, browser: Browser) -> None:
         browser.ask()
-        said = f"We sent a code to j***@example.com at {clock_of(api)}. It is good for 6 minutes, and only the newest works."
+        said = (
+            f"We sent a code to j***@example.com at {clock_of(api)}. It is good for 6 minutes, and"
+            " only the newest works."
+        )
         api.clock.advance(minutes=4)
         code = api.code()
         page = browser.open()

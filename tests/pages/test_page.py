@@ -272,7 +272,7 @@ class TestAStoredLinkIsNotJudgedAgain:
 
 
 class TestTimes:
-    """Until when a link is good is said in its organization's time zone, with the zone's name; a script may know better."""
+    """The expiry is in the organization's time zone, with its name; a script may replace it."""
 
     @pytest.mark.parametrize(("time_zone", "name"), [(None, "UTC"), ("Africa/Lagos", "WAT")])
     @pytest.mark.parametrize("state", ["active", "expired"])
@@ -285,7 +285,10 @@ class TestTimes:
             api.clock.advance(hours=72)
         zone = ZoneInfo(time_zone or "UTC")
         written = f"{until.astimezone(zone):%-d %B %Y, %H:%M} {name}"
-        element = f'<time datetime="{until.isoformat()}" data-local data-zone="{zone}"><bdi>{written}</bdi></time>'
+        element = (
+            f'<time datetime="{until.isoformat()}" data-local data-zone="{zone}">'
+            f"<bdi>{written}</bdi></time>"
+        )
         assert element in look(api, link["id"]).text
 
     def test_a_gated_link_tells_nobody_in_which_zone_its_organization_is(self, api: Api) -> None:
@@ -347,9 +350,10 @@ def test_the_pages_files_are_served_and_no_others(api: Api, name: str, status: i
 
 
 def test_a_page_weighs_less_than_30_kilobytes_with_everything(shop: Api) -> None:
+    largest_logo = LOGO_SIGNATURES["png"].ljust(8192, b"0")
     shop.put_profile(
         display_name="Acme",
-        logo=f"data:image/png;base64,{base64.b64encode(LOGO_SIGNATURES['png'].ljust(8192, b'0')).decode()}",
+        logo=f"data:image/png;base64,{base64.b64encode(largest_logo).decode()}",
     )
     link = shop.create(payment_amount=125000.5, currency="NGN", transaction_id="x" * 128)
     page = look(shop, link["id"])

@@ -1,4 +1,4 @@
-"""Amounts and currencies: exact, never finer than the currency, never of a size that costs anything to refuse."""
+"""Amounts are exact, and no finer than their currency; refusing one costs nothing."""
 
 import tracemalloc
 from decimal import Decimal

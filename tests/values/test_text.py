@@ -1,4 +1,4 @@
-"""Names and references that people have are taken; what would break or hide the line that they stand in is not."""
+"""Real names and references are accepted; text that breaks or hides its line is refused."""
 
 import re
 
