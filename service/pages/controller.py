@@ -214,7 +214,7 @@ async def _render_page(request: PublicRequest, view: PageView) -> Response[str]:
         sent = SentCode.read(request)
         if sent:
             return render_form(view, await load_form(view, sent))
-        return view.render("ask", email=mask(view.link.email))
+        return view.render("request_code", email=mask(view.link.email))
     link, settings = view.link, view.context.settings
     checkout = settings.checkout_url
     has_image = view.profile.logo_file is not None and not link.otp_required

@@ -133,7 +133,7 @@ def render_form(
     tries = form.tries_left
     has_failed = tries is not None and tries < view.context.settings.otp.max_tries
     return view.render(
-        "code",
+        "enter_code",
         form=form,
         since=_to_ms(form.sent_at or view.now),
         email=mask(view.link.email),
