@@ -291,8 +291,10 @@ def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
     page.locator("main button").click()
     expect(page.locator("#otp")).to_be_focused()
     code = code_for(email, mails)
-    said = '<div id="said"></div><main><h1>No</h1><p>Nothing is lost.</p> <p>Try again.</p></main><footer></footer>'
-    sorry = f'<html lang="en" dir="ltr">{said}'
+    sorry = (
+        '<html lang="en" dir="ltr"><div id="announcer"></div>'
+        "<main><h1>No</h1><p>Nothing is lost.</p> <p>Try again.</p></main><footer></footer>"
+    )
     page.route(
         "**/token",
         lambda route: route.fulfill(status=503, content_type="text/html", body=sorry),
