@@ -12,12 +12,12 @@ from service.values.ids import ORG_ID_PATTERN
 from service.values.locale import LANGUAGES
 from service.values.money import currencies
 
-ASSETS = "/console/assets"
-OWN_ASSETS = Path(__file__).parent / "assets"
-FILES = {file.name: file for file in [*OWN_ASSETS.iterdir(), SHARED_ASSETS / "base.css"]}
-CONSOLE_FILES = serve_files(ASSETS, FILES)
+ASSETS_PATH = "/console/assets"
+ASSETS_FOLDER = Path(__file__).parent / "assets"
+FILES = {file.name: file for file in [*ASSETS_FOLDER.iterdir(), SHARED_ASSETS / "base.css"]}
+CONSOLE_FILES = serve_files(ASSETS_PATH, FILES)
 # With trusted types, a browser refuses to parse text as HTML, so a faulty script cannot inject any.
-POLICY = content_security_policy(
+POLICY_HEADER = content_security_policy(
     **{"require-trusted-types-for": "'script'", "trusted-types": "'none'"}
 )
 HTML_ORG_ID_PATTERN = ORG_ID_PATTERN.replace(":-]", r":\-]")
@@ -39,4 +39,4 @@ class ConsoleController(Controller):
             org_id_pattern=HTML_ORG_ID_PATTERN,
             currencies=" ".join(f"{code}{digits}" for code, digits in decimals),
         )
-        return Response(page, media_type="text/html", headers=POLICY)
+        return Response(page, media_type="text/html", headers=POLICY_HEADER)

@@ -27,7 +27,7 @@ from service.links.schemas import LinkBody, link_body
 from service.otps import operations as otps
 from service.otps.model import read_code
 from service.pages.otp_form import (
-    COOKIE,
+    COOKIE_NAME,
     SentCode,
     has_expired,
     load_form,
@@ -35,14 +35,14 @@ from service.pages.otp_form import (
     render_form,
 )
 from service.pages.page_view import PageView, load_page_view
-from service.pages.rendering import ASSETS, ERROR_PAGES, wants_page
+from service.pages.rendering import ASSETS_PATH, ERROR_PAGES, wants_page
 from service.values.email import mask
 
-OWN_ASSETS = Path(__file__).parent / "assets"
+ASSETS_FOLDER = Path(__file__).parent / "assets"
 FILES = {
     "base.css": SHARED_ASSETS / "base.css",
-    "pay.css": OWN_ASSETS / "pay.css",
-    "pay.js": OWN_ASSETS / "pay.js",
+    "pay.css": ASSETS_FOLDER / "pay.css",
+    "pay.js": ASSETS_FOLDER / "pay.js",
 }
 GONE = ResponseSpec(
     None,
@@ -50,7 +50,7 @@ GONE = ResponseSpec(
     generate_examples=False,
 )
 MAX_FORM_FIELDS = 8
-PAGE_FILES = serve_files(ASSETS, FILES)
+PAGE_FILES = serve_files(ASSETS_PATH, FILES)
 
 
 class LinkView(msgspec.Struct, frozen=True):
@@ -118,7 +118,7 @@ class PageController(Controller):
             )
         except LimitReached as error:
             return await _render_send_limit(request, view, error.retry_after)
-        cookie = SentCode.of(view, nonce).cookie(view)
+        cookie = SentCode.new(view, nonce).cookie(view)
         return Redirect(f"{view.path}/code", status_code=303, cookies=[cookie])
 
     @get("/code", status_code=200)
@@ -203,7 +203,7 @@ def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
     redirect = Redirect(view.path, status_code=303)
     if token is not None:
         redirect.set_cookie(view.token_cookie(token))
-        redirect.delete_cookie(COOKIE, view.path)
+        redirect.delete_cookie(COOKIE_NAME, view.path)
     return redirect
 
 
@@ -237,7 +237,7 @@ async def _render_send_limit(
     request: PublicRequest, view: PageView, wait: timedelta
 ) -> Response[str]:
     """The form where another code cannot be sent for ``wait``."""
-    sent = SentCode.read(request) or SentCode.of_none()
+    sent = SentCode.read(request) or SentCode.none()
     form = msgspec.structs.replace(await load_form(view, sent), send_wait=wait)
     text = view.language.messages.gettext("Another code can be sent in %(span)s.")
     message = text % {"span": view.language.format_wait(wait)}

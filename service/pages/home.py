@@ -16,13 +16,13 @@ from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
 from service.values.locale import LANGUAGES
 
-ASSETS = "/assets"
+ASSETS_PATH = "/assets"
 FILES = {
     "base.css": SHARED_ASSETS / "base.css",
     "home.css": Path(__file__).parent / "assets" / "home.css",
 }
-HOME_FILES = serve_files(ASSETS, FILES)
-POLICY = content_security_policy(script_src="'none'", connect_src="'none'", img_src="'self'")
+HOME_FILES = serve_files(ASSETS_PATH, FILES)
+POLICY_HEADER = content_security_policy(script_src="'none'", connect_src="'none'", img_src="'self'")
 ENTRY_POINTS = {
     "console": "/console",
     "schema": "/schema",
@@ -48,7 +48,7 @@ class HomeController(Controller):
         return Response(
             template.render(root=context.base_path, title=TITLE),
             media_type=MediaType.HTML,
-            headers=POLICY | {"Vary": "Accept"},
+            headers=POLICY_HEADER | {"Vary": "Accept"},
         )
 
     @get(["/favicon.svg", "/favicon.ico"], cache_control=CACHE_CONTROL)

@@ -17,7 +17,7 @@ from service.otps.model import derive_reference
 from service.pages.page_view import PageView
 from service.values.email import mask
 
-COOKIE = "payment_link_code"
+COOKIE_NAME = "payment_link_code"
 COOKIE_GRACE = timedelta(hours=1)
 """How long after the code's expiry the form still explains why the code fails."""
 _COOKIE_VALUE = re.compile(r"([0-9]{1,13})\.([0-9a-f]{32})")
@@ -35,19 +35,19 @@ class SentCode(msgspec.Struct, frozen=True):
     reference: str
 
     @classmethod
-    def of(cls, view: PageView, nonce: bytes) -> "SentCode":
+    def new(cls, view: PageView, nonce: bytes) -> "SentCode":
         """A code that was sent just now."""
         return cls(view.now, derive_reference(view.context.otp_key, nonce))
 
     @classmethod
-    def of_none(cls) -> "SentCode":
+    def none(cls) -> "SentCode":
         """No code was sent."""
         return cls(None, secrets.token_hex(16))
 
     @classmethod
     def read(cls, request: PublicRequest) -> "SentCode | None":
         """The code in the request's cookie, if it has ours."""
-        match = _COOKIE_VALUE.fullmatch(cookie_value(request, COOKIE) or "")
+        match = _COOKIE_VALUE.fullmatch(cookie_value(request, COOKIE_NAME) or "")
         if match is None:
             return None
         milliseconds = int(match[1])
@@ -58,7 +58,7 @@ class SentCode(msgspec.Struct, frozen=True):
         milliseconds = _to_ms(self.sent_at) if self.sent_at else 0
         lifetime = view.context.settings.otp.ttl + COOKIE_GRACE
         return view.cookie(
-            COOKIE,
+            COOKIE_NAME,
             f"{milliseconds}.{self.reference}",
             path=view.path,
             max_age=int(lifetime.total_seconds()),

@@ -19,7 +19,7 @@ from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.ids import is_link_id
 from service.values.locale import choose_locale
 
-ASSETS = f"{PAGES_PATH}/assets"
+ASSETS_PATH = f"{PAGES_PATH}/assets"
 KEPT_HEADERS = {"Retry-After", "Connection"}
 """Of a problem, on the page that is sent instead."""
 
@@ -39,7 +39,7 @@ def render(
     policy = content_security_policy(style_src=f"'self' 'nonce-{nonce}'", form_action="'self'")
     common = {
         "root": context.base_path,
-        "assets": context.base_path + ASSETS,
+        "assets": context.base_path + ASSETS_PATH,
         "nonce": nonce,
         "brand_color": color,
         "text_color": text_color(color),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.console.controller import ASSETS, FILES
+from service.console.controller import ASSETS_PATH, FILES
 from service.health.model import Reason
 from tests.support.api import Api
 
@@ -56,9 +56,13 @@ def test_all_that_the_page_and_its_modules_refer_to_is_served(api: Api) -> None:
     page = api.client.get("/console").text
     paths = set(re.findall(r'(?:src|href)="(/console/assets/[^"]+)"', page))
     assert {path.rpartition("/")[2] for path in paths} == {"base.css", "console.css", "console.js"}
-    modules = [api.client.get(f"{ASSETS}/{name}").text for name in FILES if name.endswith(".js")]
+    modules = [
+        api.client.get(f"{ASSETS_PATH}/{name}").text for name in FILES if name.endswith(".js")
+    ]
     paths |= {
-        f"{ASSETS}/{name}" for text in modules for name in re.findall(r'from "\./([^"]+)"', text)
+        f"{ASSETS_PATH}/{name}"
+        for text in modules
+        for name in re.findall(r'from "\./([^"]+)"', text)
     }
     assert {path.rpartition("/")[2] for path in paths} == set(FILES)
     assert {api.client.get(path).status_code for path in paths} == {200}
@@ -68,16 +72,16 @@ def test_all_that_the_page_and_its_modules_refer_to_is_served(api: Api) -> None:
     ("name", "media_type"), [("console.css", "text/css"), ("console.js", "javascript")]
 )
 def test_a_file_is_served_as_what_it_is(api: Api, name: str, media_type: str) -> None:
-    assert media_type in api.client.get(f"{ASSETS}/{name}").headers["content-type"]
+    assert media_type in api.client.get(f"{ASSETS_PATH}/{name}").headers["content-type"]
 
 
 @pytest.mark.parametrize("name", ["pay.js", "..%2f..%2fapp.py", "nothing.js"])
 def test_no_other_file_is(api: Api, name: str) -> None:
-    assert api.client.get(f"{ASSETS}/{name}").status_code == 404
+    assert api.client.get(f"{ASSETS_PATH}/{name}").status_code == 404
 
 
 def test_all_of_it_weighs_less_than_100_kilobytes(api: Api) -> None:
-    weights = [len(api.client.get(f"{ASSETS}/{name}").content) for name in FILES]
+    weights = [len(api.client.get(f"{ASSETS_PATH}/{name}").content) for name in FILES]
     assert sum(weights) + len(api.client.get("/console").content) < 100_000
 
 
