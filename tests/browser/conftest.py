@@ -207,6 +207,10 @@ class Visitor:
             self.complaints.append(f"foreign request: {url}")
 
 
+Visit = Callable[..., Visitor]
+"""Makes a visitor: see ``visit``."""
+
+
 def leave_without_complaint(visitors: Sequence[Visitor]) -> None:
     """Ends all visits; no browser has found anything wrong with the pages."""
     complaints = [complaint for visitor in visitors for complaint in visitor.complaints]

@@ -1,7 +1,6 @@
 """What an admin does in the console, and what the console asks for meanwhile."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +17,6 @@ from tests.support.factories import make_link, put
 from tests.support.processes import Service
 from tests.support.servers import Store, wait_until
 
-OpenPage = Callable[..., Visitor]
 LATER = timedelta(days=3)
 
 

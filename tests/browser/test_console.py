@@ -11,10 +11,9 @@ import segno
 from playwright.sync_api import Route, expect
 
 from service.auth.tokens import Role
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, REASON
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, REASON, Visit
 from tests.browser.console import (
     LATER,
-    OpenPage,
     asked_within,
     enter,
     fail_once,
@@ -36,7 +35,7 @@ SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
 # Signing in and out.
 
 
-def test_a_token_signs_in_for_this_tab_alone(visit: OpenPage, make: Any, service: Service) -> None:
+def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: Service) -> None:
     make("tab", "tab@example.com")
     visitor = visit(DESKTOP)
     page = enter(visitor, "tab")
@@ -73,9 +72,7 @@ def test_a_token_signs_in_for_this_tab_alone(visit: OpenPage, make: Any, service
         ),
     ],
 )
-def test_a_token_that_is_no_good_is_refused_in_words(
-    visit: OpenPage, token: str, said: str
-) -> None:
+def test_a_token_that_is_no_good_is_refused_in_words(visit: Visit, token: str, said: str) -> None:
     visitor = visit()
     page = visitor.open("/console")
     visitor.expect_refusal("/orgs/acme/payment-links?limit=1")
@@ -87,13 +84,13 @@ def test_a_token_that_is_no_good_is_refused_in_words(
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_without_a_script_the_page_says_what_to_do(visit: OpenPage) -> None:
+def test_without_a_script_the_page_says_what_to_do(visit: Visit) -> None:
     page = visit(script=False).open("/console")
     expect(page.get_by_text("The console needs JavaScript")).to_be_visible()
     expect(page.get_by_label("Admin token")).to_be_hidden()
 
 
-def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: OpenPage) -> None:
+def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "meanwhile")
     new_link(page, email="jane@example.com", payment_amount="12.50", currency="EUR")
@@ -117,7 +114,7 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: OpenPag
 # The list.
 
 
-def test_the_organizations_logo_is_seen_in_the_dark(visit: OpenPage, service: Service) -> None:
+def test_the_organizations_logo_is_seen_in_the_dark(visit: Visit, service: Service) -> None:
     profile = {"logo": segno.make("logo").png_data_uri(light=None)}
     httpx.put(
         f"{service.url}/orgs/pictured/profile", json=profile, headers=as_admin()
@@ -128,7 +125,7 @@ def test_the_organizations_logo_is_seen_in_the_dark(visit: OpenPage, service: Se
 
 
 def test_links_are_counted_and_filtered(
-    visit: OpenPage, service: Service, make: Any, own_store: Store
+    visit: Visit, service: Service, make: Any, own_store: Store
 ) -> None:
     show_all_states(service, make, own_store, "counted")
     page = enter(visit(DESKTOP), "counted")
@@ -147,7 +144,7 @@ def test_links_are_counted_and_filtered(
 
 @pytest.mark.parametrize("locale", ["en-US", "en-CA", "en-AU", "fr-FR"])
 def test_dollars_are_told_apart_wherever_an_amount_stands(
-    visit: OpenPage, make: Any, locale: str
+    visit: Visit, make: Any, locale: str
 ) -> None:
     org, shown = f"dollars-{locale}", [f"{code} 100.00" for code in ("AUD", "CAD", "USD")]
     for currency in ("USD", "CAD"):
@@ -172,9 +169,7 @@ def test_dollars_are_told_apart_wherever_an_amount_stands(
         pytest.param((930, 800), id="small desktop"),
     ],
 )
-def test_the_longest_amount_is_seen_whole(
-    visit: OpenPage, make: Any, size: tuple[int, int]
-) -> None:
+def test_the_longest_amount_is_seen_whole(visit: Visit, make: Any, size: tuple[int, int]) -> None:
     org = f"longest-{size[0]}"
     make(
         org,
@@ -189,7 +184,7 @@ def test_the_longest_amount_is_seen_whole(
     ), "it is cut"
 
 
-def test_pages_lead_on_and_back(visit: OpenPage, make: Any) -> None:
+def test_pages_lead_on_and_back(visit: Visit, make: Any) -> None:
     for number in range(51):
         make("paged", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "paged")
@@ -207,9 +202,7 @@ def test_pages_lead_on_and_back(visit: OpenPage, make: Any) -> None:
     assert rows(page).first.inner_text() == first
 
 
-def test_a_failed_mail_shows_its_reason_as_text(
-    visit: OpenPage, service: Service, make: Any
-) -> None:
+def test_a_failed_mail_shows_its_reason_as_text(visit: Visit, service: Service, make: Any) -> None:
     wait_for_failure(service, make("refused", "nobody@example.com", notify=True))
     page = enter(visit(DESKTOP), "refused")
     expect(rows(page).locator(".delivery")).to_have_text(f"Failed{REASON}")
@@ -217,20 +210,20 @@ def test_a_failed_mail_shows_its_reason_as_text(
     expect(page.get_by_role("dialog").get_by_text(REASON)).to_be_visible()
 
 
-def test_a_mail_on_its_way_arrives_on_the_page(visit: OpenPage, make: Any) -> None:
+def test_a_mail_on_its_way_arrives_on_the_page(visit: Visit, make: Any) -> None:
     make("arrives", notify=True)
     expect(rows(enter(visit(), "arrives")).locator(".delivery")).to_have_text(SENT)
 
 
 def test_a_scheduled_mail_that_was_sent_says_when_it_was(
-    visit: OpenPage, make: Any, service: Service
+    visit: Visit, make: Any, service: Service
 ) -> None:
     url = f"{service.url}/payment-links/{make('came', notify=True, scheduled_at=datetime.now(UTC).isoformat())['id']}"
     wait_until(lambda: httpx.get(url).json()["delivery"]["state"] == "sent", "the mail to be sent")
     expect(rows(enter(visit(), "came")).locator(".delivery")).to_have_text(SENT)
 
 
-def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: OpenPage, make: Any) -> None:
+def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: Visit, make: Any) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).replace(hour=10, minute=30)
     make("later", notify=True, scheduled_at=tomorrow.isoformat())
     page = enter(visit(DESKTOP), "later")
@@ -244,7 +237,7 @@ def test_a_mail_that_is_scheduled_says_when_it_will_be_sent(visit: OpenPage, mak
     expect(page.get_by_text("will be sent")).to_have_count(0)
 
 
-def test_an_address_stays_in_one_line_where_there_is_room(visit: OpenPage, make: Any) -> None:
+def test_an_address_stays_in_one_line_where_there_is_room(visit: Visit, make: Any) -> None:
     make(
         "roomy",
         "jane.doe@accounts.example.com",
@@ -262,7 +255,7 @@ def test_an_address_stays_in_one_line_where_there_is_room(visit: OpenPage, make:
         assert address.evaluate(height) < 30
 
 
-def test_what_customers_and_programs_write_stays_text(visit: OpenPage, make: Any) -> None:
+def test_what_customers_and_programs_write_stays_text(visit: Visit, make: Any) -> None:
     make("hostile", transaction_id=HTML)
     page = enter(visit(DESKTOP), "hostile")
     expect(page.get_by_text(HTML)).to_be_visible()
@@ -271,7 +264,7 @@ def test_what_customers_and_programs_write_stays_text(visit: OpenPage, make: Any
     assert page.locator("main img, main b").count() == 0
 
 
-def test_what_goes_wrong_is_told_and_tried_again(visit: OpenPage, make: Any) -> None:
+def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> None:
     make("broken")
     visitor = visit()
     page = enter(visitor, "broken")
@@ -290,7 +283,7 @@ def test_what_goes_wrong_is_told_and_tried_again(visit: OpenPage, make: Any) -> 
 
 
 def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     make("watched")
     visitor, state = visit(DESKTOP), "queued"
@@ -322,7 +315,7 @@ def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
     ],
 )
 def test_a_view_that_failed_and_was_left_is_not_tried_again(
-    visit: OpenPage, view: str, other: str, path: str
+    visit: Visit, view: str, other: str, path: str
 ) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -336,7 +329,7 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(
     assert urlsplit(path).path not in asked_within(page, seconds=60)
 
 
-def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: OpenPage, make: Any) -> None:
+def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
     make("tabs")
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -350,7 +343,7 @@ def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: OpenPage, make
     assert asked_within(page, seconds=60) == []
 
 
-def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: OpenPage) -> None:
+def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
     fail_once(visitor, "/outbox")
@@ -360,9 +353,7 @@ def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: OpenPag
     expect(page.get_by_role("heading", name="Latest failures")).to_be_visible()
 
 
-def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(
-    visit: OpenPage, make: Any
-) -> None:
+def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit, make: Any) -> None:
     make("silent")
     visitor = visit(DESKTOP)
     visitor.page.clock.install()
@@ -384,7 +375,7 @@ def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(
 
 
 def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
-    visit: OpenPage, service: Service, make: Any
+    visit: Visit, service: Service, make: Any
 ) -> None:
     wait_for_failure(service, make("globex", "nobody+1@example.com", notify=True))
     make("globex.eu", "far@example.com")
@@ -428,7 +419,7 @@ def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
     "org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"]
 )
 def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
-    visit: OpenPage, make: Any, org: str
+    visit: Visit, make: Any, org: str
 ) -> None:
     make("typoinacme")
     visitor = visit(DESKTOP)
@@ -448,7 +439,7 @@ def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
 
 
 def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
-    visit: OpenPage, service: Service
+    visit: Visit, service: Service
 ) -> None:
     httpx.put(
         f"{service.url}/orgs/prepared/profile",
@@ -460,12 +451,12 @@ def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_an_organizations_own_admin_makes_no_mistake(visit: OpenPage) -> None:
+def test_an_organizations_own_admin_makes_no_mistake(visit: Visit) -> None:
     page = enter(visit(DESKTOP), "brand-new")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
 
 
-def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: OpenPage) -> None:
+def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: Visit) -> None:
     visitor = visit(DESKTOP)
 
     def answer(route: Route) -> None:

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from playwright.sync_api import Dialog, expect
 
-from tests.browser.conftest import DESKTOP, NARROW, PHONE
-from tests.browser.console import OpenPage, enter, fill, new_link, rows
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visit
+from tests.browser.console import enter, fill, new_link, rows
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import wait_until
@@ -28,7 +28,7 @@ from tests.support.servers import wait_until
     ],
 )
 def test_a_link_is_made_copied_and_shown_as_a_code(
-    visit: OpenPage, amount: str, currency: str, sent: str, shown: str
+    visit: Visit, amount: str, currency: str, sent: str, shown: str
 ) -> None:
     visitor = visit(DESKTOP)
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -60,7 +60,7 @@ def test_a_link_is_made_copied_and_shown_as_a_code(
     expect(rows(page).locator(".amount")).to_have_text(shown)
 
 
-def test_what_is_wrong_is_said_at_its_field(visit: OpenPage) -> None:
+def test_what_is_wrong_is_said_at_its_field(visit: Visit) -> None:
     visitor = visit()
     page = enter(visitor, "wrong")
     visitor.expect_refusal("/payment-links")
@@ -86,7 +86,7 @@ def lose_answer(route: Any) -> None:
     route.abort()
 
 
-def test_a_click_that_is_repeated_makes_one_link(visit: OpenPage) -> None:
+def test_a_click_that_is_repeated_makes_one_link(visit: Visit) -> None:
     """The answer to the first got lost."""
     visitor = visit(DESKTOP)
     page = enter(visitor, "repeated")
@@ -101,7 +101,7 @@ def test_a_click_that_is_repeated_makes_one_link(visit: OpenPage) -> None:
     expect(rows(page)).to_have_count(1)
 
 
-def test_a_form_that_was_changed_after_a_try_says_so(visit: OpenPage) -> None:
+def test_a_form_that_was_changed_after_a_try_says_so(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "changed")
     form = new_link(page, email="jane@example.com")
@@ -118,7 +118,7 @@ def test_a_form_that_was_changed_after_a_try_says_so(visit: OpenPage) -> None:
     expect(rows(page)).to_have_count(2)
 
 
-def test_all_mistakes_are_told_at_once_and_in_words(visit: OpenPage) -> None:
+def test_all_mistakes_are_told_at_once_and_in_words(visit: Visit) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "mistakes")
     visitor.expect_refusal("/payment-links")
@@ -151,7 +151,7 @@ def test_all_mistakes_are_told_at_once_and_in_words(visit: OpenPage) -> None:
     ],
 )
 def test_a_mistake_is_told_when_its_field_is_left_in_the_words_of_the_service(
-    visit: OpenPage, service: Service, fields: dict[str, str]
+    visit: Visit, service: Service, fields: dict[str, str]
 ) -> None:
     page = enter(visit(DESKTOP), "early")
     new_link(page, **fields)
@@ -172,7 +172,7 @@ def test_a_mistake_is_told_when_its_field_is_left_in_the_words_of_the_service(
 
 
 def test_a_press_on_the_button_is_not_lost_to_a_mistake_that_is_told_meanwhile(
-    visit: OpenPage,
+    visit: Visit,
 ) -> None:
     """Words that appear when a field is left would move the button from under the press."""
     visitor = visit((1280, 1100))
@@ -187,7 +187,7 @@ def test_a_press_on_the_button_is_not_lost_to_a_mistake_that_is_told_meanwhile(
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, NARROW], ids=["desktop", "phone", "narrow"])
 def test_the_forms_buttons_are_in_sight_wherever_it_is_scrolled_to(
-    visit: OpenPage, size: tuple[int, int]
+    visit: Visit, size: tuple[int, int]
 ) -> None:
     page = enter(visit(size), "scrolled")
     form = new_link(page)
@@ -205,7 +205,7 @@ def test_the_forms_buttons_are_in_sight_wherever_it_is_scrolled_to(
 
 
 @pytest.mark.parametrize("way", ["Escape", "Close", "Cancel", "beside", "Back"])
-def test_what_was_typed_is_asked_for_before_it_is_lost(visit: OpenPage, way: str) -> None:
+def test_what_was_typed_is_asked_for_before_it_is_lost(visit: Visit, way: str) -> None:
     visitor = visit(DESKTOP)
     page = enter(visitor, "kept")
     form = new_link(page, email="jane@example.com")
@@ -239,7 +239,7 @@ def test_what_was_typed_is_asked_for_before_it_is_lost(visit: OpenPage, way: str
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_many_presses_of_escape_lose_nothing(visit: OpenPage) -> None:
+def test_many_presses_of_escape_lose_nothing(visit: Visit) -> None:
     """Browsers close a dialog at the second, whatever the page says."""
     page = enter(visit(DESKTOP), "many")
     new_link(page, email="jane@example.com")
@@ -252,7 +252,7 @@ def test_many_presses_of_escape_lose_nothing(visit: OpenPage) -> None:
     assert page.url.endswith("#/many/new")
 
 
-def test_a_reload_asks_before_what_was_typed_is_lost(visit: OpenPage) -> None:
+def test_a_reload_asks_before_what_was_typed_is_lost(visit: Visit) -> None:
     page = enter(visit(DESKTOP), "reloaded")
     new_link(page).locator("#email").press_sequentially("jane")
     asked: list[str] = []

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.auth.tokens import Role
-from tests.browser.conftest import DESKTOP
-from tests.browser.console import OpenPage, enter, go, listen, new_link, rows, settle
+from tests.browser.conftest import DESKTOP, Visit
+from tests.browser.console import enter, go, listen, new_link, rows, settle
 from tests.support.admins import admin_token
 from tests.support.processes import Service
 
@@ -21,7 +21,7 @@ def sign_in(page: Page, org: str) -> None:
 
 
 def test_back_and_forward_lead_through_filter_page_link_and_question(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     for number in range(26):
         make("there", f"jane+{number}@example.com")
@@ -53,7 +53,7 @@ def test_back_and_forward_lead_through_filter_page_link_and_question(
     assert page.url == visited
 
 
-def test_closing_leads_where_back_does(visit: OpenPage, make: Any) -> None:
+def test_closing_leads_where_back_does(visit: Visit, make: Any) -> None:
     make("closing")
     page = enter(visit(DESKTOP), "closing")
     entries = page.evaluate("history.length")
@@ -69,7 +69,7 @@ def test_closing_leads_where_back_does(visit: OpenPage, make: Any) -> None:
     expect(page.get_by_role("dialog", name="New link")).to_be_visible()
 
 
-def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: OpenPage, make: Any) -> None:
+def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: Visit, make: Any) -> None:
     make("below")
     page = enter(visit(DESKTOP), "below")
     expect(rows(page)).to_have_count(1)
@@ -82,7 +82,7 @@ def test_a_list_stays_as_it_is_below_what_is_opened_and_closed(visit: OpenPage, 
     assert "/orgs/below/payment-links" not in asked
 
 
-def test_a_reload_stays_on_the_page_with_what_is_open(visit: OpenPage, make: Any) -> None:
+def test_a_reload_stays_on_the_page_with_what_is_open(visit: Visit, make: Any) -> None:
     for number in range(26):
         make("stays", f"jane+{number}@example.com")
     page = enter(visit(DESKTOP), "stays")
@@ -100,7 +100,7 @@ def test_a_reload_stays_on_the_page_with_what_is_open(visit: OpenPage, make: Any
 
 
 def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_below(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     link = make("deep", transaction_id="order-7")
     visitor = visit(DESKTOP)
@@ -115,7 +115,7 @@ def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_be
 
 
 def test_an_address_of_a_later_page_leads_to_the_first(
-    visit: OpenPage, make: Any, service: Service
+    visit: Visit, make: Any, service: Service
 ) -> None:
     for number in range(26):
         make("later-page", f"jane+{number}@example.com")
@@ -142,7 +142,7 @@ def test_an_address_of_a_later_page_leads_to_the_first(
     ],
 )
 def test_an_address_that_leads_nowhere_leads_to_the_list(
-    visit: OpenPage, make: Any, address: str, left: str
+    visit: Visit, make: Any, address: str, left: str
 ) -> None:
     make("cut")
     visitor = visit(DESKTOP)
@@ -154,7 +154,7 @@ def test_an_address_that_leads_nowhere_leads_to_the_list(
     assert page.url.endswith(left)
 
 
-def test_a_link_that_is_not_there_is_said_to_be_missing(visit: OpenPage, make: Any) -> None:
+def test_a_link_that_is_not_there_is_said_to_be_missing(visit: Visit, make: Any) -> None:
     link = make("theirs")
     visitor = visit(DESKTOP)
     visitor.expect_refusal(f"/payment-links/{UNKNOWN}")
@@ -167,7 +167,7 @@ def test_a_link_that_is_not_there_is_said_to_be_missing(visit: OpenPage, make: A
     expect(page.get_by_text("jane@example.com")).to_have_count(0)
 
 
-def test_an_internal_admin_is_led_to_the_links_own_organization(visit: OpenPage, make: Any) -> None:
+def test_an_internal_admin_is_led_to_the_links_own_organization(visit: Visit, make: Any) -> None:
     link = make("right")
     page = enter(visit(DESKTOP))
     go(page, f"#/wrong/links/{link['id']}")
@@ -175,7 +175,7 @@ def test_an_internal_admin_is_led_to_the_links_own_organization(visit: OpenPage,
     assert page.url.endswith(f"#/right/links/{link['id']}")
 
 
-def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: OpenPage) -> None:
+def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: Visit) -> None:
     page = enter(visit(DESKTOP), "fresh")
     expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
     form = new_link(page, email="jane@example.com", transaction_id="order-7")
@@ -188,7 +188,7 @@ def test_a_link_that_was_made_is_where_one_stays_after_a_reload(visit: OpenPage)
     expect(rows(page)).to_have_count(1)
 
 
-def test_back_from_a_failure_leads_to_the_overview(visit: OpenPage, make: Any) -> None:
+def test_back_from_a_failure_leads_to_the_overview(visit: Visit, make: Any) -> None:
     page = enter(visit(DESKTOP))
     link = make("overviewed", "jane@example.com")
     failure = {
@@ -214,7 +214,7 @@ def test_back_from_a_failure_leads_to_the_overview(visit: OpenPage, make: Any) -
 
 
 def test_nobody_else_sees_on_going_back_what_was_seen_before_signing_out(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     make("before-me", "secret@example.com")
     page = enter(visit(DESKTOP), "before-me")

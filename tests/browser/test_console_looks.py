@@ -9,9 +9,8 @@ import segno
 from playwright.sync_api import expect
 
 from service.auth.tokens import Role
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visit
 from tests.browser.console import (
-    OpenPage,
     enter,
     fill,
     new_link,
@@ -36,7 +35,7 @@ LOOKS = [
     "size", [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop")]
 )
 def test_nothing_moves_by_itself_while_it_loads(
-    visit: OpenPage, service: Service, make: Any, size: tuple[int, int]
+    visit: Visit, service: Service, make: Any, size: tuple[int, int]
 ) -> None:
     """Payload anew each time, for what moves within half a second of signing in is excused."""
     org = f"steady-{size[0]}"
@@ -61,7 +60,7 @@ def test_nothing_moves_by_itself_while_it_loads(
     assert max(moved) < STILL
 
 
-def test_a_keyboard_is_enough(visit: OpenPage) -> None:
+def test_a_keyboard_is_enough(visit: Visit) -> None:
     """Sign in, make a link, open it, revoke it, sign out."""
     page = visit(DESKTOP).open("/console")
     keyboard = page.keyboard
@@ -96,7 +95,7 @@ def test_a_keyboard_is_enough(visit: OpenPage) -> None:
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_every_state_is_accessible_and_fits(
-    visit: OpenPage,
+    visit: Visit,
     service: Service,
     make: Any,
     own_store: Store,
@@ -137,7 +136,7 @@ def test_every_state_is_accessible_and_fits(
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
 def test_nothing_moves_for_who_wants_less_of_that(
-    visit: OpenPage, make: Any, motion: str, *, moves: bool
+    visit: Visit, make: Any, motion: str, *, moves: bool
 ) -> None:
     make(f"still-{motion}")
     visitor = visit(motion=motion)
@@ -153,7 +152,7 @@ def test_nothing_moves_for_who_wants_less_of_that(
     assert any('class="bone' in element for element in found) == bool(found) == moves
 
 
-def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: OpenPage) -> None:
+def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: Visit) -> None:
     page = enter(visit(NARROW), "beside")
     name, button = (page.locator(at).bounding_box() for at in (".brand", "#sign-out"))
     assert name is not None
@@ -162,7 +161,7 @@ def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: OpenPag
     assert button["x"] > name["x"] + name["width"]
 
 
-def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: OpenPage, make: Any) -> None:
+def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: Visit, make: Any) -> None:
     make("targets", transaction_id="order-7")
     page = enter(visit(NARROW), "targets")
     expect(rows(page)).to_have_count(1)
@@ -177,7 +176,7 @@ def test_what_can_be_pressed_can_be_hit_on_a_phone(visit: OpenPage, make: Any) -
 @pytest.mark.parametrize(
     "size", [pytest.param(PHONE, id="phone"), pytest.param((1280, 500), id="desktop")]
 )
-def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: OpenPage, make: Any, size: Any) -> None:
+def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: Visit, make: Any, size: Any) -> None:
     """WCAG 2.2, 2.4.11, for whoever tabs backwards up a long list."""
     org = f"focus-{size[0]}"
     for number in range(12):
@@ -199,7 +198,7 @@ def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: OpenPage, make: Any,
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_with_forced_colors_what_is_selected_or_wrong_is_told_by_borders(
-    visit: OpenPage, make: Any, size: tuple[int, int]
+    visit: Visit, make: Any, size: tuple[int, int]
 ) -> None:
     org = f"forced-{size[0]}"
     make(org)

@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DESKTOP
-from tests.browser.console import OpenPage, enter, go, rows
+from tests.browser.conftest import DESKTOP, Visit
+from tests.browser.console import enter, go, rows
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 
 
-def test_one_link_is_revoked_after_a_question(visit: OpenPage, make: Any) -> None:
+def test_one_link_is_revoked_after_a_question(visit: Visit, make: Any) -> None:
     make("one", "jane@example.com")
     make(
         "one", "john@example.com", payment_amount=125000.5, currency="NGN", transaction_id="order-7"
@@ -36,7 +36,7 @@ def test_one_link_is_revoked_after_a_question(visit: OpenPage, make: Any) -> Non
     expect(page.get_by_role("navigation").get_by_role("link", name="Revoked")).to_contain_text("1")
 
 
-def test_all_links_of_a_recipient_are_revoked_and_counted(visit: OpenPage, make: Any) -> None:
+def test_all_links_of_a_recipient_are_revoked_and_counted(visit: Visit, make: Any) -> None:
     for number in range(3):
         make(
             "several",
@@ -68,7 +68,7 @@ def ask_to_revoke_all(page: Page) -> Any:
 
 
 def test_where_nothing_is_active_there_is_nothing_to_revoke(
-    visit: OpenPage, make: Any, service: Service
+    visit: Visit, make: Any, service: Service
 ) -> None:
     link = make("ended", "all@example.com")
     httpx.delete(f"{service.url}/payment-links/{link['id']}", headers=as_admin()).raise_for_status()
@@ -82,7 +82,7 @@ def test_where_nothing_is_active_there_is_nothing_to_revoke(
 
 
 def test_an_internal_admin_learns_how_many_links_of_many_organizations_there_are(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     for number in range(25):
         make(f"many-{number}", "everywhere@example.com")
@@ -98,7 +98,7 @@ def test_an_internal_admin_learns_how_many_links_of_many_organizations_there_are
 
 
 def test_links_that_are_too_many_to_look_through_are_counted_as_far_as_it_goes(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     make("endless", "all@example.com")
     page = enter(visit(DESKTOP), "endless")
@@ -125,9 +125,7 @@ def test_links_that_are_too_many_to_look_through_are_counted_as_far_as_it_goes(
     expect(dialog.locator(".notice.good")).to_have_text("1 link was revoked.")
 
 
-def test_links_that_cannot_be_counted_can_be_revoked_all_the_same(
-    visit: OpenPage, make: Any
-) -> None:
+def test_links_that_cannot_be_counted_can_be_revoked_all_the_same(visit: Visit, make: Any) -> None:
     make("uncounted", "all@example.com")
     visitor = visit(DESKTOP)
     page = enter(visitor, "uncounted")
@@ -140,7 +138,7 @@ def test_links_that_cannot_be_counted_can_be_revoked_all_the_same(
 
 
 def test_an_outage_says_that_the_revocation_may_have_happened_and_a_refusal_that_it_did_not(
-    visit: OpenPage, make: Any
+    visit: Visit, make: Any
 ) -> None:
     link = make("uncertain", "all@example.com")
     visitor = visit(DESKTOP)

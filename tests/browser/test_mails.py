@@ -12,12 +12,11 @@ import segno
 from playwright.sync_api import Page, expect
 
 from service.values.locale import LANGUAGES
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visitor
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visit, Visitor
 from tests.support.admins import as_admin
 from tests.support.processes import Service
 from tests.support.servers import MailServer
 
-OpenPage = Callable[..., Visitor]
 LOGO = segno.make_qr("logo").png_data_uri(scale=2)
 AMOUNT = {"payment_amount": 125000.5, "currency": "NGN", "transaction_id": "2026-000042"}
 SCHEMES = ["light", "dark"]
@@ -70,7 +69,7 @@ def wide(page: Page) -> int:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_link_comes_with_its_organizations_logo(
-    visit: OpenPage, mail_of: Callable[..., EmailMessage], scheme: str
+    visit: Visit, mail_of: Callable[..., EmailMessage], scheme: str
 ) -> None:
     visitor = visit(scheme=scheme)
     page = show(visitor, mail_of(f"logo-{scheme}@example.com"))
@@ -86,7 +85,7 @@ def test_a_link_comes_with_its_organizations_logo(
     ("number", "currency"), [(1234567890.125, "KWD"), (999999999999.9999, "CLF")]
 )
 def test_no_amount_breaks_between_its_digits_nor_pushes_a_mail_wide(
-    visit: OpenPage,
+    visit: Visit,
     mail_of: Callable[..., EmailMessage],
     language: str,
     number: float,
@@ -116,7 +115,7 @@ def test_no_amount_breaks_between_its_digits_nor_pushes_a_mail_wide(
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_code_comes_large_and_in_the_subject(
-    visit: OpenPage, mails: MailServer, service: Service, scheme: str
+    visit: Visit, mails: MailServer, service: Service, scheme: str
 ) -> None:
     visitor, email = visit(scheme=scheme), f"code-{scheme}@example.com"
     httpx.post(f"{service.url}/payment-links/otp", json={"email": email}).raise_for_status()
@@ -133,7 +132,7 @@ def test_a_code_comes_large_and_in_the_subject(
 
 
 def test_an_arabic_mail_reads_from_right_to_left_where_html_and_body_are_dropped(
-    visit: OpenPage, mail_of: Callable[..., EmailMessage]
+    visit: Visit, mail_of: Callable[..., EmailMessage]
 ) -> None:
     visitor = visit()
     page = show(visitor, mail_of("bare-ar@example.com", locale="ar"), bare=True)

@@ -1,7 +1,6 @@
 """What a customer sees: the page behind a link, in a real browser."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,18 +10,17 @@ from playwright.sync_api import expect
 
 from service.storage.client import Client
 from service.values.locale import LANGUAGES
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visit
 from tests.browser.pay import BRAND, make, path_of
 from tests.support.factories import make_link, put
 
 MARKS = str.maketrans("", "", ",\u200e\u200f")
 """Commas and marks of direction, on which editions of CLDR differ."""
-OpenPage = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     link = make(admin)
     visitor = visit()
@@ -39,7 +37,7 @@ def test_a_customer_sees_who_wants_how_much_for_what_until_when_and_pays(
     page.wait_for_url(f"**/console?link={link['id']}")
 
 
-def test_the_time_left_is_counted_down(visit: OpenPage, admin: httpx.Client) -> None:
+def test_the_time_left_is_counted_down(visit: Visit, admin: httpx.Client) -> None:
     until = datetime.now(UTC) + timedelta(hours=5)
     page = visit().open(path_of(make(admin, expires_at=until.isoformat())))
     timer = page.get_by_role("timer")
@@ -48,7 +46,7 @@ def test_the_time_left_is_counted_down(visit: OpenPage, admin: httpx.Client) -> 
     expect(timer).not_to_have_text(before)
 
 
-def test_a_phone_whose_clock_is_wrong_counts_right(visit: OpenPage, admin: httpx.Client) -> None:
+def test_a_phone_whose_clock_is_wrong_counts_right(visit: Visit, admin: httpx.Client) -> None:
     visitor = visit()
     visitor.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=10))
     page = visitor.open(
@@ -57,7 +55,7 @@ def test_a_phone_whose_clock_is_wrong_counts_right(visit: OpenPage, admin: httpx
     expect(page.get_by_role("timer")).to_have_text(re.compile(r"^00:05:\d\d$"))
 
 
-def test_a_day_less_interrupts_nobody(visit: OpenPage, admin: httpx.Client) -> None:
+def test_a_day_less_interrupts_nobody(visit: Visit, admin: httpx.Client) -> None:
     until = datetime.now(UTC) + timedelta(days=1, seconds=2)
     page = visit().open(path_of(make(admin, expires_at=until.isoformat())))
     page.get_by_role("link", name="Pay").focus()
@@ -68,7 +66,7 @@ def test_a_day_less_interrupts_nobody(visit: OpenPage, admin: httpx.Client) -> N
 
 
 def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     link = make(admin, expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     visitor = visit()
@@ -86,7 +84,7 @@ def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(
 
 
 def test_times_are_the_customers_own_also_where_the_browser_does_not_know_the_language(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     until = datetime.now(UTC) + timedelta(days=1)
     page = visit().open(path_of(make(admin, locale="ha", expires_at=until.isoformat())))
@@ -96,7 +94,7 @@ def test_times_are_the_customers_own_also_where_the_browser_does_not_know_the_la
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_script_writes_times_as_the_server_does(
-    visit: OpenPage, admin: httpx.Client, language: str
+    visit: Visit, admin: httpx.Client, language: str
 ) -> None:
     """But for a language that the browser does not know, and for how it calls a zone."""
     assert (
@@ -128,7 +126,7 @@ def test_a_script_writes_times_as_the_server_does(
 )
 @pytest.mark.parametrize("state", ["active", "expired"])
 def test_times_say_in_which_zone_they_are(
-    visit: OpenPage,
+    visit: Visit,
     admin: httpx.Client,
     store: Client,
     state: str,
@@ -151,7 +149,7 @@ def test_times_say_in_which_zone_they_are(
 
 
 def test_a_page_that_stays_open_says_when_its_link_has_ended(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     link = make(admin, expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     visitor = visit()
@@ -163,13 +161,13 @@ def test_a_page_that_stays_open_says_when_its_link_has_ended(
     expect(page.get_by_role("heading", name="This link was withdrawn")).to_be_focused()
 
 
-def test_the_browser_is_addressed_in_its_own_language(visit: OpenPage, admin: httpx.Client) -> None:
+def test_the_browser_is_addressed_in_its_own_language(visit: Visit, admin: httpx.Client) -> None:
     page = visit(locale="fr-FR").open(path_of(make(admin)))
     expect(page.locator(".amount")).to_have_text(re.compile("125.000,50.NGN"))
     expect(page.get_by_role("link", name=re.compile("^Payer"))).to_be_visible()
 
 
-def test_the_qr_code_is_printed(visit: OpenPage, admin: httpx.Client) -> None:
+def test_the_qr_code_is_printed(visit: Visit, admin: httpx.Client) -> None:
     page = visit().open(path_of(make(admin)))
     code = page.get_by_role("img", name="QR code of this page", include_hidden=True)
     expect(code).to_be_hidden()

@@ -3,7 +3,7 @@
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,7 +15,7 @@ from service.otps.model import read_code
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import command
-from tests.browser.conftest import DESKTOP, Visitor
+from tests.browser.conftest import DESKTOP, Visit
 from tests.browser.pay import (
     BRAND,
     ask,
@@ -31,12 +31,11 @@ from tests.support.processes import Service
 from tests.support.servers import MailServer
 from tests.support.typed_codes import REFUSED, TAKEN
 
-OpenPage = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 def test_a_code_from_the_mail_opens_a_gated_link_for_good(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, service: Service
+    visit: Visit, admin: httpx.Client, mails: MailServer, service: Service
 ) -> None:
     email = "gated@example.com"
     visitor = visit()
@@ -71,7 +70,7 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
 
 
 def test_tries_run_out_and_another_code_helps(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer
+    visit: Visit, admin: httpx.Client, mails: MailServer
 ) -> None:
     email = "tries@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -96,7 +95,7 @@ def test_tries_run_out_and_another_code_helps(
 
 
 def test_who_leaves_to_read_the_code_comes_back_to_its_field(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer
+    visit: Visit, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "leaves@example.com", visit()
     link = make(admin, email, otp_required=True)
@@ -127,7 +126,7 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_two_tabs_and_another_device_know_the_same_code(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
 ) -> None:
     email, visitor, other = (
         f"tabs-{script}@example.com".lower(),
@@ -170,7 +169,7 @@ def test_two_tabs_and_another_device_know_the_same_code(
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_who_blocks_cookies_is_told_so(
-    blocks_cookies: OpenPage, admin: httpx.Client, *, script: bool
+    blocks_cookies: Visit, admin: httpx.Client, *, script: bool
 ) -> None:
     visitor = blocks_cookies(script=script)
     page = visitor.open(
@@ -185,7 +184,7 @@ def test_who_blocks_cookies_is_told_so(
 
 
 def test_no_code_is_used_up_where_cookies_went_away(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer
+    visit: Visit, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "went@example.com", visit()
     page = visitor.open(path_of(make(admin, email, otp_required=True)))
@@ -202,7 +201,7 @@ def test_no_code_is_used_up_where_cookies_went_away(
     )
 
 
-def test_another_code_has_to_wait(visit: OpenPage, admin: httpx.Client) -> None:
+def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
     visitor = visit()
     page = visitor.open(path_of(make(admin, "wait@example.com", otp_required=True)))
     ask(page)
@@ -220,7 +219,7 @@ def test_another_code_has_to_wait(visit: OpenPage, admin: httpx.Client) -> None:
 
 
 def test_another_code_helps_where_one_has_expired(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "late@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -237,7 +236,7 @@ def test_another_code_helps_where_one_has_expired(
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "often@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -256,7 +255,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
 
 
 def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
 ) -> None:
     email = "wrong@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -284,7 +283,7 @@ def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
 
 
 def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer
+    visit: Visit, admin: httpx.Client, mails: MailServer
 ) -> None:
     email, visitor = "passing@example.com", visit(locale="en")
     page = visitor.open(path_of(make(admin, email, otp_required=True, locale="ar")))
@@ -310,7 +309,7 @@ def test_a_code_that_could_not_be_looked_at_stays_in_its_field(
     expect(page.locator(".amount")).to_be_visible()
 
 
-def test_a_form_is_sent_once_whatever_the_answer(visit: OpenPage, admin: httpx.Client) -> None:
+def test_a_form_is_sent_once_whatever_the_answer(visit: Visit, admin: httpx.Client) -> None:
     """A proxy's own answer, say: the browser goes back to the page, and posts nothing again."""
     visitor = visit()
     page = visitor.open(path_of(make(admin, "proxied@example.com", otp_required=True)))
@@ -337,7 +336,7 @@ def type_in_every_way(page: Page, code: str) -> Iterator[str]:
 
 
 def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     page = visit().open(path_of(make(admin, "typed@example.com", otp_required=True)))
     ask(page)
@@ -352,7 +351,7 @@ def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
 
 
 def test_without_a_script_a_code_reaches_the_server_as_it_was_written(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     page = visit(script=False).open(path_of(make(admin, "untyped@example.com", otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
@@ -366,7 +365,7 @@ def test_without_a_script_a_code_reaches_the_server_as_it_was_written(
 
 
 def test_the_script_reads_every_character_as_the_server_does(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     page = visit().open(path_of(make(admin)))
     known = [
@@ -388,7 +387,7 @@ def test_the_script_reads_every_character_as_the_server_does(
 
 
 def test_all_of_it_works_without_a_script(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer
+    visit: Visit, admin: httpx.Client, mails: MailServer
 ) -> None:
     email = "plain@example.com"
     page = visit(script=False).open(path_of(make(admin, email, otp_required=True)))
@@ -403,7 +402,7 @@ def test_all_of_it_works_without_a_script(
     expect(page.get_by_role("timer")).to_have_text("2 days")
 
 
-def test_a_keyboard_is_enough(visit: OpenPage, admin: httpx.Client, mails: MailServer) -> None:
+def test_a_keyboard_is_enough(visit: Visit, admin: httpx.Client, mails: MailServer) -> None:
     email = "keyboard@example.com"
     page = visit(DESKTOP).open(path_of(make(admin, email, otp_required=True)))
     page.keyboard.press("Tab")

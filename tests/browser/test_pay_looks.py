@@ -1,7 +1,6 @@
 """How the pages of a link look: to everybody, in every language, on every screen."""
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from service.i18n.language import get_language
 from service.storage import keys
 from service.storage.client import Client
 from service.values.locale import LANGUAGES
-from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visitor
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visit
 from tests.browser.pay import (
     BRAND,
     ask,
@@ -44,14 +43,13 @@ LONG_AMOUNTS: list[dict[str, Any]] = [
     {"payment_amount": 1234567890.125, "currency": "KWD"},
     {"payment_amount": 999999999999.9999, "currency": "CLF"},
 ]
-OpenPage = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_state_is_accessible(
-    visit: OpenPage, admin: httpx.Client, ended: dict[str, tuple[str, int]], size: str, scheme: str
+    visit: Visit, admin: httpx.Client, ended: dict[str, tuple[str, int]], size: str, scheme: str
 ) -> None:
     visitor = visit(SIZES[size], scheme=scheme)
     without = make(admin, payment_amount=None, currency=None)
@@ -72,7 +70,7 @@ def test_every_state_is_accessible(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_logo_is_shown_to_whoever_may_see_the_link(
-    visit: OpenPage, admin: httpx.Client, scheme: str
+    visit: Visit, admin: httpx.Client, scheme: str
 ) -> None:
     assert admin.put("/orgs/acme/profile", json=BRAND | {"logo": LOGO}).status_code == 200
     visitor = visit(scheme=scheme)
@@ -88,7 +86,7 @@ def test_the_logo_is_shown_to_whoever_may_see_the_link(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_language_fits_the_smallest_phone(
-    visit: OpenPage, admin: httpx.Client, language: str
+    visit: Visit, admin: httpx.Client, language: str
 ) -> None:
     visitor = visit(NARROW, locale="en")
     page = visitor.open(path_of(make(admin, locale=language)))
@@ -117,7 +115,7 @@ def assert_in_one_line(amount: Locator) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_amount_breaks_between_its_digits(
-    visit: OpenPage, admin: httpx.Client, language: str
+    visit: Visit, admin: httpx.Client, language: str
 ) -> None:
     visitor = visit(NARROW, locale="en")
     for number, fields in enumerate(LONG_AMOUNTS):
@@ -130,9 +128,7 @@ def test_no_amount_breaks_between_its_digits(
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_time_takes_one_line_of_a_phone(
-    visit: OpenPage, admin: httpx.Client, language: str
-) -> None:
+def test_a_time_takes_one_line_of_a_phone(visit: Visit, admin: httpx.Client, language: str) -> None:
     page = visit(PHONE, locale="en").open(path_of(make(admin, locale=language)))
     heights = page.locator("dd[data-size]").evaluate_all(
         "all => all.map(dd => dd.clientHeight / parseFloat(getComputedStyle(dd).fontSize))"
@@ -143,7 +139,7 @@ def test_a_time_takes_one_line_of_a_phone(
 
 
 def test_an_arabic_page_sets_a_reference_apart_from_its_label(
-    visit: OpenPage, admin: httpx.Client
+    visit: Visit, admin: httpx.Client
 ) -> None:
     page = visit(PHONE).open(path_of(make(admin, locale="ar")))
     card, label, reference = (
@@ -158,7 +154,7 @@ def test_an_arabic_page_sets_a_reference_apart_from_its_label(
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_refusal_fits_the_smallest_phone_in_every_language(
-    visit: OpenPage,
+    visit: Visit,
     admin: httpx.Client,
     store: Client,
     ended: dict[str, tuple[str, int]],
@@ -202,7 +198,7 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
 
 @pytest.mark.parametrize(("motion", "moves"), [("reduce", False), ("no-preference", True)])
 def test_nothing_moves_for_who_wants_less_of_that(
-    visit: OpenPage, admin: httpx.Client, motion: str, *, moves: bool
+    visit: Visit, admin: httpx.Client, motion: str, *, moves: bool
 ) -> None:
     visitor = visit(motion=motion)
     page = visitor.open(path_of(make(admin)))
@@ -210,7 +206,7 @@ def test_nothing_moves_for_who_wants_less_of_that(
     assert bool(visitor.moving()) == moves
 
 
-def test_the_page_is_painted_before_its_script_comes(visit: OpenPage, admin: httpx.Client) -> None:
+def test_the_page_is_painted_before_its_script_comes(visit: Visit, admin: httpx.Client) -> None:
     with visit().opened_before("**/pay.js", path_of(make(admin))) as page:
         expect(page.locator(".amount")).to_be_visible()
         expect(page.get_by_role("timer")).to_have_text("2 days")
@@ -219,7 +215,7 @@ def test_the_page_is_painted_before_its_script_comes(visit: OpenPage, admin: htt
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_script_that_comes_late_moves_nothing(
-    visit: OpenPage, admin: httpx.Client, language: str
+    visit: Visit, admin: httpx.Client, language: str
 ) -> None:
     visitor, link = visit(locale=language), make(admin)
     for width, height in (NARROW, PHONE):
@@ -232,7 +228,7 @@ def test_a_script_that_comes_late_moves_nothing(
 
 @pytest.mark.parametrize("size", SIZES)
 def test_nothing_moves_by_itself_from_the_question_to_the_payment(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, size: str
+    visit: Visit, admin: httpx.Client, mails: MailServer, size: str
 ) -> None:
     """Forms are sent without a hand, whose every move would excuse what moves within half a second of it."""
     email, visitor = f"still-{size}@example.com", visit(SIZES[size])
@@ -255,7 +251,7 @@ def test_nothing_moves_by_itself_from_the_question_to_the_payment(
     assert visitor.shifted() < STILL
 
 
-def test_what_can_be_pressed_can_be_hit(visit: OpenPage, admin: httpx.Client) -> None:
+def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> None:
     page = visit(NARROW).open(path_of(make(admin, "targets@example.com", otp_required=True)))
     ask(page)
     for target in page.locator("button, input:not([type=hidden])").all():
@@ -267,7 +263,7 @@ def test_what_can_be_pressed_can_be_hit(visit: OpenPage, admin: httpx.Client) ->
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_mails_are_shown_as_they_are_meant(
-    visit: OpenPage, admin: httpx.Client, mails: MailServer, language: str, scheme: str
+    visit: Visit, admin: httpx.Client, mails: MailServer, language: str, scheme: str
 ) -> None:
     """As far as a browser is a mail program: it fits, asks for nothing from elsewhere, and is in the right direction."""
     email = f"mail-{language}-{scheme}@example.com"

@@ -4,14 +4,13 @@
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visit, Visitor
 from tests.browser.pay import make, path_of
 from tests.browser.test_mails import show
 from tests.support.servers import MailServer
@@ -23,7 +22,6 @@ EMAIL = "jane@example.com"
 SHOW_PUBLIC_ADDRESS = """address => {
   address.textContent = address.textContent.replace(/^.*(?=[/]pay[/])/, "https://links.example");
 }"""
-Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.usefixtures("branded")
 
 
