@@ -52,8 +52,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def brand_color(self) -> str:
         """``colour`` if it is valid, or the default."""
-        is_valid = self.colour is not None and re.fullmatch(COLOR_PATTERN, self.colour)
-        return self.colour if self.colour and is_valid else DEFAULT_COLOR
+        if self.colour is not None and re.fullmatch(COLOR_PATTERN, self.colour):
+            return self.colour
+        return DEFAULT_COLOR
 
     @property
     def logo_file(self) -> Logo | None:

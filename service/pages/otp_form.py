@@ -3,7 +3,7 @@
 import hmac
 import re
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from litestar import Response
@@ -16,6 +16,7 @@ from service.otps import store as otps
 from service.otps.model import derive_reference
 from service.pages.page_view import PageView
 from service.values.email import mask
+from service.values.time import from_ms, to_ms
 
 COOKIE_NAME = "payment_link_code"
 COOKIE_GRACE = timedelta(hours=1)
@@ -51,11 +52,11 @@ class SentCode(msgspec.Struct, frozen=True):
         if match is None:
             return None
         milliseconds = int(match[1])
-        return cls(_from_ms(milliseconds) if milliseconds else None, match[2])
+        return cls(from_ms(milliseconds) if milliseconds else None, match[2])
 
     def cookie(self, view: PageView) -> Cookie:
         """The cookie, for this link's pages only."""
-        milliseconds = _to_ms(self.sent_at) if self.sent_at else 0
+        milliseconds = to_ms(self.sent_at) if self.sent_at else 0
         lifetime = view.context.settings.otp.ttl + COOKIE_GRACE
         return view.cookie(
             COOKIE_NAME,
@@ -102,7 +103,7 @@ def has_expired(view: PageView, since: str) -> bool:
 
     Its cookie may have expired as well.
     """
-    return bool(_MILLISECONDS.fullmatch(since)) and _is_over(view, _from_ms(int(since)))
+    return bool(_MILLISECONDS.fullmatch(since)) and _is_over(view, from_ms(int(since)))
 
 
 def render_expired(view: PageView) -> Response[str]:
@@ -135,7 +136,7 @@ def render_form(
     return view.render(
         "enter_code",
         form=form,
-        since=_to_ms(form.sent_at or view.now),
+        since=to_ms(form.sent_at or view.now),
         email=mask(view.link.email),
         error=error,
         tries=_format_tries(view, tries or 0) if has_failed and not error else "",
@@ -169,11 +170,3 @@ def _format_tries(view: PageView, tries: int) -> str:
 
 def _is_over(view: PageView, sent_at: datetime) -> bool:
     return sent_at + view.context.settings.otp.ttl <= view.now
-
-
-def _to_ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
-
-
-def _from_ms(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -45,9 +45,9 @@ def format_time(time: datetime) -> str:
     return f"{text[:23]}Z" if "." in text else f"{text[:19]}.000Z"
 
 
-def to_ms(moment: datetime) -> int:
+def to_ms(time: datetime) -> int:
     """Milliseconds since 1970: times as scores in Redis."""
-    return int((moment - EPOCH) / MILLISECOND)
+    return int((time - EPOCH) / MILLISECOND)
 
 
 def from_ms(milliseconds: float | str) -> datetime:
