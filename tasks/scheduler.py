@@ -22,7 +22,7 @@ from service.process.shutdown import on_stop_signals
 from service.storage import data_version
 from service.storage.client import Client
 from service.storage.clock import RedisClock
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect, connect_queue
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from service.outbox.rq_queue import JsonJob, JsonQueue, open_rq_queue
 from service.process import logs
 from service.process.data_dir import OWNER_ONLY_UMASK
 from service.process.shutdown import exit_with_parent, on_stop_signals
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from tasks.kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime, current_runtime
 

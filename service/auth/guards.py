@@ -6,9 +6,9 @@ Litestar's ``guards``, the handler is copied at each request: a tenth of the tim
 
 from service.auth.tokens import Admin, Role, verify_admin
 from service.errors import Forbidden, TokenInvalid, TokenRequired
-from service.http.headers import header_values
 from service.http.parameters import check_query
 from service.http.request import AnyRequest, Connection, context_of
+from service.http.request_headers import header_values
 
 
 async def require_admin(request: AnyRequest) -> None:

@@ -10,11 +10,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.cli.check_result import CheckResult, failure, ok, warning
 from service.errors import Unavailable
-from service.outbox import probe as queue_probe
-from service.storage import data_version, probe
+from service.outbox import permissions as queue_permissions
+from service.storage import data_version, permissions
 from service.storage.client import Client
 from service.storage.clock import MAX_CLOCK_SKEW
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from service.storage.redis_url import connect, connect_queue
 from service.storage.replies import CONNECTION_ERRORS
 
@@ -62,7 +62,7 @@ def check_queue_commands(url: str) -> Iterator[CheckResult]:
     """Checks that the user may run RQ's commands, where the server answers at all."""
     try:
         with _connect_queue(url) as client:
-            refused = queue_probe.find_denied(client)
+            refused = queue_permissions.find_denied(client)
     except CONNECTION_ERRORS:
         return
     if refused:
@@ -80,8 +80,10 @@ def _check_commands(subject: str, client: Any) -> CheckResult:
     subject = f"{subject} commands"
     try:
         run = Client(client).run
-        run(probe.find_denied_commands().with_source())  # EVAL, then EVALSHA: both must be allowed
-        refused = run(probe.find_denied_commands())
+        run(
+            permissions.find_denied_commands().with_source()
+        )  # EVAL, then EVALSHA: both must be allowed
+        refused = run(permissions.find_denied_commands())
     except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
         return failure(subject, f"scripts cannot be run: {describe_failure(error)}")
     if refused:

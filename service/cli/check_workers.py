@@ -10,7 +10,7 @@ from service.health import store as heartbeats
 from service.health.heartbeat import host_name
 from service.health.model import ProcessHealth
 from service.storage.client import Client
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from service.storage.redis_url import connect
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from litestar import Controller, Response, get
 
-from service.http.headers import content_security_policy
 from service.http.request import PublicRequest, context_of
+from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_language, get_templates
 from service.values.ids import ORG_ID_PATTERN
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from service.values.money import currencies
 
 ASSETS_PATH = "/console/assets"

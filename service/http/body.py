@@ -17,10 +17,10 @@ from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
 from service.http.accept import MAX_ACCEPT_CHARACTERS
-from service.http.headers import header_values
 from service.http.json_reader import read_body
 from service.http.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.http.request import context_of
+from service.http.request_headers import header_values
 
 T = TypeVar("T")
 

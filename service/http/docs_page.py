@@ -12,12 +12,12 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 
-from service.http.headers import content_security_policy
 from service.http.openapi import complete
 from service.http.request import context_of
+from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 
 TITLE = "Payment Link Service"
 TAGS = {

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN
-from service.values.locale import LOCALE_PATTERN
+from service.values.languages import LOCALE_PATTERN
 
 EXAMPLE_EMAIL, EXAMPLE_ORG_ID = "jane@example.com", "acme"
 EXAMPLE_LINK_ID = "pl_3fUgF8kQ2mZpR7sT1vXyW4aB"
@@ -40,7 +40,7 @@ LocaleTag = Annotated[
         extra_json_schema={"pattern": f"^{LOCALE_PATTERN}$", "maxLength": 5},
     ),
 ]
-"""A language of our catalogues (BCP 47)."""
+"""A language of our catalogs (BCP 47)."""
 Time = Annotated[
     datetime,
     Meta(

@@ -16,7 +16,7 @@ from service.http.parameters import parameter_faults
 from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
 from service.http.schemas import FieldError, Problem
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 
 log = structlog.get_logger(__name__)
 

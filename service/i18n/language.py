@@ -17,10 +17,10 @@ from babel.support import NullTranslations, Translations
 from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
 from jinja2.bccache import Bucket
 
-from service.values.locale import LANGUAGES, language_of
+from service.values.languages import LANGUAGES, language_of
 from service.values.money import minor_units
 
-CATALOGUES = files("service.i18n") / "catalogues"
+CATALOGS = files("service.i18n") / "catalogs"
 Unit = Literal["day", "hour", "minute", "second"]
 UNITS: dict[Unit, timedelta] = {
     "day": timedelta(days=1),
@@ -152,11 +152,11 @@ _BYTECODE = _MemoryBytecodeCache()
 
 @cache
 def _load_messages(language: str) -> NullTranslations:
-    """The catalogue of ``language``; English messages are their own keys."""
+    """The catalog of ``language``; English messages are their own keys."""
     if language == LANGUAGES[0]:
         return NullTranslations()
     compiled = io.BytesIO()
-    with (CATALOGUES / f"{language}.po").open("rb") as file:
+    with (CATALOGS / f"{language}.po").open("rb") as file:
         write_mo(compiled, read_po(file, locale=language))
     compiled.seek(0)
     return Translations(compiled)

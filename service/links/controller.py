@@ -18,7 +18,6 @@ from service.auth.guards import require_admin, require_internal_admin, require_o
 from service.context import Context
 from service.errors import Forbidden, Invalid, OtpRequired, TokenInvalid, Unavailable
 from service.http.body import JsonBodyDTO
-from service.http.headers import header_values
 from service.http.idempotency import REPLAYED, IdempotencyKey, identify
 from service.http.json_reader import TYPE_RULES
 from service.http.openapi import (
@@ -33,6 +32,7 @@ from service.http.openapi import (
 from service.http.parameters import MAX_VALUE_CHARACTERS, PathLinkId, PathOrgId
 from service.http.problems import READS_ONLY
 from service.http.request import AdminRequest, PublicRequest, context_of
+from service.http.request_headers import header_values
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
 from service.links import operations, qr, store

@@ -12,7 +12,7 @@ from service.errors import Faults, Invalid
 from service.otps.model import parse_code
 from service.values.email import canonical, parse_email
 from service.values.ids import make_link_id, parse_org_id
-from service.values.locale import parse_locale
+from service.values.languages import parse_locale
 from service.values.money import check_range, parse_amount, parse_currency
 from service.values.text import parse_line
 from service.values.time import assume_utc, truncate_to_ms

@@ -10,7 +10,7 @@ import msgspec
 
 from service.errors import Faults, Invalid
 from service.values.email import ENCODED_WORD, parse_email
-from service.values.locale import parse_locale
+from service.values.languages import parse_locale
 from service.values.text import parse_line
 from service.values.time import load_zone, parse_zone
 

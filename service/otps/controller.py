@@ -7,12 +7,12 @@ from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import OtpInvalid
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_of
-from service.http.headers import header_values
 from service.http.openapi import BODY_STATUSES, problem_responses
 from service.http.request import PublicRequest, context_of
+from service.http.request_headers import header_values
 from service.otps.operations import redeem_code, send_code
 from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
-from service.values.locale import choose_locale
+from service.values.languages import choose_locale
 
 
 class OtpController(Controller):

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from service.outbox.queues import QUEUES, MailQueue
 from service.outbox.rq_queue import NAMESPACE, open_rq_queue
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,13 @@ from litestar.response import File
 
 from service.http.accept import prefers_json
 from service.http.docs_page import TITLE
-from service.http.headers import content_security_policy, header_values
 from service.http.request import PublicRequest, context_of
+from service.http.request_headers import header_values
 from service.http.responses import JsonResponse
+from service.http.security_policy import content_security_policy
 from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 
 ASSETS_PATH = "/assets"
 FILES = {

@@ -10,15 +10,15 @@ from litestar.datastructures import Cookie
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_of
-from service.http.headers import cookie_value
 from service.http.request import PublicRequest, context_of
+from service.http.request_headers import cookie_value
 from service.i18n.language import get_language
 from service.links import operations as links
 from service.links.model import PAGES_PATH, Link, Status, page_path
 from service.orgs import store as orgs
 from service.orgs.model import EMPTY_PROFILE, Profile
 from service.pages.rendering import accepted_languages, render
-from service.values.locale import choose_locale
+from service.values.languages import choose_locale
 
 
 class PageView:

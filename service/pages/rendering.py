@@ -10,14 +10,15 @@ from litestar.types import ExceptionHandlersMap
 from service.context import Context
 from service.errors import LinkNotFound, PaymentLinkError
 from service.http.accept import prefers_json
-from service.http.headers import content_security_policy, header_values
 from service.http.problems import problem_of
 from service.http.request import Connection, PublicRequest, context_of
+from service.http.request_headers import header_values
+from service.http.security_policy import content_security_policy
 from service.i18n.language import get_language, get_templates
 from service.links.model import PAGES_PATH, page_path
 from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.ids import is_link_id
-from service.values.locale import choose_locale
+from service.values.languages import choose_locale
 
 ASSETS_PATH = f"{PAGES_PATH}/assets"
 KEPT_HEADERS = {"Retry-After", "Connection"}

@@ -15,7 +15,7 @@ from service.auth.tokens import load_public_key
 from service.errors import Unavailable
 from service.storage import data_version
 from service.storage.client import Client
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect
 

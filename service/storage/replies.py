@@ -8,7 +8,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from service.errors import Unavailable, Unreadable
 from service.storage.command import Command
-from service.storage.failure import is_permission_error
+from service.storage.error_descriptions import is_permission_error
 from service.storage.keys import for_log
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from service.orgs.model import Profile
 from service.storage.command import Command
 from service.storage.keys import full_id, full_ids
 from service.values.ids import truncate_id
-from service.values.locale import choose_locale
+from service.values.languages import choose_locale
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
 from tasks.mail.render import avoid_no_break_spaces, render_mail

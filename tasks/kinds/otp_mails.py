@@ -10,7 +10,7 @@ from service.otps.model import derive_code
 from service.otps.store import Otp
 from service.storage.command import Command
 from service.values.email import mask
-from service.values.locale import choose_locale
+from service.values.languages import choose_locale
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
 from tasks.mail.render import avoid_no_break_spaces, render_mail

@@ -15,7 +15,7 @@ from tasks.message import MessageSource
 class MailKind(NamedTuple):
     """A kind of e-mail: where its messages wait, and what composes them.
 
-    A new kind also needs templates in ``tasks/mail/templates`` and texts in the catalogues.
+    A new kind also needs templates in ``tasks/mail/templates`` and texts in the catalogs.
     """
 
     queue: MailQueue

@@ -11,7 +11,7 @@ import pytest
 import segno
 from playwright.sync_api import Page, expect
 
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visit, Visitor
 from tests.support.admins import as_admin
 from tests.support.processes import Service

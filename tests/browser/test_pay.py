@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from service.storage.client import Client
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from tests.browser.conftest import Visit
 from tests.browser.pay import BRAND, make, path_of
 from tests.support.factories import make_link, put

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, expect
 from service.i18n.language import get_language
 from service.storage import keys
 from service.storage.client import Client
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visit
 from tests.browser.pay import (
     BRAND,

@@ -8,7 +8,7 @@ import pytest
 from service.cli.up_output import describe_mail
 from service.orgs.model import Profile
 from service.otps.store import Otp
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from tasks.kinds.link_mails import compose_link_mail
 from tasks.kinds.otp_mails import compose_otp_mail
 from tasks.mail.files import FileMailer

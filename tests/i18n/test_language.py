@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from service.i18n.language import get_language, get_templates
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 
 MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
 

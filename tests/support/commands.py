@@ -12,7 +12,7 @@ from service.orgs.model import Profile
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
-from service.storage import data_version, idempotency, keys, probe
+from service.storage import data_version, idempotency, keys, permissions
 from service.storage import rate_limits as limits
 from service.storage.command import Command
 from service.storage.idempotency import IdempotentRequest
@@ -85,7 +85,7 @@ COMMANDS: dict[str, Command[Any]] = {
     "outbox.due": outbox.due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
     "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
-    "probe.find_denied_commands": probe.find_denied_commands(),
+    "permissions.find_denied_commands": permissions.find_denied_commands(),
     "heartbeats.read": heartbeats.read("scheduler"),
 }
 """A command of every function that returns one."""
@@ -102,5 +102,5 @@ STORES = {
     "orgs": orgs,
     "otps": otps,
     "outbox": outbox,
-    "probe": probe,
+    "permissions": permissions,
 }

@@ -17,7 +17,7 @@ from service.i18n.language import get_language
 from service.links.model import Delivery, DeliveryState, Link
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 from tasks.kinds.link_mails import compose_link_mail
 from tasks.kinds.otp_mails import compose_otp_mail
 from tasks.mail.mime import Mail

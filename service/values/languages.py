@@ -9,7 +9,7 @@ from service.errors import Invalid
 LANGUAGES = ("en", "fr", "de", "es", "pt", "ha", "ar")
 """The languages of mails and pages; the first is the default."""
 LOCALE_PATTERN = "[A-Za-z]{2}(-[A-Za-z]{2})?"
-MAX_HEADER_CHARACTERS = 1000
+MAX_ACCEPT_LANGUAGE_CHARACTERS = 1000
 _LOCALE = re.compile(LOCALE_PATTERN)
 _WEIGHT = re.compile(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*")
 
@@ -61,7 +61,7 @@ def _match(text: str) -> str | None:
 def _parse_accept_language(header: str) -> list[str]:
     """The tags of ``header``, by descending weight. Malformed ones are ignored."""
     weighted = []
-    for part in header[:MAX_HEADER_CHARACTERS].split(","):
+    for part in header[:MAX_ACCEPT_LANGUAGE_CHARACTERS].split(","):
         tag, _, parameters = part.strip().partition(";")
         weight = _WEIGHT.fullmatch(parameters or "q=1")
         if weight and float(weight[1]) > 0:

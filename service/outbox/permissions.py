@@ -6,7 +6,7 @@ from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from service.outbox.rq_queue import NAMESPACE
-from service.storage.failure import COMMAND
+from service.storage.error_descriptions import COMMAND
 
 PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")
 """Unused keys with the prefixes of ours and RQ's."""

@@ -6,4 +6,4 @@ from service.storage.command import Command, run_script
 
 def find_denied_commands() -> Command[list[str]]:
     """The commands that the service uses and the user may not run."""
-    return run_script(list, "storage/probe", [keys.PROBE])
+    return run_script(list, "storage/check_permissions", [keys.PROBE])

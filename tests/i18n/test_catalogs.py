@@ -9,10 +9,10 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from service.values.locale import LANGUAGES
+from service.values.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
-CATALOGUES = ROOT / "service" / "i18n" / "catalogues"
+CATALOGS = ROOT / "service" / "i18n" / "catalogs"
 METHODS = [
     ("**/templates/**.html", "jinja2"),
     ("**/templates/**.txt", "jinja2"),
@@ -37,8 +37,8 @@ def said() -> frozenset[str | tuple[str, ...]]:
 
 
 @cache
-def catalogue(language: str) -> Catalog:
-    with (CATALOGUES / f"{language}.po").open("rb") as file:
+def catalog(language: str) -> Catalog:
+    with (CATALOGS / f"{language}.po").open("rb") as file:
         return read_po(file, locale=language, abort_invalid=True)
 
 
@@ -52,8 +52,8 @@ def english(message: Message) -> str:
     return message.id if isinstance(message.id, str) else message.id[0]
 
 
-def test_there_is_a_catalogue_for_every_language_but_english() -> None:
-    assert {file.stem for file in CATALOGUES.glob("*.po")} == set(LANGUAGES[1:])
+def test_there_is_a_catalog_for_every_language_but_english() -> None:
+    assert {file.stem for file in CATALOGS.glob("*.po")} == set(LANGUAGES[1:])
 
 
 def test_messages_are_found() -> None:
@@ -62,16 +62,16 @@ def test_messages_are_found() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
-class TestCatalogue:
+class TestCatalog:
     def test_it_has_what_is_said_and_nothing_else(self, language: str) -> None:
         messages = {
             message.id if isinstance(message.id, str) else tuple(message.id)
-            for message in catalogue(language)
+            for message in catalog(language)
         } - {""}
         assert messages == said()
 
     def test_nothing_is_left_untranslated(self, language: str) -> None:
-        own = catalogue(language)
+        own = catalog(language)
         for message in own:
             if message.id:
                 assert not message.fuzzy, message.id
@@ -85,14 +85,14 @@ class TestCatalogue:
                 )
 
     def test_no_word_is_a_neighbours(self, language: str) -> None:
-        for message in catalogue(language):
+        for message in catalog(language):
             for form in forms(message) if message.id else []:
                 assert not FOREIGN.get(language, set()) & set(re.findall(r"\w+", form.lower())), (
                     form
                 )
 
     def test_every_translation_has_the_values_of_the_original(self, language: str) -> None:
-        for message in catalogue(language):
+        for message in catalog(language):
             for form in forms(message) if message.id else []:
                 assert sorted(MORE_VALUES.findall(form)) == sorted(
                     MORE_VALUES.findall(english(message))

@@ -3,7 +3,7 @@
 import pytest
 
 from service.errors import Invalid
-from service.values.locale import LANGUAGES, choose_locale, parse_locale
+from service.values.languages import LANGUAGES, choose_locale, parse_locale
 
 
 @pytest.mark.parametrize(

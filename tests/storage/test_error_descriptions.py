@@ -12,10 +12,10 @@ import service
 from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.outbox import store as outbox
-from service.storage import probe
+from service.storage import permissions
 from service.storage.client import Client
 from service.storage.command import Command
-from service.storage.failure import describe_failure
+from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 from service.storage.redis_url import connect, connect_async
 from tests.support.clock import Clock
@@ -123,16 +123,16 @@ def test_an_untrusted_certificate_is_reported(redis_binary: str, tmp_path: Path)
 def test_the_probe_tries_all_commands_of_scripts() -> None:
     scripts = Path(service.__file__).parent.glob("*/scripts/*.lua")
     sources = {f"{path.parent.parent.name}/{path.name}": path.read_text() for path in scripts}
-    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/probe.lua")))
+    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/check_permissions.lua")))
     assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
 
 
 def test_a_user_with_all_permissions_has_no_denied_commands(client: Client) -> None:
-    assert client.run(probe.find_denied_commands()) == []
+    assert client.run(permissions.find_denied_commands()) == []
     assert all_keys(client) == set()
 
 
 def test_denied_commands_are_found(url_of: Callable[[str], str]) -> None:
     client = Client(connect(url_of("~* +@all -zadd -time -hset")))
-    assert client.run(probe.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
+    assert client.run(permissions.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
     client.close()
