@@ -124,7 +124,7 @@ def customer_token(
 
 
 def test_a_customers_token_made_by_hand_opens_the_link(api: Api) -> None:
-    """So that what the next tests change is what is refused."""
+    """Shows that the next tests' tokens are refused for what they change only."""
     link = api.create(otp_required=True)
     assert api.get(link["id"], bearer(customer_token(api))).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Admin tokens of the organization's own identity provider: by its one key, or by its key set."""
+"""Admin tokens of an identity provider, with a single key or a key set."""
 
 import base64
 import json
@@ -140,7 +140,7 @@ def key_server() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What the key set takes for the time; ``now`` is turned by hand."""
+    """The clock of the key set, set by hand."""
     hand = SimpleNamespace(now=1000.0)
     monkeypatch.setattr("service.auth.jwks.time", SimpleNamespace(monotonic=lambda: hand.now))
     return hand
@@ -215,7 +215,7 @@ def test_a_key_that_left_the_set_is_not_believed_after_a_while(
     key_server.keys = []
     key_server.add("RS256", "two")
     seconds.now += 301
-    assert_believed(api, token)  # which has the set fetched again, while nobody waits
+    assert_believed(api, token)  # the set is fetched again in the background
     wait_until(
         lambda: api.list(bearer(token)).status_code == 401, "the key not to be believed any more"
     )
@@ -309,7 +309,7 @@ def test_an_identity_provider_that_is_away_is_no_fault_of_the_token(
 def test_while_the_identity_provider_is_away_every_answer_says_so(
     make_api: MakeApi, key_server: KeyServer
 ) -> None:
-    """The key set was never had, so nobody knows whether the token is good."""
+    """Without a key set, the token can be neither accepted nor refused."""
     key_server.status = 500
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     token = signed(claims(api), private_key("ES256"), "ES256", kid="one")
@@ -395,7 +395,7 @@ def test_a_key_set_that_cannot_be_had_is_no_fault_of_the_token(
     *,
     cold: bool,
 ) -> None:
-    """Where the last good one is known, it is believed for an hour."""
+    """The last key set that was fetched is used for an hour."""
     key_server.add("ES256", "one")
     api = make_api(ADMIN_JWKS_URL=key_server.url)
     token = signed(

@@ -176,7 +176,7 @@ MATRIX = [
 
 
 def test_every_route_is_in_the_matrix() -> None:
-    """``OPTIONS`` is every route's, and tells no more than its methods."""
+    """Every route answers ``OPTIONS``, with its methods only."""
     app = create_app(load({"SECRET_KEY": SECRET, "REDIS_URL": "unix:///nobody"}))
     routes = [route for route in app.routes if isinstance(route, HTTPRoute)]
     assert len(routes) == len(app.routes)
@@ -185,7 +185,7 @@ def test_every_route_is_in_the_matrix() -> None:
         for route in routes
         for method in route.methods
         if method != "OPTIONS"
-    } - {("GET", "/schema/{path}")}  # Litestar's, for what it does not find there
+    } - {("GET", "/schema/{path}")}  # Litestar's own
     assert served == {(endpoint.method, endpoint.path) for endpoint in ENDPOINTS.values()}
 
 

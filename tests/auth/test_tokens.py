@@ -1,4 +1,4 @@
-"""Admins' and customers' tokens: who is let in, and everything that is not."""
+"""Admin and customer tokens: which are accepted, and which are refused."""
 
 import base64
 import hashlib
@@ -62,7 +62,7 @@ def encode(part: bytes) -> str:
 
 
 def forge(claims: Any, *, header: Any = None, key: bytes | None = None) -> str:
-    """A token signed with HMAC-SHA-256, whatever it says; ``claims`` may be JSON text."""
+    """A token signed with HMAC-SHA-256, with any header and claims; these may be JSON text."""
     head = encode(
         json.dumps(header if header is not None else {"alg": "HS256", "typ": "JWT"}).encode()
     )
@@ -512,7 +512,7 @@ class TestCustomerTokens:
 
 
 class TestCrossing:
-    """Neither kind is ever taken for the other (RFC 8725, 3.11 and 3.12)."""
+    """Neither type is accepted as the other (RFC 8725, 3.11 and 3.12)."""
 
     def test_a_customer_token_is_no_admin_token(self) -> None:
         with pytest.raises(TokenInvalid):

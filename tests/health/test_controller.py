@@ -17,7 +17,7 @@ SKEW = timedelta(0)
 
 @pytest.fixture
 def api(make_api: Callable[..., Api]) -> Api:
-    """One of its own: a look at the store answers all who ask within a second."""
+    """A new application, since a readiness check is cached for a second."""
     return make_api()
 
 
@@ -26,7 +26,7 @@ def beat(api: Api, *kinds: str, process: str = "host:1", skew: timedelta = SKEW)
 
 
 def stop(api: Api, kind: str, process: str, *, seconds: float) -> None:
-    """As where ``process`` beat that long ago, and not since."""
+    """Sets the age of the last heartbeat of ``process``."""
     seconds_now, _ = api.redis.time()
     api.redis.hset(keys.heartbeats(kind), process, f"{(seconds_now - seconds) * 1000:.0f} 0")
 
@@ -129,7 +129,7 @@ def test_a_reached_ceiling_of_codes_degrades_the_service_until_the_minute_is_ove
 def test_a_disk_that_is_almost_full_degrades_the_service(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Mails become files in it."""
+    """The folder of the mails that become files."""
     beat(api, *PROCESSES)
     monkeypatch.setattr("service.process.disk.shutil.disk_usage", lambda _: (10**12, 0, 10**8))
     assert reasons(api) == ["disk_almost_full"]
@@ -164,7 +164,7 @@ def test_a_revoked_links_mail_is_not_unsent(api: Api) -> None:
 
 
 def test_a_crowd_of_probes_looks_once(api: Api) -> None:
-    """One look asks every partition: a hundred would leave the store no time for anybody else."""
+    """A check reads every partition, so a hundred checks at once would slow the store down."""
     api.clock.advance(seconds=1)
     api.redis.config_resetstat()
     answers = all_at_once(*[lambda: api.client.get("/readyz").status_code] * 30)

@@ -47,7 +47,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
 
 @pytest.fixture
 def api(make_api: Any, valkey: Store) -> Api:
-    """One whose queues are its own, and empty."""
+    """An application with empty queues of its own."""
     with connect_queue(f"{valkey.url}?db=2") as queue:
         queue.flushdb()
     api: Api = make_api(QUEUE_REDIS_URL=f"{valkey.url}?db=2")

@@ -1,4 +1,4 @@
-"""Heartbeats: who lives, told by the store's clock."""
+"""Heartbeats, by the store's clock."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ NONE = timedelta(0)
 
 
 def stop(client: Client, process: str, age: timedelta) -> None:
-    """As where ``process`` beat that long ago, and not since."""
+    """Sets the age of the last heartbeat of ``process``."""
     now = client.run(heartbeats.record("worker-links", "somebody else", skew=NONE))
     at = (now - age.total_seconds()) * 1000
     client.run(command(int, "HSET", keys.heartbeats("worker-links"), process, f"{at:.0f} 0"))

@@ -1,4 +1,4 @@
-"""Everything that mails and pages say is there in every language, with the same values in it."""
+"""Every language has all messages of mails and pages, with the same placeholders."""
 
 import re
 from functools import cache
@@ -23,12 +23,12 @@ MORE_VALUES = re.compile(r"%\((\w+)\)s")
 SAME_IN = {("Code", "fr"), ("Code", "de")}
 """Words that a language shares with English."""
 FOREIGN = {"es": {"muito", "muitos", "não", "você", "um"}, "pt": {"muy", "usted", "su", "un"}}
-"""Words of a neighbour, which it does not share."""
+"""Words of a related language that it does not share."""
 
 
 @cache
 def said() -> frozenset[str | tuple[str, ...]]:
-    """What code and templates say, in English."""
+    """The messages in code and templates, in English."""
     found = [
         extract_from_dir(ROOT / folder, METHODS, keywords=KEYWORDS)
         for folder in ("service", "tasks")

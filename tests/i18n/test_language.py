@@ -1,4 +1,4 @@
-"""How amounts and times are written in each language."""
+"""The formats of amounts and times in each language."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
 
 
 def plain(text: str) -> str:
-    """``text`` with spaces as they are typed, and without marks of direction."""
+    """``text`` with plain spaces, and without direction marks."""
     return (
         text.replace("\u00a0", " ")
         .replace("\u202f", " ")
@@ -153,7 +153,7 @@ def test_arabic_has_its_own_plurals_and_direction() -> None:
 
 
 def test_a_template_is_compiled_once_for_all_locales(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks in one locale after the other has it compiled only once."""
+    """Otherwise requests in many locales would compile it again and again."""
     get_templates("service.pages", "fr").get_template("notice.html")
     monkeypatch.setattr(
         "jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again")

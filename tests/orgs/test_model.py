@@ -1,4 +1,4 @@
-"""How an organization may present itself."""
+"""The rules of an organization's profile."""
 
 import base64
 
@@ -16,7 +16,7 @@ from service.orgs.model import (
 
 
 def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
-    """A file that begins as one of ``kind`` does."""
+    """A file with the signature of ``kind``."""
     file = (LOGO_SIGNATURES[kind] if signature is None else signature).ljust(size, b"\0")
     return f"data:image/{kind};base64,{base64.b64encode(file).decode()}"
 
@@ -33,7 +33,7 @@ def test_a_profile_is_kept_as_it_was_given() -> None:
     assert parse_profile(profile) == profile
 
 
-def test_colours_and_locales_are_kept_in_one_spelling() -> None:
+def test_colors_and_locales_are_kept_in_one_spelling() -> None:
     parsed = parse_profile(Profile(display_name="  Acme ", colour="#AABBCC", locale="PT-br"))
     assert (parsed.display_name, parsed.colour, parsed.locale) == ("Acme", "#aabbcc", "pt-BR")
 
@@ -114,5 +114,5 @@ def test_a_stored_logo_that_no_mail_program_shows_is_none(url: str) -> None:
         ("#ffffff", "#000000"),
     ],
 )
-def test_what_is_written_on_a_colour_can_be_read(colour: str, ink: str) -> None:
+def test_text_on_a_color_is_readable(colour: str, ink: str) -> None:
     assert text_color(colour) == ink

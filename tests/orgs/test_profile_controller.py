@@ -1,4 +1,4 @@
-"""How an organization presents itself."""
+"""GET and PUT /orgs/{org_id}/profile."""
 
 import base64
 from typing import Any

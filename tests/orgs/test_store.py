@@ -1,4 +1,4 @@
-"""The index of the organizations there are; the same on every backend."""
+"""The index of organizations, on every backend."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Who may see a gated link, and who may ask for its code: on its page."""
+"""The page of a gated link: who may see the link, and who may request a code."""
 
 from typing import Any
 
@@ -139,7 +139,7 @@ def test_a_browser_that_names_the_origin_alone_is_believed_too(
     ("accept", "kind"), [("*/*", "text/html; charset=utf-8"), ("application/json", PROBLEM)]
 )
 class TestAnErrorOfAForm:
-    """A page, or a problem where JSON is asked for by name."""
+    """A page, or a problem if the client names JSON."""
 
     def test_of_too_much(self, api: Api, accept: str, kind: str) -> None:
         link = api.create(otp_required=True)

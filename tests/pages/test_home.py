@@ -1,4 +1,4 @@
-"""What the address itself answers: a page that leads on, an icon, and what crawlers may fetch."""
+"""The home page, the icon, and the rules for crawlers."""
 
 import re
 from collections.abc import Callable

@@ -19,7 +19,7 @@ COOKIES_NEEDED = "Cookies are needed"
 
 @pytest.fixture
 def browser(api: Api) -> Browser:
-    """Before a link of Jane's."""
+    """A browser that opens a link sent to Jane."""
     return Browser(api, api.create(otp_required=True, payment_amount=125, currency="USD"))
 
 
@@ -28,7 +28,7 @@ def is_open(page: httpx.Response) -> bool:
 
 
 def clock_of(api: Api) -> str:
-    """The time, as a page in English writes it, spaces and all."""
+    """The time as an English page writes it, with plain spaces."""
     return re.sub(r"\s+", " ", get_language("en").format_time(api.now))
 
 
@@ -335,7 +335,7 @@ def test_the_button_for_another_code_says_how_long_it_has_to_wait(browser: Brows
 
 
 def test_after_too_many_wrong_codes_none_can_be_entered(api: Api, browser: Browser) -> None:
-    """Of ten a day, half are for one network."""
+    """One network has half of the ten tries a day."""
     browser.ask()
     pages = [browser.enter(wrong(api.code())) for _ in range(6)]
     for page in (*pages[4:], browser.open()):

@@ -1,4 +1,4 @@
-"""Where a link's ``url`` leads: a page, or the link as JSON where that is asked for by name."""
+"""A link's page, or the link as JSON if the client names it."""
 
 import base64
 import re
@@ -64,7 +64,7 @@ def test_accept_may_come_in_several_headers(api: Api) -> None:
 
 
 def preview(api: Api, link: dict[str, Any], **headers: str) -> dict[str, str]:
-    """What a chat shows of the link's address."""
+    """The preview of the link in a chat."""
     page = api.client.get(f"/pay/{link['id']}", headers=headers)
     found = dict(
         re.findall(r'<meta (?:property|name)="(og:\w+|description)" content="([^"]*)">', page.text)
@@ -216,7 +216,7 @@ def test_the_page_is_in_the_links_language_or_the_browsers_or_the_organizations(
 
 
 def test_a_page_from_right_to_left_keeps_values_apart(api: Api) -> None:
-    """Else ``j***@example.com`` is shown as ``example.com@***j`` (UAX #9)."""
+    """Otherwise ``j***@example.com`` would appear as ``example.com@***j`` (UAX #9)."""
     api.put_profile(display_name="(Acme) Ltd")
     gated, direct = (
         api.create(locale="ar", otp_required=True),
@@ -231,7 +231,7 @@ def test_a_page_from_right_to_left_keeps_values_apart(api: Api) -> None:
 
 
 class TestAStoredLinkIsNotJudgedAgain:
-    """By rules and lists that are younger than it."""
+    """The profile is older than the rules that it breaks."""
 
     @pytest.mark.parametrize(
         ("fields", "shown"),

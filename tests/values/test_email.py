@@ -1,4 +1,4 @@
-"""E-mail addresses: which are taken, which are the same, and what of one is shown."""
+"""E-mail addresses: which are accepted, which are the same, and how they are masked."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which language somebody is addressed in."""
+"""The choice of a language."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Times as callers write them, and as the service answers."""
+"""Times as the API reads and writes them."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -21,7 +21,7 @@ NOTATIONS = [
     pytest.param("20261201", TEN.replace(hour=0), id="basic date"),
     pytest.param("2026-W49-2", TEN.replace(hour=0), id="week date"),
 ]
-"""Of ISO 8601, with what each means."""
+"""Forms of ISO 8601, each with its time."""
 
 
 @pytest.mark.parametrize(("text", "meant"), NOTATIONS)

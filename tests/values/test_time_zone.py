@@ -1,4 +1,4 @@
-"""Time zones: those of the IANA database, and UTC for all that is none."""
+"""Time zones: those of the IANA database, and UTC for any other name."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
