@@ -370,7 +370,8 @@ def _body(context: Context, link: Link, now: datetime, *, for_admin: bool) -> Li
 
 
 def _bodies(context: Context, links: Sequence[Link], now: datetime) -> list[LinkBody]:
-    return [_body(context, link, now, for_admin=True) for link in links]
+    public_url = context.settings.public_url
+    return [link_body(link, now=now, public_url=public_url, for_admin=True) for link in links]
 
 
 async def _encode_lines(
