@@ -66,7 +66,7 @@ def valkey() -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def own_store() -> Iterator[Store]:
-    """A store that the tests of one module may stop and kill, and that a process takes whoever filled it."""
+    """A durable store for one module, whose tests may kill it and start processes on it."""
     with store(valkey_server(), durable=True) as server:
         with closing(Client(connect(server.url))) as client:
             claim(client)
@@ -151,7 +151,7 @@ class ClockOfTheTest:
 
 @pytest.fixture(scope="session")
 def application(valkey: Store) -> Iterator[tuple[TestClient[Any], ClockOfTheTest]]:
-    """Started once, which takes longer than most tests. It rings in a database of its own, where it disturbs nobody."""
+    """The application, started once a session, with its queue in another database."""
     clock = ClockOfTheTest()
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1"), clock)
     with empty(valkey), TestClient(FromPeer(app)) as client:

@@ -1,6 +1,6 @@
 """``python -m tests.bench``: what the service costs beside the framework and the commands under it.
 
-Every measurement is made once a round, and the rounds follow each other: what slows the machine for a while slows all.
+Each round makes every measurement once, so that a machine that is slow for a while slows them all.
 """
 
 import shutil

@@ -1,6 +1,7 @@
-"""What the service is measured against: the framework without it, and the server without the framework.
+"""The baselines: the framework without the service, and the server without the framework.
 
-``python -m tests.bench.bare litestar|asgi PORT PROCESSES`` serves one of them on the server under ``payment-links web``.
+``python -m tests.bench.bare litestar|asgi PORT PROCESSES`` serves one of them on Granian, as
+``payment-links web`` does.
 """
 
 import sys

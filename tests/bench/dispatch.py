@@ -105,7 +105,7 @@ class Opening(LinkMails):
 
 
 class Nowhere:
-    """Takes no mail, in no time: what is asked of the store for each, once it is its turn, is left out."""
+    """Refuses every mail at once, so that the commands of sending one are not measured."""
 
     is_connected = True
 
@@ -130,7 +130,7 @@ class Nowhere:
 
 
 def _claim(binary: str, count: int, organizations: int) -> Measured:
-    """A scan finds where links are due, and a worker claims and opens them: all it does, but for the mails themselves."""
+    """A scan finds partitions with due links, and a worker claims and loads them."""
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = Counting(connect(server.url))
         fill(client, count, organizations, timedelta(0))
@@ -213,8 +213,8 @@ def _watched(connection: "redis.Redis", count: int, dispatch: Callable[[], int])
 
 
 def _trips(connection: "redis.Redis") -> tuple[int, int]:
-    """Two counts that round trips are at most: what the store has read from sockets (a long pipeline counts more than once), and
-    scripts (those of a pipeline count each)."""
+    """Two upper bounds of the round trips: reads from sockets, of which a long pipeline takes
+    several, and scripts, of which a pipeline runs several."""
     scripts = connection.info("commandstats").get("cmdstat_evalsha", {"calls": 0})
     return int(connection.info("stats")["total_reads_processed"]), int(scripts["calls"])
 

@@ -41,7 +41,7 @@ COMMANDS = 20_000
 """How many a run of redis-benchmark sends."""
 SECOND = timedelta(seconds=1)
 SCALED = 1.5
-"""What two processes on two cores are asked to do, beside one on one. (One that may use two uses more than one.)"""
+"""The least ratio of two processes on two cores to one process on one core."""
 MANY = 128
 """Connections that keep two processes busy: of 32, most wait for the disk."""
 COLUMNS = (
@@ -60,7 +60,7 @@ LIMITS = ("server alone/s", "server alone CPU us", "store alone/s")
 
 
 class Endpoint(msgspec.Struct):
-    """One of the API's: requests to it, the store's commands behind one of them, and the ratio asked for."""
+    """An endpoint: its requests, the store's commands for one of them, and the least ratio."""
 
     name: str
     requests: list[str]
@@ -146,12 +146,14 @@ def tables(recorder: Recorder) -> list[Table]:
             )
     return [
         Table(
-            "Endpoints beside the bare framework (ratios: bare CPU / our CPU, our requests / bare requests)",
+            "Endpoints beside the bare framework "
+            "(ratios: bare CPU / our CPU, our requests / bare requests)",
             COLUMNS,
             costs,
         ),
         Table(
-            "Their limits: the server without a framework, and the store's commands without a service",
+            "Their limits: the server without a framework, "
+            "and the store's commands without a service",
             LIMITS,
             limits,
         ),
@@ -366,7 +368,7 @@ def _scale(endpoint: Endpoint, cast: Cast, home: Path, seconds: float) -> Measur
 
 @contextmanager
 def _starting_on(count: int) -> Iterator[None]:
-    """What is started meanwhile has so many cores, always the same, for all of its threads and processes."""
+    """Processes that are started meanwhile run on the first so many cores."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(cores)[:count])
     try:
@@ -376,7 +378,10 @@ def _starting_on(count: int) -> Iterator[None]:
 
 
 def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
-    """Times a second that the store carries out all of ``commands``, as redis-benchmark sends them over 32 connections."""
+    """How often a second the store runs all of ``commands``.
+
+    redis-benchmark sends them over 32 connections.
+    """
     seconds = 0.0
     for call in commands:
         words = [str(word) for word in call.args]

@@ -1,4 +1,4 @@
-"""Link mails: from the outbox to an SMTP server, beside a bare loop that sends the very same mails."""
+"""Link mails from the outbox to an SMTP server, beside a bare loop that sends the same mails."""
 
 import smtplib
 import time

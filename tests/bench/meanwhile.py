@@ -1,4 +1,4 @@
-"""What others wait for while a million links are streamed, and while 100,000 due ones are dispatched."""
+"""Latency of other requests while a million links are streamed, or 100,000 are dispatched."""
 
 import statistics
 import subprocess
@@ -150,7 +150,7 @@ def _most_resident(pid: int, working: Future[None]) -> float:
 
 @contextmanager
 def _busy_core() -> Iterator[None]:
-    """One that something else keeps busy: what that costs others is the machine's, whatever the service does."""
+    """A core that another program keeps busy: the latency that the machine itself causes."""
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         try:
             yield

@@ -1,4 +1,7 @@
-"""One-time passwords: from the request to the SMTP server's DATA on an idle system, beside an empty RQ job."""
+"""One-time passwords from the request to the SMTP server's DATA, beside an empty RQ job.
+
+The system is idle otherwise.
+"""
 
 import multiprocessing
 import random

@@ -37,7 +37,8 @@ from tests.support.web import web
 SMALL, LARGE = 1000, 1_000_000
 AT_ONCE = 500
 SAMPLE = 500
-"""Links, and recipients of codes, that requests are about: as many everywhere, so that caches serve all alike."""
+"""How many links, and recipients of codes, the requests name: the same number everywhere, so that
+caches serve all endpoints alike."""
 PAGE = 50
 CONNECTIONS = 4
 MOST = 1.15
@@ -59,7 +60,7 @@ NAMES = {
     "readyz": 3,
     "window, nothing due": 80,
 }
-"""Endpoints, and how many requests a round there are to each: about a second's, and no more wrong codes than have tries left."""
+"""Requests a round to each endpoint: those of about a second, but as many wrong codes as tries."""
 LOOK = 1.1
 """Seconds between two requests to readyz, or one look at the store would answer both."""
 
@@ -110,7 +111,7 @@ class Place:
         return cost / len(requests)
 
     def _cost(self, requests: Sequence[Request], pause: float = 0.0) -> float:
-        """CPU µs of all of them, without what the store takes for itself: it looks for keys that have expired."""
+        """CPU µs of all of them, without the store's own search for expired keys."""
         time.sleep(pause)
         before, began = self._cpu(), time.monotonic()
         with ThreadPoolExecutor(CONNECTIONS) as threads:
@@ -132,7 +133,7 @@ class Place:
         self._idle = (self._cpu() - before) / (time.monotonic() - began)
 
     def _remove(self, since: datetime) -> None:
-        """Takes away the links that were made for a measurement, so that there are as many before the next."""
+        """Removes the links that a measurement created, so that the next begins with as many."""
         made = self.client.run(command(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
         for link in self.client.run_all(
             [links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]
@@ -211,7 +212,7 @@ class Place:
         return {"email": f"new{next(self._numbers)}@example.net", "org_id": ORG, "notify": False}
 
     def _codes(self, now: datetime) -> list[str]:
-        """E-mails of which each has a new code that is out: with nobody to send them, all partitions would owe some."""
+        """E-mails with a new code each, whose mail counts as sent: no worker would send it."""
         emails = [link.email for link in self._gated]
         self.client.run_all(
             [
@@ -269,7 +270,7 @@ def _place(home: Path, count: int, organizations: int) -> Iterator[Place]:
 
 
 def fill(url: str, count: int, organizations: int, later: timedelta | None = None) -> None:
-    """``count`` links, made in the last hour, from two processes; scheduled where ``later`` says when."""
+    """Creates ``count`` links of the last hour in two processes, scheduled ``later`` if given."""
     half = count // 2
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
         for done in [

@@ -28,7 +28,7 @@ class Mail(NamedTuple):
 
 
 class Sink(Pipelining):
-    """What the server shares with who asks. Times are ``time.monotonic``'s, which all processes of a machine have in common."""
+    """State shared with the parent. Times are ``time.monotonic``, common to all processes."""
 
     def __init__(self, port: int, kept: "Queue[Mail]") -> None:
         self.port = port

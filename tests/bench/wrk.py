@@ -11,7 +11,7 @@ from tests.support.proc import cpu_seconds
 
 CONNECTIONS = 32
 NUMBERS = itertools.count(step=100_000)
-"""Where each run begins to number its requests, in eight digits: none makes a link for an e-mail of another's."""
+"""The first of the eight-digit numbers in a run's requests: no two runs use the same e-mail."""
 
 
 def http(method: str, path: str, headers: dict[str, str] | None = None, content: str = "") -> str:
@@ -43,9 +43,11 @@ def load(
     refused: bool = False,
     connections: int = CONNECTIONS,
 ) -> Measure:
-    """What ``requests``, sent in turn for ``seconds``, cost: per second, CPU µs of ``processes`` each, and ms until answered.
+    """Sends ``requests`` in turn for ``seconds``: requests a second, CPU µs of ``processes`` each,
+    and latency in ms.
 
-    ``processes`` are the first of their families. All requests must be answered: with less than 400, or, ``refused``, with more.
+    CPU includes the descendants of ``processes``. Every status must be below 400, or with
+    ``refused`` at least that.
     """
     watched = processes or {}
     file = home / f"requests-{port}-{abs(hash(requests[0]))}"

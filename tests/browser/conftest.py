@@ -1,4 +1,7 @@
-"""A real browser before the real service. Whatever a page's console complains of fails the test, and so does a foreign request."""
+"""A real browser and the real service.
+
+A message in a page's console, or a request to another host, fails the test.
+"""
 
 import os
 import subprocess
@@ -35,9 +38,13 @@ LOCALE = "en-NG"
 PHONE, DESKTOP, NARROW = (390, 844), (1280, 800), (320, 640)
 MOVING = """() => {
   const parts = [null, "::before", "::after", "::backdrop"];
-  const moves = (style) => style.animationName !== "none" || style.transitionDuration.split(", ").some((time) => time !== "0s");
-  const would = [...document.querySelectorAll("*")].filter((one) => parts.some((part) => moves(getComputedStyle(one, part))));
-  return [...document.getAnimations().map((animation) => animation.effect.target), ...would].map((element) => element.outerHTML);
+  const isLong = (time) => time !== "0s";
+  const moves = (style) =>
+    style.animationName !== "none" || style.transitionDuration.split(", ").some(isLong);
+  const all = [...document.querySelectorAll("*")];
+  const canMove = (one) => parts.some((part) => moves(getComputedStyle(one, part)));
+  const moving = document.getAnimations().map((animation) => animation.effect.target);
+  return [...moving, ...all.filter(canMove)].map((element) => element.outerHTML);
 }"""
 SHIFTED = """() => new Promise((tell) => {
   let sum = 0;
@@ -66,7 +73,8 @@ FLAGS = [
 class Contexts:
     """Browser contexts, of which one is used again and again.
 
-    It is as empty as a new one, and takes half as long: a page that stays open keeps the renderer that its pages share.
+    It is as empty as a new one and takes half as long: a page that stays open keeps the renderer
+    alive.
     """
 
     def __init__(self, browser: Browser, url: str) -> None:
@@ -84,7 +92,7 @@ class Contexts:
         return context
 
     def give_back(self, context: BrowserContext) -> None:
-        """Empties the context, or closes it where there is another, or where none asks for its like."""
+        """Empties the context for the next test, or closes it if it is not the usual one."""
         first, *others = context.pages
         if self._idle or not first.url.endswith("/healthz"):
             context.close()
@@ -125,7 +133,7 @@ class Visitor:
         self.page.on("request", lambda request: self._see(request.url))
 
     def open(self, path: str, status: int = 200) -> Page:
-        """Opens ``path``, which is answered with ``status``: the browser tells its console of those that are errors."""
+        """Opens ``path``, expects ``status``, and errors of that kind in the browser's console."""
         if status >= 400:
             self.expect_refusal(path)
         answer = self.page.goto(f"{self.url}{path}")
@@ -138,17 +146,17 @@ class Visitor:
         self._refusals.add(f"{self.url}{path}")
 
     def go_offline(self) -> None:
-        """Loses the network, perhaps before the browser has fetched the page's icon, which it does when it likes."""
+        """Loses the network, perhaps before the browser has fetched the page's icon."""
         self.expect_refusal("/favicon.svg")
         self.context.set_offline(True)
 
     def leave(self) -> None:
-        """Ends the visit. A request that a test is answering just now is nobody's business any more."""
+        """Ends the visit. Requests that a test still intercepts are ignored."""
         self.page.unroute_all(behavior="ignoreErrors")
         self._leave(self.context)
 
     def check(self, name: str | None = None) -> None:
-        """What is on the screen is accessible (WCAG 2.2 AA) and fits; it is kept as a picture called ``name``."""
+        """The page is accessible (WCAG 2.2 AA) and fits. A picture of it is kept as ``name``."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(self._axe)
         found = self.page.evaluate(
@@ -180,7 +188,7 @@ class Visitor:
         self.page.wait_for_load_state()
 
     def shifted(self) -> float:
-        """By how much what is on the page has moved by itself since it was opened (the sum of its layout shifts)."""
+        """The sum of the page's layout shifts since it was opened."""
         found: float = self.page.evaluate(SHIFTED)
         return found
 

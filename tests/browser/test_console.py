@@ -218,7 +218,8 @@ def test_a_mail_on_its_way_arrives_on_the_page(visit: Visit, make: Any) -> None:
 def test_a_scheduled_mail_that_was_sent_says_when_it_was(
     visit: Visit, make: Any, service: Service
 ) -> None:
-    url = f"{service.url}/payment-links/{make('came', notify=True, scheduled_at=datetime.now(UTC).isoformat())['id']}"
+    made = make("came", notify=True, scheduled_at=datetime.now(UTC).isoformat())
+    url = f"{service.url}/payment-links/{made['id']}"
     wait_until(lambda: httpx.get(url).json()["delivery"]["state"] == "sent", "the mail to be sent")
     expect(rows(enter(visit(), "came")).locator(".delivery")).to_have_text(SENT)
 

@@ -1,4 +1,4 @@
-"""The console's addresses: Back, Forward, reload, and a copied address do what one expects of them."""
+"""The console's addresses: Back, Forward, reload and a copied address work as expected."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The console for everybody: phone and desktop, light and dark, forced colors, a keyboard alone, less motion."""
+"""The console on phone and desktop, in all color schemes, by keyboard, and with less motion."""
 
 import re
 from typing import Any
@@ -187,7 +187,8 @@ def test_what_has_the_focus_is_not_hidden_by_the_bar(visit: Visit, make: Any, si
     hidden = """() => {
       const { left, top, width, height } = document.activeElement.getBoundingClientRect();
       const seen = document.elementFromPoint(left + width / 2, top + height / 2);
-      return !(seen && (document.activeElement.contains(seen) || seen.contains(document.activeElement)));
+      const focused = document.activeElement;
+      return !(seen && (focused.contains(seen) || seen.contains(focused)));
     }"""
     stops = [page.evaluate(hidden)]
     for _ in range(30):

@@ -1,4 +1,7 @@
-"""Mails as a browser shows them, which is as near to a mail program as a test gets: with their logo, and without html and body."""
+"""Mails in a browser, the nearest a test gets to a mail program.
+
+With their logo, and without the html and body elements, which some programs remove.
+"""
 
 import base64
 import re
@@ -44,7 +47,7 @@ def mail_of(service: Service, mails: MailServer) -> Callable[..., EmailMessage]:
 
 
 def show(visitor: Visitor, mail: EmailMessage, *, bare: bool = False) -> Page:
-    """The HTML part, with the picture that it brings; ``bare``: without html and body, as Gmail shows it."""
+    """Shows the HTML part with its picture; ``bare``: without html and body, as Gmail does."""
     body = mail.get_body(("html",))
     assert body is not None
     html = body.get_content()
@@ -140,7 +143,8 @@ def test_an_arabic_mail_reads_from_right_to_left_where_html_and_body_are_dropped
     assert asks.evaluate("text => getComputedStyle(text).direction") == "rtl"
     halves = page.get_by_text("2026-000042").evaluate(
         """sentence => {
-            const text = [...sentence.childNodes].find((node) => node.data?.includes("2026-000042"));
+            const nodes = [...sentence.childNodes];
+            const text = nodes.find((node) => node.data?.includes("2026-000042"));
             const at = text.data.indexOf("2026-000042");
             return [[at, at + 4], [at + 5, at + 11]].map(([from, to]) => {
                 const range = document.createRange();

@@ -102,7 +102,8 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
     page = visitor.open(path_of(link))
     ask(page)
     sent = re.compile(
-        r"^We sent a code to l\*\*\*@example\.com at \d+:\d\d.*\. It is good for \d+ minutes, and only the newest works\.$"
+        r"^We sent a code to l\*\*\*@example\.com at \d+:\d\d.*\. "
+        r"It is good for \d+ minutes, and only the newest works\.$"
     )
     expect(page.locator("[data-announce]")).to_have_text(sent)
     assert page.url.endswith(path_of(link))
@@ -341,9 +342,17 @@ def test_the_script_submits_a_code_however_it_is_written_and_nothing_else(
     page = visit().open(path_of(make(admin, "typed@example.com", otp_required=True)))
     ask(page)
     page.evaluate(
-        "() => { HTMLFormElement.prototype.requestSubmit = function () { this.dataset.submitted = this.elements.otp.value } }"
+        """() => {
+          HTMLFormElement.prototype.requestSubmit = function () {
+            this.dataset.submitted = this.elements.otp.value;
+          };
+        }"""
     )
-    take = "form => { const submitted = form.dataset.submitted ?? null; delete form.dataset.submitted; return submitted }"
+    take = """form => {
+      const submitted = form.dataset.submitted ?? null;
+      delete form.dataset.submitted;
+      return submitted;
+    }"""
     submitted = {
         way: page.locator("form").first.evaluate(take) for way in type_in_every_way(page, "012345")
     }

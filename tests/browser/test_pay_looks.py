@@ -36,9 +36,10 @@ SPREAD = """element => {
   range.selectNodeContents(element);
   const { left, right, height } = range.getBoundingClientRect();
   const main = element.closest("main, body").getBoundingClientRect();
-  return [left - main.left, main.right - right, height / parseFloat(getComputedStyle(element).fontSize)];
+  const fontSize = parseFloat(getComputedStyle(element).fontSize);
+  return [left - main.left, main.right - right, height / fontSize];
 }"""
-"""What is free on either side of a text, and how many times its font's size its lines are high together."""
+"""The space to the left and right of a text, and the height of its lines in font sizes."""
 LONG_AMOUNTS: list[dict[str, Any]] = [
     {"payment_amount": 1234567890.125, "currency": "KWD"},
     {"payment_amount": 999999999999.9999, "currency": "CLF"},
@@ -230,7 +231,7 @@ def test_a_script_that_comes_late_moves_nothing(
 def test_nothing_moves_by_itself_from_the_question_to_the_payment(
     visit: Visit, admin: httpx.Client, mails: MailServer, size: str
 ) -> None:
-    """Forms are sent without a hand, whose every move would excuse what moves within half a second of it."""
+    """A script submits the forms: a click would excuse layout shifts for half a second."""
     email, visitor = f"still-{size}@example.com", visit(SIZES[size])
     page = visitor.open(path_of(make(admin, email, otp_required=True)))
 
@@ -265,7 +266,7 @@ def test_what_can_be_pressed_can_be_hit(visit: Visit, admin: httpx.Client) -> No
 def test_mails_are_shown_as_they_are_meant(
     visit: Visit, admin: httpx.Client, mails: MailServer, language: str, scheme: str
 ) -> None:
-    """As far as a browser is a mail program: it fits, asks for nothing from elsewhere, and is in the right direction."""
+    """It fits, requests nothing from another host, and has the right direction."""
     email = f"mail-{language}-{scheme}@example.com"
     make(admin, email, locale=language, notify=True, otp_required=True)
     [mail] = mails.mailbox.wait_for(email)

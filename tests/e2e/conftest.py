@@ -1,4 +1,4 @@
-"""The whole service, for real: each test talks to it over HTTP and reads its mails from an SMTP server."""
+"""The real service: tests talk to it over HTTP and read its mails from an SMTP server."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data of another release is refused by every process, in one line, whenever the store comes to answer."""
+"""Every process refuses another release's data in one line, whenever the store answers."""
 
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +18,8 @@ from tests.support.processes import COMMAND, SECRET, Process
 from tests.support.servers import Store, free_port, store, valkey_server, wait_until
 
 LINE = (
-    "REDIS_URL: it holds data of version 1, and this release reads version 3 only: give it an empty database "
+    "REDIS_URL: it holds data of version 1, and this release reads version 3 only: "
+    "give it an empty database "
     "(`up`: another DATA_DIR), or run the release that wrote the data\n"
 )
 

@@ -1,4 +1,4 @@
-"""Clients that are generated from the API's description, in use: each creates a link, verifies it and gets its QR code."""
+"""Clients generated from the API's description create and verify a link and get its QR code."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.support.web import web
 
 CLIENTS = Path(__file__).parent / "clients"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-"""With the tools that are installed beside the tests, of which openapi-python-client looks for ruff."""
+"""Where the tests' tools are installed: openapi-python-client runs ruff from PATH."""
 PACKAGES = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3")
 
 

@@ -18,7 +18,11 @@ TROUBLE = """
 import sys, threading, time, warnings
 
 def trouble():
-    while not hasattr(sys.modules.get("service.process.logs"), "configure") or not sys.modules["structlog"].is_configured():
+    modules = sys.modules
+    while not (
+        hasattr(modules.get("service.process.logs"), "configure")
+        and modules["structlog"].is_configured()
+    ):
         time.sleep(0.05)
     time.sleep(0.5)
     warnings.warn("trouble ahead", stacklevel=1)

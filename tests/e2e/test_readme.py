@@ -16,7 +16,7 @@ ROW = re.compile(r"^\| `(pl:[^`]+)` \| (\w+) \|.*\| ([^|]+) \|$", re.MULTILINE)
 
 
 def paste(up: Up, document: str) -> str:
-    """Runs the examples of ``document`` beside ``up``; each curl must succeed. Gives what they print."""
+    """Runs the examples of ``document`` and returns their output; each curl must succeed."""
     examples = re.findall(
         r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL
     )
@@ -57,7 +57,7 @@ def test_every_example_of_the_api_works_as_printed(up: Up) -> None:
 
 
 def assert_keys_are_documented(up: Up) -> None:
-    """Each key has a row in the table of keys, with its type, and expires unless the row denies it."""
+    """Each key has a row in the table, with its type, and expires unless the row says never."""
     rows = ROW.findall((ROOT / "service/storage/README.md").read_text())
     table = [(pattern_of(key), kind, expires != "never") for key, kind, expires in rows]
     url = embedded.store_url(up.directory / "var")

@@ -19,7 +19,7 @@ from tests.support.servers import Store, free_port, wait_until
 
 
 def test_everything_that_is_printed_is_there(up: Up) -> None:
-    """The curl line makes a link, its mail becomes a file and is printed, the schema can be browsed."""
+    """The curl line creates a link, its mail is a file and is printed, the schema is served."""
     link = up.example()
     wait_until(lambda: f"pay/{link['id']}" in up.output(), "the mail to be printed")
     assert len(list((up.directory / "var" / "outbox").glob("*.eml"))) == 1
@@ -84,7 +84,7 @@ def test_after_a_clean_stop_yesterdays_links_are_there(up: Up) -> None:
 
 
 def test_up_killed_and_started_again_has_everything_it_acknowledged(up: Up) -> None:
-    """Store, web, worker and scheduler all outlive the SIGKILL of ``up`` for a moment; the next ``up`` finds order."""
+    """Its children outlive the SIGKILL for a moment; the next ``up`` starts all the same."""
     links = [up.example() for _ in range(20)]
     up.kill()
     up.start()
@@ -121,7 +121,7 @@ def test_a_store_that_is_killed_ends_up_with_an_error(up: Up) -> None:
 
 
 def test_a_full_disk_ends_up_with_the_stores_last_words(small_disk: Path, tmp_path: Path) -> None:
-    """The store ends itself where it cannot write what it was told; what it has acknowledged is there when there is room again."""
+    """The store exits when it cannot write; acknowledged links are there once there is room."""
     up = Up(small_disk)
     up.log = tmp_path / "up.log"
     up.start()

@@ -1,4 +1,4 @@
-"""Good tokens that were touched afterwards: each function draws one of a family, a token or the values of whole headers."""
+"""Altered tokens: each function draws a token, or the values of whole headers, of one family."""
 
 import json
 from collections.abc import Callable
@@ -68,15 +68,32 @@ def bits(factory: TokenFactory) -> bytes:
 
 
 def characters(factory: TokenFactory) -> bytes:
-    """Other ways to write the same bytes, which are no base64url without padding (RFC 7515, 2), and what is no character of it."""
+    """Other spellings of the same bytes, which are no unpadded base64url (RFC 7515, 2)."""
     token = factory.any().signed()
     place, strange = factory.chance.randrange(1, len(token)), factory.chance.choice(STRANGE)
-    return factory.chance.choice([
-        token[:place] + strange + token[place:], token[:place] + strange + token[place + 1 :],
-        uncanonical(token, factory.chance), token + b"=", token + b"==", token + b"=" * (-len(token.rpartition(b".")[2]) % 4 or 4),
-        token + b"\xa0", b"\xa0" + token, b'"' + token + b'"', token + b".", b"." + token, token + b"%3D", token + b",",
-        token.replace(b".", b"%2E"), token.replace(b".", b".."), token.swapcase(), token[::-1], b64(token), token + token,
-    ])  # fmt: skip
+    return factory.chance.choice(
+        [
+            token[:place] + strange + token[place:],
+            token[:place] + strange + token[place + 1 :],
+            uncanonical(token, factory.chance),
+            token + b"=",
+            token + b"==",
+            token + b"=" * (-len(token.rpartition(b".")[2]) % 4 or 4),
+            token + b"\xa0",
+            b"\xa0" + token,
+            b'"' + token + b'"',
+            token + b".",
+            b"." + token,
+            token + b"%3D",
+            token + b",",
+            token.replace(b".", b"%2E"),
+            token.replace(b".", b".."),
+            token.swapcase(),
+            token[::-1],
+            b64(token),
+            token + token,
+        ]
+    )
 
 
 def spliced(factory: TokenFactory) -> bytes:
@@ -91,7 +108,7 @@ def spliced(factory: TokenFactory) -> bytes:
 
 
 def parts(factory: TokenFactory) -> bytes:
-    """More or fewer than three; five are a JWE's (RFC 7516), and braces another serialization's (RFC 7515, 7.2)."""
+    """More or fewer than three parts: five are a JWE (RFC 7516), JSON is RFC 7515, 7.2."""
     head, payload, signature = factory.any().signed().split(b".")
     jwe = encoded(
         {
@@ -106,22 +123,39 @@ def parts(factory: TokenFactory) -> bytes:
         "protected": head.decode(),
         "signature": signature.decode(),
     }
-    return factory.chance.choice([
-        b".".join([jwe, factory.junk(32), factory.junk(12), factory.junk(64), factory.junk(16)]),
-        b".".join([head, payload, signature, factory.junk(12), factory.junk(16)]),
-        b".".join([head, payload, signature, signature]), b".".join([head, payload, payload, signature]),
-        b".".join([head] * factory.chance.randint(4, 40)), head + b"." + signature, b"." * factory.chance.randint(1, 40),
-        json.dumps(full, separators=(",", ":")).encode(), json.dumps({"payload": full["payload"], "signatures": [full]}).encode(),
-    ])  # fmt: skip
+    return factory.chance.choice(
+        [
+            b".".join(
+                [jwe, factory.junk(32), factory.junk(12), factory.junk(64), factory.junk(16)]
+            ),
+            b".".join([head, payload, signature, factory.junk(12), factory.junk(16)]),
+            b".".join([head, payload, signature, signature]),
+            b".".join([head, payload, payload, signature]),
+            b".".join([head] * factory.chance.randint(4, 40)),
+            head + b"." + signature,
+            b"." * factory.chance.randint(1, 40),
+            json.dumps(full, separators=(",", ":")).encode(),
+            json.dumps({"payload": full["payload"], "signatures": [full]}).encode(),
+        ]
+    )
 
 
 def several_headers(factory: TokenFactory) -> list[bytes]:
     good, other = b"Bearer " + factory.admin().signed(), b"Bearer " + factory.customer().signed()
     junk = factory.chance.choice([b"Bearer x", b"Basic eDp4", b"", b"Bearer " + factory.junk(90)])
-    return factory.chance.choice([
-        [good, good], [good, junk], [junk, good], [good, other], [other, good], [junk, good, junk],
-        [good + b", " + other], [good + b"," + good], [junk + b", " + good],
-    ])  # fmt: skip
+    return factory.chance.choice(
+        [
+            [good, good],
+            [good, junk],
+            [junk, good],
+            [good, other],
+            [other, good],
+            [junk, good, junk],
+            [good + b", " + other],
+            [good + b"," + good],
+            [junk + b", " + good],
+        ]
+    )
 
 
 def schemes(factory: TokenFactory) -> list[bytes]:

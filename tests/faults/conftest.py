@@ -1,4 +1,4 @@
-"""Faults on purpose. ``FAULTS=full`` runs them at the length that their figures are stated for; otherwise a shorter form."""
+"""Deliberate faults. ``FAULTS=full`` runs them at the length that the README's figures state."""
 
 import os
 from collections.abc import Iterator

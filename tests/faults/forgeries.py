@@ -1,4 +1,7 @@
-"""Forged tokens: each function draws one of a family whose signature anybody can make, or whose content nobody would sign."""
+"""Forged tokens: each function draws one of a family.
+
+Anybody can make its signature, or nobody would sign its content.
+"""
 
 import itertools
 import json
@@ -110,10 +113,35 @@ NO_OBJECTS = [
     b"NaN",
 ]
 KIDS: list[object] = [
-    "../../../../dev/null", "/dev/null", "/proc/sys/kernel/randomize_va_space", "file:///etc/passwd", "http://127.0.0.1/key",
-    "' UNION SELECT 'x' -- ", "x' OR '1'='1", "|cat /etc/passwd", "$(id)", "{{7*7}}", "*", "", " ", "\0", "__proto__", "None",
-    "k" * 5000, "\ud800", None, True, 0, -1, 1.5, [], ["one"], {}, {"one": 1}, [[[]]],
-]  # fmt: skip
+    "../../../../dev/null",
+    "/dev/null",
+    "/proc/sys/kernel/randomize_va_space",
+    "file:///etc/passwd",
+    "http://127.0.0.1/key",
+    "' UNION SELECT 'x' -- ",
+    "x' OR '1'='1",
+    "|cat /etc/passwd",
+    "$(id)",
+    "{{7*7}}",
+    "*",
+    "",
+    " ",
+    "\0",
+    "__proto__",
+    "None",
+    "k" * 5000,
+    "\ud800",
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    [],
+    ["one"],
+    {},
+    {"one": 1},
+    [[[]]],
+]
 WRONG_FOR_CUSTOMERS: list[Changes] = [
     *(
         ({"typ": typ}, {})
@@ -200,7 +228,7 @@ def unsigned(factory: TokenFactory) -> bytes:
 
 
 def public_as_secret(factory: TokenFactory) -> bytes:
-    """HMAC under what anybody can know: the public key however it is written (RFC 8725, 2.1), and what comes to mind."""
+    """HMAC under a public value: the public key in any notation (RFC 8725, 2.1), or a guess."""
     algorithm = factory.chance.choice(["HS256", "HS384", "HS512"])
     known = [*(known for issuer in factory.issuers for known in issuer.known), *GUESSES]
     return factory.any().but({"alg": algorithm}).under(factory.chance.choice(known), algorithm)
@@ -262,19 +290,24 @@ def kids(factory: TokenFactory) -> bytes:
 def other_kind(factory: TokenFactory) -> bytes:
     admin, customer = factory.admin(), factory.customer()
     as_admin = {"role": "internal-admin", "aud": "payment-links"} | factory.issuers[0].claims
-    draft, key = factory.chance.choice([
-        (customer.but({"alg": admin.header["alg"], "kid": admin.header.get("kid", GONE)}), admin.key),
-        (customer.but(admin.header), admin.key),
-        (customer.but(admin.header, **as_admin), admin.key),
-        (customer.but(None, **as_admin), CUSTOMER_KEY),
-        (customer.but({"typ": "JWT"}, **as_admin), CUSTOMER_KEY),
-        (customer.but({"typ": "JWT"}), CUSTOMER_KEY),
-        (admin.but({"typ": CUSTOMER_TYP}), admin.key),
-        (admin.but(None, type="payment_link"), admin.key),
-        (admin.but(customer.header), CUSTOMER_KEY),
-        (admin.but({"alg": "HS256"}), CUSTOMER_KEY),
-        (admin.but(customer.header, aud=customer.claims["aud"]), CUSTOMER_KEY),
-    ])  # fmt: skip
+    draft, key = factory.chance.choice(
+        [
+            (
+                customer.but({"alg": admin.header["alg"], "kid": admin.header.get("kid", GONE)}),
+                admin.key,
+            ),
+            (customer.but(admin.header), admin.key),
+            (customer.but(admin.header, **as_admin), admin.key),
+            (customer.but(None, **as_admin), CUSTOMER_KEY),
+            (customer.but({"typ": "JWT"}, **as_admin), CUSTOMER_KEY),
+            (customer.but({"typ": "JWT"}), CUSTOMER_KEY),
+            (admin.but({"typ": CUSTOMER_TYP}), admin.key),
+            (admin.but(None, type="payment_link"), admin.key),
+            (admin.but(customer.header), CUSTOMER_KEY),
+            (admin.but({"alg": "HS256"}), CUSTOMER_KEY),
+            (admin.but(customer.header, aud=customer.claims["aud"]), CUSTOMER_KEY),
+        ]
+    )
     return draft.under(key)
 
 
@@ -395,13 +428,33 @@ def nested(factory: TokenFactory) -> bytes:
 def huge(factory: TokenFactory) -> bytes:
     """More than the 8 KiB that a token may have."""
     draft, length = factory.any(), factory.chance.choice([8200, 9000, 20_000, 60_000])
-    return factory.chance.choice([
-        draft.but(None, padding="x" * length).signed(), draft.but({"padding": "x" * length}).signed(),
-        factory.junk(length), b".".join([factory.junk(length)] * 3), b"." * length,
-    ])  # fmt: skip
+    return factory.chance.choice(
+        [
+            draft.but(None, padding="x" * length).signed(),
+            draft.but({"padding": "x" * length}).signed(),
+            factory.junk(length),
+            b".".join([factory.junk(length)] * 3),
+            b"." * length,
+        ]
+    )
 
 
 FAMILIES = [
-    unsigned, public_as_secret, another_algorithm, another_key, key_brought_along, kids, other_kind, claims_missing, claims_wrong,
-    claims_of_another_type, times, critical, unencoded, duplicate_names, no_objects, nested, huge,
-]  # fmt: skip
+    unsigned,
+    public_as_secret,
+    another_algorithm,
+    another_key,
+    key_brought_along,
+    kids,
+    other_kind,
+    claims_missing,
+    claims_wrong,
+    claims_of_another_type,
+    times,
+    critical,
+    unencoded,
+    duplicate_names,
+    no_objects,
+    nested,
+    huge,
+]

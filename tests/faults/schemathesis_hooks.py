@@ -1,4 +1,4 @@
-"""What schemathesis needs to know of the service beyond its description. It loads this itself (SCHEMATHESIS_HOOKS)."""
+"""Adjusts schemathesis to the service; it loads this module itself (SCHEMATHESIS_HOOKS)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,14 +20,14 @@ BEYOND_WORDS = {
     "get_qr": {"size"},
     "list_links": {"cursor"},
 }
-"""Fields with rules on the time, on other fields, on earlier answers, or on lists that are not the description's to repeat."""
+"""Fields whose rules depend on the time, on other fields, on earlier answers or on long lists."""
 
 
 MADE = {
     "verify_link": {"link_id": "$response.body#/id"},
     "revoke_recipient": {"email": "$response.body#/email"},
 }
-"""What a new link is good for in the bodies of other requests: in a description, openapi-generator takes no such objects."""
+"""Where other requests use a new link. openapi-generator cannot read links in a description."""
 
 
 @schemathesis.hook
@@ -48,7 +48,7 @@ def refuses_what_is_described_only_for_rules_beyond_words(_: Any, response: Any,
 
 @schemathesis.hook
 def before_call(_: Any, case: Any, __: Any) -> None:
-    """E-mails are made up that hold what an encoded word begins with (RFC 2047), which no address may."""
+    """Generates e-mails without the beginning of an encoded word (RFC 2047), which is refused."""
     if isinstance(case.body, dict) and isinstance(email := case.body.get("email"), str):
         case.body["email"] = email.replace("=?", "=")
 

@@ -1,4 +1,4 @@
-"""A machine whose clock is wrong: real processes under libfaketime, beside a store and other processes whose clocks are right."""
+"""A machine whose clock is wrong: a process under libfaketime, beside others that are right."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("redis_db")
 
 JANE = "jane@example.com"
 SKEWED = '"event":"clock_skew"'
-"""In the log of a process whose clock is wrong; ``web`` names the reason too when it tells of others."""
+"""In the log of a process with a wrong clock; ``web`` also reports others as a reason."""
 RunBeside = Callable[..., Service]
 
 

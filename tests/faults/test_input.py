@@ -1,4 +1,4 @@
-"""Hostile input, over the wire: a problem with a status of 4xx or a clean close, never a fault, and nothing that is kept of it."""
+"""Hostile input over the wire: a 4xx problem or a clean close, no fault, and nothing retained."""
 
 import itertools
 import json
@@ -47,7 +47,7 @@ from tests.support.servers import Store, wait_until
 from tests.support.web import web
 
 SERVERS_OWN = {400, 414, 431}
-"""What the HTTP server itself answers, without a word, where it cannot make a request of what it got."""
+"""Granian's own answers, without a body, to what it cannot parse as a request."""
 HEADERS_TIMEOUT_MS = 10.0
 MEMORY = 8.0
 """MB that requests may leave behind: some of what they use is kept for the next."""
@@ -72,7 +72,7 @@ def slow(service: Service, scale: Scale) -> Iterator["Slow"]:
 
 
 class Slow:
-    """Connections that say nothing, or begin a line, headers, or a body, and then take their time."""
+    """Connections that stay silent, or send a line, headers or a body very slowly."""
 
     BEGINNINGS = (
         b"",
@@ -190,7 +190,7 @@ def test_a_hostile_request_is_refused(service: Service, name: str) -> None:
 def test_a_request_that_does_not_name_one_host_is_refused(
     service: Service, target: str, hosts: list[str]
 ) -> None:
-    """RFC 9112, 3.2. Behind a target that is a whole URL, the server fills in a host that is missing."""
+    """RFC 9112, 3.2. For an absolute target, the server adds a missing Host itself."""
     if target.startswith("http:") and not hosts:
         return
     [answer] = answers(
@@ -297,7 +297,10 @@ LARGE: dict[str, Callable[[int], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("part", LARGE)
 def test_large_heads_leave_nothing_behind(service: Service, part: str, scale: Scale) -> None:
-    """Nothing is kept by what was sent. Full: 4,000 of up to 15 KB; short: 1,200, of which Litestar alone would keep 1,024."""
+    """Nothing is cached by what was sent.
+
+    Full: 4,000 heads of up to 15 KB; short: 1,200. Litestar alone would cache 1,024.
+    """
     [process] = children(service.web.process.pid)
 
     def send(first: int, count: int) -> None:
@@ -405,7 +408,7 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
 def test_a_stream_waits_for_readers_that_do_not_read(
     service: Service, own_store: Store, scale: Scale
 ) -> None:
-    """What the kernel and the server keep for each is bounded, so not all of what they ask for is read from the store. Full: 50."""
+    """Buffers are bounded, so that only a part of the stream is read from the store. Full: 50."""
     number, readers = 12_000, scale(5, 50)
     fill(own_store, number)
     store = redis.Redis(unix_socket_path=str(own_store.socket))
@@ -455,7 +458,10 @@ def test_what_is_no_request_within_10_seconds_is_closed(slow: Slow) -> None:
 
 
 def test_a_body_that_is_not_there_within_5_seconds_is_a_problem(slow: Slow) -> None:
-    """However steadily it trickles. The connection ends with it; what was sent meanwhile may cut the answer off. Full: 500."""
+    """However steadily it trickles. The connection is closed, which may cut the answer off.
+
+    Full: 500.
+    """
     waiting, deadline = (
         set(slow.bodies),
         max(slow.opened_at + HEADERS_TIMEOUT_MS, time.monotonic()) + 3,
@@ -508,7 +514,7 @@ def test_the_page_runs_no_scripts_but_its_own(service: Service) -> None:
 
 
 def served(port: int, ports: set[int]) -> int:
-    """How many connections from ``ports`` the server on ``port`` has, as the kernel (Linux) sees it."""
+    """The number of connections from ``ports`` to ``port``, as the kernel (Linux) sees it."""
     sockets = [line.split()[1:4] for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     peers = [
         peer

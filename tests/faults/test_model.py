@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, the service answers as a dictionary model of its contract does, and its books agree.
+"""The service answers as a dictionary model of its contract does, and stores what the model says.
 
 The application runs in this process, for its clock must be given; the store is the real one.
 """
@@ -335,7 +335,7 @@ class Machine(RuleBasedStateMachine):
 def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """The application, which rings in a database of its own and logs nothing.
 
-    It waits for the store for as long as a busy machine may take: that it gives up in time is tested elsewhere.
+    It waits long for the store, as the machine may be busy; other tests check its time-out.
     """
     monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 60.0)
     monkeypatch.setitem(redis_url.OPTIONS, "socket_timeout", 60.0)

@@ -1,4 +1,4 @@
-"""Limits of one-time passwords, raced: 200 requests at the same moment, at two web processes on one store."""
+"""Limits of one-time passwords in a race: 200 requests at once, at two processes on one store."""
 
 import threading
 from collections import Counter
@@ -23,9 +23,13 @@ from tests.support.web import webs
 pytestmark = pytest.mark.usefixtures("redis_db")
 AT_ONCE = 200
 SPELLINGS = [
-    "jane@bücher.example.com", "JANE@BÜCHER.EXAMPLE.COM", "jane@bu\u0308cher.example.com", "jAnE@xn--bcher-kva.example.com",
-    "jane@XN--BCHER-KVA.Example.com", "jane@\uff42\u00fccher\uff0e\uff45xample\u3002com",
-]  # fmt: skip
+    "jane@bücher.example.com",
+    "JANE@BÜCHER.EXAMPLE.COM",
+    "jane@bu\u0308cher.example.com",
+    "jAnE@xn--bcher-kva.example.com",
+    "jane@XN--BCHER-KVA.Example.com",
+    "jane@\uff42\u00fccher\uff0e\uff45xample\u3002com",
+]
 JANE = "jane@xn--bcher-kva.example.com"
 CLIENT, NETWORK = "203.0.113.7", "2001:db8:1:2"
 TRUSTED = "127.0.0.1, 10.0.0.0/8, 2001:db8:ffff::/48"
@@ -47,7 +51,7 @@ FORGED: list[Callable[[int], list[str]]] = [
     lambda number: [f"192.0.2.{number} {CLIENT}", f"\t {CLIENT} \t"],
     lambda number: ["1.1.1.1, " * number + CLIENT],
 ]
-"""What proxies that are trusted may pass on of one client, with what it wrote itself before its address."""
+"""What a trusted proxy may forward for a client: what the client wrote, then its address."""
 FORGED_IN_A_NETWORK: list[Callable[[int], list[str]]] = [
     lambda number: [f"{NETWORK}::{number:x}"],
     lambda number: [f"{NETWORK}:{number:x}:ffff:{number:x}:1"],
@@ -146,7 +150,7 @@ def new_codes(emails: Sequence[str], ports: list[int], redis_db: "redis.Redis") 
 
 @contextmanager
 def forgetting(redis_db: "redis.Redis", *limits: str) -> Iterator[None]:
-    """Has the windows of Jane's ``limits`` be over all the time: the store counts them, and nobody turns its clock."""
+    """Deletes the windows of Jane's ``limits`` all the time: the store's clock cannot be turned."""
     done = threading.Event()
 
     def forget() -> None:
@@ -339,7 +343,7 @@ def test_no_other_header_makes_another_client(ports: str, request: pytest.Fixtur
 
 
 def assert_limited(ports: list[int], headers: list[list[str]]) -> None:
-    """All of ``headers`` come from one client, which has 30 codes sent and fails 100 times, for as many e-mails as it likes."""
+    """``headers`` come from one client, which gets 30 codes and may fail 100 times."""
     sent = [send(f"payer{number}@example.com", header) for number, header in enumerate(headers)]
     failed = [
         submit(f"other{number}@example.com", "123456", header)

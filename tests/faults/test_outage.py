@@ -1,4 +1,4 @@
-"""Redis is away for a while. The web says so in time, no process exits, and all serve again as soon as it is back."""
+"""Redis is away: web answers 503 in time, no process exits, and all serve again afterwards."""
 
 import itertools
 import signal
@@ -124,7 +124,7 @@ def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_
 def assert_all_serve(
     stack: Stack, client: httpx.Client, back: float, waiting: Iterable[str] = ()
 ) -> None:
-    """A link and a code that are asked for now are mailed in time, and so is what these recipients wait for."""
+    """New links and codes are mailed in time, and so are the mails of ``waiting``."""
     fresh = create(client, "fresh", org_id="another", until=back + BACK_WITHIN)
     code = f"code-{fresh['email']}"
     assert client.post("/payment-links/otp", json={"email": code}).status_code == 202

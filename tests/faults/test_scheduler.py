@@ -53,7 +53,7 @@ class Deployment:
         self.second_scheduler = service.scheduler
 
     def kill_at(self, moment: Moment, *, lands: bool) -> None:
-        """SIGKILL to the scheduler as it sends what ``moment`` tells; Redis is given that if it ``lands``, and nothing after."""
+        """Kills the scheduler as it sends ``moment``; that reaches Redis if it ``lands``."""
         killed = threading.Event()
 
         def watch(piece: bytes) -> None:
@@ -71,7 +71,7 @@ class Deployment:
         self._proxy.watch = lambda _: None
 
     def seconds_to_the_next_scan(self) -> float:
-        """Until a link is mailed that nobody rang for. No scan that was asked for before is of any help."""
+        """Seconds until a link is mailed for which no doorbell rang, by a scan of a later pass."""
         began = time.monotonic()
         self.queue.delete(f"rq:queue:{rq_queue_name(SCAN_QUEUE)}")
         time.sleep(0.2)  # one that the worker had begun is over
@@ -99,7 +99,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> It
 def test_the_scan_runs_again_wherever_the_scheduler_is_killed(
     deployment: Deployment, scale: Scale
 ) -> None:
-    """Full: 50 kills, at each command of its passes, before and after that reaches Redis, and at random moments."""
+    """Full: 50 kills, before and after each command of a pass, and at random moments."""
     chance = random.Random(1138)
     sweep = [(number, lands) for number in range(20) for lands in (False, True)]
     took: list[float] = []
@@ -120,7 +120,7 @@ def test_the_scan_runs_again_wherever_the_scheduler_is_killed(
 def test_the_scan_runs_again_where_the_scheduler_is_killed_between_two_writes_with_its_lock_held(
     deployment: Deployment,
 ) -> None:
-    """Between ZREM and ZADD its job is on no list. The scan is back in time for the mails of a worker that died too."""
+    """Between ZREM and ZADD the job is on no list. The scan still comes in time."""
     deployment.kill_at(command("ZREM", JOBS), lands=True)
     assert (deployment.queue.exists(LOCK), deployment.queue.zscore(JOBS, SCAN_JOB_ID)) == (1, None)
     deployment.scheduler.start()

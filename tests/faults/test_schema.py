@@ -1,4 +1,4 @@
-"""Schemathesis calls the service by its own description: all answers are as described, and what is described is taken."""
+"""Schemathesis calls the API: answers are as described, and described requests are accepted."""
 
 import json
 import os
@@ -72,7 +72,10 @@ def runs(
 def test_every_answer_is_described_and_what_is_described_is_taken(
     runs: dict[str, "Future[Found]"], scale: Scale, principal: str
 ) -> None:
-    """Full: 20,000 examples, a quarter of them by each principal. Short: the first one's in all phases, the others' at random."""
+    """Full: 20,000 examples, a quarter by each principal.
+
+    Short: all phases by the first principal only, random ones by the others.
+    """
     report, output = runs[principal].result()
     print(output)
     assert (report["failures"], report["errors"], report["stop_reason"], report["exit_code"]) == (

@@ -1,4 +1,4 @@
-"""Nothing that lets anybody in is left behind: not in the store's files, its keys, RQ's jobs or any log."""
+"""No secret is left in the store's files, its keys, RQ's jobs or any log."""
 
 import base64
 import email
@@ -45,7 +45,7 @@ UNREADABLE = "line\nbreak@example.com"
 
 
 class LoginServer:
-    """A mail server behind a login that fails in ways which repeat what it was given; it sees every code and link."""
+    """A mail server with a login, whose errors repeat its input. It sees codes and links."""
 
     failures = {"refused": "550 5.7.1", "deferred": "451 4.3.0", "closing": "421 4.3.2"}  # noqa: RUF012 - nobody changes it
 
@@ -290,7 +290,7 @@ class Scenario:
         self.redis.restore(keys.link(link["id"]), 0, kept)
 
     def break_mails(self) -> None:
-        """A mail that cannot be made, a code that cannot be read, an outbox that is none, and a job that fails."""
+        """A mail that cannot be composed, an unreadable code and outbox, and a failing job."""
         nonce = bytes(range(16))
         self.codes.append(derive_code(derive_key(SECRET.encode(), "otp"), nonce, UNREADABLE))
         for address, written in ((UNREADABLE, nonce.hex()), ("no-nonce@example.com", "no nonce")):
@@ -313,7 +313,7 @@ class Scenario:
         wait_until(self._fail_job, "a job to fail", within=60)
 
     def _fail_job(self) -> bool:
-        """Has a job find no set where partitions should wait, unless a ring mends that before. RQ keeps what it raised."""
+        """A job finds a string in place of the set of partitions, unless a ring mends it first."""
         queue = open_rq_queue(OTPS, self.redis)
         self.redis.set(f"{NAMESPACE}:pending:otps", "no set")
         queue.enqueue(DELIVERY_JOB, result_ttl=0, failure_ttl=3600)
@@ -367,7 +367,7 @@ class Scenario:
 
 
 def test_no_code_token_key_or_password_is_left_anywhere(residue: Residue) -> None:
-    """By chance, fewer than one in a thousand such searches would find a code. Full: 112 customers; short: 22."""
+    """False alarms are rarer than one in a thousand runs. Full: 112 customers; short: 22."""
     places = residue.places()
     assert find_secrets([*residue.secrets, *residue.codes], places) == []
     assert chance(residue.codes, places) < 0.001

@@ -1,4 +1,4 @@
-"""Mail servers that decline, refuse, hang up or hang. Every mail that is still good arrives; none that is not does."""
+"""Mail servers that decline, refuse, hang up or hang. Every mail that is still good arrives."""
 
 import asyncio
 import itertools
@@ -47,7 +47,7 @@ HANGS: dict[str, Callable[[bytes], bool]] = {
 
 
 class FaultyMailbox(Mailbox):
-    """Notes when recipients were tried, and declines them, dawdles, or hangs up after their final dot, as it is told to.
+    """Notes each try, and declines, delays or hangs up after the final dot, as configured.
 
     Every other session is offered PIPELINING.
     """
@@ -94,7 +94,7 @@ class Stack(NamedTuple):
     queue: redis.Redis
 
     def create_ending(self, name: str, life: timedelta) -> str:
-        """The id of a link to ``name`` that is good for ``life``, which may be shorter than the API allows."""
+        """The id of a link to ``name`` that lives for ``life``, which the API may not allow."""
         now = datetime.now(UTC)
         return put(
             self.store,
@@ -170,13 +170,13 @@ def declined(scale: Scale) -> int:
 
 @pytest.fixture(scope="module")
 def life(scale: Scale) -> timedelta:
-    """How long a code, and a link, is good that the server declines until then. Full: the least that ``OTP_TTL`` may be."""
+    """The life of a code and a link whose mail is declined. Full: the least ``OTP_TTL``."""
     return timedelta(seconds=scale(4, 60))
 
 
 @pytest.fixture(scope="module")
 def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
-    """Links that mail servers are not nice to, all under way at once, by the names of their recipients."""
+    """Links with difficult mail servers, all under way at once, by their recipients' names."""
     postmaster = stack.postmaster
     postmaster.replies = {
         address("declined"): ["451 4.3.0 try again later"] * declined,
@@ -209,7 +209,7 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
 def unreached(
     tmp_path_factory: pytest.TempPathFactory, own_store: Store
 ) -> Iterator["Future[float]"]:
-    """In how many seconds a server that cannot be reached is given up; found out while other tests run."""
+    """The seconds after which an unreachable server is given up, measured beside other tests."""
     port = free_port()
     with (
         Service(
@@ -333,7 +333,7 @@ def test_a_server_that_cannot_be_reached_is_given_up_and_the_mail_arrives_when_i
 
 
 def wait_until_tried_again(stack: Stack, name: str) -> None:
-    """Until after the moment at which the mail to ``name`` would be tried again, were it owed still."""
+    """Waits until the mail to ``name`` would have been tried again, if it were still owed."""
     tries = stack.tries(name)
     due = tries[-1] + WAITS[len(tries) - 1] + LATE_BY
     wait_until(lambda: time.monotonic() > due, "the next try", within=sum(WAITS))
@@ -341,7 +341,7 @@ def wait_until_tried_again(stack: Stack, name: str) -> None:
 
 @contextmanager
 def hanging(proxy: Proxy, stage: str) -> Iterator[Callable[[], float]]:
-    """The server answers nothing more once the client has said what ``stage`` says; gives since when."""
+    """The server is silent once the client has sent ``stage``; yields the time since then."""
     since: list[float] = []
 
     def watch(said: bytes) -> None:

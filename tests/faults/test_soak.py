@@ -22,7 +22,7 @@ SAMPLES = 60
 WARM_UP = 20
 """Samples after which pools are full, caches warm, and as many links end as are made."""
 GROWTH = 6.0
-"""MB (or open files) that may be gained afterwards: a tenth of a process. Thirty bytes lost a request are more, in an hour."""
+"""MB, or open files, that may be gained: a tenth of a process. 30 bytes a request are more."""
 SETTINGS = {
     "LINK_TTL": "5m",
     "RETENTION": "1m",
@@ -31,7 +31,7 @@ SETTINGS = {
     **UNLIMITED,
 }
 ENDS_WITHIN = 6 * 60 + 10
-"""Seconds in which every link is gone: ``LINK_TTL`` and ``RETENTION``, and a moment for those that are scheduled."""
+"""Seconds after which no link is left: ``LINK_TTL``, ``RETENTION`` and a margin."""
 
 
 class Gauge:
@@ -129,7 +129,7 @@ async def load(service: Service, latest_codes: LatestCodes, gauge: Gauge, second
 
 
 def lasting_keys(found: redis.Redis) -> set[str]:
-    """The store's keys, except windows in which codes are counted or remembered: those of few addresses, for a day at most."""
+    """The store's keys, except those of code limits, which live for a day and are few."""
     return {key for key in found.scan_iter(count=1000) if not re.match(r"pl:.*:(otp|client):", key)}
 
 

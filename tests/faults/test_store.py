@@ -1,4 +1,4 @@
-"""The store dies, its file is cut, its connections are reset. Whatever was acknowledged is there afterwards, whole."""
+"""The store dies, its file is cut, connections are reset: acknowledged data is there, whole."""
 
 import asyncio
 import os
@@ -46,7 +46,10 @@ def create(client: httpx.Client, number: int = 0) -> httpx.Response:
 
 
 def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, scale: Scale) -> None:
-    """On the store as ``up`` configures it, which every other time rewrites its file. Full: 20 kills, at least 20,000 links."""
+    """On the store as ``up`` configures it, during every other rewrite of its file.
+
+    Full: 20 kills, at least 20,000 links.
+    """
     kills, least = scale(4, 20), scale(500, 20_000)
     data_dir = tmp_path / "var"
     data_dir.mkdir()
@@ -154,7 +157,7 @@ def store_in(data_dir: Path) -> "redis.Redis":
 
 
 def begin_rewrite(data_dir: Path, *, slowly: bool) -> bool:
-    """Has the store rewrite its file, and gives whether it still does at a random moment of the next; ``slowly``, it does."""
+    """Starts a rewrite of the file; whether it runs on a moment later. ``slowly``: it does."""
     with store_in(data_dir) as client:
         client.config_set("rdb-key-save-delay", 10_000 if slowly else 0)  # microseconds
         client.bgrewriteaof()
@@ -169,7 +172,7 @@ def end_rewrite(process: "subprocess.Popen[bytes]") -> None:
 
 
 def within_scripts(written: bytes) -> list[int]:
-    """Where a command of a script ends in an append-only file, and another of the same follows. Each script is a transaction."""
+    """Offsets between two commands of a script. Each script is a transaction in the file."""
     ends, position, open_since = [], 0, False
     while position < len(written):
         position, name = after_command(written, position)
@@ -237,7 +240,7 @@ def fill(data_dir: Path) -> None:
 
 
 def torn_links(found: "redis.Redis") -> list[str]:
-    """Records without their entries, entries without their record, and what ends never, too early or too late."""
+    """Records without entries, entries without a record, and keys with a wrong expiry."""
     ends = dict(
         zip(
             names := sorted(found.scan_iter(match="pl:{*", count=1000)),

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.alone
 
 NONCE = bytes(16)
 TOLERANCE = 50e-6
-"""Seconds that no network lets anybody see: a script writes one field more where there is a code."""
+"""Seconds that no network shows: a script writes one field more if there is a code."""
 ROUNDS = 5
 Meter = Callable[[], float]
 
@@ -98,10 +98,11 @@ class Measured(NamedTuple):
 def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     service: Service, own_store: Store, scale: Scale, kinds: list[Kind]
 ) -> None:
-    """By the clock, as an attacker has it, and by the processors' time, which others on this machine disturb less.
+    """By the wall clock, as an attacker measures, and by CPU time, which is less disturbed.
 
-    Full: 2,000 e-mails of each kind, and a difference of 200 us would be seen; short: of 1 ms. While the machine is too busy for
-    that, more are asked. Kinds take turns at random, so that a difference by chance is as rare as 5 standard errors are.
+    Full: 2,000 e-mails of each kind, which shows a difference of 200 us; short: of 1 ms. More
+    are asked while the machine is too busy for that. The kinds take turns at random, so that a
+    difference by chance is as rare as 5 standard errors.
     """
     meters, client = meters_of(service, own_store), Client(connect(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
@@ -129,7 +130,7 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
 
 
 def seen(slower: list[float], faster: list[float]) -> bool:
-    """Whether ``slower`` took longer than ``faster`` by more than the tolerance, and chance does so less than once in a million."""
+    """Whether ``slower`` took longer by more than the tolerance, at a level of one in a million."""
     count = len(slower)
     return advantage([taken - TOLERANCE for taken in slower], faster) > 0.5 + max(
         0.05, 5 / sqrt(6 * count)
@@ -137,7 +138,7 @@ def seen(slower: list[float], faster: list[float]) -> bool:
 
 
 def advantage(slower: list[float], faster: list[float]) -> float:
-    """How often one of ``slower`` takes longer than one of ``faster`` (Mann-Whitney): half the times where nothing tells them."""
+    """How often ``slower`` takes longer than ``faster`` (Mann-Whitney); 0.5 if they are equal."""
     ordered = sorted(faster)
     longer = sum(bisect_left(ordered, taken) + bisect_right(ordered, taken) for taken in slower)
     return longer / 2 / len(slower) / len(faster)
@@ -171,7 +172,7 @@ def measure(
 
 
 def meters_of(service: Service, store: Store) -> dict[str, Meter]:
-    """The processors' time that web process and store had, where Linux tells it, and the clock; the least disturbed comes first."""
+    """CPU time of web and store (on Linux) and the wall clock, the least disturbed first."""
     if sys.platform != "linux":
         return {"wall": time.perf_counter}
     web = service.web.process.pid

@@ -1,4 +1,4 @@
-"""Tokens that nobody may believe: a hundred thousand of them, at every endpoint that a token opens, and never a good one refused."""
+"""A hundred thousand bad tokens at every endpoint: none is accepted, and no good one refused."""
 
 import json
 import os
@@ -40,7 +40,7 @@ JANE, JOHN = "jane@example.com", "john@example.com"
 
 
 def an_idp(algorithm: str, kid: str | None = None) -> Issuer:
-    """The identity provider with its key of ``algorithm``, and what is public of it, however one writes it."""
+    """The identity provider with a key of ``algorithm``, and the public key in any notation."""
     key = private_key(algorithm)
     public, text = key.public_key(), pem(algorithm)
     jwk = ALGORITHMS[algorithm].to_jwk(public)
@@ -103,7 +103,7 @@ class Endpoint(NamedTuple):
         )
 
     def refuses(self, answer: Answer) -> bool:
-        """``verify`` masks what it does not show; all others say that the token is not valid, or that headers are too large."""
+        """``verify`` masks the link; all others answer that the token is invalid or too large."""
         if answer.status == 431:
             return True
         if self.path == "/payment-links/verify":

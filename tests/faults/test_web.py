@@ -88,7 +88,7 @@ def test_a_process_stops_although_its_shutdown_fails(
 def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered(
     own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
-    """The kernel gives each process connections until it closes, and moves none to another. Full: 20 SIGTERMs."""
+    """The kernel gives a process connections until it closes, and moves none. Full: 20 SIGTERMs."""
     port, stops = free_port(), scale(1, 20)
     with webs(tmp_path, own_store.url, port, port) as services:
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", stops))
@@ -99,7 +99,7 @@ def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered
 def test_a_stream_under_way_is_finished_by_a_process_that_stops(
     own_store: Store, tmp_path: Path
 ) -> None:
-    """Its whole group is signalled, as systemd does. Meanwhile others are served, and told to go elsewhere."""
+    """Its process group is signaled, as by systemd. Others are still served, and sent elsewhere."""
     fill(own_store, "globex", 2_500)
     with (
         Proxy(own_store.socket) as proxy,
@@ -169,7 +169,10 @@ def test_a_process_that_is_still_starting_stops_at_once(
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
     own_store: Store, tmp_path: Path, scale: Scale
 ) -> None:
-    """Clients go away while they ask or are answered; others check that their answers are their own. Full: 10,000 requests."""
+    """Clients abort requests and answers; others check that their answers are their own.
+
+    Full: 10,000 requests.
+    """
     with (
         web(tmp_path, own_store.url) as service,
         redis.Redis(unix_socket_path=str(own_store.socket)) as found,
@@ -212,7 +215,7 @@ def has_forked(web: Process, before: int) -> bool:
 
 
 def unprivileged() -> list[str]:
-    """What runs a command without any capability, where we are root and so have them; whoever else we are has none."""
+    """The prefix that runs a command without capabilities; only root has any."""
     return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"] if os.geteuid() == 0 else []
 
 
@@ -230,7 +233,8 @@ async def stop_under_load(services: list[Service], url: str, times: int) -> Load
             if number + 1 < times:
                 stopped.start()
     print(
-        f"\n{load.answered} answers, {len(load.failures)} failures; a stop took {max(took):.1f} s at most"
+        f"\n{load.answered} answers, {len(load.failures)} failures; "
+        f"a stop took {max(took):.1f} s at most"
     )
     assert max(took) < 10
     assert not any("refused to gracefully stop" in service.web.output() for service in services)

@@ -1,4 +1,4 @@
-"""Web, worker and scheduler die, and the queue loses its data. Every mail arrives, twice only where nobody could know better."""
+"""Processes die, and the queue loses its data: every mail arrives, rarely twice."""
 
 import logging
 import os
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 AGAIN_WITHIN = 30.0
 """Seconds after which a mail whose worker died, or whose bell was lost, is with the mail server."""
 ON_ITS_WAY = 0.3
-"""Seconds in which what a process sent before it was stopped has reached Redis and the mail server."""
+"""Seconds after which the output of a stopped process has reached Redis and SMTP."""
 A_SLOW_REPLY = 0.03
-"""Seconds that the mail server takes for its 250 while a sender is about to be killed, so that kills fall on it."""
+"""Seconds before the mail server's 250 while a worker is about to be killed, to hit them."""
 
 
 class Death(NamedTuple):
-    """A sender's: the leases it left, by link and deadline, and which copy of whose mail the server has but nobody marked."""
+    """A killed worker: the leases that it left, and the mails that it sent but did not mark."""
 
     at: float
     leases: set[tuple[str, float]]
@@ -82,7 +82,7 @@ class Deployment:
         os.kill(pid, signal.SIGKILL)
 
     def kill_sender(self, kill: Callable[[int], None]) -> None:
-        """Kills the worker that sends links as it is at work, and notes what it leaves: stopped, it can do no more about that."""
+        """Stops the worker of links at work, notes its leases and unmarked mails, and kills it."""
         pid, self.mail_log.pause = self.worker_pid(LINKS), A_SLOW_REPLY
         self.wait_for_mail(within=2)
         time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))
@@ -98,7 +98,7 @@ class Deployment:
         kill(pid)
 
     def kill_web_child(self) -> None:
-        """Granian puts another in its place; where that comes too often it ends, and is started again itself."""
+        """Granian replaces the child; if that happens too often, it exits and is started again."""
         web, child = self.service.web, self.web_child()
         self.kill(child)
         wait_until(
@@ -233,7 +233,7 @@ def deployment(
 def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked(
     deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
-    """Full: 100 kills while 2,000 links are created and mailed. Short: 3, and leases of the dead are ended by hand."""
+    """Full: 100 kills while 2,000 links are mailed. Short: 3, and leases are ended by hand."""
     kills = scale(3, 100)
     creations: list[Future[str]] = []
     chance = random.Random()
@@ -313,7 +313,7 @@ def proxy(deployment: Deployment) -> Iterator[Proxy]:
 def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_id(
     deployment: Deployment, proxy: Proxy, scale: Callable[[int, int], int]
 ) -> None:
-    """Its worker is killed as it sends the mark, which does not arrive. Short: the lease is ended by hand."""
+    """Its worker is killed as it marks the mail. Short: the lease is ended by hand."""
     pid, killed, settle = (
         deployment.worker_pid(LINKS),
         threading.Event(),
@@ -361,7 +361,7 @@ def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
 def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(
     deployment: Deployment, scale: Callable[[int, int], int]
 ) -> None:
-    """Full: 5 times, for 5 s each. What came due meanwhile is with the mail server soon after the queue is back."""
+    """Full: 5 times, for 5 s each. Due mails are sent soon after the queue is back."""
     for _ in range(scale(1, 5)):
         away = scale(1, 5)
         with create_links(deployment.service.url, scale(50, 400), 2 * away) as creations:

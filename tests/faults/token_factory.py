@@ -23,7 +23,7 @@ BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 class Issuer(NamedTuple):
-    """Whose admin tokens are believed: the key, its algorithm and ``kid``, what claims it adds, and what is public of it."""
+    """A trusted issuer: key, algorithm, ``kid``, extra claims, and the public key's notations."""
 
     key: Any
     algorithm: str
@@ -58,7 +58,7 @@ class Draft(NamedTuple):
 
 
 class TokenFactory:
-    """Good tokens of an organization's admins, of internal admins, and of the customer with ``email``."""
+    """Good tokens of an org-admin, of internal admins, and of the customer with ``email``."""
 
     def __init__(
         self, issuers: list[Issuer], org_id: str, email: str, now: int, chance: Random

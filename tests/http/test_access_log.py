@@ -24,7 +24,7 @@ def entries() -> Iterator[Entries]:
 
 
 def text_of(entries: Entries, caplog: pytest.LogCaptureFixture) -> str:
-    """All that a log would show: values, exceptions with their tracebacks, and what libraries log, but not the test's client."""
+    """All log lines: values, tracebacks, and lines of libraries, but not of the test's client."""
     shown = [
         caplog.handler.format(record)
         for record in caplog.records
@@ -113,7 +113,7 @@ def test_a_link_is_logged_by_the_beginning_of_its_id(api: Api, entries: Entries)
 def test_nothing_private_is_logged(
     api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everything that callers do, in one go: created, proved, read, verified, refused, listed, revoked."""
+    """All operations in one go: create, prove, read, verify, refuse, list, revoke."""
     caplog.set_level(logging.DEBUG)
     email = "Jane.Doe@Example.com"
     code = api.new_code(email)
@@ -152,7 +152,7 @@ def test_nothing_private_is_logged(
 def test_nothing_private_is_logged_when_something_fails(
     api: Api, entries: Entries, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The store holds what it should not, so that scripts fail over the e-mail's and the link's own keys."""
+    """The link's and the e-mail's keys have another type, so that scripts fail."""
     caplog.set_level(logging.DEBUG)
     link, code, admin = api.create(), api.new_code(), api.internal()
     api.redis.set(keys.otp(JANE), "no hash")

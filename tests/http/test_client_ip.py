@@ -1,4 +1,4 @@
-"""Whose address a request comes from: what proxies say is believed of trusted ones only, and from the last hop back."""
+"""The client's address: trusted proxies' headers are read from the last hop backward."""
 
 import ipaddress
 from types import SimpleNamespace

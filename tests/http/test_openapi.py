@@ -79,9 +79,24 @@ def test_every_tag_says_what_it_is_for_and_is_used(description: dict[str, Any]) 
 def test_the_ids_of_operations_stay(description: dict[str, Any]) -> None:
     """Generated clients name their functions by them."""
     assert {
-        "create_link", "dispatch_window", "get_link", "get_outbox", "get_profile", "get_qr", "healthz", "list_links", "list_orgs",
-        "pay", "put_profile", "readyz", "revoke_link", "revoke_recipient", "send_otp", "submit_otp", "verify_link",
-    } <= set(operations(description))  # fmt: skip
+        "create_link",
+        "dispatch_window",
+        "get_link",
+        "get_outbox",
+        "get_profile",
+        "get_qr",
+        "healthz",
+        "list_links",
+        "list_orgs",
+        "pay",
+        "put_profile",
+        "readyz",
+        "revoke_link",
+        "revoke_recipient",
+        "send_otp",
+        "submit_otp",
+        "verify_link",
+    } <= set(operations(description))
 
 
 def test_an_answer_is_described_in_words_of_its_own(description: dict[str, Any]) -> None:

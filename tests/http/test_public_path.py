@@ -1,4 +1,4 @@
-"""A PUBLIC_URL with a path, which a proxy strips: every address that the service writes begins with it."""
+"""A PUBLIC_URL with a path, which a proxy strips: every URL of the service begins with it."""
 
 import re
 from collections.abc import Callable

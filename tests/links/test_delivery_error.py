@@ -1,4 +1,4 @@
-"""A mail server's words name the recipient: ``delivery.error`` is for admins of the link's organization."""
+"""``delivery.error`` names the recipient: only admins of the link's organization see it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -80,7 +80,7 @@ def test_queued_links_wait_in_the_outbox(api: Api) -> None:
 
 
 def test_the_worker_is_called(make_api: Callable[..., Api]) -> None:
-    """Creating a scheduled link does not ring for it; dispatching it does, after it has answered."""
+    """Creating a scheduled link rings no doorbell; dispatching it does, after the answer."""
     api = make_api()
     scheduled(api, api.now + timedelta(hours=1))
     queue = open_rq_queue(LINKS, api.redis)

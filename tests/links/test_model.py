@@ -54,7 +54,7 @@ class TestMeaning:
         assert msgspec.json.encode(one) == msgspec.json.encode(other)
 
     def test_what_is_left_out_is_not_written_down(self) -> None:
-        """Or the first version that knows another field would take no request that is repeated for the same."""
+        """Else a release with a new field would refuse repeats of requests from before it."""
         meaning = parse_request(
             LinkRequest(org_id="acme", email="jane@example.com"), now=NOW
         ).normalized

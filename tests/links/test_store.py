@@ -566,7 +566,7 @@ class TestPage:
 class TestPageOfAStatus:
     @pytest.fixture
     def ids(self, client: Client, clock: Clock) -> dict[Status, list[str]]:
-        """Three links of each status, the last to end first; the clock stands where they have it."""
+        """Three links of each status, the last to end first, at the time of the clock."""
         lives = {Status.REVOKED: 3 * SOON, Status.ACTIVE: 2 * SOON, Status.EXPIRED: SOON}
         made = {
             status: put_all(
@@ -741,7 +741,7 @@ class TestRetention:
     def test_an_expired_link_leaves_the_total_though_redis_expired_its_index(
         self, client: Client, clock: Clock
     ) -> None:
-        """The index of active links begins anew when the last of them is revoked; the organization's own lives on."""
+        """The index of active links begins anew after a revocation of the last; the total stays."""
         long = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
         revoke(client, long, clock.now + SOON)
         made_at, short = clock.now - SOON, MILLISECOND

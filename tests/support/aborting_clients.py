@@ -15,7 +15,7 @@ LINK = {"email": "gone@example.com", "org_id": "acme", "notify": False}
 
 
 class AbortingClients:
-    """``ask`` sends a request, or the beginning of one, and leaves at any point, politely (FIN) or not (RST)."""
+    """Clients that disconnect at any point of a request, with FIN or with RST."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -23,7 +23,7 @@ class AbortingClients:
         self._authorization = f"Authorization: Bearer {admin_token()}"
 
     async def ask(self, count: int, at_once: int = 32) -> None:
-        """``count`` requests that nobody waits for, some 200 a second: what is asked is done, whether or not anybody listens."""
+        """Sends ``count`` requests, some 200 a second. Their effects may happen all the same."""
         left = iter(range(count))
 
         async def some() -> None:

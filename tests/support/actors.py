@@ -1,4 +1,4 @@
-"""Who and what takes part where the application is compared with a model: e-mails, organizations, callers, and how they write."""
+"""E-mails, organizations, callers and notations for tests that compare with a model."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ WRITTEN: list[Callable[[datetime], str]] = [
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: ``public``, ``customer``, ``org-admin``, ``internal-admin``, or somebody with a token that is ``forged``."""
+    """A caller: ``public``, ``customer``, ``org-admin``, ``internal-admin``, or ``forged``."""
 
     role: str
     name: str = ""

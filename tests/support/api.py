@@ -1,4 +1,4 @@
-"""What the API's tests share: a client with tokens and codes at hand, and ways to look at answers."""
+"""A client of the API with tokens and codes at hand, and assertions about answers."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -62,7 +62,7 @@ def balancer(binary: str, directory: Path, ports: Sequence[int]) -> Iterator[int
 def stripping_proxy(
     binary: str, directory: Path, port: int, path: str, backend: int
 ) -> Iterator[None]:
-    """HAProxy on ``port``, which hands what is under ``path`` to ``backend`` without it, and knows nothing else (404)."""
+    """HAProxy on ``port``: passes requests under ``path`` to ``backend`` without it, else 404."""
     configuration = STRIPPING.format(port=port, path=path, backend=backend)
     with _haproxy(binary, directory, configuration, f"http://127.0.0.1:{port}{path}"):
         yield

@@ -1,4 +1,4 @@
-"""The application and the model of it: each operation is done to both, and what they answer is compared."""
+"""Runs each operation on the application and on the model, and compares the results."""
 
 import json
 import re
@@ -468,7 +468,7 @@ class Differential:
         }
 
     def check_all(self) -> None:
-        """Everything that can be read, in every way, once every lease is over and every e-mail out."""
+        """Reads everything in every way, once all leases are over and all e-mails out."""
         self.advance(self.model.now + LONGEST_BACKOFF)
         self.deliver("taken")
         for org_id in ORGS:

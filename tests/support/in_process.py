@@ -1,4 +1,4 @@
-"""An application that answers in the test's own thread, which is several times as fast as from a thread of its own."""
+"""An application in the test's own thread, several times as fast as in another."""
 
 import asyncio
 from typing import Any, Self

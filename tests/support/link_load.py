@@ -1,4 +1,4 @@
-"""A campaign: links created over HTTP by callers that do not give up, and a mail_log of the mails that come of it."""
+"""Creates many links over HTTP, with retries, and logs the mails that follow."""
 
 import random
 import re
@@ -60,7 +60,10 @@ class MailLog:
 def create_links(
     url: str, count: int, seconds: float, orgs: int = 20
 ) -> Iterator[list[Future[str]]]:
-    """Has ``count`` links created within ``seconds``, every other one scheduled, for ``orgs`` in turn; gives their ids to be."""
+    """Creates ``count`` links within ``seconds``, every other one scheduled, for ``orgs`` in turn.
+
+    Yields futures of their ids.
+    """
     headers = {"Authorization": f"Bearer {admin_token()}"}
     began = time.monotonic()
     with (
@@ -80,7 +83,7 @@ def create_links(
 
 
 def acknowledged(client: httpx.Client, body: dict[str, str], key: str) -> str:
-    """The link that ``body`` asks for, once that is answered; the request is repeated until then."""
+    """The id of the created link; the request is repeated until it is answered."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with suppress(httpx.TransportError):

@@ -1,6 +1,6 @@
-"""The service as its contract describes it, in plain dictionaries: for tests that ask both and compare.
+"""A model of the service's contract in plain dictionaries, to compare the service with.
 
-It knows nothing of how the service does it. A value in ``Model`` changes only as an answer, a mail or the clock says it must.
+It does not know the implementation. Its values change only by answers, mails and the clock.
 """
 
 import math

@@ -39,16 +39,16 @@ def resident(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time that a process and its descendants have taken, with those that have ended (once their parents know of it)."""
+    """CPU seconds of a process and its descendants, with ended ones that were waited for."""
     return sum(_ticks(one) for one in (pid, *descendants(pid))) / TICKS
 
 
 def _ticks(pid: int) -> int:
-    """Of the process, and of its children that it has waited for: in user and in kernel mode each."""
+    """User and kernel time of the process and of the children that it has waited for."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
 
 
 def cpu_clock(pid: int) -> int:
-    """The clock, for ``time.clock_gettime``, of the CPU time that the process has taken, to the nanosecond."""
+    """The process' CPU-time clock in nanoseconds, for ``time.clock_gettime``."""
     return ~pid << 3 | 2  # clock_getcpuclockid(3)

@@ -14,11 +14,11 @@ Address = tuple[str, int] | Path
 
 
 class Proxy:
-    """Listens on a TCP port of its own and passes bytes on to ``target``, a TCP address or a unix socket.
+    """A proxy on its own TCP port before ``target``, a TCP address or a unix socket.
 
-    ``delay``: seconds before each piece is passed on. ``black_hole``: nothing is passed on, connections stay. ``half_open``: what
-    the server says is not passed on. ``reset()``: all connections end with RST. ``watch(piece)`` sees what the client sends, before
-    the server does.
+    ``delay``: seconds before each piece is forwarded. ``black_hole``: nothing is forwarded.
+    ``half_open``: nothing is forwarded from the server. ``reset()`` ends all connections with RST.
+    ``watch(piece)`` sees what the client sends before the server does.
     """
 
     def __init__(self, target: Address) -> None:

@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 
 class RawConnection:
-    """A connection that is kept alive, and made anew where the server has closed it after an answer."""
+    """A persistent connection, which is opened again after the server closes it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -74,7 +74,10 @@ def raw_connections(*ports: int) -> Iterator[list[RawConnection]]:
 
 
 def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]:
-    """The answers to ``requests``, each on a connection of its own, spread over ``ports``; none is whole before all are there."""
+    """The answers to ``requests``, each on its own connection, spread over ``ports``.
+
+    All requests are completed at the same moment.
+    """
     with raw_connections(
         *(ports[number % len(ports)] for number in range(len(requests)))
     ) as opened:
@@ -86,7 +89,7 @@ def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]
 
 
 def exchange(port: int, sent: bytes, *, within: float = 5.0, leave: bool = False) -> bytes:
-    """All that comes back until the server closes. ``leave``: nothing more will be sent, and the server is told so.
+    """What the server sends until it closes; ``leave``: after our FIN.
 
     Raises:
         TimeoutError: it does not close.
@@ -115,7 +118,7 @@ def read(connection: socket.socket, within: float) -> bytes:
 def request(
     line: str | bytes, *headers: str | bytes, body: bytes = b"", lasting: bool = False
 ) -> bytes:
-    """A request, which asks for the connection to be closed, unless that is ``lasting``. Without ``body``, it says no length."""
+    """A request with ``Connection: close`` unless ``lasting``, and a length if it has a body."""
     closing, length = (
         ([] if lasting else ["Connection: close"]),
         ([f"Content-Length: {len(body)}"] if body else []),
@@ -141,7 +144,7 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
 
 
 def answers(received: bytes) -> list[Answer]:
-    """The answers in what was received, one after the other, interim ones (1xx) included; without one that was cut off."""
+    """The complete answers in ``received``, in order, with interim ones (1xx)."""
     found = []
     while next_one := first_answer(received):
         answer, received = next_one
@@ -150,7 +153,7 @@ def answers(received: bytes) -> list[Answer]:
 
 
 def first_answer(received: bytes) -> tuple[Answer, bytes] | None:
-    """The first answer, and what follows it; None where it is cut off. One that says no length is all that there is."""
+    """The first answer and the rest, or None if it is cut off; without a length, it is all."""
     head, end, rest = received.partition(CRLF * 2)
     if not end:
         return None

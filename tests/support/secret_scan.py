@@ -2,7 +2,8 @@
 
 One secret a line comes in, and every trace of one goes out:
 
-    python -m tests.support.secret_scan --store unix://var/valkey.sock --files var/appendonlydir/* *.log < secrets
+    python -m tests.support.secret_scan < secrets \\
+        --store unix://var/valkey.sock --files var/appendonlydir/* *.log
 """
 
 import argparse
@@ -31,17 +32,17 @@ LARGEST = 2**24
 
 
 class Codes(NamedTuple):
-    """Which six digits stand in places, alone or in something longer, where a million of others might."""
+    """Six-digit numbers found: alone, and within something longer."""
 
     alone: set[bytes]
     anywhere: set[bytes]
 
 
 def find_secrets(secrets: Iterable[bytes], places: Iterable[Place]) -> list[str]:
-    """Where which of ``secrets`` are found: as they are, in hex, base64 or percent signs, and in what is compressed.
+    """Where ``secrets`` are found: plain, in hex, base64 or percent signs, or compressed.
 
-    Six digits stand anywhere by chance. They count as found where they stand alone, which in a store or a log is hardly chance, and
-    all together where more of them stand within something longer than chance puts there.
+    Six digits occur anywhere by chance. A code counts as found where it stands alone, or if more
+    codes stand within longer digits than chance explains.
     """
     secrets = list(dict.fromkeys(secrets))
     codes = [secret for secret in secrets if CODE.fullmatch(secret)]
@@ -62,7 +63,7 @@ def find_secrets(secrets: Iterable[bytes], places: Iterable[Place]) -> list[str]
 
 
 def too_many(codes: Sequence[bytes], seen: Codes) -> list[str]:
-    """Says so where more codes stand within something longer than five standard deviations above chance."""
+    """A message if the codes within longer digits exceed chance by five standard deviations."""
     expected = len(codes) * len(seen.anywhere) / 10**6
     hits = len(seen.anywhere.intersection(codes))
     return (
@@ -73,7 +74,7 @@ def too_many(codes: Sequence[bytes], seen: Codes) -> list[str]:
 
 
 def chance(codes: Sequence[bytes], places: Iterable[Place]) -> float:
-    """How many of ``codes`` would be found to stand alone if they were others: the false alarms to expect."""
+    """The expected number of false alarms among ``codes``."""
     alone = {
         digits
         for _, content in places
@@ -106,7 +107,7 @@ def forms_of(secret: bytes) -> set[bytes]:
 
 
 def unpacked(content: bytes, depth: int = 3) -> Iterator[bytes]:
-    """``content``, and what is compressed in it, in base64 or not: RQ keeps jobs and their results so."""
+    """``content``, and what is compressed in it, also in base64, as RQ keeps jobs."""
     yield content
     if depth:
         inner = [content[match.start() :] for match in COMPRESSED.finditer(content)]

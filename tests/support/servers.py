@@ -34,7 +34,7 @@ def redis_server() -> str | None:
 
 
 def stores() -> dict[str, str]:
-    """The binaries of both, as far as there are, by name, version and allocator: ``Redis 7.0.15, jemalloc-5.3.0``."""
+    """The installed binaries by name, version and allocator: ``Redis 7.0.15, jemalloc-5.3.0``."""
     return {
         _version(binary): binary
         for binary in (valkey_server(), redis_server())
@@ -53,9 +53,9 @@ DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 class Store:
-    """A store on a unix socket, with the embedded one's allocator, that can be killed and started again.
+    """A store on a unix socket, with the embedded allocator, that can be killed and restarted.
 
-    A durable one then holds what it acknowledged.
+    A durable one keeps what it acknowledged.
     """
 
     def __init__(self, binary: str, directory: Path, *options: str, durable: bool = False) -> None:
@@ -107,7 +107,7 @@ def store(binary: str, *options: str, durable: bool = False) -> Iterator[Store]:
 
 
 class Pipelining:
-    """What has aiosmtpd offer PIPELINING (RFC 2920), as most servers do. It takes commands together anyway."""
+    """Offers PIPELINING (RFC 2920), as most servers do; aiosmtpd supports it without saying so."""
 
     def offers_pipelining(self) -> bool:
         return True
@@ -125,7 +125,7 @@ class Pipelining:
 
 
 class Mailbox(Pipelining):
-    """What an SMTP server was given. ``reply`` decides what it answers to a mail's content; None takes it."""
+    """The mails of an SMTP server. ``reply`` returns its answer to a mail, or None for 250."""
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []

@@ -1,4 +1,4 @@
-"""Clients that keep a service busy, and repeat nothing: whatever a connection was made for must be answered on it."""
+"""Clients that keep a service busy and retry nothing: each connection must be answered."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from tests.support.admins import as_admin
 
 
 class Load:
-    """``callers`` clients of one service; half of them keep their connections, half make one for each request."""
+    """``callers`` clients, half with persistent connections, half with one for each request."""
 
     def __init__(self, url: str, callers: int = 16, longest_pause: float = 0.1) -> None:
         self.url = url

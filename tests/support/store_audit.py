@@ -27,7 +27,7 @@ end
 return all
 """
 SHORTEST_MS = 20_000
-"""A window of the model's that is over sooner has this much left in the store, so that it does not end in between two steps."""
+"""The least TTL that is set, so that no window ends between two steps."""
 SLACK_MS = 10_000
 """What a step may take of the store's own time."""
 
@@ -53,8 +53,8 @@ Index = dict[str, int]
 class StoreAudit:
     """A store that ages with a model's clock.
 
-    Keys that are to end at a moment end once the model's clock has come to it. Those that are to end after a while are held: after
-    each audit, what is left of them is set to what the model says.
+    Keys with an absolute expiry are deleted once the model's clock reaches it. After each audit,
+    keys with a relative one get the TTL that the model has.
     """
 
     def __init__(self, store: "redis.Redis", model: Model) -> None:
@@ -94,7 +94,7 @@ class StoreAudit:
             self._store.pexpire(key, max(left, SHORTEST_MS))
 
     def leftovers(self) -> list[str]:
-        """Entries of links that are gone, in indexes that were listed and queues that were drained."""
+        """Entries of links that are gone, in indexes that were listed and drained."""
         kinds = INDEXES - {"email", "otp_outbox", "orgs", "failed"}
         return [
             f"{key} holds {member}"
@@ -184,7 +184,7 @@ class StoreAudit:
                 if known != expected.get(key, {}):
                     yield f"{key} holds {known} instead of {expected.get(key, {})}"
                 elif known and not self._least_end(key, known) <= ends_at <= self._most_end(key):
-                    yield f"{key} ends at {ends_at}, before what it holds or after all that it ever held"
+                    yield f"{key} ends at {ends_at}, too early or too late for its members"
 
     def _wrong_counts(self, found: Found) -> Iterator[str]:
         counts = {_key_of(name): str(window.count) for name, window in self._model.windows.items()}
@@ -235,7 +235,7 @@ class StoreAudit:
         return indexes
 
     def _kept(self) -> Iterator[tuple[str, str, datetime]]:
-        """Failures and organizations that are still told of: in which index, and by which moment."""
+        """The failures and organizations that are still listed: index, member and score."""
         for link in self._model.links.values():
             if (
                 link.state == "failed"
@@ -275,7 +275,7 @@ class StoreAudit:
         return max(to_ms(self._model.links[link_id].gone_at) for link_id in ids_of(key, members))
 
     def _most_end(self, key: str) -> float:
-        """An outbox's end is moved on by what is left of another key by the store's clock, which the model does not turn."""
+        """The outbox' expiry follows another key's TTL on the store's clock, which nobody turns."""
         if key.endswith(("outbox", ":orgs", ":failed")) or self._model.longest is None:
             return math.inf
         return to_ms(self._model.longest + TTL_MARGIN)

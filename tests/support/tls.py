@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 
 class Tls(NamedTuple):
-    """A server's certificate, a client that trusts it and nothing else, and the file in which others find it."""
+    """A server's context, a client's that trusts only it, and the file of the certificate."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext

@@ -10,7 +10,7 @@ from tests.support.processes import Service
 from tests.support.servers import free_port, wait_until
 
 STARTED = "Started worker-1"
-"""What the log says when a web process serves; on a port that several share, an answer may be another's."""
+"""In the log of a web process that serves. On a shared port, another may answer."""
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
 def webs(
     directory: Path, redis_url: str, *ports: int, prefix: Sequence[str] = (), **settings: str
 ) -> Iterator[list[Service]]:
-    """A web process for each of ``ports``, two of which may be the same; ``prefix`` is what runs them."""
+    """A web process for each of ``ports``, which may be equal; ``prefix`` runs the command."""
     services = []
     for number, port in enumerate(ports):
         home = directory / f"web-{number}"

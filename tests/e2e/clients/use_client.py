@@ -1,4 +1,4 @@
-"""Creates a payment link, verifies it and saves its QR code, with the client that openapi-python-client generates."""
+"""Creates a payment link, verifies it and saves its QR code, with the generated client."""
 
 import sys
 from pathlib import Path
