@@ -12,7 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 
-from service.http.openapi import complete
+from service.http.openapi import complete_description
 from service.http.request import context_of
 from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
@@ -48,7 +48,9 @@ class DescriptionPlugin(JsonRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         if self._rendered is None:
-            self._rendered = msgspec.json.encode(complete(openapi_schema, self._examples))
+            self._rendered = msgspec.json.encode(
+                complete_description(openapi_schema, self._examples)
+            )
         return self._rendered
 
 

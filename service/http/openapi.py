@@ -119,7 +119,9 @@ def extended_operation(
     return ExtendedOperation
 
 
-def complete(description: dict[str, Any], examples: Sequence[msgspec.Struct]) -> dict[str, Any]:
+def complete_description(
+    description: dict[str, Any], examples: Sequence[msgspec.Struct]
+) -> dict[str, Any]:
     """``description`` as Litestar generates it, with what it leaves out.
 
     That is: schemas with all rules that msgspec checks, headers of problems, and ``examples``,

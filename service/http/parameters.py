@@ -16,14 +16,14 @@ PathLinkId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_P
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
 MAX_VALUE_CHARACTERS = 128
 """Of the longest value of any parameter, which is a cursor."""
-PAGE = {"page": True}
-"""``opt`` of a page, whose query is ignored: others add parameters to links (``?fbclid=``)."""
+IGNORE_QUERY = {"ignore_query": True}
+"""``opt`` of a page: others add parameters to links (``?fbclid=``)."""
 
 
 async def check_query(request: AnyRequest) -> None:
     """Refuses parameters that the route would ignore.
 
-    Routes that the API's description leaves out, and those marked ``PAGE``, accept any.
+    Routes that the API's description leaves out, and those with ``IGNORE_QUERY``, accept any.
 
     Raises:
         Invalid: a parameter is unknown, comes twice, or is null.
@@ -44,9 +44,8 @@ async def check_query(request: AnyRequest) -> None:
     if faults.found or any(
         len(value) > MAX_VALUE_CHARACTERS for value in request.query_params.values()
     ):
-        _check_values(
-            request, faults
-        )  # before Litestar does, which remembers the last 1,024 queries that it read
+        # Litestar would do so later, but it caches the last 1,024 queries that it has parsed.
+        _check_values(request, faults)
     faults.raise_if_any()
 
 
@@ -79,7 +78,7 @@ def _check_values(request: AnyRequest, faults: Faults) -> None:
 @cache
 def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
     """Names of the parameters that the handler reads from the query; None for a page."""
-    if not handler.resolve_include_in_schema() or handler.opt.get("page"):
+    if not handler.resolve_include_in_schema() or handler.opt.get("ignore_query"):
         return None
     parameters = handler.parsed_fn_signature.parameters.values()
     return {

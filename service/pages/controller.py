@@ -14,7 +14,7 @@ from litestar.response import Redirect
 
 from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired
 from service.http.openapi import ANYONE, extended_operation, problem_responses, text_media
-from service.http.parameters import PAGE, PathLinkId
+from service.http.parameters import IGNORE_QUERY, PathLinkId
 from service.http.problems import EXCEPTION_HANDLERS
 from service.http.request import PublicRequest, context_of
 from service.http.request_headers import header_values
@@ -65,7 +65,7 @@ class LinkView(msgspec.Struct, frozen=True):
 class PageController(Controller):
     path = page_path("{link_id:str}")
     include_in_schema = False
-    opt = PAGE
+    opt = IGNORE_QUERY
     exception_handlers = ERROR_PAGES
 
     @get(
