@@ -43,7 +43,7 @@ from service.pages.home import HOME_FILES, HomeController
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
-from service.process.startup import paused_until_claimed
+from service.process.startup import refusing_until_claimed
 from service.storage.clock import RedisClock
 from service.storage.pipeline import AutoPipeline
 from service.storage.redis_url import connect_async, connect_queue
@@ -126,7 +126,7 @@ def create_app_from_environment() -> Litestar:
     # Under `up` there is no other process that clients could move on to.
     drain = Drain(0) if LOCK_VARIABLE in os.environ else Drain()
     app = create_app(settings, drain=drain)
-    app.on_startup += [drain.watch, _tune_garbage_collector]
+    app.on_startup += [drain.begin_on_sigterm, _tune_garbage_collector]
     app.on_shutdown.append(log_writer.flush_now)
     return app
 
@@ -148,7 +148,7 @@ async def _connect(
         stack.push_async_callback(doorbell.close)
         context = create_context(settings, pipeline, doorbell, clock or redis_clock)
         app.state.context, app.state.readiness_check = context, ReadinessCheck(context)
-        await stack.enter_async_context(paused_until_claimed(pipeline, settings.redis_url))
+        await stack.enter_async_context(refusing_until_claimed(pipeline, settings.redis_url))
         if clock is None:
             heartbeat = Heartbeat("web", redis_clock)
             await stack.enter_async_context(keep_recording(heartbeat, pipeline))

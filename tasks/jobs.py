@@ -45,12 +45,12 @@ def scan() -> None:
 def _read_due(runtime: Runtime, queues: Sequence[MailQueue]) -> dict[str, Due]:
     """What is due in each partition in which anything waits."""
     pending = runtime.client.run_all(
-        [outbox.has_pending(partition, queues) for partition in keys.PARTITIONS]
+        [outbox.has_pending(partition, queues) for partition in keys.ALL_PARTITIONS]
     )
-    partitions = list(compress(keys.PARTITIONS, pending))
+    partitions = list(compress(keys.ALL_PARTITIONS, pending))
     now = runtime.clock()
     replies = runtime.client.run_each(
-        [outbox.due(partition, now=now, queues=queues) for partition in partitions]
+        [outbox.read_due(partition, now=now, queues=queues) for partition in partitions]
     )
     return {
         partition: due

@@ -18,7 +18,7 @@ from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
 from service.outbox.queues import SCAN_QUEUE
 from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
 from service.process import logs
-from service.process.shutdown import on_stop_signals
+from service.process.shutdown import install_stop_handler
 from service.storage import data_version
 from service.storage.client import Client
 from service.storage.clock import RedisClock
@@ -82,7 +82,9 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         super().heartbeat()
         try:
             self._client.run(self._heartbeat.record())
-            self._client.run(data_version.write())  # again if the store was emptied meanwhile
+            self._client.run(
+                data_version.set_version_if_absent()
+            )  # again if the store was emptied meanwhile
         except Unavailable as error:
             log.warning("heartbeat_failed", error=describe_failure(error))
 
@@ -93,7 +95,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
             self._stopping.set()
             raise SystemExit
 
-        on_stop_signals(stop)
+        install_stop_handler(stop)
 
 
 def run(environ: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ from service.outbox.queues import MailQueue
 from service.outbox.rq_queue import JsonJob, JsonQueue, open_rq_queue
 from service.process import logs
 from service.process.data_dir import OWNER_ONLY_UMASK
-from service.process.shutdown import exit_with_parent, on_stop_signals
+from service.process.shutdown import exit_with_parent, install_stop_handler
 from service.storage.error_descriptions import describe_failure
 from tasks.kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime, current_runtime
@@ -94,7 +94,7 @@ def work(queue_name: str, environ: Mapping[str, str]) -> None:
 
 def _work_until_stopped(runtime: Runtime) -> None:
     while not runtime.stopping.is_set():
-        on_stop_signals(lambda *_: runtime.stopping.set())  # while no RQ worker handles them
+        install_stop_handler(lambda *_: runtime.stopping.set())  # while no RQ worker handles them
         try:
             DoorbellWorker(runtime).work(logging_level="WARNING")
         except StopRequested:
@@ -112,7 +112,7 @@ def supervise(queues: Sequence[MailQueue]) -> None:
     Each worker then finishes the e-mail that it is sending.
     """
     stopping = threading.Event()
-    on_stop_signals(lambda *_: stopping.set())
+    install_stop_handler(lambda *_: stopping.set())
     processes: dict[MailQueue, SpawnProcess] = {}
     try:
         while not stopping.wait(0.5 if processes else 0):

@@ -17,7 +17,7 @@ from litestar.testing import TestClient
 
 from service.app import create_app
 from service.storage.client import Client
-from service.storage.data_version import claim
+from service.storage.data_version import ensure_version
 from service.storage.redis_url import connect
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
@@ -69,7 +69,7 @@ def own_store() -> Iterator[Store]:
     """A durable store for one module, whose tests may kill it and start processes on it."""
     with store(valkey_server(), durable=True) as server:
         with closing(Client(connect(server.url))) as client:
-            claim(client)
+            ensure_version(client)
         yield server
 
 

@@ -140,12 +140,12 @@ def _check_eviction(subject: str, client: Any) -> CheckResult:
 def _check_data(subject: str, client: Any) -> CheckResult:
     subject = f"{subject} data"
     try:
-        version = data_version.find(Client(client))
+        version = data_version.find_version(Client(client))
     except Unavailable as error:
         return failure(subject, f"cannot be read: {describe_failure(error)}")
     if version is None:
         return ok(subject, "none yet")
-    if version != data_version.VERSION:
+    if version != data_version.DATA_VERSION:
         return failure(subject, str(data_version.WrongDataVersionError(version)))
     return ok(subject, f"of version {version}, this release's")
 

@@ -21,7 +21,7 @@ from service.process.data_dir import LOCK_VARIABLE, data_dir_of
 from service.process.embedded import with_embedded_store
 from service.process.listen_address import find_address
 from service.process.shutdown import exit_on_stop_signals, exit_with_lock
-from service.process.startup import DataWatch, StartupError, read_settings, wait_for_data
+from service.process.startup import DataVersionWatch, StartupError, read_settings, wait_for_data
 from service.values.ids import parse_org_id
 
 MAX_SUBJECT_LENGTH = 256
@@ -60,7 +60,7 @@ def web() -> None:
 
     settings = _settings()
     address = find_address(settings.host, settings.port, shared=True)
-    watch = DataWatch(settings.redis_url)
+    watch = DataVersionWatch(settings.redis_url)
     serve(
         "service.app:create_app_from_environment",
         host=address,

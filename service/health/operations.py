@@ -71,12 +71,12 @@ async def read_backlog(context: Context) -> Backlog:
     """The e-mails of all partitions that are due."""
     now = context.clock()
     pending = await context.pipeline.run_all(
-        [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+        [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
     )
     answers = await query_partitions(
         context.pipeline,
-        partial(outbox.due, now=now),
-        list(compress(keys.PARTITIONS, pending)),
+        partial(outbox.read_due, now=now),
+        list(compress(keys.ALL_PARTITIONS, pending)),
     )
     due = answers.by_partition
     if unreadable_keys := [key for part in due.values() for key in part.unreadable]:
@@ -95,7 +95,9 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails."""
     now, retention = context.clock(), context.settings.retention
     count_scheduled = partial(deliveries.count_scheduled, start=now + MILLISECOND)
-    read_failures = partial(deliveries.failures, now=now, retention=retention, limit=max_failures)
+    read_failures = partial(
+        deliveries.read_failures, now=now, retention=retention, limit=max_failures
+    )
     backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
         read_backlog(context),
         query_partitions(context.pipeline, count_scheduled),

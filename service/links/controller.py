@@ -315,11 +315,13 @@ class OrgLinkController(Controller):
             and request.accept.best_match(["application/json", NDJSON]) == NDJSON
         ):
             # Read once before, so that an error is answered as a problem.
-            await operations.page(context, org_id, now=now, limit=1, status=status, cursor=cursor)
+            await operations.read_page(
+                context, org_id, now=now, limit=1, status=status, cursor=cursor
+            )
             lines = _encode_lines(context, org_id, status, cursor)
             stream: Response[Any] = Stream(lines, media_type=NDJSON)
             return stream
-        page = await operations.page(
+        page = await operations.read_page(
             context, org_id, now=now, limit=limit, status=status, cursor=cursor
         )
         counts = Counts(**{status.value: count for status, count in page.counts.items()})

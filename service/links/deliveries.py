@@ -102,13 +102,13 @@ def count_scheduled(
     return command(int, "ZCOUNT", keys.scheduled(partition), to_ms(start), latest)
 
 
-def failures(
+def read_failures(
     partition: str, *, now: datetime, retention: timedelta, limit: int
 ) -> Command[Failures]:
     """The e-mails that were given up within ``retention``: how many, and the latest ``limit``."""
     return run_script(
         partial(_decode_failures, partition),
-        "links/failures",
+        "links/read_failures",
         [keys.failed(partition)],
         to_ms(now - retention),
         limit,

@@ -108,7 +108,9 @@ async def revoke_recipient(context: Context, admin: Admin, recipient: str) -> li
         Unreadable: some could not be read. The others are revoked.
     """
     partitions = (
-        keys.PARTITIONS if admin.role is Role.INTERNAL_ADMIN else [partition_of(admin.org_id or "")]
+        keys.ALL_PARTITIONS
+        if admin.role is Role.INTERNAL_ADMIN
+        else [partition_of(admin.org_id or "")]
     )
     first = partial(store.active_ids, recipient=recipient, now=context.clock(), offset=0, limit=1)
     answers = await query_partitions(context.pipeline, first, partitions)
@@ -154,7 +156,7 @@ async def _revoke_in(
         skipped += len(ids) - (len(outcomes) - len(failed))
 
 
-async def page(
+async def read_page(
     context: Context,
     org_id: str,
     *,
@@ -169,7 +171,7 @@ async def page(
         Invalid: the cursor is not the ``next_cursor`` of a page.
     """
     found = await context.pipeline.run(
-        store.page(
+        store.read_page(
             org_id,
             now=now,
             retention=context.settings.retention,
@@ -191,7 +193,7 @@ async def pages(
     """All links after ``cursor``, page by page, each with the time at which it was read."""
     while True:
         now = context.clock()
-        found = await page(
+        found = await read_page(
             context, org_id, now=now, limit=STREAM_PAGE_SIZE, status=status, cursor=cursor
         )
         yield now, found.links

@@ -134,7 +134,7 @@ def active_ids(
     )
 
 
-def page(
+def read_page(
     org_id: str,
     *,
     now: datetime,
@@ -159,8 +159,8 @@ def page(
     }[status]
     return run_script(
         partial(_decode_page, partition_of(org_id)),
-        "links/page",
-        [org, active, revoked, index, keys.link_prefix(partition_of(org_id))],
+        "links/read_page",
+        [org, active, revoked, index, keys.link_key_prefix(partition_of(org_id))],
         now_ms,
         prune_before,
         lowest,

@@ -62,18 +62,20 @@ def renew(
 def has_pending(partition: str, queues: Sequence[MailQueue] = QUEUES) -> Command[bool]:
     """Whether an e-mail waits in the partition, due now or later.
 
-    Ask this before ``due``, which runs a script: in most partitions, none waits.
+    Ask this before ``read_due``, which runs a script: in most partitions, none waits.
     """
     keys = [key for queue in queues for key in queue.waiting_keys(partition)]
     return command(bool, "EXISTS", *keys)
 
 
-def due(partition: str, *, now: datetime, queues: Sequence[MailQueue] = QUEUES) -> Command[Due]:
+def read_due(
+    partition: str, *, now: datetime, queues: Sequence[MailQueue] = QUEUES
+) -> Command[Due]:
     """What is due in the partition."""
     keys = [queue.all_keys(partition) for queue in queues]
     return run_script(
         partial(_decode_due, queues),
-        "outbox/due",
+        "outbox/read_due",
         list(chain.from_iterable(keys)),
         to_ms(now),
         *map(len, keys),

@@ -19,7 +19,7 @@ DRAIN_SECONDS = 2.0
 SignalHandler = Callable[[int, Any], object]
 
 
-def on_stop_signals(handler: SignalHandler) -> None:
+def install_stop_handler(handler: SignalHandler) -> None:
     """Calls ``handler`` on SIGTERM and SIGINT from now on."""
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)
@@ -27,7 +27,7 @@ def on_stop_signals(handler: SignalHandler) -> None:
 
 def exit_on_stop_signals() -> None:
     """Exits with 0 on a stop signal, as long as there is nothing to finish."""
-    on_stop_signals(lambda *_: sys.exit(0))
+    install_stop_handler(lambda *_: sys.exit(0))
 
 
 def exit_with_parent() -> None:
@@ -68,7 +68,7 @@ class Drain:
         self._seconds = seconds
         self._is_draining = False
 
-    def watch(self) -> None:
+    def begin_on_sigterm(self) -> None:
         """Begins the drain on SIGTERM, in place of the server's own handler."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.begin)
 
@@ -102,7 +102,7 @@ def stop_children_in_steps() -> None:
         is_stopping = True
         ask_children(number, frame)
 
-    on_stop_signals(stop)
+    install_stop_handler(stop)
 
 
 def _interrupt_children() -> None:

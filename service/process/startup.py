@@ -52,7 +52,7 @@ def claim_data(redis_url: str) -> None:
     """
     with closing(Client(partial(connect, redis_url))) as client:
         try:
-            data_version.claim(client)
+            data_version.ensure_version(client)
         except data_version.WrongDataVersionError as error:
             raise StartupError(
                 f"REDIS_URL: it {error}: give it an empty database (`up`: another DATA_DIR), "
@@ -76,19 +76,19 @@ def wait_for_data(redis_url: str, stopping: threading.Event) -> None:
 
 
 @asynccontextmanager
-async def paused_until_claimed(pipeline: AutoPipeline, redis_url: str) -> AsyncIterator[None]:
-    """Runs no commands until the data is claimed; the context waits only briefly for that.
+async def refusing_until_claimed(pipeline: AutoPipeline, redis_url: str) -> AsyncIterator[None]:
+    """Refuses all commands until the data is claimed; the context waits only briefly for that.
 
-    If the data has another version, ``DataWatch`` in the parent process stops both.
+    If the data has another version, ``DataVersionWatch`` in the parent process stops both.
     """
     stopping = threading.Event()
 
     async def claim() -> None:
         with suppress(StartupError):
             await asyncio.to_thread(wait_for_data, redis_url, stopping)
-            pipeline.resume()
+            pipeline.stop_refusing()
 
-    pipeline.pause()
+    pipeline.start_refusing()
     claiming = asyncio.create_task(claim())
     await asyncio.wait([claiming], timeout=REDIS_TIMEOUT_SECONDS)
     try:
@@ -98,11 +98,11 @@ async def paused_until_claimed(pipeline: AutoPipeline, redis_url: str) -> AsyncI
         await asyncio.wait([claiming])
 
 
-class DataWatch:
-    """Claims the data while a server already answers, and interrupts the process if that fails."""
+class DataVersionWatch:
+    """Checks the data's version while a server already answers; interrupts the process if it is wrong."""
 
     def __init__(self, redis_url: str) -> None:
-        """Claims the data now or, where the store does not answer, in the background.
+        """Claims the data now, or in the background if the store does not answer.
 
         Raises:
             StartupError: the data has another version than this release reads.
@@ -111,9 +111,11 @@ class DataWatch:
         try:
             claim_data(redis_url)
         except Unavailable:
-            threading.Thread(target=self._wait, args=(redis_url,), daemon=True).start()
+            threading.Thread(
+                target=self._claim_or_interrupt, args=(redis_url,), daemon=True
+            ).start()
 
-    def _wait(self, redis_url: str) -> None:
+    def _claim_or_interrupt(self, redis_url: str) -> None:
         try:
             wait_for_data(redis_url, threading.Event())
         except StartupError as error:

@@ -37,7 +37,7 @@ class MultiplexedConnection:
         self._queue.append((command, reply))
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
-            self._connecting.add_done_callback(self._on_connect)
+            self._connecting.add_done_callback(self._on_connect_done)
 
     def drop_if_silent(self, since: float) -> None:
         if self._protocol is not None and self._protocol.last_read_at < since:
@@ -59,7 +59,7 @@ class MultiplexedConnection:
             raise ConnectionLost(str(error)) from error
         return connection
 
-    def _on_connect(self, task: "asyncio.Task[Any]") -> None:
+    def _on_connect_done(self, task: "asyncio.Task[Any]") -> None:
         queue, self._queue, self._connecting = self._queue, [], None
         error = ConnectionLost("canceled") if task.cancelled() else task.exception()
         if error is None:

@@ -1,17 +1,18 @@
-"""The version of the format that data is stored in. A release reads one, and refuses to work on any other."""
+"""The version of the format of stored data. A release reads one version and refuses all others."""
 
 from service.errors import Unreadable
 from service.storage import keys
 from service.storage.client import Client
 from service.storage.command import Command, command
 
-VERSION = "3"
-"""This release's. It is raised with each change of a key's format that the release before could not read, or we of its."""
+DATA_VERSION = "3"
+"""This release's version. Raise it when the format of a key changes so that either release,
+this one or the previous one, cannot read the other's data."""
 OLDEST = "1"
-"""That of data without a version: 0.1.0 wrote none."""
+"""The version of data without one: 0.1.0 wrote none."""
 
 UNKNOWN = "unknown"
-"""That of data where the key of the version holds something else."""
+"""The version of data whose version key holds another type."""
 
 
 class WrongDataVersionError(Exception):
@@ -19,55 +20,54 @@ class WrongDataVersionError(Exception):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"holds data of version {found[:20]}, and this release reads version {VERSION} only"
+            f"holds data of version {found[:20]}, and this release reads version {DATA_VERSION} only"
         )
 
 
-def claim(client: Client) -> None:
-    """Makes sure that the data is ours; a store without any becomes so.
+def ensure_version(client: Client) -> None:
+    """Checks that the data has this release's version, which it writes to an empty store.
 
     Raises:
         WrongDataVersionError: it is of another version.
         Unavailable: the store does not answer.
     """
-    version = find(client)
+    version = find_version(client)
     if version is None:
-        client.run(write())
-        version = client.run(read()) or VERSION
-    if version != VERSION:
+        client.run(set_version_if_absent())
+        version = client.run(get_version()) or DATA_VERSION
+    if version != DATA_VERSION:
         raise WrongDataVersionError(version)
 
 
-def find(client: Client) -> str | None:
-    """The version of the data; None where there is none.
+def find_version(client: Client) -> str | None:
+    """The version of the data; None if the store is empty.
 
     Raises:
         Unavailable: the store does not answer.
     """
     try:
-        version = client.run(read())
+        version = client.run(get_version())
     except Unreadable:
         return UNKNOWN
     if version is not None:
         return version
-    found = client.run_all([has_links(partition) for partition in keys.PARTITIONS])
+    found = client.run_all([has_links(partition) for partition in keys.ALL_PARTITIONS])
     if not any(found):
         return None
-    return (
-        client.run(read()) or OLDEST
-    )  # the links may be of a process that wrote the version since we looked for it
+    # Another process may have written the version, and then links, since we read it.
+    return client.run(get_version()) or OLDEST
 
 
-def read() -> Command[str | None]:
-    """The version that was written."""
-    return command(lambda version: version, "GET", keys.DATA_VERSION)
+def get_version() -> Command[str | None]:
+    """The version key; None if it does not exist."""
+    return command(lambda version: version, "GET", keys.DATA_VERSION_KEY)
 
 
-def write() -> Command[bool]:
-    """Writes ours, unless there is one."""
-    return command(bool, "SET", keys.DATA_VERSION, VERSION, "NX")
+def set_version_if_absent() -> Command[bool]:
+    """Writes this release's version if the store has none."""
+    return command(bool, "SET", keys.DATA_VERSION_KEY, DATA_VERSION, "NX")
 
 
 def has_links(partition: str) -> Command[bool]:
-    """Whether organizations of the partition have links."""
+    """Whether an organization in the partition has links."""
     return command(bool, "EXISTS", keys.orgs(partition))

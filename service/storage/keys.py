@@ -13,11 +13,11 @@ from service.values.ids import partition_of
 MAX_LOGGED_KEYS = 8
 PROBE = "pl:{probe}:probe"
 """What ``check`` tries commands on; there for a moment."""
-PARTITIONS = tuple(f"{number:02x}" for number in range(256))
+ALL_PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
 OTP_SENDS = "pl:{00}:otp_sends"
 """counter: codes for all e-mails together. Ends with its window."""
-DATA_VERSION = "pl:data_version"
+DATA_VERSION_KEY = "pl:data_version"
 """string: the version of the format of all other keys (``data_version.py``). Does not end."""
 
 
@@ -49,10 +49,10 @@ def heartbeats(kind: str) -> str:
 
 def link(link_id: str) -> str:
     """hash: the link (``record.py``). Ends with its retention."""
-    return link_prefix(partition_of_link(link_id)) + local_id(link_id)
+    return link_key_prefix(partition_of_link(link_id)) + local_id(link_id)
 
 
-def link_prefix(partition: str) -> str:
+def link_key_prefix(partition: str) -> str:
     """What the keys of the partition's links begin with; their local ids follow."""
     return f"pl:{{{partition}}}:link:"
 

@@ -21,7 +21,7 @@ class PartitionReplies(NamedTuple, Generic[T]):
 async def query_partitions(
     pipeline: AutoPipeline,
     create_command: Callable[[str], Command[T]],
-    partitions: Sequence[str] = keys.PARTITIONS,
+    partitions: Sequence[str] = keys.ALL_PARTITIONS,
 ) -> PartitionReplies[T]:
     """Runs ``create_command(partition)`` for each of the partitions.
 

@@ -48,7 +48,7 @@ class AutoPipeline:
         )
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = self._paused = False
+        self._closed = self._is_refusing = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -64,18 +64,18 @@ class AutoPipeline:
                 pending.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
 
-    def pause(self) -> None:
-        """Refuses all commands until ``resume``."""
-        self._paused = True
+    def start_refusing(self) -> None:
+        """Refuses all commands until ``stop_refusing``."""
+        self._is_refusing = True
 
-    def resume(self) -> None:
-        self._paused = False
+    def stop_refusing(self) -> None:
+        self._is_refusing = False
 
     async def run(self, command: Command[T]) -> T:
         """The reply to the command."""
-        reply = await self._send(command)
+        reply = await self._enqueue(command)
         if isinstance(reply, NoScriptError):
-            reply = await self._send(command.with_source())
+            reply = await self._enqueue(command.with_source())
         return decode_reply(command, reply)
 
     async def run_all(self, commands: Sequence[Command[T]]) -> list[T]:
@@ -95,13 +95,13 @@ class AutoPipeline:
 
     async def _gather(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """The raw replies. ``asyncio.gather`` would take twice the time."""
-        sent = [self._send(command) for command in commands]
+        sent = [self._enqueue(command) for command in commands]
         return [await reply for reply in sent]
 
-    def _send(self, command: Command[Any]) -> "asyncio.Future[Any]":
+    def _enqueue(self, command: Command[Any]) -> "asyncio.Future[Any]":
         if self._closed:
             raise Unavailable(STOPPING)
-        if self._paused:
+        if self._is_refusing:
             raise Unavailable
         pending = self._pending
         while pending and pending[0].reply.done():

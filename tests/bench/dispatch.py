@@ -23,7 +23,7 @@ from service.storage import keys
 from service.storage.client import Client
 from service.storage.clock import RedisClock
 from service.storage.command import Command
-from service.storage.data_version import claim
+from service.storage.data_version import ensure_version
 from service.storage.redis_url import connect
 from tasks.delivery import DeliveryWorker
 from tasks.kinds.link_mails import LinkMails
@@ -155,13 +155,13 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
             client.trips = 0
             owing = [
                 *compress(
-                    keys.PARTITIONS,
+                    keys.ALL_PARTITIONS,
                     client.run_all(
-                        [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+                        [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
                     ),
                 )
             ]
-            due = client.run_all([outbox.due(partition, now=now) for partition in owing])
+            due = client.run_all([outbox.read_due(partition, now=now) for partition in owing])
             waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.queues]
             while waiting:
                 waiting = worker.run(waiting)
@@ -177,7 +177,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
     folder.mkdir()
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = Client(connect(server.url))
-        claim(client)
+        ensure_version(client)
         fill(client, count, organizations, timedelta(hours=1))
         client.close()
         with web(folder, server.url) as service:

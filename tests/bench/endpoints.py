@@ -190,7 +190,7 @@ def _endpoints(stage: Stage) -> list[Endpoint]:
     some = stage.open[0] if stage.open else new
     client = "192.0.2.1"
     listing: list[Command[Any]] = [
-        links.page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
+        links.read_page("acme", now=stage.now, retention=RETENTION, limit=PAGE),
     ]
     return [
         Endpoint(

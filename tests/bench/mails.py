@@ -15,7 +15,7 @@ from service.outbox.doorbell import ring
 from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.data_version import claim
+from service.storage.data_version import ensure_version
 from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
@@ -39,7 +39,7 @@ class Harness:
 
     def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
         self._client = Client(connect(store.url))
-        claim(self._client)
+        ensure_version(self._client)
         self._queue = Redis.from_url(store.url)
         self._worker = worker
         self._mails = mails
@@ -80,7 +80,7 @@ class Harness:
 
     def _owes(self) -> bool:
         owes = self._client.run_all(
-            [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+            [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
         )
         return any(owes)
 

@@ -221,7 +221,7 @@ class Place:
             ]
         )
         self.client.run_all(
-            [command(int, "DEL", keys.otp_outbox(partition)) for partition in keys.PARTITIONS]
+            [command(int, "DEL", keys.otp_outbox(partition)) for partition in keys.ALL_PARTITIONS]
         )
         return emails
 

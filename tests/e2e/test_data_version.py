@@ -113,7 +113,7 @@ def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> No
             server.start()
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "it to serve")
             with closing(Client(connect(server.url))) as client:
-                assert client.run(data_version.read()) == data_version.VERSION
+                assert client.run(data_version.get_version()) == data_version.DATA_VERSION
         finally:
             process.interrupt()
 

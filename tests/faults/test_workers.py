@@ -155,11 +155,11 @@ class Deployment:
     def leases(self) -> set[tuple[str, float]]:
         """The links that some worker, dead or alive, is to send, each with the lease's deadline."""
         with self._store.pipeline(transaction=False) as pipeline:
-            for partition in keys.PARTITIONS:
+            for partition in keys.ALL_PARTITIONS:
                 pipeline.zrangebyscore(
                     keys.outbox(partition), time.time() * 1000, "+inf", withscores=True
                 )
-            found = zip(keys.PARTITIONS, pipeline.execute(), strict=True)
+            found = zip(keys.ALL_PARTITIONS, pipeline.execute(), strict=True)
         return {
             (keys.full_id(partition, local_id), deadline)
             for partition, leases in found

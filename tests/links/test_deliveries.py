@@ -175,7 +175,7 @@ class TestSettle:
     ) -> None:
         claim(client, clock.now)
         client.run(put_off(link, clock.now))
-        found = client.run(outbox.due(PARTITION, now=clock.now + HOUR))
+        found = client.run(outbox.read_due(PARTITION, now=clock.now + HOUR))
         assert found.oldest == link.due_at
 
     def test_every_try_counts(self, client: Client, clock: Clock, link: Link) -> None:
@@ -285,7 +285,9 @@ def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock)
 
 class TestFailures:
     def failures(self, client: Client, now: datetime, limit: int = 9) -> deliveries.Failures:
-        return client.run(deliveries.failures(PARTITION, now=now, retention=RETENTION, limit=limit))
+        return client.run(
+            deliveries.read_failures(PARTITION, now=now, retention=RETENTION, limit=limit)
+        )
 
     def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])

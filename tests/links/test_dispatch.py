@@ -29,7 +29,7 @@ def in_outbox(api: Api) -> list[str]:
     """Ids of all links whose e-mail is owed now."""
     store: Any = api.redis
     outboxes = {
-        partition: store.zrange(keys.outbox(partition), 0, -1) for partition in keys.PARTITIONS
+        partition: store.zrange(keys.outbox(partition), 0, -1) for partition in keys.ALL_PARTITIONS
     }
     return [
         link_id

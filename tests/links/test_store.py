@@ -76,7 +76,9 @@ def page(
     retention: timedelta = RETENTION,
     **options: Any,
 ) -> Found:
-    found = client.run(links.page(org_id, now=now, retention=retention, limit=limit, **options))
+    found = client.run(
+        links.read_page(org_id, now=now, retention=retention, limit=limit, **options)
+    )
     return Found(
         found.total,
         found.counts,
@@ -775,7 +777,7 @@ class TestRetention:
 )
 def test_a_cursor_that_no_page_gave_out_is_invalid(clock: Clock, cursor: str) -> None:
     with pytest.raises(Invalid) as refusal:
-        links.page("acme", now=clock.now, retention=RETENTION, limit=10, cursor=cursor)
+        links.read_page("acme", now=clock.now, retention=RETENTION, limit=10, cursor=cursor)
     assert refusal.value.field == "cursor"
 
 

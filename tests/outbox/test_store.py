@@ -61,7 +61,7 @@ def renew(client: Client, claimed: list[str], deadline: datetime, until: datetim
 
 
 def due(client: Client, now: datetime, partition: str = PARTITION) -> outbox.Due:
-    return client.run(outbox.due(partition, now=now))
+    return client.run(outbox.read_due(partition, now=now))
 
 
 class TestClaim:

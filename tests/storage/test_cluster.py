@@ -132,7 +132,7 @@ def scenario(clock: Clock) -> Scenario:
         (links.revoke(third, now=now, retention=RETENTION), False),
         (links.get(third.id), revoked),
         (
-            links.page("acme", now=now, retention=RETENTION, limit=9),
+            links.read_page("acme", now=now, retention=RETENTION, limit=9),
             links.Page(
                 3,
                 {Status.ACTIVE: 2, Status.EXPIRED: 0, Status.REVOKED: 1},
@@ -143,7 +143,7 @@ def scenario(clock: Clock) -> Scenario:
         ),
         (outbox.has_pending(partition), True),
         (
-            outbox.due(partition, now=now + HOUR),
+            outbox.read_due(partition, now=now + HOUR),
             outbox.Due([LINKS], unsent=2, oldest=now),
         ),
         (
@@ -183,19 +183,19 @@ def test_a_pipeline_gets_the_same_replies(server: Server, scenario: Scenario) ->
 def test_an_empty_store_gets_this_version_and_old_data_is_refused(
     client: Client, clock: Clock
 ) -> None:
-    data_version.claim(client)
-    data_version.claim(client)
-    client.run(command(bool, "DEL", keys.DATA_VERSION))
+    data_version.ensure_version(client)
+    data_version.ensure_version(client)
+    client.run(command(bool, "DEL", keys.DATA_VERSION_KEY))
     client.run(links.create(make_link(clock.now), now=clock.now, retention=RETENTION))
     with pytest.raises(data_version.WrongDataVersionError, match="of version 1,"):
-        data_version.claim(client)
+        data_version.ensure_version(client)
 
 
 def test_a_client_queries_all_partitions_together(client: Client, clock: Clock) -> None:
     link = make_link(clock.now)
     client.run(links.create(link, now=clock.now, retention=RETENTION))
-    found = client.run_all([outbox.has_pending(partition) for partition in keys.PARTITIONS])
-    assert [*compress(keys.PARTITIONS, found)] == [partition_of("acme")]
+    found = client.run_all([outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS])
+    assert [*compress(keys.ALL_PARTITIONS, found)] == [partition_of("acme")]
 
 
 def test_a_pipeline_queries_all_partitions_together(
@@ -207,10 +207,10 @@ def test_a_pipeline_queries_all_partitions_together(
     async def run() -> list[bool]:
         async with AutoPipeline(connect_async(server.url)) as pipeline:
             return await pipeline.run_all(
-                [outbox.has_pending(partition) for partition in keys.PARTITIONS]
+                [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
             )
 
-    assert [*compress(keys.PARTITIONS, asyncio.run(run()))] == [partition_of("acme")]
+    assert [*compress(keys.ALL_PARTITIONS, asyncio.run(run()))] == [partition_of("acme")]
 
 
 def test_concurrent_callers_get_their_own_replies(
@@ -229,7 +229,7 @@ def test_concurrent_callers_get_their_own_replies(
 def test_scripts_that_redis_lost_are_sent_again(
     server: Server, client: Client, clock: Clock
 ) -> None:
-    due = outbox.due("7c", now=clock.now)
+    due = outbox.read_due("7c", now=clock.now)
 
     async def run() -> None:
         async with AutoPipeline(connect_async(server.url)) as pipeline:

@@ -10,7 +10,12 @@ import pytest
 from service.storage import data_version, keys
 from service.storage.client import Client
 from service.storage.command import Command, command
-from service.storage.data_version import VERSION, WrongDataVersionError, claim, find
+from service.storage.data_version import (
+    DATA_VERSION,
+    WrongDataVersionError,
+    ensure_version,
+    find_version,
+)
 from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import all_keys, make_link, put
@@ -20,47 +25,47 @@ T = TypeVar("T")
 
 
 def test_an_empty_store_gets_this_version(client: Client) -> None:
-    assert find(client) is None
-    claim(client)
-    claim(client)
-    assert find(client) == VERSION
+    assert find_version(client) is None
+    ensure_version(client)
+    ensure_version(client)
+    assert find_version(client) == DATA_VERSION
     assert all_keys(client) == {"pl:data_version"}
-    assert client.run(command(int, "PTTL", keys.DATA_VERSION)) == -1
+    assert client.run(command(int, "PTTL", keys.DATA_VERSION_KEY)) == -1
 
 
 def test_finding_the_version_writes_nothing(client: Client) -> None:
-    find(client)
+    find_version(client)
     assert all_keys(client) == set()
 
 
 def test_data_of_this_version_is_accepted(client: Client, clock: Clock) -> None:
-    claim(client)
+    ensure_version(client)
     put(client, make_link(clock.now))
-    claim(client)
+    ensure_version(client)
 
 
 @pytest.mark.parametrize("version", ["1", "2", "4", "10", "two"])
 def test_data_of_another_version_is_refused_and_left_alone(client: Client, version: str) -> None:
-    client.run(command(bool, "SET", keys.DATA_VERSION, version))
+    client.run(command(bool, "SET", keys.DATA_VERSION_KEY, version))
     with pytest.raises(
         WrongDataVersionError,
         match=f"data of version {version}, and this release reads version 3 only",
     ):
-        claim(client)
-    assert client.run(data_version.read()) == version
+        ensure_version(client)
+    assert client.run(data_version.get_version()) == version
 
 
 def test_an_unreadable_version_is_refused(client: Client) -> None:
-    client.run(command(bool, "SADD", keys.DATA_VERSION, "3"))
+    client.run(command(bool, "SADD", keys.DATA_VERSION_KEY, "3"))
     with pytest.raises(WrongDataVersionError, match="data of version unknown,"):
-        claim(client)
+        ensure_version(client)
 
 
 def test_links_without_a_version_have_the_oldest(client: Client, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(WrongDataVersionError, match="data of version 1,"):
-        claim(client)
-    assert client.run(data_version.read()) is None
+        ensure_version(client)
+    assert client.run(data_version.get_version()) is None
 
 
 def test_processes_that_start_together_all_start(valkey: Store) -> None:
@@ -68,7 +73,7 @@ def test_processes_that_start_together_all_start(valkey: Store) -> None:
 
     def start(number: int) -> None:
         with closing(Client(connect(valkey.url))) as client:
-            claim(client)
+            ensure_version(client)
             put(client, make_link(Clock().now, org_id=f"org-{number}"))
 
     with closing(Client(connect(valkey.url))) as client:
@@ -97,13 +102,13 @@ def test_links_that_another_process_creates_meanwhile_have_this_version(
     client: Client, clock: Clock
 ) -> None:
     def another() -> None:
-        claim(client)
+        ensure_version(client)
         put(client, make_link(clock.now))
 
-    claim(RecordingClient(client, another))
+    ensure_version(RecordingClient(client, another))
 
 
 def test_each_partition_is_queried_once(client: Client) -> None:
     recording = RecordingClient(client)
-    find(recording)
+    find_version(recording)
     assert recording.names == ["GET", *["EXISTS"] * 256]

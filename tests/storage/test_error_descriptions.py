@@ -25,7 +25,7 @@ from tests.support.tls import self_signed
 
 USER, PASSWORD = "ann-the-operator", "hunter2"
 NOW = Clock().now
-DUE = outbox.due("7c", now=NOW)
+DUE = outbox.read_due("7c", now=NOW)
 
 
 @pytest.fixture(params=["valkey", "redis"], scope="module")

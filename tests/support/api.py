@@ -21,7 +21,7 @@ from service.otps.model import derive_code
 from service.otps.store import Otp
 from service.storage import keys
 from service.storage.client import Client
-from service.storage.data_version import claim
+from service.storage.data_version import ensure_version
 from service.storage.redis_url import connect
 from service.values.email import canonical
 from service.values.time import format_time
@@ -173,7 +173,7 @@ def empty(store: Store) -> Iterator[redis.Redis]:
     connection = connect(store.url)
     assert isinstance(connection, redis.Redis)
     connection.flushall()
-    claim(Client(connection))
+    ensure_version(Client(connection))
     yield connection
     connection.close()
 

@@ -33,8 +33,8 @@ CLIENT_LIMITS = otps.client_limits(
 )
 REQUEST = IdempotentRequest(LINK.org_id, "0a1b", "2c3d")
 COMMANDS: dict[str, Command[Any]] = {
-    "data_version.read": data_version.read(),
-    "data_version.write": data_version.write(),
+    "data_version.get_version": data_version.get_version(),
+    "data_version.set_version_if_absent": data_version.set_version_if_absent(),
     "data_version.has_links": data_version.has_links(PARTITION),
     "links.create": links.create(LINK, now=NOW, retention=RETENTION),
     "links.create (scheduled)": links.create(
@@ -48,7 +48,9 @@ COMMANDS: dict[str, Command[Any]] = {
     "orgs.list_ids": orgs.list_ids(PARTITION, now=NOW, retention=RETENTION),
     "orgs.get_profile": orgs.get_profile("acme"),
     "orgs.put_profile": orgs.put_profile("acme", Profile(display_name="Acme")),
-    "links.page": links.page("acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE),
+    "links.read_page": links.read_page(
+        "acme", now=NOW, retention=RETENTION, limit=9, status=Status.ACTIVE
+    ),
     "limits.count (client)": limits.count(CLIENT_LIMITS),
     "limits.count (mailbox)": limits.count(MAILBOX_LIMITS),
     "limits.check": limits.check(otps.unverified_limit(EMAIL, "acme", 20)),
@@ -73,7 +75,9 @@ COMMANDS: dict[str, Command[Any]] = {
     ),
     "deliveries.retry_later": deliveries.retry_later(LINK.id, error="421 try later", at=NOW),
     "deliveries.count_scheduled": deliveries.count_scheduled(PARTITION, start=NOW),
-    "deliveries.failures": deliveries.failures(PARTITION, now=NOW, retention=RETENTION, limit=9),
+    "deliveries.read_failures": deliveries.read_failures(
+        PARTITION, now=NOW, retention=RETENTION, limit=9
+    ),
     "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, deadline=NOW, limit=9),
     "outbox.claim_window": outbox.claim_window(
         LINKS, PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
@@ -82,7 +86,7 @@ COMMANDS: dict[str, Command[Any]] = {
         LINKS, PARTITION, [keys.local_id(LINK.id)], deadline=NOW, until=NOW + HOUR
     ),
     "outbox.has_pending": outbox.has_pending(PARTITION),
-    "outbox.due": outbox.due(PARTITION, now=NOW),
+    "outbox.read_due": outbox.read_due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
     "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
     "permissions.find_denied_commands": permissions.find_denied_commands(),

@@ -109,7 +109,7 @@ class Harness:
 
     def unsent(self) -> int:
         """The number of e-mails that are due or claimed."""
-        return self.client.run(outbox.due(PARTITION, now=self.clock())).unsent
+        return self.client.run(outbox.read_due(PARTITION, now=self.clock())).unsent
 
     def link_worker(
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False

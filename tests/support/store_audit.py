@@ -109,7 +109,7 @@ class StoreAudit:
         return [
             entry
             for entry in found
-            if not entry[0].startswith((keys.heartbeats(""), keys.DATA_VERSION))
+            if not entry[0].startswith((keys.heartbeats(""), keys.DATA_VERSION_KEY))
         ]
 
     def _is_anybodys(self, key: str) -> bool:

@@ -203,4 +203,4 @@ def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(
 ) -> None:
     scheduler.connection.flushall()
     scheduler.heartbeat()
-    assert data_version.find(harness.client) == data_version.VERSION
+    assert data_version.find_version(harness.client) == data_version.DATA_VERSION
