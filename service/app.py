@@ -45,8 +45,8 @@ from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
 from service.process.startup import refusing_until_claimed
 from service.storage.clock import RedisClock
+from service.storage.connect import connect_async, connect_queue
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect_async, connect_queue
 
 QUEUE_TIMEOUT_SECONDS = 2
 GARBAGE_THRESHOLD = 20_000

@@ -19,7 +19,7 @@ from service.errors import Unreadable
 from service.health.heartbeat import Heartbeat
 from service.outbox import store as outbox
 from service.outbox.queues import MailQueue
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command
 from tasks.mail.mailer import Deferred, LeaseCheck, Mailer, MailerUnavailable, Refused
 from tasks.message import (
@@ -59,7 +59,7 @@ class DeliveryWorker(Generic[Payload]):
         self,
         queue: MailQueue,
         source: MessageSource[Payload],
-        client: Client,
+        client: RedisClient,
         open_mailer: Callable[[], Mailer],
         clock: Callable[[], datetime],
         should_stop: Callable[[], bool],

@@ -14,9 +14,9 @@ from redis import Redis
 from config.settings import Settings
 from service.health.heartbeat import Heartbeat
 from service.outbox.queues import MailQueue
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.redis_url import connect, connect_queue
+from service.storage.connect import connect, connect_queue
 from tasks.delivery import DeliveryWorker
 from tasks.kinds.registry import MailKind
 from tasks.mail.files import FileMailer
@@ -29,7 +29,7 @@ class Runtime(msgspec.Struct):
     """What the jobs of one worker use. RQ calls them without objects; they read ``current_runtime``."""
 
     queue: MailQueue
-    client: Client
+    client: RedisClient
     rq_connection: Redis
     delivery: DeliveryWorker[Any]
     clock: Callable[[], datetime]
@@ -48,7 +48,7 @@ def create_runtime(
     Without a ``clock``, it uses the store's time.
     """
     store_clock, stopping = RedisClock(), Event()
-    client = Client(partial(connect, settings.redis_url))
+    client = RedisClient(partial(connect, settings.redis_url))
     clock, heartbeat = clock or store_clock, create_heartbeat(kind.queue, store_clock)
     return Runtime(
         queue=kind.queue,

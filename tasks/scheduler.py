@@ -20,10 +20,10 @@ from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
 from service.process import logs
 from service.process.shutdown import install_stop_handler
 from service.storage import data_version
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
+from service.storage.connect import REDIS_TIMEOUT_SECONDS, connect, connect_queue
 from service.storage.error_descriptions import describe_failure
-from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect, connect_queue
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     scheduled_jobs_key = f"{NAMESPACE}:scheduled_jobs"
 
     def __init__(
-        self, client: Client, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any
+        self, client: RedisClient, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any
     ) -> None:
         super().__init__(
             interval=POLL_INTERVAL_SECONDS, job_class=JsonJob, queue_class=JsonQueue, **kwargs
@@ -102,7 +102,7 @@ def run(environ: Mapping[str, str]) -> None:
     """Schedules until a signal stops it. An outage of Redis does not."""
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
-    stopping, client = threading.Event(), Client(partial(connect, settings.redis_url))
+    stopping, client = threading.Event(), RedisClient(partial(connect, settings.redis_url))
     heartbeat = Heartbeat("scheduler", RedisClock())
     connection = connect_queue(
         settings.queue_redis_url,

@@ -16,9 +16,9 @@ import redis
 from litestar.testing import TestClient
 
 from service.app import create_app
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from service.storage.redis_url import connect
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
 from tests.support.page_client import CHECKOUT
@@ -68,7 +68,7 @@ def valkey() -> Iterator[Store]:
 def own_store() -> Iterator[Store]:
     """A durable store for one module, whose tests may kill it and start processes on it."""
     with store(valkey_server(), durable=True) as server:
-        with closing(Client(connect(server.url))) as client:
+        with closing(RedisClient(connect(server.url))) as client:
             ensure_version(client)
         yield server
 
@@ -89,12 +89,12 @@ def debian_redis(redis_binary: str) -> Iterator[Store]:
 
 
 @pytest.fixture(params=["valkey", "debian_redis"])
-def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest) -> Iterator[RedisClient]:
     """The store's client on each backend, empty."""
     server: Store = request.getfixturevalue(request.param)
     connection = connect(server.url)
     connection.flushall()
-    client = Client(connection)
+    client = RedisClient(connection)
     yield client
     client.close()
 

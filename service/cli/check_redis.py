@@ -12,10 +12,10 @@ from service.cli.check_result import CheckResult, failure, ok, warning
 from service.errors import Unavailable
 from service.outbox import permissions as queue_permissions
 from service.storage import data_version, permissions
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import MAX_CLOCK_SKEW
+from service.storage.connect import connect, connect_queue
 from service.storage.error_descriptions import describe_failure
-from service.storage.redis_url import connect, connect_queue
 from service.storage.replies import CONNECTION_ERRORS
 
 Check = Callable[[str, Any], CheckResult]
@@ -79,7 +79,7 @@ def _check_commands(subject: str, client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
     subject = f"{subject} commands"
     try:
-        run = Client(client).run
+        run = RedisClient(client).run
         run(
             permissions.find_denied_commands().with_source()
         )  # EVAL, then EVALSHA: both must be allowed
@@ -140,7 +140,7 @@ def _check_eviction(subject: str, client: Any) -> CheckResult:
 def _check_data(subject: str, client: Any) -> CheckResult:
     subject = f"{subject} data"
     try:
-        version = data_version.find_version(Client(client))
+        version = data_version.find_version(RedisClient(client))
     except Unavailable as error:
         return failure(subject, f"cannot be read: {describe_failure(error)}")
     if version is None:

@@ -9,9 +9,9 @@ from service.errors import Unavailable
 from service.health import store as heartbeats
 from service.health.heartbeat import host_name
 from service.health.model import ProcessHealth
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.storage.error_descriptions import describe_failure
-from service.storage.redis_url import connect
 
 
 def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[CheckResult]:
@@ -24,7 +24,7 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
     except SettingsError as error:
         yield failure("settings", str(error))
         return
-    client = Client(partial(connect, settings.redis_url))
+    client = RedisClient(partial(connect, settings.redis_url))
     try:
         replies = client.run_each([heartbeats.read(kind) for kind in kinds])
     except Unavailable as error:

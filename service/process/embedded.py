@@ -17,7 +17,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from service.process.data_dir import data_dir_of, load_secret
 from service.process.startup import StartupError
-from service.storage.redis_url import connect_queue
+from service.storage.connect import connect_queue
 
 MAX_SOCKET_PATH_BYTES = 100
 """A unix socket's path ends at 104 bytes on macOS, 108 on Linux."""

@@ -14,10 +14,10 @@ from config.settings import Settings, SettingsError, load
 from service.auth.tokens import load_public_key
 from service.errors import Unavailable
 from service.storage import data_version
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import REDIS_TIMEOUT_SECONDS, connect
 from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import REDIS_TIMEOUT_SECONDS, connect
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ def claim_data(redis_url: str) -> None:
         StartupError: the data has another version than this release reads.
         Unavailable: the store does not answer.
     """
-    with closing(Client(partial(connect, redis_url))) as client:
+    with closing(RedisClient(partial(connect, redis_url))) as client:
         try:
             data_version.ensure_version(client)
         except data_version.WrongDataVersionError as error:

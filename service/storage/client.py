@@ -15,7 +15,7 @@ T = TypeVar("T")
 Connection = redis.Redis | RedisCluster
 
 
-class Client:
+class RedisClient:
     """Runs commands one after the other. What it raises is described at ``decode_reply``."""
 
     def __init__(self, connection: Connection | Callable[[], Connection]) -> None:

@@ -2,7 +2,7 @@
 
 from service.errors import Unreadable
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, command
 
 DATA_VERSION = "3"
@@ -24,7 +24,7 @@ class WrongDataVersionError(Exception):
         )
 
 
-def ensure_version(client: Client) -> None:
+def ensure_version(client: RedisClient) -> None:
     """Checks that the data has this release's version, which it writes to an empty store.
 
     Raises:
@@ -39,7 +39,7 @@ def ensure_version(client: Client) -> None:
         raise WrongDataVersionError(version)
 
 
-def find_version(client: Client) -> str | None:
+def find_version(client: RedisClient) -> str | None:
     """The version of the data; None if the store is empty.
 
     Raises:

@@ -11,8 +11,8 @@ from redis.exceptions import NoScriptError
 from service.errors import Unavailable, Unreadable
 from service.storage.cluster import ClusterPipeline
 from service.storage.command import Command
-from service.storage.connection import MultiplexedConnection
-from service.storage.redis_url import REDIS_TIMEOUT_SECONDS
+from service.storage.connect import REDIS_TIMEOUT_SECONDS
+from service.storage.multiplexed_connection import MultiplexedConnection
 from service.storage.replies import decode_each, decode_reply, missing_scripts
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from service.errors import Unreadable
 from service.orgs import store as orgs
 from service.orgs.model import EMPTY_PROFILE, Profile
-from service.storage.client import Client
+from service.storage.client import RedisClient
 
 CACHE_TTL = timedelta(seconds=10)
 CACHE_SIZE = 1000
@@ -15,7 +15,7 @@ CACHE_SIZE = 1000
 class ProfileCache:
     """Profiles, at most ``CACHE_TTL`` old."""
 
-    def __init__(self, client: Client, clock: Callable[[], datetime]) -> None:
+    def __init__(self, client: RedisClient, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._clock = clock
         self._profiles: dict[str, tuple[datetime, Profile]] = {}

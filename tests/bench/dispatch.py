@@ -20,11 +20,11 @@ from service.links.model import Link
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.command import Command
+from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from service.storage.redis_url import connect
 from tasks.delivery import DeliveryWorker
 from tasks.kinds.link_mails import LinkMails
 from tasks.mail.mailer import LeaseCheck, do_nothing, skip_lease_check
@@ -79,7 +79,7 @@ def tables(recorder: Recorder) -> list[Table]:
     return [Table("Claiming and queueing 100,000 due links", [TRIPS, HELD, P99, "seconds"], rows)]
 
 
-class Counting(Client):
+class Counting(RedisClient):
     """Counts its round trips."""
 
     trips = 0
@@ -176,7 +176,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
     folder = home / secrets.token_hex(4)
     folder.mkdir()
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = Client(connect(server.url))
+        client = RedisClient(connect(server.url))
         ensure_version(client)
         fill(client, count, organizations, timedelta(hours=1))
         client.close()
@@ -219,7 +219,7 @@ def _trips(connection: "redis.Redis") -> tuple[int, int]:
     return int(connection.info("stats")["total_reads_processed"]), int(scripts["calls"])
 
 
-def fill(client: Client, count: int, organizations: int, later: timedelta) -> None:
+def fill(client: RedisClient, count: int, organizations: int, later: timedelta) -> None:
     """``count`` links, scheduled for now or ``later``."""
     now = datetime.now(UTC)
     for first in range(0, count, AT_ONCE):

@@ -19,9 +19,9 @@ from service.links import store as links
 from service.links.model import Link
 from service.otps import store as otps
 from service.storage import rate_limits as limits
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, load_script
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from service.values.time import to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
@@ -270,7 +270,7 @@ def _nobody() -> Stage:
 
 def _set(server: Store) -> Stage:
     """Fills the store."""
-    client, now = Client(connect(server.url)), datetime.now(UTC)
+    client, now = RedisClient(connect(server.url)), datetime.now(UTC)
     payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
     fields: dict[str, Any] = {"transaction_id": "INV-2026-000001", "currency": "NGN"}
     made = {

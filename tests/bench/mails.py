@@ -14,9 +14,9 @@ from service.outbox import store as outbox
 from service.outbox.doorbell import ring
 from service.outbox.queues import LINKS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from service.storage.redis_url import connect
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
@@ -38,7 +38,7 @@ class Harness:
     """A worker on a store of its own."""
 
     def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
-        self._client = Client(connect(store.url))
+        self._client = RedisClient(connect(store.url))
         ensure_version(self._client)
         self._queue = Redis.from_url(store.url)
         self._worker = worker

@@ -13,9 +13,9 @@ from tempfile import mkdtemp
 
 import httpx
 
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from service.storage.redis_url import connect
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill
@@ -89,9 +89,9 @@ def _fresh_dispatch(home: Path, count: int, connections: int) -> Measured:
 def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[int, int, str]]:
     """A web process alone: its port and its worker's pid; and the id of a link."""
     with store(valkey_server()) as server:
-        ensure_version(Client(connect(server.url)))
+        ensure_version(RedisClient(connect(server.url)))
         fill(server.url, count, 1 if later is None else count // 100, later)
-        client = Client(connect(server.url))
+        client = RedisClient(connect(server.url))
         [link] = put_all(client, [make_link(datetime.now(UTC), notify=False)])
         client.close()
         with web(Path(mkdtemp(dir=home)), server.url) as service:

@@ -14,8 +14,8 @@ import redis
 from service.links import deliveries
 from service.links import store as links
 from service.links.model import Link
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.links import create
 from tests.support.servers import store, stores
@@ -81,7 +81,7 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
 def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
     made = realistic(LINKS, each, scheduled=state == "mail scheduled")
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = Client(connect(server.url))
+        client = RedisClient(connect(server.url))
         empty = connection.info("memory")["used_memory"]
         for batch in _batches(made):
             client.run_all(

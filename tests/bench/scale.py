@@ -21,9 +21,9 @@ from service.links import store as links
 from service.links.model import Link
 from service.otps import store as otps
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from service.values.ids import partition_of
 from service.values.time import to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
@@ -78,7 +78,7 @@ class Place:
     def __init__(self, port: int, processes: Sequence[int], url: str) -> None:
         self._port = port
         self._clocks = [*map(cpu_clock, processes)]
-        self.client = Client(connect(url))
+        self.client = RedisClient(connect(url))
         self._redis = redis.Redis.from_url(url, decode_responses=True)
         self._numbers = itertools.count()
         now = datetime.now(UTC)
@@ -283,7 +283,7 @@ def fill(url: str, count: int, organizations: int, later: timedelta | None = Non
 def _fill(
     url: str, part: tuple[int, int], count: int, organizations: int, later: timedelta | None
 ) -> None:
-    client, now = Client(connect(url)), datetime.now(UTC)
+    client, now = RedisClient(connect(url)), datetime.now(UTC)
     for first in range(*part, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, part[1]))
         owed: dict[str, Any] = {"notify": False} if later is None else {"scheduled_at": now + later}

@@ -17,8 +17,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.auth.tokens import Role
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
@@ -262,15 +262,15 @@ def admin(service: Service) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def store(own_store: Store) -> Iterator[Client]:
+def store(own_store: Store) -> Iterator[RedisClient]:
     """Looks into the service's store, where time can be made to pass."""
-    client = Client(connect(own_store.url))
+    client = RedisClient(connect(own_store.url))
     yield client
     client.close()
 
 
 @pytest.fixture(scope="module")
-def ended(service: Service, store: Client) -> dict[str, tuple[str, int]]:
+def ended(service: Service, store: RedisClient) -> dict[str, tuple[str, int]]:
     """Links that are not to be paid: their pages' paths, and with what those are answered."""
     with httpx.Client(base_url=service.url, headers=as_admin()) as admin:
         revoked = make_for(admin)

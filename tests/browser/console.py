@@ -9,8 +9,8 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from service.auth.tokens import Role
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import make_link, put
@@ -100,7 +100,7 @@ def press_tab_to(page: Page, text: str) -> None:
 
 def show_all_states(service: Service, make: Any, own_store: Store, org: str) -> None:
     """Links of every status, delivery and length."""
-    client = Client(connect(own_store.url))
+    client = RedisClient(connect(own_store.url))
     put(
         client,
         make_link(

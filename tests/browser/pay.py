@@ -9,7 +9,7 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.time import duration_ms
 from tests.support.factories import delete
@@ -55,7 +55,7 @@ def wrong(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
 
 
-def let_code_expire(page: Page, store: Client, email: str) -> None:
+def let_code_expire(page: Page, store: RedisClient, email: str) -> None:
     """Ten minutes pass, for the store and for what the browser of ``page`` knows of the code."""
     delete(store, keys.otp(email))
     store.run(command(bool, "DEL", keys.otp_limit(email, "resend")))
@@ -77,7 +77,7 @@ def let_code_expire(page: Page, store: Client, email: str) -> None:
     )
 
 
-def reach(store: Client, email: str, limit: str, lasting: timedelta) -> None:
+def reach(store: RedisClient, email: str, limit: str, lasting: timedelta) -> None:
     """``email`` has reached ``limit`` for so long."""
     store.run(command(bool, "SET", keys.otp_limit(email, limit), 10**6, "PX", duration_ms(lasting)))
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import Visit
 from tests.browser.pay import BRAND, make, path_of
@@ -128,7 +128,7 @@ def test_a_script_writes_times_as_the_server_does(
 def test_times_say_in_which_zone_they_are(
     visit: Visit,
     admin: httpx.Client,
-    store: Client,
+    store: RedisClient,
     state: str,
     zone: str | None,
     script: bool,

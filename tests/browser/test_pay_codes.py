@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route, expect
 
 from service.otps.model import read_code
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from tests.browser.conftest import DESKTOP, Visit
 from tests.browser.pay import (
@@ -127,7 +127,7 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
 
 @pytest.mark.parametrize("script", [True, False], ids=["with a script", "without"])
 def test_two_tabs_and_another_device_know_the_same_code(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client, *, script: bool
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: RedisClient, *, script: bool
 ) -> None:
     email, visitor, other = (
         f"tabs-{script}@example.com".lower(),
@@ -220,7 +220,7 @@ def test_another_code_has_to_wait(visit: Visit, admin: httpx.Client) -> None:
 
 
 def test_another_code_helps_where_one_has_expired(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: RedisClient
 ) -> None:
     email = "late@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -237,7 +237,7 @@ def test_another_code_helps_where_one_has_expired(
 
 
 def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: RedisClient
 ) -> None:
     email = "often@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))
@@ -256,7 +256,7 @@ def test_who_asks_too_often_is_told_how_long_to_wait_and_may_then(
 
 
 def test_after_too_many_wrong_codes_a_right_one_helps_when_the_day_is_over(
-    visit: Visit, admin: httpx.Client, mails: MailServer, store: Client
+    visit: Visit, admin: httpx.Client, mails: MailServer, store: RedisClient
 ) -> None:
     email = "wrong@example.com"
     page = visit().open(path_of(make(admin, email, otp_required=True)))

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 
 from service.i18n.language import get_language
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visit
 from tests.browser.pay import (
@@ -157,7 +157,7 @@ def test_an_arabic_page_sets_a_reference_apart_from_its_label(
 def test_every_refusal_fits_the_smallest_phone_in_every_language(
     visit: Visit,
     admin: httpx.Client,
-    store: Client,
+    store: RedisClient,
     ended: dict[str, tuple[str, int]],
     language: str,
 ) -> None:

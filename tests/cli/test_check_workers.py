@@ -10,23 +10,23 @@ from redis import Redis
 from service.health import store as heartbeats
 from service.health.heartbeat import host_name
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from tests.support.command import SECRET, results_of, run
 from tests.support.servers import Store, free_port
 
 
 @pytest.fixture
-def client(valkey: Store) -> Iterator[Client]:
-    client = Client(connect(valkey.url))
+def client(valkey: Store) -> Iterator[RedisClient]:
+    client = RedisClient(connect(valkey.url))
     with Redis.from_url(valkey.url) as connection:
         connection.flushall()
     yield client
     client.close()
 
 
-def record(client: Client, *queues: str, host: str | None = None, age: float = 0) -> None:
+def record(client: RedisClient, *queues: str, host: str | None = None, age: float = 0) -> None:
     for queue in queues:
         key = keys.heartbeats(f"worker-{queue}")
         now = client.run(heartbeats.record(f"worker-{queue}", "elsewhere:1", skew=timedelta(0)))
@@ -39,13 +39,13 @@ def probe(valkey: Store, *options: str) -> Result:
     return run("check", "--worker", *options, SECRET_KEY=SECRET, REDIS_URL=valkey.url)
 
 
-def test_live_workers_are_ok(valkey: Store, client: Client) -> None:
+def test_live_workers_are_ok(valkey: Store, client: RedisClient) -> None:
     record(client, "links", "otps")
     result = probe(valkey)
     assert (result.exit_code, list(results_of(result))) == (0, ["worker-links", "worker-otps"])
 
 
-def test_a_stalled_worker_fails(valkey: Store, client: Client) -> None:
+def test_a_stalled_worker_fails(valkey: Store, client: RedisClient) -> None:
     record(client, "links", age=25)
     record(client, "otps")
     result = probe(valkey)
@@ -54,12 +54,12 @@ def test_a_stalled_worker_fails(valkey: Store, client: Client) -> None:
     assert results_of(result)["worker-links"][1].startswith("last alive 25.")
 
 
-def test_workers_of_other_machines_do_not_count(valkey: Store, client: Client) -> None:
+def test_workers_of_other_machines_do_not_count(valkey: Store, client: RedisClient) -> None:
     record(client, "links", "otps", host="elsewhere")
     assert probe(valkey).exit_code == 1
 
 
-def test_the_workers_of_one_queue_can_be_checked_alone(valkey: Store, client: Client) -> None:
+def test_the_workers_of_one_queue_can_be_checked_alone(valkey: Store, client: RedisClient) -> None:
     record(client, "otps")
     assert probe(valkey).exit_code == 1
     assert probe(valkey, "--queue", "otps").exit_code == 0

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.settings import SettingsError, load
-from service.storage.redis_url import connect_queue
+from service.storage.connect import connect_queue
 from tests.support.tls import self_signed
 
 REQUIRED = {"SECRET_KEY": "s" * 32, "REDIS_URL": "redis://localhost"}

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from service.storage import data_version
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from tests.support.clock import Clock
 from tests.support.factories import make_link, put
 from tests.support.processes import COMMAND, SECRET, Process
@@ -28,7 +28,7 @@ LINE = (
 def old_store() -> Iterator[Store]:
     """A store that 0.1.0 wrote to."""
     with store(valkey_server(), durable=True) as server:
-        with closing(Client(connect(server.url))) as client:
+        with closing(RedisClient(connect(server.url))) as client:
             put(client, make_link(Clock().now))
         yield server
 
@@ -68,7 +68,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     name: str, environ: dict[str, str], old_store: Store, tmp_path: Path
 ) -> None:
     """Until then it lives, and ``web`` answers what needs no store. Nothing is written."""
-    with closing(Client(connect(old_store.url))) as client:
+    with closing(RedisClient(connect(old_store.url))) as client:
         keys_before = len(client.run(command(list, "KEYS", "*")))
     old_store.kill()
     process = Process(name, environ, tmp_path / "log")
@@ -81,7 +81,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     old_store.start()
     assert process.process.wait(15) == 2
     assert process.output().endswith(LINE)
-    with closing(Client(connect(old_store.url))) as client:
+    with closing(RedisClient(connect(old_store.url))) as client:
         assert len(client.run(command(list, "KEYS", "*"))) == keys_before
 
 
@@ -112,7 +112,7 @@ def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> No
             assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503
             server.start()
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "it to serve")
-            with closing(Client(connect(server.url))) as client:
+            with closing(RedisClient(connect(server.url))) as client:
                 assert client.run(data_version.get_version()) == data_version.DATA_VERSION
         finally:
             process.interrupt()

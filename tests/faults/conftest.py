@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.data_version import ensure_version
 from tests.support.scale import Scale
 from tests.support.servers import Store
@@ -35,5 +35,5 @@ def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
     """The module's store, empty, but for the version of its data."""
     with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
         connection.flushall()
-        ensure_version(Client(connection))
+        ensure_version(RedisClient(connection))
         yield connection

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 import redis
 
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.values.ids import make_link_id
 from tests.faults.hostile import (
     AUTHORIZATION,
@@ -549,7 +549,7 @@ def fill(store: Store, number: int) -> None:
     now, longest, client = (
         datetime.now(UTC),
         f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com",
-        Client(connect(store.url)),
+        RedisClient(connect(store.url)),
     )
     link = make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
     made = [

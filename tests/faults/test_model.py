@@ -23,8 +23,7 @@ from hypothesis.stateful import (
 )
 
 from service.app import create_app
-from service.storage import redis_url
-from service.storage.redis_url import connect
+from service.storage.connect import OPTIONS, connect
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
 from tests.support.api import Api, settings_of, wrong
 from tests.support.clock import Clock
@@ -338,7 +337,7 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     It waits long for the store, as the machine may be busy; other tests check its time-out.
     """
     monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 60.0)
-    monkeypatch.setitem(redis_url.OPTIONS, "socket_timeout", 60.0)
+    monkeypatch.setitem(OPTIONS, "socket_timeout", 60.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)

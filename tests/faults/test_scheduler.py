@@ -14,8 +14,8 @@ import redis
 from service.outbox.doorbell import SCAN_JOB_ID
 from service.outbox.queues import SCAN_QUEUE
 from service.outbox.rq_queue import rq_queue_name
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tasks.delivery import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put
@@ -42,7 +42,7 @@ class Deployment:
         self._proxy = proxy
         self._mails = mails
         self._recipients = (f"payer{number}@example.com" for number in count())
-        self.client = Client(connect(store.url))
+        self.client = RedisClient(connect(store.url))
         self.queue = redis.Redis(unix_socket_path=str(store.socket))
         self.worker = service.worker
         self.scheduler = Process(

@@ -20,8 +20,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from service.otps import store as otps
 from service.outbox.doorbell import ring
 from service.outbox.queues import OTPS
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.values.ids import partition_of
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, put
@@ -90,7 +90,7 @@ class Stack(NamedTuple):
     service: Service
     postmaster: FaultyMailbox
     proxy: Proxy
-    store: Client
+    store: RedisClient
     queue: redis.Redis
 
     def create_ending(self, name: str, life: timedelta) -> str:
@@ -156,7 +156,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterato
         service = opened.enter_context(
             Service(tmp_path_factory.mktemp("service"), own_store.url, smtp_url)
         )
-        store = Client(connect(own_store.url))
+        store = RedisClient(connect(own_store.url))
         opened.callback(store.close)
         queue = opened.enter_context(redis.Redis.from_url(own_store.url))
         yield Stack(service, postmaster, proxy, store, queue)

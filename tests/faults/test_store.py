@@ -25,8 +25,8 @@ from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.process import embedded
 from service.storage import keys
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.values.time import to_ms
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
@@ -197,7 +197,10 @@ def after_command(written: bytes, position: int) -> tuple[int, bytes]:
 
 def fill(data_dir: Path) -> None:
     """Links in every state, and codes: created, scheduled, revoked, claimed, sent, put off."""
-    client, now = Client(connect(f"unix://{embedded.socket_path(data_dir)}")), datetime.now(UTC)
+    client, now = (
+        RedisClient(connect(f"unix://{embedded.socket_path(data_dir)}")),
+        datetime.now(UTC),
+    )
     for number in range(300):
         scheduled_at = now + timedelta(hours=number) if number % 2 else None
         link = put(

@@ -16,8 +16,8 @@ import pytest
 from service.auth.tokens import derive_key
 from service.otps import store as otps
 from service.otps.model import derive_code
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tests.support.api import wrong
 from tests.support.factories import make_link, put
 from tests.support.proc import cpu_clock, descendants
@@ -40,19 +40,19 @@ class Kind(NamedTuple):
     """E-mails of one kind: how the store comes to know them, and what is asked about each."""
 
     name: str
-    prepare: Callable[[Client, str], None]
+    prepare: Callable[[RedisClient, str], None]
     ask: Callable[[str], bytes]
 
 
-def nobody(_client: Client, _email: str) -> None:
+def nobody(_client: RedisClient, _email: str) -> None:
     """The store never hears of an unknown e-mail."""
 
 
-def with_link(client: Client, email: str) -> None:
+def with_link(client: RedisClient, email: str) -> None:
     put(client, make_link(datetime.now(UTC), email=email, otp_required=True, notify=False))
 
 
-def with_code(client: Client, email: str) -> None:
+def with_code(client: RedisClient, email: str) -> None:
     client.run(otps.create(email, NONCE, now=datetime.now(UTC), ttl=timedelta(minutes=10)))
 
 
@@ -104,7 +104,7 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     are asked while the machine is too busy for that. The kinds take turns at random, so that a
     difference by chance is as rare as 5 standard errors.
     """
-    meters, client = meters_of(service, own_store), Client(connect(own_store.url))
+    meters, client = meters_of(service, own_store), RedisClient(connect(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
         measure(service, client, kinds, meters, scale(150, 2000), measured, number)
@@ -146,7 +146,7 @@ def advantage(slower: list[float], faster: list[float]) -> float:
 
 def measure(
     service: Service,
-    client: Client,
+    client: RedisClient,
     kinds: list[Kind],
     meters: Mapping[str, Meter],
     count: int,

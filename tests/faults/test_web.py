@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from service.process.shutdown import DRAIN_SECONDS
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
@@ -260,7 +260,7 @@ def requests(process: Process) -> int:
 
 def fill(store: Store, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
-    now, client = datetime.now(UTC), Client(connect(store.url))
+    now, client = datetime.now(UTC), RedisClient(connect(store.url))
     put_all(
         client,
         (

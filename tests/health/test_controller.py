@@ -8,7 +8,7 @@ import structlog.testing
 
 from service.health import store as heartbeats
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from tests.support.api import Api, all_at_once, stamp
 
 PROCESSES = ["worker-links", "worker-otps", "scheduler"]
@@ -22,7 +22,7 @@ def api(make_api: Callable[..., Api]) -> Api:
 
 
 def beat(api: Api, *kinds: str, process: str = "host:1", skew: timedelta = SKEW) -> None:
-    Client(api.redis).run_all([heartbeats.record(kind, process, skew=skew) for kind in kinds])
+    RedisClient(api.redis).run_all([heartbeats.record(kind, process, skew=skew) for kind in kinds])
 
 
 def stop(api: Api, kind: str, process: str, *, seconds: float) -> None:

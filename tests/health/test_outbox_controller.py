@@ -9,8 +9,8 @@ from service.links import deliveries
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
 from service.outbox.queues import LINKS, OTPS
-from service.storage.client import Client
-from service.storage.redis_url import connect_queue
+from service.storage.client import RedisClient
+from service.storage.connect import connect_queue
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_invalid, stamp
 from tests.support.factories import RETENTION
@@ -35,7 +35,7 @@ def look(api: Api, **params: Any) -> dict[str, Any]:
 
 
 def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") -> None:
-    client = Client(api.redis)
+    client = RedisClient(api.redis)
     now, partition = api.now, partition_of(link["org_id"])
     client.run(
         outbox.claim(LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=100)

@@ -8,7 +8,7 @@ from service.health import store as heartbeats
 from service.health.model import HEARTBEAT_TIMEOUT
 from service.health.store import HEARTBEAT_TTL
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.time import MILLISECOND
 from tests.support.factories import ttl
@@ -16,18 +16,18 @@ from tests.support.factories import ttl
 NONE = timedelta(0)
 
 
-def stop(client: Client, process: str, age: timedelta) -> None:
+def stop(client: RedisClient, process: str, age: timedelta) -> None:
     """Sets the age of the last heartbeat of ``process``."""
     now = client.run(heartbeats.record("worker-links", "somebody else", skew=NONE))
     at = (now - age.total_seconds()) * 1000
     client.run(command(int, "HSET", keys.heartbeats("worker-links"), process, f"{at:.0f} 0"))
 
 
-def test_a_kind_that_never_lived_has_none(client: Client) -> None:
+def test_a_kind_that_never_lived_has_none(client: RedisClient) -> None:
     assert client.run(heartbeats.read("worker-links")) == []
 
 
-def test_a_process_is_seen_with_its_skew(client: Client) -> None:
+def test_a_process_is_seen_with_its_skew(client: RedisClient) -> None:
     client.run(heartbeats.record("worker-links", "host:1", skew=-1500 * MILLISECOND))
     [seen] = client.run(heartbeats.read("worker-links"))
     assert (seen.name, seen.clock_skew) == ("host:1", -1500 * MILLISECOND)
@@ -35,14 +35,14 @@ def test_a_process_is_seen_with_its_skew(client: Client) -> None:
     assert client.run(heartbeats.read("scheduler")) == []
 
 
-def test_a_process_that_ends_is_forgotten_at_once(client: Client) -> None:
+def test_a_process_that_ends_is_forgotten_at_once(client: RedisClient) -> None:
     for process in ("host:1", "host:2"):
         client.run(heartbeats.record("worker-links", process, skew=NONE))
     assert client.run(heartbeats.remove("worker-links", "host:1"))
     assert [seen.name for seen in client.run(heartbeats.read("worker-links"))] == ["host:2"]
 
 
-def test_a_process_that_stops_is_stalled_and_then_forgotten(client: Client) -> None:
+def test_a_process_that_stops_is_stalled_and_then_forgotten(client: RedisClient) -> None:
     stop(client, "host:1", HEARTBEAT_TIMEOUT + timedelta(seconds=1))
     stop(client, "host:2", HEARTBEAT_TTL + timedelta(seconds=1))
     client.run(heartbeats.record("worker-links", "host:3", skew=NONE))
@@ -50,7 +50,7 @@ def test_a_process_that_stops_is_stalled_and_then_forgotten(client: Client) -> N
     assert seen == {"somebody else": False, "host:3": False, "host:1": True}
 
 
-def test_heartbeats_end_by_themselves(client: Client) -> None:
+def test_heartbeats_end_by_themselves(client: RedisClient) -> None:
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
     assert timedelta(0) < ttl(client, keys.heartbeats("worker-links")) <= HEARTBEAT_TTL
 
@@ -60,7 +60,9 @@ def test_heartbeats_end_by_themselves(client: Client) -> None:
     [("SET", "boom"), ("RPUSH", "boom"), ("HSET", "host:9", "boom")],
     ids=["string", "list", "another value"],
 )
-def test_a_key_that_holds_something_else_is_mended(client: Client, wrong: tuple[str, ...]) -> None:
+def test_a_key_that_holds_something_else_is_mended(
+    client: RedisClient, wrong: tuple[str, ...]
+) -> None:
     client.run(command(str, wrong[0], keys.heartbeats("worker-links"), *wrong[1:]))
     client.run(heartbeats.record("worker-links", "host:1", skew=NONE))
     assert [seen.name for seen in client.run(heartbeats.read("worker-links"))] == ["host:1"]

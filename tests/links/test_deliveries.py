@@ -12,7 +12,7 @@ from service.links.model import Delivery, DeliveryState, Link
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -44,25 +44,25 @@ MOMENTS = [
 
 
 def claim(
-    client: Client, now: datetime, *, limit: int = 100, partition: str = PARTITION
+    client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
     call = outbox.claim(LINKS, partition, now=now, deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 
-def load_claimed(client: Client, claimed: list[str]) -> list[Link | ValueError | None]:
+def load_claimed(client: RedisClient, claimed: list[str]) -> list[Link | ValueError | None]:
     return client.run(deliveries.load_claimed(PARTITION, claimed))
 
 
 class TestLoadClaimed:
-    def test_claimed_links_are_read_in_order(self, client: Client, clock: Clock) -> None:
+    def test_claimed_links_are_read_in_order(self, client: RedisClient, clock: Clock) -> None:
         made = put_all(
             client, [make_link(clock.now, transaction_id=str(number)) for number in range(3)]
         )
         assert load_claimed(client, [link.id for link in made[::-1]]) == made[::-1]
 
     def test_a_scheduled_link_is_queued_when_it_is_loaded(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
@@ -72,7 +72,7 @@ class TestLoadClaimed:
 
     @pytest.mark.parametrize("state", ["queued", "sent", "failed", "none"])
     def test_a_link_that_is_not_scheduled_stays_what_it_was(
-        self, client: Client, clock: Clock, state: str
+        self, client: RedisClient, clock: Clock, state: str
     ) -> None:
         link = put(client, make_link(clock.now, notify=state != "none"))
         settle = {
@@ -84,13 +84,15 @@ class TestLoadClaimed:
         assert load_claimed(client, [link.id]) == [before]
         assert read(client, link.id) == before
 
-    def test_a_link_that_is_gone_owes_nothing(self, client: Client, clock: Clock) -> None:
+    def test_a_link_that_is_gone_owes_nothing(self, client: RedisClient, clock: Clock) -> None:
         gone, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         delete(client, keys.link(gone.id))
         assert load_claimed(client, [gone.id, other.id]) == [None, other]
         assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox"})
 
-    def test_a_link_that_was_revoked_meanwhile_says_so(self, client: Client, clock: Clock) -> None:
+    def test_a_link_that_was_revoked_meanwhile_says_so(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
         revoke(client, link, clock.now)
@@ -98,7 +100,9 @@ class TestLoadClaimed:
         assert isinstance(loaded, Link)
         assert loaded.revoked_at == clock.now
 
-    def test_a_batch_of_two_hundred_is_loaded_at_once(self, client: Client, clock: Clock) -> None:
+    def test_a_batch_of_two_hundred_is_loaded_at_once(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(200)])
         assert load_claimed(client, [link.id for link in made]) == made
 
@@ -128,7 +132,7 @@ SETTLES = [
 
 class TestSettle:
     @pytest.fixture
-    def link(self, client: Client, clock: Clock) -> Link:
+    def link(self, client: RedisClient, clock: Clock) -> Link:
         """A link under a lease."""
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
@@ -147,7 +151,12 @@ class TestSettle:
         ],
     )
     def test_a_link_says_what_became_of_its_e_mail(
-        self, client: Client, clock: Clock, link: Link, settle: Settle, delivery: dict[str, Any]
+        self,
+        client: RedisClient,
+        clock: Clock,
+        link: Link,
+        settle: Settle,
+        delivery: dict[str, Any],
     ) -> None:
         assert client.run(settle(link, clock.now)) is True
         sent_at = clock.now if settle is sent else None
@@ -157,7 +166,7 @@ class TestSettle:
         "settle", [pytest.param(sent, id="sent"), pytest.param(failed, id="failed")]
     )
     def test_what_is_settled_is_owed_no_more(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
+        self, client: RedisClient, clock: Clock, link: Link, settle: Settle
     ) -> None:
         client.run(settle(link, clock.now))
         assert owed(client, link) == {}
@@ -165,31 +174,31 @@ class TestSettle:
 
     @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
     def test_what_is_put_off_is_claimed_when_its_next_try_comes(
-        self, client: Client, clock: Clock, link: Link, late: timedelta, claimed: bool
+        self, client: RedisClient, clock: Clock, link: Link, late: timedelta, claimed: bool
     ) -> None:
         client.run(put_off(link, clock.now))
         assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
 
     def test_what_is_put_off_is_unsent_since_it_was_due(
-        self, client: Client, clock: Clock, link: Link
+        self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         claim(client, clock.now)
         client.run(put_off(link, clock.now))
         found = client.run(outbox.read_due(PARTITION, now=clock.now + HOUR))
         assert found.oldest == link.due_at
 
-    def test_every_try_counts(self, client: Client, clock: Clock, link: Link) -> None:
+    def test_every_try_counts(self, client: RedisClient, clock: Clock, link: Link) -> None:
         client.run_all([put_off(link, clock.now), put_off(link, clock.now), sent(link, clock.now)])
         assert read(client, link.id).delivery.attempts == 3
 
     def test_what_was_sent_in_the_end_has_no_error(
-        self, client: Client, clock: Clock, link: Link
+        self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         client.run_all([put_off(link, clock.now), sent(link, clock.now)])
         assert read(client, link.id).delivery.error is None
 
     def test_what_is_given_up_untried_counts_no_try(
-        self, client: Client, clock: Clock, link: Link
+        self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         call = deliveries.mark_failed(
             link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
@@ -200,7 +209,7 @@ class TestSettle:
         )
 
     def test_a_link_revoked_meanwhile_that_went_out_says_so(
-        self, client: Client, clock: Clock, link: Link
+        self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         revoke(client, link, clock.now)
         assert client.run(sent(link, clock.now)) is False
@@ -211,7 +220,7 @@ class TestSettle:
         "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
     )
     def test_a_link_revoked_meanwhile_owes_nothing_again(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
+        self, client: RedisClient, clock: Clock, link: Link, settle: Settle
     ) -> None:
         revoke(client, link, clock.now)
         before = snapshot(client)
@@ -222,7 +231,7 @@ class TestSettle:
         "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
     )
     def test_a_link_that_another_sent_stays_sent(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
+        self, client: RedisClient, clock: Clock, link: Link, settle: Settle
     ) -> None:
         client.run(sent(link, clock.now))
         before = snapshot(client)
@@ -231,7 +240,7 @@ class TestSettle:
 
     @pytest.mark.parametrize("verdict", ["failed", "put off"])
     def test_a_lease_that_another_took_over_settles_nothing(
-        self, client: Client, clock: Clock, link: Link, verdict: str
+        self, client: RedisClient, clock: Clock, link: Link, verdict: str
     ) -> None:
         lost = clock.now + LEASE
         claim(client, lost)
@@ -246,7 +255,7 @@ class TestSettle:
         assert snapshot(client) == before
 
     def test_what_is_put_off_untried_counts_no_try(
-        self, client: Client, clock: Clock, link: Link
+        self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         client.run(
             deliveries.retry_later(
@@ -259,7 +268,7 @@ class TestSettle:
 
     @pytest.mark.parametrize("settle", SETTLES)
     def test_a_link_that_is_gone_owes_nothing_and_does_not_come_back(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
+        self, client: RedisClient, clock: Clock, link: Link, settle: Settle
     ) -> None:
         delete(client, keys.link(link.id))
         assert client.run(settle(link, clock.now)) is False
@@ -268,13 +277,13 @@ class TestSettle:
 
     @pytest.mark.parametrize("settle", SETTLES)
     def test_the_record_goes_when_it_would_have(
-        self, client: Client, clock: Clock, link: Link, settle: Settle
+        self, client: RedisClient, clock: Clock, link: Link, settle: Settle
     ) -> None:
         client.run(settle(link, clock.now))
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
 
 
-def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock) -> None:
+def test_queues_that_owe_nothing_any_more_are_gone(client: RedisClient, clock: Clock) -> None:
     link, other = put_all(
         client, [make_link(clock.now, scheduled_at=clock.now), make_link(clock.now)]
     )
@@ -284,19 +293,21 @@ def test_queues_that_owe_nothing_any_more_are_gone(client: Client, clock: Clock)
 
 
 class TestFailures:
-    def failures(self, client: Client, now: datetime, limit: int = 9) -> deliveries.Failures:
+    def failures(self, client: RedisClient, now: datetime, limit: int = 9) -> deliveries.Failures:
         return client.run(
             deliveries.read_failures(PARTITION, now=now, retention=RETENTION, limit=limit)
         )
 
-    def test_what_is_sent_or_put_off_is_no_failure(self, client: Client, clock: Clock) -> None:
+    def test_what_is_sent_or_put_off_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run_all([sent(first, clock.now), put_off(second, clock.now)])
         assert self.failures(client, clock.now) == deliveries.Failures(0, [])
         assert not exists(client, keys.failed(PARTITION))
 
-    def test_the_latest_come_first_and_all_are_counted(self, client: Client, clock: Clock) -> None:
+    def test_the_latest_come_first_and_all_are_counted(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(3)])
         claim(client, clock.now)
         for link in made:
@@ -308,7 +319,9 @@ class TestFailures:
         ]
         assert self.failures(client, clock.now, limit=2) == deliveries.Failures(3, latest)
 
-    def test_a_link_that_ends_afterwards_still_failed(self, client: Client, clock: Clock) -> None:
+    def test_a_link_that_ends_afterwards_still_failed(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
         client.run(failed(link, clock.now))
@@ -321,7 +334,7 @@ class TestFailures:
         ids=["owed at once", "scheduled", "scheduled just before"],
     )
     def test_a_link_failed_at_the_latest_when_it_expired(
-        self, client: Client, clock: Clock, wait: timedelta | None
+        self, client: RedisClient, clock: Clock, wait: timedelta | None
     ) -> None:
         link = put(
             client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait)
@@ -332,13 +345,15 @@ class TestFailures:
             1, [deliveries.Failure(link.id, link.expires_at)]
         )
 
-    def test_what_went_out_after_all_is_no_failure(self, client: Client, clock: Clock) -> None:
+    def test_what_went_out_after_all_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
         client.run_all([failed(link, clock.now), sent(link, clock.now)])
         assert self.failures(client, clock.now).total == 0
 
-    def test_a_failure_is_told_of_for_the_retention(self, client: Client, clock: Clock) -> None:
+    def test_a_failure_is_told_of_for_the_retention(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run(failed(first, clock.now))
@@ -355,7 +370,7 @@ class TestScheduled:
         [(0, None, 2), (1, None, 2), (1.5, None, 1), (3, None, 0), (0, 1, 0), (1, 2, 1), (1, 3, 2)],
     )
     def test_mails_that_are_due_later_are_counted(
-        self, client: Client, clock: Clock, start: float, end: float | None, count: int
+        self, client: RedisClient, clock: Clock, start: float, end: float | None, count: int
     ) -> None:
         put_all(
             client,

@@ -8,7 +8,7 @@ import pytest
 
 from service.auth.tokens import Admin, Role
 from service.links import deliveries
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from tests.support.api import JANE, JOHN, Api, Headers, bearer
 from tests.support.factories import RETENTION
 
@@ -37,7 +37,7 @@ VIEWS: dict[str, Callable[[Api, str, Headers], dict[str, Any]]] = {
 def failed(api: Api, **fields: Any) -> str:
     """The id of a link whose mail was refused."""
     link_id: str = api.create(**fields)["id"]
-    Client(api.redis).run(
+    RedisClient(api.redis).run(
         deliveries.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION)
     )
     return link_id

@@ -17,7 +17,7 @@ from service.links.record import FIELDS, decode, encode
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import TTL_MARGIN, command
 from service.values.ids import partition_of
 from service.values.time import to_ms, truncate_to_ms
@@ -68,7 +68,7 @@ class Found(NamedTuple):
 
 
 def page(
-    client: Client,
+    client: RedisClient,
     now: datetime,
     *,
     org_id: str = "acme",
@@ -87,7 +87,7 @@ def page(
     )
 
 
-def all_pages(client: Client, now: datetime, *, limit: int, **options: Any) -> list[str]:
+def all_pages(client: RedisClient, now: datetime, *, limit: int, **options: Any) -> list[str]:
     """The ids of all pages, of which none but the last is short."""
     ids: list[str] = []
     cursor = None
@@ -100,7 +100,7 @@ def all_pages(client: Client, now: datetime, *, limit: int, **options: Any) -> l
         cursor = found.next_cursor
 
 
-def put_newest_last(client: Client, clock: Clock, count: int, **fields: Any) -> list[str]:
+def put_newest_last(client: RedisClient, clock: Clock, count: int, **fields: Any) -> list[str]:
     """Ids of links made a millisecond apart."""
     made = [make_link(clock.now + number * MILLISECOND, **fields) for number in range(count)]
     return [link.id for link in put_all(client, made)]
@@ -128,7 +128,7 @@ def test_a_record_with_a_value_of_another_kind_cannot_be_read(
         decode(UNKNOWN_LINK_ID, [fields.get(name) for name in FIELDS])
 
 
-def test_a_link_is_a_hash_with_named_fields(client: Client) -> None:
+def test_a_link_is_a_hash_with_named_fields(client: RedisClient) -> None:
     now = datetime(2026, 12, 1, 9, tzinfo=UTC)
     link = make_link(
         now,
@@ -185,7 +185,7 @@ class TestCreate:
         ],
     )
     def test_a_link_reads_as_it_was_written(
-        self, client: Client, clock: Clock, fields: dict[str, Any]
+        self, client: RedisClient, clock: Clock, fields: dict[str, Any]
     ) -> None:
         clock.advance(milliseconds=7)
         link = put(client, make_link(clock.now, **fields))
@@ -198,7 +198,7 @@ class TestCreate:
         ids=["later", "just passed"],
     )
     def test_a_scheduled_link_reads_as_it_was_written(
-        self, client: Client, clock: Clock, wait: timedelta
+        self, client: RedisClient, clock: Clock, wait: timedelta
     ) -> None:
         at = clock.now + wait
         link = put(
@@ -206,10 +206,12 @@ class TestCreate:
         )
         assert client.run(links.get(link.id)) == link
 
-    def test_there_is_no_link_that_nobody_made(self, client: Client) -> None:
+    def test_there_is_no_link_that_nobody_made(self, client: RedisClient) -> None:
         assert client.run(links.get(UNKNOWN_LINK_ID)) is None
 
-    def test_an_id_with_another_partition_is_another_id(self, client: Client, clock: Clock) -> None:
+    def test_an_id_with_another_partition_is_another_id(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         elsewhere = UNKNOWN_LINK_ID[:5] + keys.local_id(link.id)
         assert client.run(links.get(elsewhere)) is None
@@ -218,7 +220,7 @@ class TestCreate:
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_a_link_has_these_keys_and_no_others(
-        self, client: Client, clock: Clock, make: Make, queues: set[str]
+        self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
         link = put(client, make(clock.now))
         partition = keys.partition_of_link(link.id)
@@ -234,14 +236,14 @@ class TestCreate:
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_the_e_mail_is_owed_when_it_is_due(
-        self, client: Client, clock: Clock, make: Make, queues: set[str]
+        self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
         link = put(client, make(clock.now))
         assert owed(client, link) == dict.fromkeys(queues, link.due_at)
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_the_record_goes_when_its_retention_ends(
-        self, client: Client, clock: Clock, make: Make, queues: set[str]
+        self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
         link = put(client, make(clock.now))
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
@@ -251,7 +253,7 @@ class TestCreate:
         "days", [pytest.param((1, 2), id="longer"), pytest.param((2, 1), id="shorter")]
     )
     def test_an_index_lives_as_long_as_its_longest_link(
-        self, client: Client, clock: Clock, make: Make, days: tuple[int, int]
+        self, client: RedisClient, clock: Clock, make: Make, days: tuple[int, int]
     ) -> None:
         ends = [clock.now + timedelta(days=number) for number in days]
         made = put_all(
@@ -261,7 +263,7 @@ class TestCreate:
         least = max(ends) + RETENTION
         assert all(least <= goes_at(client, key) <= least + TTL_MARGIN for key in indexes)
 
-    def test_indexes_sort_a_link_by_its_times(self, client: Client, clock: Clock) -> None:
+    def test_indexes_sort_a_link_by_its_times(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
         assert score(client, keys.org("acme"), keys.local_id(link.id)) == link.created_at
@@ -269,7 +271,7 @@ class TestCreate:
         assert score(client, email, keys.local_id(link.id)) == link.expires_at
 
     def test_a_second_link_of_the_same_id_changes_nothing(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now))
         before = snapshot(client)
@@ -285,21 +287,21 @@ class TestCreate:
         assert client.run(links.create(other, now=clock.now, retention=RETENTION * 2)) is False
         assert snapshot(client) == before
 
-    def test_a_revoked_link_is_not_made_again(self, client: Client, clock: Clock) -> None:
+    def test_a_revoked_link_is_not_made_again(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         revoke(client, link, clock.now)
         assert client.run(links.create(link, now=clock.now, retention=RETENTION)) is False
         assert read(client, link.id).revoked_at == clock.now
 
     def test_of_ten_racing_for_one_id_one_makes_the_link(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create = links.create(make_link(clock.now), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(client.run, [create] * 10)) == [False] * 9 + [True]
 
     def test_one_new_link_in_a_few_makes_its_indexes_forget_old_ones(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         old = put(client, make_link(clock.now))
         revoked = put(client, make_link(clock.now))
@@ -313,7 +315,7 @@ class TestCreate:
 
 
 class TestRevoke:
-    def test_a_revoked_link_says_since_when(self, client: Client, clock: Clock) -> None:
+    def test_a_revoked_link_says_since_when(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         clock.advance(hours=1)
         assert revoke(client, link, clock.now) is True
@@ -321,7 +323,7 @@ class TestRevoke:
         assert read(client, link.id).status(clock.now) is Status.REVOKED
 
     def test_a_revoked_link_stands_among_the_revoked_only(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
@@ -339,19 +341,21 @@ class TestRevoke:
 
     @pytest.mark.parametrize("make", MAKES)
     def test_the_e_mail_it_owes_is_taken_back(
-        self, client: Client, clock: Clock, make: Make
+        self, client: RedisClient, clock: Clock, make: Make
     ) -> None:
         link = put(client, make(clock.now))
         revoke(client, link, clock.now)
         assert owed(client, link) == {}
         assert read(client, link.id).delivery.state == "none"
 
-    def test_another_link_still_owes_its_e_mail(self, client: Client, clock: Clock) -> None:
+    def test_another_link_still_owes_its_e_mail(self, client: RedisClient, clock: Clock) -> None:
         link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
         assert owed(client, other) == {"outbox": clock.now}
 
-    def test_the_e_mail_of_a_claimed_link_is_taken_back(self, client: Client, clock: Clock) -> None:
+    def test_the_e_mail_of_a_claimed_link_is_taken_back(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
@@ -367,14 +371,14 @@ class TestRevoke:
             == []
         )
 
-    def test_what_was_sent_stays_sent(self, client: Client, clock: Clock) -> None:
+    def test_what_was_sent_stays_sent(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         client.run(deliveries.mark_sent(link.id, now=clock.now))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
 
-    def test_what_failed_stays_failed(self, client: Client, clock: Clock) -> None:
+    def test_what_failed_stays_failed(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         client.run(
             deliveries.mark_failed(
@@ -385,21 +389,23 @@ class TestRevoke:
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
 
-    def test_its_retention_begins_when_it_is_revoked(self, client: Client, clock: Clock) -> None:
+    def test_its_retention_begins_when_it_is_revoked(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now))
         clock.advance(hours=1)
         revoke(client, link, clock.now)
         assert goes_at(client, keys.link(link.id)) == clock.now + RETENTION
 
     def test_the_index_of_revoked_links_lives_as_long_as_they(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, second, clock.now + timedelta(hours=1))
         revoke(client, first, clock.now)
         assert goes_at(client, keys.revoked("acme")) >= clock.now + timedelta(hours=1) + RETENTION
 
-    def test_a_link_is_revoked_once(self, client: Client, clock: Clock) -> None:
+    def test_a_link_is_revoked_once(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         revoke(client, link, clock.now)
         before = snapshot(client)
@@ -415,17 +421,17 @@ class TestRevoke:
         ],
     )
     def test_an_expired_link_cannot_be_revoked(
-        self, client: Client, clock: Clock, late: timedelta, revocable: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, revocable: bool
     ) -> None:
         link = put(client, make_link(clock.now))
         assert revoke(client, link, link.expires_at + late) is revocable
         assert (read(client, link.id).revoked_at is not None) is revocable
 
-    def test_a_link_that_is_gone_is_not_revoked(self, client: Client, clock: Clock) -> None:
+    def test_a_link_that_is_gone_is_not_revoked(self, client: RedisClient, clock: Clock) -> None:
         assert revoke(client, make_link(clock.now), clock.now) is False
         assert all_keys(client) == set()
 
-    def test_of_ten_who_race_one_revokes(self, client: Client, clock: Clock) -> None:
+    def test_of_ten_who_race_one_revokes(self, client: RedisClient, clock: Clock) -> None:
         call = links.revoke(put(client, make_link(clock.now)), now=clock.now, retention=RETENTION)
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(client.run, [call] * 10)) == [False] * 9 + [True]
@@ -433,14 +439,14 @@ class TestRevoke:
 
 class TestActiveIds:
     def active(
-        self, client: Client, link: Link, now: datetime, *, offset: int = 0, limit: int = 100
+        self, client: RedisClient, link: Link, now: datetime, *, offset: int = 0, limit: int = 100
     ) -> list[str]:
         partition = keys.partition_of_link(link.id)
         return client.run(
             links.active_ids(partition, "jane@example.com", now=now, offset=offset, limit=limit)
         )
 
-    def test_the_case_of_an_e_mail_does_not_matter(self, client: Client, clock: Clock) -> None:
+    def test_the_case_of_an_e_mail_does_not_matter(self, client: RedisClient, clock: Clock) -> None:
         made = put_all(
             client,
             [
@@ -451,7 +457,7 @@ class TestActiveIds:
         assert set(self.active(client, made[0], clock.now)) == {link.id for link in made}
 
     def test_another_recipients_links_are_not_among_them(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now, email="john@example.com"))
         assert self.active(client, link, clock.now) == []
@@ -465,17 +471,17 @@ class TestActiveIds:
         ],
     )
     def test_an_expired_link_is_not_among_them(
-        self, client: Client, clock: Clock, late: timedelta, active: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, active: bool
     ) -> None:
         link = put(client, make_link(clock.now))
         assert self.active(client, link, link.expires_at + late) == ([link.id] if active else [])
 
-    def test_a_revoked_link_is_not_among_them(self, client: Client, clock: Clock) -> None:
+    def test_a_revoked_link_is_not_among_them(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         revoke(client, link, clock.now)
         assert self.active(client, link, clock.now) == []
 
-    def test_they_come_in_parts_first_to_end_first(self, client: Client, clock: Clock) -> None:
+    def test_they_come_in_parts_first_to_end_first(self, client: RedisClient, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 5)
         link = read(client, ids[0])
         assert [
@@ -488,7 +494,7 @@ class TestActiveIds:
         ]
 
     def test_they_are_of_every_organization_in_the_partition(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         neighbours = [
             f"org-{number}"
@@ -503,21 +509,23 @@ class TestActiveIds:
 
 class TestPage:
     def test_an_organization_without_links_has_an_empty_page(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         assert page(client, clock.now) == Found(0, dict.fromkeys(Status, 0), [], None)
 
-    def test_the_newest_link_comes_first(self, client: Client, clock: Clock) -> None:
+    def test_the_newest_link_comes_first(self, client: RedisClient, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 3)
         assert page(client, clock.now).ids == ids[::-1]
 
-    def test_another_organizations_links_are_not_in_it(self, client: Client, clock: Clock) -> None:
+    def test_another_organizations_links_are_not_in_it(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         put(client, make_link(clock.now, org_id="globex"))
         assert page(client, clock.now).total == 0
 
     @pytest.mark.parametrize("kind", ["active", "revoked"])
     def test_an_organization_is_not_taken_for_anothers_index(
-        self, client: Client, clock: Clock, kind: str
+        self, client: RedisClient, clock: Clock, kind: str
     ) -> None:
         """Its id may hold colons, and both may be in one partition."""
         pairs = ((f"org{number}", f"org{number}:{kind}") for number in range(10_000))
@@ -530,34 +538,36 @@ class TestPage:
             assert (found.total, found.ids) == (2, [link.id])
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7, 8])
-    def test_pages_hold_every_link_once(self, client: Client, clock: Clock, limit: int) -> None:
+    def test_pages_hold_every_link_once(
+        self, client: RedisClient, clock: Clock, limit: int
+    ) -> None:
         ids = put_newest_last(client, clock, 7)
         assert all_pages(client, clock.now, limit=limit) == ids[::-1]
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 7])
     @pytest.mark.parametrize("status", [None, Status.ACTIVE], ids=["all", "active"])
     def test_pages_hold_links_of_one_moment_once(
-        self, client: Client, clock: Clock, limit: int, status: Status | None
+        self, client: RedisClient, clock: Clock, limit: int, status: Status | None
     ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(7)])
         ids = all_pages(client, clock.now, limit=limit, status=status)
         assert sorted(ids) == sorted(link.id for link in made)
 
-    def test_the_last_page_has_no_cursor(self, client: Client, clock: Clock) -> None:
+    def test_the_last_page_has_no_cursor(self, client: RedisClient, clock: Clock) -> None:
         put_newest_last(client, clock, 4)
         first = page(client, clock.now, limit=2)
         last = page(client, clock.now, limit=2, cursor=first.next_cursor)
         assert first.next_cursor is not None
         assert last.next_cursor is None
 
-    def test_a_link_made_meanwhile_moves_nothing(self, client: Client, clock: Clock) -> None:
+    def test_a_link_made_meanwhile_moves_nothing(self, client: RedisClient, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 4)
         cursor = page(client, clock.now, limit=2).next_cursor
         put(client, make_link(clock.now + timedelta(seconds=1)))
         assert page(client, clock.now, limit=2, cursor=cursor).ids == ids[1::-1]
 
     def test_a_cursor_of_another_organization_gives_none_of_its_links(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         put_newest_last(client, clock, 4, org_id="globex")
         own = put(client, make_link(clock.now - timedelta(seconds=1)))
@@ -567,7 +577,7 @@ class TestPage:
 
 class TestPageOfAStatus:
     @pytest.fixture
-    def ids(self, client: Client, clock: Clock) -> dict[Status, list[str]]:
+    def ids(self, client: RedisClient, clock: Clock) -> dict[Status, list[str]]:
         """Three links of each status, the last to end first, at the time of the clock."""
         lives = {Status.REVOKED: 3 * SOON, Status.ACTIVE: 2 * SOON, Status.EXPIRED: SOON}
         made = {
@@ -587,20 +597,25 @@ class TestPageOfAStatus:
 
     @pytest.mark.parametrize("status", Status)
     def test_it_holds_links_of_that_status_last_to_end_first(
-        self, client: Client, clock: Clock, ids: dict[Status, list[str]], status: Status
+        self, client: RedisClient, clock: Clock, ids: dict[Status, list[str]], status: Status
     ) -> None:
         assert page(client, clock.now, status=status).ids == ids[status]
 
     @pytest.mark.parametrize("limit", [1, 2, 3])
     @pytest.mark.parametrize("status", Status)
     def test_pages_hold_every_link_of_it_once(
-        self, client: Client, clock: Clock, ids: dict[Status, list[str]], status: Status, limit: int
+        self,
+        client: RedisClient,
+        clock: Clock,
+        ids: dict[Status, list[str]],
+        status: Status,
+        limit: int,
     ) -> None:
         assert all_pages(client, clock.now, limit=limit, status=status) == ids[status]
 
     @pytest.mark.parametrize("status", [None, *Status], ids=str)
     def test_total_and_counts_are_of_all(
-        self, client: Client, clock: Clock, ids: dict[Status, list[str]], status: Status | None
+        self, client: RedisClient, clock: Clock, ids: dict[Status, list[str]], status: Status | None
     ) -> None:
         found = page(client, clock.now, status=status, limit=1)
         assert (found.total, found.counts) == (9, dict.fromkeys(Status, 3))
@@ -614,7 +629,7 @@ class TestPageOfAStatus:
         ],
     )
     def test_a_link_is_expired_from_the_moment_it_ends(
-        self, client: Client, clock: Clock, late: timedelta, status: Status
+        self, client: RedisClient, clock: Clock, late: timedelta, status: Status
     ) -> None:
         link = put(client, make_link(clock.now))
         now = link.expires_at + late
@@ -625,7 +640,7 @@ class TestPageOfAStatus:
         ]
 
     def test_a_cursor_goes_on_behind_a_link_that_was_revoked_meanwhile(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         ids = put_newest_last(client, clock, 5)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
@@ -636,7 +651,7 @@ class TestPageOfAStatus:
         ]
 
     def test_a_cursor_goes_on_though_its_whole_page_was_revoked_meanwhile(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         ids = put_newest_last(client, clock, 5)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
@@ -648,7 +663,7 @@ class TestPageOfAStatus:
         ]
 
     def test_a_cursor_at_a_revoked_link_repeats_none_that_end_with_it(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         """Links of one campaign often end at one moment."""
         put_all(client, [make_link(clock.now) for _ in range(6)])
@@ -659,7 +674,7 @@ class TestPageOfAStatus:
         assert len(rest.ids) == 3
 
     def test_a_cursor_among_the_active_ends_when_its_link_has_expired_meanwhile(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         ids = put_newest_last(client, clock, 4)
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
@@ -678,7 +693,7 @@ class TestRetention:
         ],
     )
     def test_an_expired_link_leaves_the_list_when_its_retention_ends(
-        self, client: Client, clock: Clock, late: timedelta, total: int
+        self, client: RedisClient, clock: Clock, late: timedelta, total: int
     ) -> None:
         link = put(client, make_link(clock.now))
         found = page(client, link.expires_at + RETENTION + late)
@@ -693,7 +708,7 @@ class TestRetention:
         ],
     )
     def test_a_revoked_link_leaves_the_list_when_its_retention_ends(
-        self, client: Client, clock: Clock, late: timedelta, total: int
+        self, client: RedisClient, clock: Clock, late: timedelta, total: int
     ) -> None:
         link = put(client, make_link(clock.now))
         revoke(client, link, clock.now)
@@ -701,13 +716,13 @@ class TestRetention:
         counts = {Status.ACTIVE: 0, Status.EXPIRED: 0, Status.REVOKED: total}
         assert found == Found(total, counts, [link.id] * total, None)
 
-    def test_links_that_are_kept_stay_in_the_list(self, client: Client, clock: Clock) -> None:
+    def test_links_that_are_kept_stay_in_the_list(self, client: RedisClient, clock: Clock) -> None:
         old = put(client, make_link(clock.now))
         kept = put(client, make_link(clock.now + timedelta(days=1)))
         assert page(client, old.expires_at + RETENTION).ids == [kept.id]
 
     def test_more_than_a_call_forgets_leave_total_and_counts_at_once(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(250)])
         for link in made[:125]:
@@ -720,7 +735,7 @@ class TestRetention:
         )
         assert found.ids[0] == kept.id
 
-    def test_pages_forget_old_links_part_by_part(self, client: Client, clock: Clock) -> None:
+    def test_pages_forget_old_links_part_by_part(self, client: RedisClient, clock: Clock) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(250)])
         later = made[0].expires_at + RETENTION
         sizes = []
@@ -730,7 +745,7 @@ class TestRetention:
         assert sizes == [150, 50, 0]
 
     def test_a_revoked_link_leaves_the_total_though_redis_expired_its_index(
-        self, client: Client
+        self, client: RedisClient
     ) -> None:
         """The last revoked link's retention ends with the index that it alone is in."""
         now, short = truncate_to_ms(datetime.now(UTC)), timedelta(milliseconds=200)
@@ -741,7 +756,7 @@ class TestRetention:
         assert (found.total, found.ids) == (1, [kept.id])
 
     def test_an_expired_link_leaves_the_total_though_redis_expired_its_index(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         """The index of active links begins anew after a revocation of the last; the total stays."""
         long = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))

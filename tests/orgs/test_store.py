@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import TTL_MARGIN
 from service.values.ids import partition_of
 from tests.support.clock import Clock
@@ -27,21 +27,21 @@ BESIDE = next(name for number in range(9999) if partition_of(name := f"acme:{num
 SECOND = timedelta(seconds=1)
 
 
-def ids(client: Client, now: datetime) -> list[str]:
+def ids(client: RedisClient, now: datetime) -> list[str]:
     return client.run(orgs.list_ids(PARTITION, now=now, retention=RETENTION))
 
 
-def test_without_links_there_is_no_organization(client: Client, clock: Clock) -> None:
+def test_without_links_there_is_no_organization(client: RedisClient, clock: Clock) -> None:
     assert ids(client, clock.now) == []
 
 
-def test_an_organization_is_there_from_its_first_link_on(client: Client, clock: Clock) -> None:
+def test_an_organization_is_there_from_its_first_link_on(client: RedisClient, clock: Clock) -> None:
     put_all(client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", "acme", BESIDE)])
     assert sorted(ids(client, clock.now)) == ["acme", BESIDE]
 
 
 def test_an_organization_is_there_until_its_last_link_is_forgotten(
-    client: Client, clock: Clock
+    client: RedisClient, clock: Clock
 ) -> None:
     last = put(
         client, make_link(clock.now, expires_at=clock.now + timedelta(days=30, milliseconds=1))
@@ -51,12 +51,12 @@ def test_an_organization_is_there_until_its_last_link_is_forgotten(
     assert ids(client, last.expires_at + RETENTION + SECOND) == []
 
 
-def test_revoking_its_links_forgets_no_organization(client: Client, clock: Clock) -> None:
+def test_revoking_its_links_forgets_no_organization(client: RedisClient, clock: Clock) -> None:
     revoke(client, put(client, make_link(clock.now)), clock.now)
     assert ids(client, clock.now) == ["acme"]
 
 
-def test_the_index_goes_with_the_last_link_there_is(client: Client, clock: Clock) -> None:
+def test_the_index_goes_with_the_last_link_there_is(client: RedisClient, clock: Clock) -> None:
     made = [
         make_link(clock.now, expires_at=clock.now + timedelta(days=days, milliseconds=1))
         for days in (2, 9, 3)
@@ -67,7 +67,7 @@ def test_the_index_goes_with_the_last_link_there_is(client: Client, clock: Clock
 
 
 def test_an_organization_whose_links_are_forgotten_leaves_the_index_when_another_writes(
-    client: Client, clock: Clock
+    client: RedisClient, clock: Clock
 ) -> None:
     put(client, make_link(clock.now))
     clock.advance(days=94)
@@ -76,6 +76,6 @@ def test_an_organization_whose_links_are_forgotten_leaves_the_index_when_another
     assert members(client, keys.orgs(PARTITION)) == [BESIDE]
 
 
-def test_a_partition_has_one_index(client: Client, clock: Clock) -> None:
+def test_a_partition_has_one_index(client: RedisClient, clock: Clock) -> None:
     put_all(client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", BESIDE)])
     assert [key for key in all_keys(client) if key.endswith(":orgs")] == [keys.orgs(PARTITION)]

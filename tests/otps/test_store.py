@@ -10,7 +10,7 @@ from service.otps.store import Otp, TriesUsedUp
 from service.outbox import store as outbox
 from service.outbox.queues import OTPS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.ids import partition_of
 from tests.support.clock import Clock
@@ -39,12 +39,12 @@ TAGGED, NETWORK = "jane+shop@example.com", "203.0.113.7"
 FAILURES, OF_NETWORK = keys.otp_limit(EMAIL, "failures_day"), keys.otp_failures(EMAIL, NETWORK)
 
 
-def create(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> None:
+def create(client: RedisClient, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> None:
     client.run(otps.create(email, nonce, now=now, ttl=TEN_MINUTES))
 
 
 def try_code(
-    client: Client,
+    client: RedisClient,
     now: datetime,
     *,
     email: str = EMAIL,
@@ -56,41 +56,41 @@ def try_code(
     )
 
 
-def redeem(client: Client, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> bool:
+def redeem(client: RedisClient, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> bool:
     return client.run(otps.redeem(email, NETWORK, nonce, now=now, verified_for=DAY))
 
 
-def verified(client: Client, now: datetime, *, email: str = EMAIL) -> list[bytes]:
+def verified(client: RedisClient, now: datetime, *, email: str = EMAIL) -> list[bytes]:
     return client.run(otps.verified(email, now=now))
 
 
-def claim(client: Client, now: datetime) -> list[str]:
+def claim(client: RedisClient, now: datetime) -> list[str]:
     return client.run(
         outbox.claim(OTPS, partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10)
     )
 
 
-def open_code(client: Client, email: str = EMAIL) -> Otp | ValueError | None:
+def open_code(client: RedisClient, email: str = EMAIL) -> Otp | ValueError | None:
     (opened,) = client.run(otps.load_claimed(partition_of(email), [email]))
     return opened
 
 
-def settle(client: Client, deadline: datetime, retry_at: datetime | None = None) -> bool:
+def settle(client: RedisClient, deadline: datetime, retry_at: datetime | None = None) -> bool:
     return client.run(otps.settle(EMAIL, deadline=deadline, retry_at=retry_at))
 
 
-def is_owed(client: Client) -> datetime | None:
+def is_owed(client: RedisClient) -> datetime | None:
     """When the code's mail must be looked at again, if it is owed."""
     return score(client, keys.otp_outbox(partition_of(EMAIL)), EMAIL)
 
 
-def failures(client: Client, key: str = FAILURES) -> int:
+def failures(client: RedisClient, key: str = FAILURES) -> int:
     """How many tries count as failed today."""
     return int(client.run(command(str, "GET", key)) if exists(client, key) else 0)
 
 
 class TestCreate:
-    def test_a_code_has_these_keys_and_no_others(self, client: Client, clock: Clock) -> None:
+    def test_a_code_has_these_keys_and_no_others(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert all_keys(client) == {keys.otp(EMAIL), keys.otp_outbox(partition_of(EMAIL))}
 
@@ -102,34 +102,36 @@ class TestCreate:
         ],
     )
     def test_every_key_of_it_goes_by_itself(
-        self, client: Client, clock: Clock, key: str, life: timedelta
+        self, client: RedisClient, clock: Clock, key: str, life: timedelta
     ) -> None:
         create(client, clock.now)
         assert life - timedelta(seconds=10) < ttl(client, key) <= life
 
-    def test_the_outbox_lives_as_long_as_its_last_code(self, client: Client, clock: Clock) -> None:
+    def test_the_outbox_lives_as_long_as_its_last_code(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         create(client, clock.now)
         clock.advance(minutes=3)
         create(client, clock.now)
         create(client, clock.now - timedelta(minutes=3))
         assert goes_at(client, keys.otp_outbox(partition_of(EMAIL))) == clock.now + TEN_MINUTES
 
-    def test_its_mail_is_owed_at_once(self, client: Client, clock: Clock) -> None:
+    def test_its_mail_is_owed_at_once(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert claim(client, clock.now) == [EMAIL]
 
-    def test_a_code_is_what_it_was_made_of(self, client: Client, clock: Clock) -> None:
+    def test_a_code_is_what_it_was_made_of(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
 
-    def test_a_new_code_voids_the_one_before(self, client: Client, clock: Clock) -> None:
+    def test_a_new_code_voids_the_one_before(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         create(client, clock.now, OTHER)
         assert try_code(client, clock.now) == OTHER
         assert redeem(client, clock.now, NONCE) is False
         assert redeem(client, clock.now, OTHER) is True
 
-    def test_a_tagged_e_mail_has_a_code_of_its_own(self, client: Client, clock: Clock) -> None:
+    def test_a_tagged_e_mail_has_a_code_of_its_own(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         create(client, clock.now, OTHER, email=TAGGED)
         assert [try_code(client, clock.now), try_code(client, clock.now, email=TAGGED)] == [
@@ -140,22 +142,24 @@ class TestCreate:
 
 
 class TestTry:
-    def test_a_try_gives_what_to_compare_with(self, client: Client, clock: Clock) -> None:
+    def test_a_try_gives_what_to_compare_with(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert try_code(client, clock.now) == NONCE
 
-    def test_a_code_is_tried_five_times(self, client: Client, clock: Clock) -> None:
+    def test_a_code_is_tried_five_times(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert [try_code(client, clock.now) for _ in range(7)] == [NONCE] * 5 + [None] * 2
 
-    def test_a_new_code_has_tries_of_its_own(self, client: Client, clock: Clock) -> None:
+    def test_a_new_code_has_tries_of_its_own(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         for _ in range(5):
             try_code(client, clock.now)
         create(client, clock.now, OTHER)
         assert try_code(client, clock.now) == OTHER
 
-    def test_the_day_has_ten_failures_over_all_codes(self, client: Client, clock: Clock) -> None:
+    def test_the_day_has_ten_failures_over_all_codes(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         tried = []
         for nonce in (NONCE, OTHER, NONCE):
             create(client, clock.now, nonce)
@@ -167,7 +171,7 @@ class TestTry:
         assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[10:])
 
     def test_e_mails_that_differ_in_their_tags_share_them(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         for number in range(10):
             create(client, clock.now, email=f"jane+{number}@example.com")
@@ -183,7 +187,7 @@ class TestTry:
 
     @pytest.mark.parametrize(("failures_per_day", "half"), [(10, 5), (5, 2), (1, 1)])
     def test_one_network_can_use_up_half_of_a_days_tries(
-        self, client: Client, clock: Clock, failures_per_day: int, half: int
+        self, client: RedisClient, clock: Clock, failures_per_day: int, half: int
     ) -> None:
         create(client, clock.now)
         tried = []
@@ -195,7 +199,7 @@ class TestTry:
         assert tried[:half] == ([NONCE] * 3 + [OTHER] * 2)[:half]
         assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[half:])
 
-    def test_the_other_half_is_left_to_others(self, client: Client, clock: Clock) -> None:
+    def test_the_other_half_is_left_to_others(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [
             NONCE
@@ -205,7 +209,7 @@ class TestTry:
         assert try_code(client, clock.now, network="198.51.100.9", failures_per_day=10) == OTHER
 
     def test_a_network_that_used_up_its_half_does_not_learn_whether_there_is_a_code(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         for _ in range(5):
@@ -215,7 +219,7 @@ class TestTry:
             assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
 
     def test_who_failed_too_often_may_try_again_within_a_day(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
@@ -223,14 +227,14 @@ class TestTry:
         assert isinstance(refusal, TriesUsedUp)
         assert DAY - timedelta(seconds=10) < refusal.retry_after <= DAY
 
-    def test_the_next_day_begins_anew(self, client: Client, clock: Clock) -> None:
+    def test_the_next_day_begins_anew(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         delete(client, FAILURES)
         delete(client, OF_NETWORK)
         assert try_code(client, clock.now, failures_per_day=1) == NONCE
 
-    def test_a_refused_try_changes_nothing(self, client: Client, clock: Clock) -> None:
+    def test_a_refused_try_changes_nothing(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
         before = snapshot(client)
@@ -238,7 +242,7 @@ class TestTry:
         assert snapshot(client) == before
 
     def test_tries_count_only_while_a_code_is_outstanding(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [None] * 20
         assert all_keys(client) == set()
@@ -246,7 +250,7 @@ class TestTry:
         assert try_code(client, clock.now, failures_per_day=10) == NONCE
 
     def test_tries_of_a_code_that_has_expired_do_not_count(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         before = snapshot(client)
@@ -254,7 +258,7 @@ class TestTry:
         assert snapshot(client) == before
 
     def test_tries_of_a_code_that_was_tried_too_often_count(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         for _ in range(7):
@@ -263,7 +267,7 @@ class TestTry:
 
     @pytest.mark.parametrize("key", [FAILURES, OF_NETWORK], ids=["of the e-mail", "of the network"])
     def test_the_day_begins_with_the_first_failure(
-        self, client: Client, clock: Clock, key: str
+        self, client: RedisClient, clock: Clock, key: str
     ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
@@ -281,18 +285,18 @@ class TestTry:
         ],
     )
     def test_an_expired_code_cannot_be_tried(
-        self, client: Client, clock: Clock, late: timedelta, outcome: bytes | None
+        self, client: RedisClient, clock: Clock, late: timedelta, outcome: bytes | None
     ) -> None:
         create(client, clock.now)
         assert try_code(client, clock.now + TEN_MINUTES + late) == outcome
 
-    def test_a_try_does_not_prolong_the_code(self, client: Client, clock: Clock) -> None:
+    def test_a_try_does_not_prolong_the_code(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         before = goes_at(client, keys.otp(EMAIL))
         try_code(client, clock.now)
         assert goes_at(client, keys.otp(EMAIL)) == before
 
-    def test_of_twenty_who_race_five_may_compare(self, client: Client, clock: Clock) -> None:
+    def test_of_twenty_who_race_five_may_compare(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         with ThreadPoolExecutor(10) as pool:
             tried = list(pool.map(lambda _: try_code(client, clock.now), range(20)))
@@ -300,35 +304,35 @@ class TestTry:
 
 
 class TestRedeem:
-    def test_a_code_is_used_once(self, client: Client, clock: Clock) -> None:
+    def test_a_code_is_used_once(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert [redeem(client, clock.now), redeem(client, clock.now)] == [True, False]
         assert try_code(client, clock.now) is None
 
-    def test_of_ten_who_race_one_uses_it(self, client: Client, clock: Clock) -> None:
+    def test_of_ten_who_race_one_uses_it(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(lambda _: redeem(client, clock.now), range(10))) == [
                 False
             ] * 9 + [True]
 
-    def test_a_used_code_is_verified(self, client: Client, clock: Clock) -> None:
+    def test_a_used_code_is_verified(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         assert verified(client, clock.now) == [NONCE]
 
-    def test_a_code_that_is_void_is_not_verified(self, client: Client, clock: Clock) -> None:
+    def test_a_code_that_is_void_is_not_verified(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         create(client, clock.now, OTHER)
         redeem(client, clock.now, NONCE)
         assert verified(client, clock.now) == []
 
-    def test_a_used_code_is_not_mailed_any_more(self, client: Client, clock: Clock) -> None:
+    def test_a_used_code_is_not_mailed_any_more(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         assert is_owed(client) is None
 
-    def test_a_right_code_is_no_failure(self, client: Client, clock: Clock) -> None:
+    def test_a_right_code_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
         for number in range(12):
             nonce = bytes([number]) * 16
             create(client, clock.now, nonce)
@@ -337,7 +341,9 @@ class TestRedeem:
         assert not exists(client, FAILURES)
         assert not exists(client, OF_NETWORK)
 
-    def test_failures_before_a_right_code_still_count(self, client: Client, clock: Clock) -> None:
+    def test_failures_before_a_right_code_still_count(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         create(client, clock.now)
         for _ in range(3):
             try_code(client, clock.now)
@@ -345,7 +351,7 @@ class TestRedeem:
         assert [failures(client), failures(client, OF_NETWORK)] == [2, 2]
 
     def test_a_count_that_went_meanwhile_does_not_come_back(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
@@ -354,7 +360,7 @@ class TestRedeem:
         assert not exists(client, FAILURES)
 
     def test_a_code_that_is_used_late_takes_no_failure_back(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         try_code(client, clock.now)
@@ -365,7 +371,7 @@ class TestRedeem:
 
 
 class TestVerified:
-    def test_an_e_mail_that_used_no_code_has_none(self, client: Client, clock: Clock) -> None:
+    def test_an_e_mail_that_used_no_code_has_none(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         assert verified(client, clock.now) == []
 
@@ -377,20 +383,20 @@ class TestVerified:
         ],
     )
     def test_a_used_code_counts_for_a_day(
-        self, client: Client, clock: Clock, late: timedelta, counts: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, counts: bool
     ) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         assert verified(client, clock.now + DAY + late) == ([NONCE] if counts else [])
 
-    def test_every_code_of_the_day_counts(self, client: Client, clock: Clock) -> None:
+    def test_every_code_of_the_day_counts(self, client: RedisClient, clock: Clock) -> None:
         for nonce in (NONCE, OTHER):
             create(client, clock.now, nonce)
             redeem(client, clock.now, nonce)
             clock.advance(hours=1)
         assert verified(client, clock.now) == [NONCE, OTHER]
 
-    def test_they_are_kept_a_day_after_the_last(self, client: Client, clock: Clock) -> None:
+    def test_they_are_kept_a_day_after_the_last(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
         create(client, clock.now, OTHER)
@@ -398,7 +404,7 @@ class TestVerified:
         assert goes_at(client, keys.otp_verified(EMAIL)) == clock.now + HOUR + DAY
 
     def test_a_code_of_yesterday_is_forgotten_with_the_next(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         create(client, clock.now)
         redeem(client, clock.now)
@@ -406,20 +412,24 @@ class TestVerified:
         redeem(client, clock.now + DAY, OTHER)
         assert members(client, keys.otp_verified(EMAIL)) == [OTHER.hex()]
 
-    def test_another_e_mails_codes_do_not_count(self, client: Client, clock: Clock) -> None:
+    def test_another_e_mails_codes_do_not_count(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now, email="john@example.com")
         redeem(client, clock.now, email="john@example.com")
         assert verified(client, clock.now) == []
 
 
 class TestOpen:
-    def test_an_e_mail_whose_code_is_gone_is_owed_none(self, client: Client, clock: Clock) -> None:
+    def test_an_e_mail_whose_code_is_gone_is_owed_none(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         create(client, clock.now)
         delete(client, keys.otp(EMAIL))
         assert open_code(client) is None
         assert is_owed(client) is None
 
-    def test_codes_come_in_the_order_of_their_e_mails(self, client: Client, clock: Clock) -> None:
+    def test_codes_come_in_the_order_of_their_e_mails(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         partition = partition_of(EMAIL)
         same = [
             address
@@ -438,24 +448,24 @@ class TestOpen:
 
 class TestSettle:
     @pytest.fixture
-    def deadline(self, client: Client, clock: Clock) -> datetime:
+    def deadline(self, client: RedisClient, clock: Clock) -> datetime:
         """When the lease on a claimed code ends."""
         create(client, clock.now)
         assert claim(client, clock.now) == [EMAIL]
         return clock.now + LEASE
 
-    def test_what_is_out_is_owed_no_more(self, client: Client, deadline: datetime) -> None:
+    def test_what_is_out_is_owed_no_more(self, client: RedisClient, deadline: datetime) -> None:
         assert settle(client, deadline) is True
         assert is_owed(client) is None
 
     def test_what_is_out_can_be_used(
-        self, client: Client, clock: Clock, deadline: datetime
+        self, client: RedisClient, clock: Clock, deadline: datetime
     ) -> None:
         settle(client, deadline)
         assert redeem(client, clock.now) is True
 
     def test_what_is_put_off_is_claimed_when_its_next_try_comes(
-        self, client: Client, clock: Clock, deadline: datetime
+        self, client: RedisClient, clock: Clock, deadline: datetime
     ) -> None:
         assert settle(client, deadline, retry_at=clock.now + MINUTE) is True
         assert [
@@ -463,13 +473,13 @@ class TestSettle:
             claim(client, clock.now + MINUTE),
         ] == [[], [EMAIL]]
 
-    def test_every_try_counts(self, client: Client, clock: Clock, deadline: datetime) -> None:
+    def test_every_try_counts(self, client: RedisClient, clock: Clock, deadline: datetime) -> None:
         settle(client, deadline, retry_at=clock.now + MINUTE)
         settle(client, clock.now + MINUTE, retry_at=clock.now + HOUR)
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 2)
 
     def test_what_is_put_off_untried_counts_no_try(
-        self, client: Client, clock: Clock, deadline: datetime
+        self, client: RedisClient, clock: Clock, deadline: datetime
     ) -> None:
         client.run(otps.settle(EMAIL, deadline=deadline, retry_at=clock.now + MINUTE, attempts=0))
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
@@ -478,7 +488,7 @@ class TestSettle:
         "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
     )
     def test_a_lease_that_another_took_over_settles_nothing(
-        self, client: Client, clock: Clock, deadline: datetime, retry: timedelta | None
+        self, client: RedisClient, clock: Clock, deadline: datetime, retry: timedelta | None
     ) -> None:
         assert claim(client, deadline) == [EMAIL]
         before = snapshot(client)
@@ -489,7 +499,7 @@ class TestSettle:
         "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
     )
     def test_a_code_asked_for_meanwhile_is_still_owed(
-        self, client: Client, clock: Clock, deadline: datetime, retry: timedelta | None
+        self, client: RedisClient, clock: Clock, deadline: datetime, retry: timedelta | None
     ) -> None:
         create(client, clock.now, OTHER)
         assert settle(client, deadline, None if retry is None else clock.now + retry) is False
@@ -497,14 +507,14 @@ class TestSettle:
         assert open_code(client) == Otp(EMAIL, OTHER, clock.now + TEN_MINUTES, 0)
 
     def test_a_code_used_meanwhile_is_not_owed_again(
-        self, client: Client, clock: Clock, deadline: datetime
+        self, client: RedisClient, clock: Clock, deadline: datetime
     ) -> None:
         redeem(client, clock.now)
         assert settle(client, deadline, clock.now + MINUTE) is False
         assert is_owed(client) is None
 
     def test_a_code_that_is_gone_does_not_come_back(
-        self, client: Client, deadline: datetime
+        self, client: RedisClient, deadline: datetime
     ) -> None:
         delete(client, keys.otp(EMAIL))
         settle(client, deadline)

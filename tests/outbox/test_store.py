@@ -11,7 +11,7 @@ from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -40,43 +40,45 @@ MOMENTS = [
 
 
 def claim(
-    client: Client, now: datetime, *, limit: int = 100, partition: str = PARTITION
+    client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
     call = outbox.claim(LINKS, partition, now=now, deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 
 def claim_window(
-    client: Client, now: datetime, start: datetime, end: datetime, *, limit: int = 100
+    client: RedisClient, now: datetime, start: datetime, end: datetime, *, limit: int = 100
 ) -> list[str]:
     return client.run(
         deliveries.claim_window(PARTITION, now=now, start=start, end=end, limit=limit)
     )
 
 
-def renew(client: Client, claimed: list[str], deadline: datetime, until: datetime) -> list[str]:
+def renew(
+    client: RedisClient, claimed: list[str], deadline: datetime, until: datetime
+) -> list[str]:
     members = [keys.local_id(link_id) for link_id in claimed]
     call = outbox.renew(LINKS, PARTITION, members, deadline=deadline, until=until)
     return keys.full_ids(PARTITION, client.run(call))
 
 
-def due(client: Client, now: datetime, partition: str = PARTITION) -> outbox.Due:
+def due(client: RedisClient, now: datetime, partition: str = PARTITION) -> outbox.Due:
     return client.run(outbox.read_due(partition, now=now))
 
 
 class TestClaim:
-    def test_nothing_owed_is_nothing_claimed(self, client: Client, clock: Clock) -> None:
+    def test_nothing_owed_is_nothing_claimed(self, client: RedisClient, clock: Clock) -> None:
         assert claim(client, clock.now) == []
         assert all_keys(client) == set()
 
-    def test_a_claimed_link_is_under_a_lease(self, client: Client, clock: Clock) -> None:
+    def test_a_claimed_link_is_under_a_lease(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         assert claim(client, clock.now) == [link.id]
         assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
 
     @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
     def test_a_claimed_link_is_claimed_again_when_its_lease_ends(
-        self, client: Client, clock: Clock, late: timedelta, claimed: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, claimed: bool
     ) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
@@ -84,37 +86,41 @@ class TestClaim:
 
     @pytest.mark.parametrize(("late", "claimed"), MOMENTS)
     def test_a_scheduled_link_is_claimed_when_its_time_comes(
-        self, client: Client, clock: Clock, late: timedelta, claimed: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, claimed: bool
     ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
 
     def test_a_claimed_scheduled_link_is_scheduled_no_more(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
 
-    def test_the_outbox_outlives_a_link_it_takes_over(self, client: Client, clock: Clock) -> None:
+    def test_the_outbox_outlives_a_link_it_takes_over(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
 
     def test_the_outbox_is_kept_for_what_it_holds_already(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
         put(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
 
-    def test_scheduled_links_come_before_lapsed_ones(self, client: Client, clock: Clock) -> None:
+    def test_scheduled_links_come_before_lapsed_ones(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         lapsed = put(client, make_link(clock.now))
         scheduled = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         assert claim(client, clock.now + HOUR) == [scheduled.id, lapsed.id]
 
-    def test_the_longest_due_comes_first(self, client: Client, clock: Clock) -> None:
+    def test_the_longest_due_comes_first(self, client: RedisClient, clock: Clock) -> None:
         times = [clock.now + minutes * timedelta(minutes=1) for minutes in (2, 1, 3)]
         second, first, third = put_all(
             client, [make_link(clock.now, scheduled_at=at) for at in times]
@@ -123,7 +129,7 @@ class TestClaim:
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 6])
     def test_no_more_are_claimed_than_asked_for(
-        self, client: Client, clock: Clock, limit: int
+        self, client: RedisClient, clock: Clock, limit: int
     ) -> None:
         scheduled = [
             link.id
@@ -137,7 +143,7 @@ class TestClaim:
         assert len(claimed) == min(limit, 5)
 
     def test_neither_scheduled_nor_lapsed_ones_keep_the_others_waiting(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         put_all(
             client,
@@ -150,19 +156,21 @@ class TestClaim:
         claimed = {*map(keys.local_id, claim(client, clock.now, limit=4))}
         assert [len(claimed & members) for members in owed.values()] == [2, 2]
 
-    def test_what_one_claim_leaves_is_left_for_the_next(self, client: Client, clock: Clock) -> None:
+    def test_what_one_claim_leaves_is_left_for_the_next(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(5)])
         claimed = [claim(client, clock.now, limit=2) for _ in range(4)]
         assert list(map(len, claimed)) == [2, 2, 1, 0]
         assert set(chain(*claimed)) == {link.id for link in made}
 
-    def test_another_partition_keeps_its_links(self, client: Client, clock: Clock) -> None:
+    def test_another_partition_keeps_its_links(self, client: RedisClient, clock: Clock) -> None:
         put(client, make_link(clock.now))
         other = "00" if PARTITION != "00" else "01"
         assert claim(client, clock.now, partition=other) == []
 
     def test_links_that_are_raced_for_are_claimed_once_each(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         made = put_all(
             client,
@@ -185,28 +193,32 @@ class TestClaimWindow:
         ],
     )
     def test_a_window_has_its_start_but_not_its_end(
-        self, client: Client, clock: Clock, at: timedelta, claimed: bool
+        self, client: RedisClient, clock: Clock, at: timedelta, claimed: bool
     ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now + at))
         found = claim_window(client, clock.now, clock.now + HOUR, clock.now + 2 * HOUR)
         assert found == ([link.id] if claimed else [])
 
-    def test_a_link_is_taken_from_its_schedule_once(self, client: Client, clock: Clock) -> None:
+    def test_a_link_is_taken_from_its_schedule_once(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         window = clock.now, clock.now + 2 * HOUR
         claim_window(client, clock.now, *window)
         assert claim_window(client, clock.now, *window) == []
 
-    def test_what_it_takes_is_due_at_once(self, client: Client, clock: Clock) -> None:
+    def test_what_it_takes_is_due_at_once(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         claim_window(client, clock.now, clock.now, clock.now + 2 * HOUR)
         assert claim(client, clock.now) == [link.id]
 
-    def test_it_leaves_links_that_are_not_scheduled(self, client: Client, clock: Clock) -> None:
+    def test_it_leaves_links_that_are_not_scheduled(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         put(client, make_link(clock.now))
         assert claim_window(client, clock.now, clock.now - HOUR, clock.now + HOUR) == []
 
-    def test_it_takes_no_more_than_asked_for(self, client: Client, clock: Clock) -> None:
+    def test_it_takes_no_more_than_asked_for(self, client: RedisClient, clock: Clock) -> None:
         put_all(client, [make_link(clock.now, scheduled_at=clock.now + HOUR) for _ in range(5)])
         window = clock.now, clock.now + 2 * HOUR
         assert [len(claim_window(client, clock.now, *window, limit=2)) for _ in range(4)] == [
@@ -216,7 +228,9 @@ class TestClaimWindow:
             0,
         ]
 
-    def test_the_outbox_outlives_a_link_it_takes_over(self, client: Client, clock: Clock) -> None:
+    def test_the_outbox_outlives_a_link_it_takes_over(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
         """Whatever the clock of whoever claims it says."""
         link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         claim_window(client, clock.now - timedelta(minutes=1), clock.now, clock.now + 2 * HOUR)
@@ -224,20 +238,20 @@ class TestClaimWindow:
 
 
 class TestRenew:
-    def test_a_renewed_lease_ends_later(self, client: Client, clock: Clock) -> None:
+    def test_a_renewed_lease_ends_later(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
         assert renew(client, [link.id], clock.now + LEASE, clock.now + 2 * LEASE) == [link.id]
         assert claim(client, clock.now + LEASE) == []
 
-    def test_a_released_link_is_claimed_at_once(self, client: Client, clock: Clock) -> None:
+    def test_a_released_link_is_claimed_at_once(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
         renew(client, [link.id], clock.now + LEASE, clock.now)
         assert claim(client, clock.now) == [link.id]
 
     def test_a_lease_that_another_took_over_is_not_renewed(
-        self, client: Client, clock: Clock
+        self, client: RedisClient, clock: Clock
     ) -> None:
         link = put(client, make_link(clock.now))
         claim(client, clock.now)
@@ -245,7 +259,7 @@ class TestRenew:
         assert renew(client, [link.id], clock.now + LEASE, clock.now + HOUR) == []
         assert owed(client, link)["outbox"] == clock.now + 2 * LEASE
 
-    def test_only_what_is_held_is_renewed(self, client: Client, clock: Clock) -> None:
+    def test_only_what_is_held_is_renewed(self, client: RedisClient, clock: Clock) -> None:
         made = put_all(client, [make_link(clock.now) for _ in range(4)])
         held, sent, revoked, gone = made
         claim(client, clock.now)
@@ -258,17 +272,17 @@ class TestRenew:
         ]
         assert [owed(client, link) for link in (sent, revoked, gone)] == [{}, {}, {}]
 
-    def test_a_lease_on_nothing_is_renewed_in_vain(self, client: Client, clock: Clock) -> None:
+    def test_a_lease_on_nothing_is_renewed_in_vain(self, client: RedisClient, clock: Clock) -> None:
         assert renew(client, [], clock.now, clock.now + LEASE) == []
 
 
 class TestHasPending:
-    def test_an_empty_partition_owes_nothing(self, client: Client) -> None:
+    def test_an_empty_partition_owes_nothing(self, client: RedisClient) -> None:
         assert not client.run(outbox.has_pending(PARTITION))
 
     @pytest.mark.parametrize("later", [None, HOUR], ids=["now", "later"])
     def test_a_link_is_owed_until_its_mail_is_out(
-        self, client: Client, clock: Clock, later: timedelta | None
+        self, client: RedisClient, clock: Clock, later: timedelta | None
     ) -> None:
         link = put(client, make_link(clock.now, scheduled_at=later and clock.now + later))
         assert client.run(outbox.has_pending(PARTITION))
@@ -277,22 +291,22 @@ class TestHasPending:
         client.run(deliveries.mark_sent(link.id, now=link.due_at))
         assert not client.run(outbox.has_pending(PARTITION))
 
-    def test_a_link_that_owes_no_mail_is_not_owed(self, client: Client, clock: Clock) -> None:
+    def test_a_link_that_owes_no_mail_is_not_owed(self, client: RedisClient, clock: Clock) -> None:
         put(client, make_link(clock.now, notify=False))
         assert not client.run(outbox.has_pending(PARTITION))
 
-    def test_a_code_is_owed(self, client: Client, clock: Clock) -> None:
+    def test_a_code_is_owed(self, client: RedisClient, clock: Clock) -> None:
         (email,) = put_codes(client, clock, 1)
         assert client.run(outbox.has_pending(partition_of(email)))
 
 
 class TestDue:
-    def test_an_empty_partition_owes_nothing(self, client: Client, clock: Clock) -> None:
+    def test_an_empty_partition_owes_nothing(self, client: RedisClient, clock: Clock) -> None:
         assert due(client, clock.now) == outbox.Due([], unsent=0, oldest=None)
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
     def test_a_scheduled_link_is_due_when_its_time_comes(
-        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, is_due: bool
     ) -> None:
         at = clock.now + HOUR
         put(client, make_link(clock.now, scheduled_at=at))
@@ -303,14 +317,14 @@ class TestDue:
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
     def test_a_claimed_link_is_due_when_its_lease_ends_and_unsent_meanwhile(
-        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, is_due: bool
     ) -> None:
         put(client, make_link(clock.now))
         claim(client, clock.now)
         expected = outbox.Due([LINKS] if is_due else [], unsent=1, oldest=clock.now)
         assert due(client, clock.now + LEASE + late) == expected
 
-    def test_the_oldest_of_all_unsent_links_counts(self, client: Client, clock: Clock) -> None:
+    def test_the_oldest_of_all_unsent_links_counts(self, client: RedisClient, clock: Clock) -> None:
         put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         put_all(client, [make_link(clock.now + number * MILLISECOND) for number in (2, 1, 3)])
         found = due(client, clock.now + HOUR)
@@ -318,7 +332,7 @@ class TestDue:
 
     @pytest.mark.parametrize("early", [HOUR, -HOUR], ids=["before its time", "after its time"])
     def test_what_a_window_took_is_unsent_since_then_or_since_it_was_due(
-        self, client: Client, clock: Clock, early: timedelta
+        self, client: RedisClient, clock: Clock, early: timedelta
     ) -> None:
         at = clock.now + 2 * HOUR
         link = put(client, make_link(clock.now, scheduled_at=at))
@@ -327,13 +341,13 @@ class TestDue:
         client.run(deliveries.retry_later(link.id, error="421 try later", at=at + HOUR))
         assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
-    def test_a_revoked_link_is_not_due(self, client: Client, clock: Clock) -> None:
+    def test_a_revoked_link_is_not_due(self, client: RedisClient, clock: Clock) -> None:
         revoke(client, put(client, make_link(clock.now)), clock.now)
         assert due(client, clock.now) == outbox.Due([], unsent=0, oldest=None)
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
     def test_a_code_is_due_when_its_lease_ends(
-        self, client: Client, clock: Clock, late: timedelta, is_due: bool
+        self, client: RedisClient, clock: Clock, late: timedelta, is_due: bool
     ) -> None:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
@@ -343,7 +357,7 @@ class TestDue:
         expected = outbox.Due([OTPS] if is_due else [], unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
 
-    def test_it_changes_nothing(self, client: Client, clock: Clock) -> None:
+    def test_it_changes_nothing(self, client: RedisClient, clock: Clock) -> None:
         put_all(client, [make_link(clock.now), make_link(clock.now, scheduled_at=clock.now)])
         before = snapshot(client)
         due(client, clock.now)
@@ -351,7 +365,7 @@ class TestDue:
 
 
 class TestClaimCodes:
-    def test_codes_are_claimed_under_a_lease(self, client: Client, clock: Clock) -> None:
+    def test_codes_are_claimed_under_a_lease(self, client: RedisClient, clock: Clock) -> None:
         emails = put_codes(client, clock, 3)
         partition = partition_of(emails[0])
         claims = [
@@ -361,7 +375,7 @@ class TestClaimCodes:
         assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
         assert {*claims[0], *claims[1]} == set(emails)
 
-    def test_no_links_are_among_them(self, client: Client, clock: Clock) -> None:
+    def test_no_links_are_among_them(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         assert (
@@ -370,7 +384,7 @@ class TestClaimCodes:
         )
 
 
-def put_codes(client: Client, clock: Clock, count: int) -> list[str]:
+def put_codes(client: RedisClient, clock: Clock, count: int) -> list[str]:
     """E-mails of one partition that are owed a code."""
     addresses = (f"user{number}@example.com" for number in range(100_000))
     emails = list(

@@ -18,9 +18,9 @@ from service.links import store as links
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage import rate_limits as limits
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, make_link, put, put_all, read
 from tests.support.servers import Store
@@ -30,29 +30,29 @@ COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1)
 
 
 @pytest.fixture
-def client(own_store: Store) -> Iterator[Client]:
+def client(own_store: Store) -> Iterator[RedisClient]:
     connection = connect(own_store.url)
     connection.flushall()
-    with closing(Client(connection)) as client:
+    with closing(RedisClient(connection)) as client:
         yield client
 
 
-def test_no_commands_have_no_replies(client: Client) -> None:
+def test_no_commands_have_no_replies(client: RedisClient) -> None:
     assert client.run_all([]) == []
 
 
-def test_replies_have_the_order_of_the_commands(client: Client, clock: Clock) -> None:
+def test_replies_have_the_order_of_the_commands(client: RedisClient, clock: Clock) -> None:
     made = put_all(client, [make_link(clock.now) for _ in range(300)])
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
-def test_a_wrong_command_is_no_outage(client: Client, clock: Clock) -> None:
+def test_a_wrong_command_is_no_outage(client: RedisClient, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="wrong number"):
         client.run(command(str, "HGET", keys.org("acme")))
 
 
-def test_a_key_of_the_wrong_type_is_no_outage(client: Client, clock: Clock) -> None:
+def test_a_key_of_the_wrong_type_is_no_outage(client: RedisClient, clock: Clock) -> None:
     link = put(client, make_link(clock.now))
     wrong = command(str, "HGET", keys.org("acme"), "field")
     with pytest.raises(Unreadable):
@@ -62,7 +62,7 @@ def test_a_key_of_the_wrong_type_is_no_outage(client: Client, clock: Clock) -> N
     assert isinstance(unreadable, Unreadable)
 
 
-def test_scripts_that_redis_lost_are_sent_again(client: Client, clock: Clock) -> None:
+def test_scripts_that_redis_lost_are_sent_again(client: RedisClient, clock: Clock) -> None:
     made = [make_link(clock.now), make_link(clock.now)]
     put(client, made[0])
     client.run(command(bool, "SCRIPT FLUSH"))
@@ -74,14 +74,14 @@ def test_scripts_that_redis_lost_are_sent_again(client: Client, clock: Clock) ->
     assert client.run_all(commands) == [[made[0]], False, True]
 
 
-def test_a_missing_script_runs_once_for_each_command(client: Client) -> None:
+def test_a_missing_script_runs_once_for_each_command(client: RedisClient) -> None:
     client.run(command(bool, "SCRIPT FLUSH"))
     client.run_all([COUNT] * 5)
     assert client.run(command(int, "GET", COUNTER)) == 5
 
 
 def test_a_stalled_store_is_unavailable_within_two_seconds(
-    client: Client, own_store: Store, clock: Clock
+    client: RedisClient, own_store: Store, clock: Clock
 ) -> None:
     link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
     began = time.monotonic()
@@ -96,7 +96,7 @@ def test_a_stalled_store_is_unavailable_within_two_seconds(
 
 
 def test_a_stopped_store_is_unavailable_at_once(
-    client: Client, own_store: Store, clock: Clock
+    client: RedisClient, own_store: Store, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
     own_store.kill()
@@ -113,7 +113,7 @@ def test_a_stopped_store_is_unavailable_at_once(
 
 
 def test_a_store_without_memory_is_unavailable_for_writes(
-    client: Client, own_store: Store, clock: Clock
+    client: RedisClient, own_store: Store, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
     with redis.Redis.from_url(own_store.url) as connection:
@@ -127,7 +127,7 @@ def test_a_store_without_memory_is_unavailable_for_writes(
 
 
 def test_a_store_that_became_a_replica_is_unavailable(
-    client: Client, own_store: Store, clock: Clock
+    client: RedisClient, own_store: Store, clock: Clock
 ) -> None:
     """As for a moment in every failover."""
     with redis.Redis.from_url(own_store.url) as connection:

@@ -9,7 +9,7 @@ import structlog.testing
 
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 
 HOUR = timedelta(hours=1)
@@ -44,7 +44,7 @@ def test_until_it_is_set_it_shows_the_time_of_the_machine(machine: MachineClock)
 
 
 @pytest.mark.parametrize("hours", [80, -80])
-def test_a_heartbeat_sets_it(client: Client, machine: MachineClock, hours: float) -> None:
+def test_a_heartbeat_sets_it(client: RedisClient, machine: MachineClock, hours: float) -> None:
     machine.ahead = hours * 3600
     clock = RedisClock()
     client.run(Heartbeat("worker-links", clock).record())
@@ -53,7 +53,7 @@ def test_a_heartbeat_sets_it(client: Client, machine: MachineClock, hours: float
 
 
 def test_later_changes_of_the_machines_clock_do_not_matter(
-    client: Client, machine: MachineClock
+    client: RedisClient, machine: MachineClock
 ) -> None:
     """Before the next heartbeat, and during an outage."""
     clock = RedisClock()
@@ -62,7 +62,7 @@ def test_later_changes_of_the_machines_clock_do_not_matter(
     assert abs(clock() - right_now()) < CLOSE
 
 
-def test_the_next_heartbeat_records_the_skew(client: Client, machine: MachineClock) -> None:
+def test_the_next_heartbeat_records_the_skew(client: RedisClient, machine: MachineClock) -> None:
     machine.ahead = 660
     heartbeat = Heartbeat("worker-links", RedisClock())
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_latency_does_not_move_a_clock_that_is_right() -> None:
 
 
 def test_the_start_and_the_end_of_a_skew_are_logged_once(
-    client: Client, machine: MachineClock
+    client: RedisClient, machine: MachineClock
 ) -> None:
     with structlog.testing.capture_logs() as logs:
         heartbeat = Heartbeat("worker-links", RedisClock())

@@ -23,10 +23,10 @@ from service.links.model import Delivery, DeliveryState, Link, Status
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import data_version, keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, command
+from service.storage.connect import connect, connect_async, connect_queue
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect, connect_async, connect_queue
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.commands import COMMANDS, HOUR
@@ -101,8 +101,8 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Client]:
-    client = Client(connect(server.url))
+def client(server: Server) -> Iterator[RedisClient]:
+    client = RedisClient(connect(server.url))
     yield client
     client.close()
 
@@ -168,7 +168,7 @@ def scenario(clock: Clock) -> Scenario:
     return Scenario([step for step, _ in steps], [answer for _, answer in steps])
 
 
-def test_a_client_gets_the_same_replies(client: Client, scenario: Scenario) -> None:
+def test_a_client_gets_the_same_replies(client: RedisClient, scenario: Scenario) -> None:
     assert [client.run(step) for step in scenario.commands] == scenario.replies
 
 
@@ -181,7 +181,7 @@ def test_a_pipeline_gets_the_same_replies(server: Server, scenario: Scenario) ->
 
 
 def test_an_empty_store_gets_this_version_and_old_data_is_refused(
-    client: Client, clock: Clock
+    client: RedisClient, clock: Clock
 ) -> None:
     data_version.ensure_version(client)
     data_version.ensure_version(client)
@@ -191,7 +191,7 @@ def test_an_empty_store_gets_this_version_and_old_data_is_refused(
         data_version.ensure_version(client)
 
 
-def test_a_client_queries_all_partitions_together(client: Client, clock: Clock) -> None:
+def test_a_client_queries_all_partitions_together(client: RedisClient, clock: Clock) -> None:
     link = make_link(clock.now)
     client.run(links.create(link, now=clock.now, retention=RETENTION))
     found = client.run_all([outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS])
@@ -199,7 +199,7 @@ def test_a_client_queries_all_partitions_together(client: Client, clock: Clock) 
 
 
 def test_a_pipeline_queries_all_partitions_together(
-    server: Server, client: Client, clock: Clock
+    server: Server, client: RedisClient, clock: Clock
 ) -> None:
     link = make_link(clock.now)
     client.run(links.create(link, now=clock.now, retention=RETENTION))
@@ -214,7 +214,7 @@ def test_a_pipeline_queries_all_partitions_together(
 
 
 def test_concurrent_callers_get_their_own_replies(
-    server: Server, client: Client, clock: Clock
+    server: Server, client: RedisClient, clock: Clock
 ) -> None:
     made = [make_link(clock.now, org_id=f"org-{number}") for number in range(100)]
     client.run_all([links.create(link, now=clock.now, retention=RETENTION) for link in made])
@@ -227,7 +227,7 @@ def test_concurrent_callers_get_their_own_replies(
 
 
 def test_scripts_that_redis_lost_are_sent_again(
-    server: Server, client: Client, clock: Clock
+    server: Server, client: RedisClient, clock: Clock
 ) -> None:
     due = outbox.read_due("7c", now=clock.now)
 
@@ -244,7 +244,7 @@ def test_scripts_that_redis_lost_are_sent_again(
 class TestCluster:
     @pytest.mark.parametrize("case", COMMANDS.values(), ids=COMMANDS.keys())
     def test_it_runs_every_command(self, cluster: Server, case: Command[Any]) -> None:
-        with closing(Client(connect(cluster.url))) as client:
+        with closing(RedisClient(connect(cluster.url))) as client:
             client.run(case)
 
     @pytest.mark.parametrize("name", [name for name, case in COMMANDS.items() if case.script])
@@ -263,7 +263,7 @@ class TestCluster:
             node.execute_command("EVAL", script, 1, "pl:{00}:x")
 
     def test_a_client_reports_a_stopped_node(self, cluster: Server) -> None:
-        with closing(Client(connect(cluster.url))) as client:
+        with closing(RedisClient(connect(cluster.url))) as client:
             cluster.process.kill()
             try:
                 with pytest.raises(Unavailable):
@@ -274,7 +274,7 @@ class TestCluster:
 
     def test_a_client_reports_a_missing_node(self) -> None:
         with pytest.raises(Unavailable):
-            Client(connect(f"redis+cluster://127.0.0.1:{free_port()}")).run(
+            RedisClient(connect(f"redis+cluster://127.0.0.1:{free_port()}")).run(
                 outbox.has_pending("00")
             )
 
@@ -300,7 +300,7 @@ class TestSentinel:
 
     def test_a_client_does_not_wait_for_a_sentinel_that_is_down(self, one_away: str) -> None:
         began = time.monotonic()
-        with closing(Client(connect(one_away))) as client:
+        with closing(RedisClient(connect(one_away))) as client:
             assert client.run(outbox.has_pending("00")) is False
         assert time.monotonic() - began < 1
 
@@ -316,7 +316,9 @@ class TestSentinel:
     def test_without_sentinels_redis_is_unavailable(self) -> None:
         began = time.monotonic()
         with (
-            closing(Client(connect(f"redis+sentinel://127.0.0.1:{free_port()}/main"))) as client,
+            closing(
+                RedisClient(connect(f"redis+sentinel://127.0.0.1:{free_port()}/main"))
+            ) as client,
             pytest.raises(Unavailable),
         ):
             client.run(outbox.has_pending("00"))

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 
 import service
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command
 from service.values.ids import partition_of
 from tests.support.commands import COMMANDS, LINK, SCRIPTS, STORES
@@ -54,7 +54,7 @@ def test_the_id_of_a_link_contains_its_partition() -> None:
 @pytest.mark.parametrize("command", SCRIPTS.values(), ids=SCRIPTS.keys())
 def test_fakeredis_runs_every_script(command: Command[Any]) -> None:
     """As a smoke test: its Lua differs from that of real servers."""
-    Client(fakeredis.FakeRedis(version=(7,), decode_responses=True)).run(command)
+    RedisClient(fakeredis.FakeRedis(version=(7,), decode_responses=True)).run(command)
 
 
 def test_every_script_is_used() -> None:

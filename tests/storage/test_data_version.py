@@ -8,15 +8,15 @@ from typing import TypeVar
 import pytest
 
 from service.storage import data_version, keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, command
+from service.storage.connect import connect
 from service.storage.data_version import (
     DATA_VERSION,
     WrongDataVersionError,
     ensure_version,
     find_version,
 )
-from service.storage.redis_url import connect
 from tests.support.clock import Clock
 from tests.support.factories import all_keys, make_link, put
 from tests.support.servers import Store
@@ -24,7 +24,7 @@ from tests.support.servers import Store
 T = TypeVar("T")
 
 
-def test_an_empty_store_gets_this_version(client: Client) -> None:
+def test_an_empty_store_gets_this_version(client: RedisClient) -> None:
     assert find_version(client) is None
     ensure_version(client)
     ensure_version(client)
@@ -33,19 +33,21 @@ def test_an_empty_store_gets_this_version(client: Client) -> None:
     assert client.run(command(int, "PTTL", keys.DATA_VERSION_KEY)) == -1
 
 
-def test_finding_the_version_writes_nothing(client: Client) -> None:
+def test_finding_the_version_writes_nothing(client: RedisClient) -> None:
     find_version(client)
     assert all_keys(client) == set()
 
 
-def test_data_of_this_version_is_accepted(client: Client, clock: Clock) -> None:
+def test_data_of_this_version_is_accepted(client: RedisClient, clock: Clock) -> None:
     ensure_version(client)
     put(client, make_link(clock.now))
     ensure_version(client)
 
 
 @pytest.mark.parametrize("version", ["1", "2", "4", "10", "two"])
-def test_data_of_another_version_is_refused_and_left_alone(client: Client, version: str) -> None:
+def test_data_of_another_version_is_refused_and_left_alone(
+    client: RedisClient, version: str
+) -> None:
     client.run(command(bool, "SET", keys.DATA_VERSION_KEY, version))
     with pytest.raises(
         WrongDataVersionError,
@@ -55,13 +57,13 @@ def test_data_of_another_version_is_refused_and_left_alone(client: Client, versi
     assert client.run(data_version.get_version()) == version
 
 
-def test_an_unreadable_version_is_refused(client: Client) -> None:
+def test_an_unreadable_version_is_refused(client: RedisClient) -> None:
     client.run(command(bool, "SADD", keys.DATA_VERSION_KEY, "3"))
     with pytest.raises(WrongDataVersionError, match="data of version unknown,"):
         ensure_version(client)
 
 
-def test_links_without_a_version_have_the_oldest(client: Client, clock: Clock) -> None:
+def test_links_without_a_version_have_the_oldest(client: RedisClient, clock: Clock) -> None:
     put(client, make_link(clock.now))
     with pytest.raises(WrongDataVersionError, match="data of version 1,"):
         ensure_version(client)
@@ -72,21 +74,21 @@ def test_processes_that_start_together_all_start(valkey: Store) -> None:
     """The first creates links while the others still read the version."""
 
     def start(number: int) -> None:
-        with closing(Client(connect(valkey.url))) as client:
+        with closing(RedisClient(connect(valkey.url))) as client:
             ensure_version(client)
             put(client, make_link(Clock().now, org_id=f"org-{number}"))
 
-    with closing(Client(connect(valkey.url))) as client:
+    with closing(RedisClient(connect(valkey.url))) as client:
         for _ in range(20):
             client.run(command(bool, "FLUSHALL"))
             with ThreadPoolExecutor(16) as threads:
                 list(threads.map(start, range(16)))
 
 
-class RecordingClient(Client):
+class RecordingClient(RedisClient):
     """Records the names of its commands, and calls ``before`` when it runs several together."""
 
-    def __init__(self, client: Client, before: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, client: RedisClient, before: Callable[[], object] = lambda: None) -> None:
         super().__init__(client.connection)
         self._before = before
         self.names: list[str] = []
@@ -99,7 +101,7 @@ class RecordingClient(Client):
 
 
 def test_links_that_another_process_creates_meanwhile_have_this_version(
-    client: Client, clock: Clock
+    client: RedisClient, clock: Clock
 ) -> None:
     def another() -> None:
         ensure_version(client)
@@ -108,7 +110,7 @@ def test_links_that_another_process_creates_meanwhile_have_this_version(
     ensure_version(RecordingClient(client, another))
 
 
-def test_each_partition_is_queried_once(client: Client) -> None:
+def test_each_partition_is_queried_once(client: RedisClient) -> None:
     recording = RecordingClient(client)
     find_version(recording)
     assert recording.names == ["GET", *["EXISTS"] * 256]

@@ -13,11 +13,11 @@ from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.outbox import store as outbox
 from service.storage import permissions
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command
+from service.storage.connect import connect, connect_async
 from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect, connect_async
 from tests.support.clock import Clock
 from tests.support.factories import all_keys
 from tests.support.servers import Store, free_port, store, valkey_server
@@ -64,7 +64,7 @@ def failures(url: str, command: Command[object]) -> set[str]:
                 await pipeline.run(command)
         return describe_failure(raised.value)
 
-    client = Client(connect(url))
+    client = RedisClient(connect(url))
     with pytest.raises(Unavailable) as raised:
         client.run(command)
     client.close()
@@ -127,12 +127,12 @@ def test_the_probe_tries_all_commands_of_scripts() -> None:
     assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
 
 
-def test_a_user_with_all_permissions_has_no_denied_commands(client: Client) -> None:
+def test_a_user_with_all_permissions_has_no_denied_commands(client: RedisClient) -> None:
     assert client.run(permissions.find_denied_commands()) == []
     assert all_keys(client) == set()
 
 
 def test_denied_commands_are_found(url_of: Callable[[str], str]) -> None:
-    client = Client(connect(url_of("~* +@all -zadd -time -hset")))
+    client = RedisClient(connect(url_of("~* +@all -zadd -time -hset")))
     assert client.run(permissions.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
     client.close()

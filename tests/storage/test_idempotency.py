@@ -7,7 +7,7 @@ import msgspec
 
 from service.links import store as links
 from service.storage import idempotency, keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.idempotency import IDEMPOTENCY_TTL, IdempotencyRecord, IdempotentRequest
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, all_keys, goes_at, make_link, snapshot
@@ -16,7 +16,7 @@ REQUEST = IdempotentRequest("acme", "0a1b", "2c3d")
 
 
 def create(
-    client: Client,
+    client: RedisClient,
     clock: Clock,
     request: IdempotentRequest | None = REQUEST,
     *,
@@ -29,11 +29,11 @@ def create(
     return keys.local_id(link.id), client.run(made)
 
 
-def test_an_unknown_request_has_no_record(client: Client) -> None:
+def test_an_unknown_request_has_no_record(client: RedisClient) -> None:
     assert client.run(idempotency.find(REQUEST)) is None
 
 
-def test_what_a_request_created_is_kept_for_24_hours(client: Client, clock: Clock) -> None:
+def test_what_a_request_created_is_kept_for_24_hours(client: RedisClient, clock: Clock) -> None:
     link, stored = create(client, clock)
     assert stored is True
     assert client.run(idempotency.find(REQUEST)) == IdempotencyRecord(link, "2c3d")
@@ -41,13 +41,13 @@ def test_what_a_request_created_is_kept_for_24_hours(client: Client, clock: Cloc
     assert goes_at(client, REQUEST.redis_key) == clock.now + IDEMPOTENCY_TTL
 
 
-def test_a_request_without_a_key_leaves_no_record(client: Client, clock: Clock) -> None:
+def test_a_request_without_a_key_leaves_no_record(client: RedisClient, clock: Clock) -> None:
     create(client, clock, None)
     assert not [key for key in all_keys(client) if "idempotency" in key]
 
 
 def test_a_repeated_request_changes_nothing_and_gets_the_record(
-    client: Client, clock: Clock
+    client: RedisClient, clock: Clock
 ) -> None:
     link, _ = create(client, clock)
     before = snapshot(client)
@@ -60,7 +60,7 @@ def test_a_repeated_request_changes_nothing_and_gets_the_record(
     assert snapshot(client) == before
 
 
-def test_organizations_do_not_share_keys(client: Client, clock: Clock) -> None:
+def test_organizations_do_not_share_keys(client: RedisClient, clock: Clock) -> None:
     create(client, clock)
     assert (
         create(client, clock, msgspec.structs.replace(REQUEST, org_id="globex"), org_id="globex")[1]
@@ -68,7 +68,9 @@ def test_organizations_do_not_share_keys(client: Client, clock: Clock) -> None:
     )
 
 
-def test_a_request_whose_link_has_expired_creates_another(client: Client, clock: Clock) -> None:
+def test_a_request_whose_link_has_expired_creates_another(
+    client: RedisClient, clock: Clock
+) -> None:
     first, _ = create(client, clock)
     second, stored = create(client, clock, gone=first)
     assert stored is True
@@ -76,7 +78,9 @@ def test_a_request_whose_link_has_expired_creates_another(client: Client, clock:
     assert create(client, clock, gone=first)[1] == IdempotencyRecord(second, "2c3d")
 
 
-def test_ten_racing_requests_with_one_key_create_one_link(client: Client, clock: Clock) -> None:
+def test_ten_racing_requests_with_one_key_create_one_link(
+    client: RedisClient, clock: Clock
+) -> None:
     with ThreadPoolExecutor(10) as pool:
         found = list(pool.map(lambda _: create(client, clock), range(10)))
     [made] = [link for link, stored in found if stored is True]

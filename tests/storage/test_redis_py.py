@@ -7,13 +7,13 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from service.storage import connection
-from service.storage.redis_url import connect_async
+from service.storage import multiplexed_connection
+from service.storage.connect import connect_async
 from tests.support.servers import Store
 
 
 def test_there_are_no_others() -> None:
-    source = Path(connection.__file__).read_text()
+    source = Path(multiplexed_connection.__file__).read_text()
     assert set(re.findall(r"(?<!self)\.(_[a-z]\w*)", source)) == {"_close", "_parser", "_writer"}
 
 

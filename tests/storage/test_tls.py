@@ -12,9 +12,9 @@ import redis
 from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.orgs.model import Profile
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect, connect_async, connect_queue
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect, connect_async, connect_queue
 from tests.support.servers import free_port, store, wait_until
 from tests.support.tls import self_signed
 
@@ -85,7 +85,7 @@ def certificate(single: Server, cluster: Server, url: str) -> Path:
 
 
 def ask_one_by_one(url: str) -> object:
-    with closing(Client(connect(url))) as client:
+    with closing(RedisClient(connect(url))) as client:
         return client.run(orgs.get_profile("acme"))
 
 

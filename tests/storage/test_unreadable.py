@@ -7,7 +7,7 @@ from service.links import store as links
 from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from tests.support.clock import Clock
 from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, put_all, read
@@ -15,7 +15,7 @@ from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link,
 
 @pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])
 def test_a_link_that_cannot_be_indexed_is_not_stored(
-    client: Client, clock: Clock, kind: str
+    client: RedisClient, clock: Clock, kind: str
 ) -> None:
     link = make_link(clock.now, scheduled_at=clock.now if kind == "scheduled" else None)
     partition = keys.partition_of_link(link.id)
@@ -32,7 +32,9 @@ def test_a_link_that_cannot_be_indexed_is_not_stored(
     assert all_keys(client) <= {key, keys.orgs(partition)}
 
 
-def test_a_link_is_stored_without_the_index_of_organizations(client: Client, clock: Clock) -> None:
+def test_a_link_is_stored_without_the_index_of_organizations(
+    client: RedisClient, clock: Clock
+) -> None:
     link = make_link(clock.now)
     key = keys.orgs(keys.partition_of_link(link.id))
     client.run(command(int, "RPUSH", key, "boom"))
@@ -44,7 +46,9 @@ def test_a_link_is_stored_without_the_index_of_organizations(client: Client, clo
         )
 
 
-def test_a_link_is_stored_without_the_index_of_revoked_links(client: Client, clock: Clock) -> None:
+def test_a_link_is_stored_without_the_index_of_revoked_links(
+    client: RedisClient, clock: Clock
+) -> None:
     client.run(command(int, "RPUSH", keys.revoked("acme"), "boom"))
     made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
     assert put_all(client, made) == made

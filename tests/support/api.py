@@ -20,9 +20,9 @@ from service.otps import store as otps
 from service.otps.model import derive_code
 from service.otps.store import Otp
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from service.storage.redis_url import connect
 from service.values.email import canonical
 from service.values.time import format_time
 from tests.support.clock import Clock
@@ -146,7 +146,9 @@ class Api:
 
     def nonce(self, email: str = JANE) -> bytes:
         address = canonical(email)
-        otp = Client(self.redis).run(otps.load_claimed(keys.otp_partition(address), [address]))[0]
+        otp = RedisClient(self.redis).run(
+            otps.load_claimed(keys.otp_partition(address), [address])
+        )[0]
         assert isinstance(otp, Otp)
         return otp.nonce
 
@@ -173,7 +175,7 @@ def empty(store: Store) -> Iterator[redis.Redis]:
     connection = connect(store.url)
     assert isinstance(connection, redis.Redis)
     connection.flushall()
-    ensure_version(Client(connection))
+    ensure_version(RedisClient(connection))
     yield connection
     connection.close()
 

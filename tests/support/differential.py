@@ -17,7 +17,7 @@ from service.links import deliveries
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
 from tasks.delivery import DeliveryWorker
@@ -368,7 +368,7 @@ class Differential:
             if answer != "taken":
                 raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
 
-        mailer, client = ScriptedMailer(record), Client(self.api.redis)
+        mailer, client = ScriptedMailer(record), RedisClient(self.api.redis)
         profiles = ProfileCache(client, self.api.clock)
         for queue, kind, names in (
             (LINKS, LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
@@ -391,7 +391,7 @@ class Differential:
 
     def claim(self, *, opened: bool) -> None:
         """A worker takes what is due, and is not heard of for a while."""
-        client, deadline = Client(self.api.redis), self.model.now + LEASE
+        client, deadline = RedisClient(self.api.redis), self.model.now + LEASE
         for partition in {partition_of(org_id) for org_id in ORGS}:
             claim = outbox.claim(
                 LINKS, partition, now=self.model.now, deadline=deadline, limit=1000
@@ -406,7 +406,7 @@ class Differential:
     def wake(self, claim: int, answer: str) -> None:
         """That worker is back, and says what became of its mails."""
         ids, deadline = self.claims.pop(claim)
-        client = Client(self.api.redis)
+        client = RedisClient(self.api.redis)
         for link_id in ids:
             link = self.model.links.get(link_id)
             if answer == "taken":

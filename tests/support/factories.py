@@ -8,7 +8,7 @@ from typing import Any
 from service.links import store as links
 from service.links.model import Link
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.time import from_ms
 from tests.support.links import create
@@ -29,12 +29,12 @@ def make_link(
     )
 
 
-def put(client: Client, link: Link) -> Link:
+def put(client: RedisClient, link: Link) -> Link:
     """Stores ``link``."""
     return put_all(client, [link])[0]
 
 
-def put_all(client: Client, made: Iterable[Link]) -> list[Link]:
+def put_all(client: RedisClient, made: Iterable[Link]) -> list[Link]:
     """Stores links, and gives them in the same order."""
     stored = list(made)
     results = client.run_all(
@@ -44,14 +44,14 @@ def put_all(client: Client, made: Iterable[Link]) -> list[Link]:
     return stored
 
 
-def read(client: Client, link_id: str) -> Link:
+def read(client: RedisClient, link_id: str) -> Link:
     """The link, which is there."""
     link = client.run(links.get(link_id))
     assert link is not None
     return link
 
 
-def revoke(client: Client, link: Link, now: datetime) -> bool:
+def revoke(client: RedisClient, link: Link, now: datetime) -> bool:
     return client.run(links.revoke(link, now=now, retention=RETENTION))
 
 
@@ -63,7 +63,7 @@ def queues_of(link: Link) -> dict[str, str]:
     }
 
 
-def owed(client: Client, link: Link) -> dict[str, datetime]:
+def owed(client: RedisClient, link: Link) -> dict[str, datetime]:
     """In which of its partition's queues the link is, and with which moment."""
     found = {
         name: score(client, key, keys.local_id(link.id)) for name, key in queues_of(link).items()
@@ -71,23 +71,23 @@ def owed(client: Client, link: Link) -> dict[str, datetime]:
     return {name: moment for name, moment in found.items() if moment is not None}
 
 
-def score(client: Client, key: str, member: str) -> datetime | None:
+def score(client: RedisClient, key: str, member: str) -> datetime | None:
     """The moment by which ``member`` is sorted, if it is there."""
     return client.run(
         command(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member)
     )
 
 
-def members(client: Client, key: str) -> list[str]:
+def members(client: RedisClient, key: str) -> list[str]:
     """A sorted set's members, lowest first."""
     return client.run(command(list, "ZRANGE", key, 0, -1))
 
 
-def exists(client: Client, key: str) -> bool:
+def exists(client: RedisClient, key: str) -> bool:
     return client.run(command(bool, "EXISTS", key))
 
 
-def delete(client: Client, key: str) -> None:
+def delete(client: RedisClient, key: str) -> None:
     """Removes ``key``, as its TTL would have in time."""
     assert client.run(command(bool, "DEL", key))
 
@@ -102,25 +102,25 @@ def id_in(key: str) -> str:
     return ids_of(key, [key.rpartition(":")[2]])[0]
 
 
-def all_keys(client: Client) -> set[str]:
+def all_keys(client: RedisClient) -> set[str]:
     return client.run(command(set, "KEYS", "*"))
 
 
-def goes_at(client: Client, key: str) -> datetime:
+def goes_at(client: RedisClient, key: str) -> datetime:
     """When the key's TTL ends; it has one."""
     milliseconds = client.run(command(int, "PEXPIRETIME", key))
     assert milliseconds > 0, f"{key} has no TTL"
     return from_ms(milliseconds)
 
 
-def ttl(client: Client, key: str) -> timedelta:
+def ttl(client: RedisClient, key: str) -> timedelta:
     """What is left of the key's TTL; it has one."""
     milliseconds = client.run(command(int, "PTTL", key))
     assert milliseconds > 0, f"{key} has no TTL"
     return timedelta(milliseconds=milliseconds)
 
 
-def snapshot(client: Client) -> dict[str, tuple[Any, int]]:
+def snapshot(client: RedisClient) -> dict[str, tuple[Any, int]]:
     """Everything in Redis: each key's value, and when it goes."""
     return {
         key: (_value(client, key), client.run(command(int, "PEXPIRETIME", key)))
@@ -128,7 +128,7 @@ def snapshot(client: Client) -> dict[str, tuple[Any, int]]:
     }
 
 
-def _value(client: Client, key: str) -> Any:
+def _value(client: RedisClient, key: str) -> Any:
     kind = client.run(command(str, "TYPE", key))
     if kind == "hash":
         return client.run(command(dict, "HGETALL", key))

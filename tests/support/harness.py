@@ -18,7 +18,7 @@ from service.otps.store import Otp
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
 from service.values.time import from_ms
@@ -41,7 +41,7 @@ SENDER = "Shop <pay@shop.example>"
 class Harness:
     """Writes to the store, and reads from it, as the API does."""
 
-    def __init__(self, client: Client, redis: Redis, clock: Clock) -> None:
+    def __init__(self, client: RedisClient, redis: Redis, clock: Clock) -> None:
         self.client = client
         self.profiles = ProfileCache(client, clock)
         self.redis = redis

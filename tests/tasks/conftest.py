@@ -8,9 +8,9 @@ import pytest
 from redis import Redis
 
 from service.outbox.queues import LINKS, OTPS, SCAN_QUEUE, MailQueue
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from tasks import jobs
 from tasks.delivery import DeliveryWorker
 from tasks.runtime import Runtime, create_heartbeat, current_runtime
@@ -23,7 +23,7 @@ from tests.support.servers import Store
 @pytest.fixture
 def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
     """On an empty store."""
-    client = Client(connect(valkey.url))
+    client = RedisClient(connect(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()
         yield Harness(client, redis, clock)

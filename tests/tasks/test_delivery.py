@@ -17,8 +17,8 @@ from service.links.model import DeliveryState, Link, Status
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.values.ids import partition_of
 from tasks import delivery
 from tasks.delivery import (
@@ -185,7 +185,7 @@ class TestSending:
         start = threading.Barrier(len(mailers))
 
         def work(mailer: ScriptedMailer) -> None:
-            client = Client(connect(valkey.url))
+            client = RedisClient(connect(valkey.url))
             start.wait()
             Harness(client, harness.redis, harness.clock).link_worker(mailer).run([PARTITION])
             client.close()
@@ -726,7 +726,7 @@ def own_store() -> Iterator[Store]:
 
 @pytest.fixture
 def own_harness(own_store: Store, clock: Clock) -> Iterator[Harness]:
-    client = Client(connect(own_store.url))
+    client = RedisClient(connect(own_store.url))
     with Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as redis:
         yield Harness(client, redis, clock)
     client.close()

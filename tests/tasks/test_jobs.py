@@ -15,8 +15,8 @@ from service.otps.model import derive_code
 from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.outbox.rq_queue import open_rq_queue
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from service.values.ids import partition_of
 from tasks import delivery, jobs
 from tasks.kinds.registry import find_kind
@@ -145,7 +145,7 @@ class TestJobs:
         mailer: ScriptedMailer,
         tmp_path: Path,
     ) -> None:
-        away = Harness(Client(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock())
+        away = Harness(RedisClient(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock())
         runtimes[LINKS].delivery = away.link_worker(mailer)
         ring(LINKS, [PARTITION], rq_connection)
         with pytest.raises(Unavailable):

@@ -15,9 +15,9 @@ from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
 from service.outbox.queues import SCAN_QUEUE
 from service.outbox.rq_queue import JsonJob, open_rq_queue
 from service.storage import data_version
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from tasks.scheduler import PeriodicScheduler
 from tests.support.harness import Harness
 from tests.support.servers import Store
@@ -180,7 +180,7 @@ class TestHeartbeat:
 
     @pytest.fixture
     def away(self, valkey: Store, rq_connection: Redis) -> Iterator[PeriodicScheduler]:
-        client = Client(connect(f"{valkey.url}-that-nobody-has"))
+        client = RedisClient(connect(f"{valkey.url}-that-nobody-has"))
         yield PeriodicScheduler(
             client,
             Heartbeat("scheduler", RedisClock()),

@@ -20,9 +20,9 @@ from service.outbox.doorbell import ring
 from service.outbox.permissions import probe_commands
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.outbox.rq_queue import open_rq_queue
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.redis_url import connect
+from service.storage.connect import connect
 from service.values.ids import partition_of
 from tasks import worker
 from tasks.runtime import Runtime, current_runtime
@@ -82,7 +82,7 @@ def test_a_worker_records_that_it_is_alive(
 
 
 def test_an_outage_of_the_store_does_not_end_a_worker(runtimes: Runtimes, tmp_path: Path) -> None:
-    away = Client(connect(f"unix://{tmp_path}/nobody"))
+    away = RedisClient(connect(f"unix://{tmp_path}/nobody"))
     record_heartbeat(msgspec.structs.replace(runtimes[LINKS], client=away))
     away.close()
 

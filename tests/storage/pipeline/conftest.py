@@ -8,9 +8,9 @@ import pytest
 import uvloop
 
 from service.links.model import Link
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect, connect_async
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect, connect_async
 from tests.support.clock import Clock
 from tests.support.factories import make_link, put_all
 from tests.support.pipelines import (
@@ -32,17 +32,17 @@ def run_in_loop(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.fixture
-def client(own_store: Store) -> Iterator[Client]:
+def client(own_store: Store) -> Iterator[RedisClient]:
     """A client of the same store, which is empty."""
     connection = connect(own_store.url)
     connection.flushall()
-    client = Client(connection)
+    client = RedisClient(connection)
     yield client
     client.close()
 
 
 @pytest.fixture
-def links(client: Client, clock: Clock) -> list[Link]:
+def links(client: RedisClient, clock: Clock) -> list[Link]:
     return put_all(
         client, [make_link(clock.now, transaction_id=str(number)) for number in range(LINKS)]
     )

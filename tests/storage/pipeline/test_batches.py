@@ -13,11 +13,11 @@ from service.links import store as link_store
 from service.links.model import Link
 from service.outbox import store as outbox
 from service.storage import keys
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connection import MAX_BATCHES_IN_FLIGHT, RedisProtocol
+from service.storage.connect import connect_async
+from service.storage.multiplexed_connection import MAX_BATCHES_IN_FLIGHT, RedisWireProtocol
 from service.storage.pipeline import MAX_PENDING_COMMANDS, AutoPipeline
-from service.storage.redis_url import connect_async
 from tests.support.pipelines import (
     COUNT,
     COUNTER,
@@ -38,14 +38,14 @@ async def connect_and_count(
     """A pipeline that is connected, and the number of commands in each later batch."""
     sizes: list[int] = []
 
-    def send_counted(protocol: RedisProtocol) -> None:
+    def send_counted(protocol: RedisWireProtocol) -> None:
         sizes.append(len(protocol._buffer))  # noqa: SLF001 - a socket shows no batches
         flush(protocol)
 
-    flush = RedisProtocol._flush  # noqa: SLF001
+    flush = RedisWireProtocol._flush  # noqa: SLF001
     async with AutoPipeline(connect_async(server.url)) as pipeline:
         await pipeline.run(outbox.has_pending("00"))
-        monkeypatch.setattr(RedisProtocol, "_flush", send_counted)
+        monkeypatch.setattr(RedisWireProtocol, "_flush", send_counted)
         yield pipeline, sizes
 
 
@@ -92,7 +92,7 @@ class TestBatches:
         assert asyncio.run(run()) == [1] * MAX_BATCHES_IN_FLIGHT + [LINKS - MAX_BATCHES_IN_FLIGHT]
 
     def test_commands_that_wait_for_a_connection_share_it(
-        self, own_store: Store, client: Client, links: list[Link]
+        self, own_store: Store, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with AutoPipeline(connect_async(own_store.url)) as pipeline:
@@ -165,7 +165,7 @@ class TestReplies:
 
 class TestScripts:
     def test_scripts_that_redis_lost_are_sent_again(
-        self, make_pipeline: Callable[[], AutoPipeline], client: Client, links: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with make_pipeline() as pipeline:
@@ -178,7 +178,7 @@ class TestScripts:
         assert asyncio.run(run()) == links * 2
 
     def test_a_missing_script_runs_once_for_each_caller(
-        self, make_pipeline: Callable[[], AutoPipeline], client: Client
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient
     ) -> None:
         client.run(command(bool, "SCRIPT FLUSH"))
 
@@ -190,7 +190,7 @@ class TestScripts:
         assert client.run(command(int, "GET", COUNTER)) == 20
 
     def test_redis_keeps_a_script_that_it_was_sent(
-        self, make_pipeline: Callable[[], AutoPipeline], client: Client, own_store: Store
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, own_store: Store
     ) -> None:
         client.run(command(bool, "SCRIPT FLUSH"))
         client.run(command(bool, "CONFIG RESETSTAT"))
@@ -205,7 +205,7 @@ class TestScripts:
         assert count_runs("evalsha", own_store) == 3
 
     def test_a_missing_script_runs_once_for_each_command_of_one_caller(
-        self, make_pipeline: Callable[[], AutoPipeline], client: Client, links: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, links: list[Link]
     ) -> None:
         client.run(command(bool, "SCRIPT FLUSH"))
 

@@ -14,9 +14,9 @@ from service.links.model import Link
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.outbox import store as outbox
-from service.storage.client import Client
+from service.storage.client import RedisClient
+from service.storage.connect import connect_async
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect_async
 from tests.support.pipelines import (
     Run,
     closes_in_time,
@@ -71,7 +71,7 @@ class TestCancelledCallers:
         assert asyncio.run(run()) == links[::-1]
 
     def test_a_command_that_was_sent_still_runs(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], client: Client
+        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], client: RedisClient
     ) -> None:
         async def run() -> None:
             async with make_pipeline() as pipeline:
@@ -188,7 +188,7 @@ class TestClosing:
         assert result == links[1] or type(result) is Unavailable
 
     def test_no_connections_stay_open(
-        self, own_store: Store, client: Client, links: list[Link]
+        self, own_store: Store, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> None:
             async with AutoPipeline(connect_async(own_store.url)) as pipeline:

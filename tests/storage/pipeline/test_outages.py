@@ -9,7 +9,7 @@ import pytest
 from service.errors import Unavailable
 from service.links import store as link_store
 from service.links.model import Link
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
@@ -86,7 +86,7 @@ class TestStalledStore:
         self,
         own_store: Store,
         make_pipeline: Callable[[], AutoPipeline],
-        client: Client,
+        client: RedisClient,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 0.2)
@@ -105,7 +105,7 @@ class TestStalledStore:
         self,
         own_store: Store,
         make_pipeline: Callable[[], AutoPipeline],
-        client: Client,
+        client: RedisClient,
         links: list[Link],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
@@ -200,7 +200,7 @@ class TestKilledStore:
         assert run_in_loop(run()) < 1
 
     def test_a_closed_connection_fails_only_the_commands_on_it(
-        self, make_pipeline: Callable[[], AutoPipeline], client: Client, links: list[Link]
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with make_pipeline() as pipeline:

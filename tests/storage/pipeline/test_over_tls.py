@@ -9,10 +9,10 @@ import pytest
 from service.errors import Unavailable
 from service.links import store as link_store
 from service.links.model import Link
-from service.storage.client import Client
+from service.storage.client import RedisClient
 from service.storage.command import command
+from service.storage.connect import connect, connect_async
 from service.storage.pipeline import AutoPipeline
-from service.storage.redis_url import connect, connect_async
 from tests.support.pipelines import (
     Run,
     read_link,
@@ -110,6 +110,6 @@ class TestOverTls:
         assert [type(result) for result in run_in_loop(run())] == [Unavailable]
 
     def test_the_synchronous_client_uses_it_too(self, url: str, links: list[Link]) -> None:
-        client = Client(connect(url))
+        client = RedisClient(connect(url))
         assert client.run(link_store.get(links[0].id)) == links[0]
         client.close()

@@ -6,8 +6,8 @@ from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
-from service.storage.client import Client
-from service.storage.redis_url import connect
+from service.storage.client import RedisClient
+from service.storage.connect import connect
 from tasks.mail.profiles import CACHE_SIZE, CACHE_TTL, ProfileCache
 from tests.support.harness import Harness
 
@@ -39,7 +39,7 @@ def test_an_unreadable_one_counts_as_empty(harness: Harness) -> None:
 
 
 def test_an_outage_does_not_count_as_an_empty_profile(harness: Harness) -> None:
-    away = Client(connect("unix:///nobody"))
+    away = RedisClient(connect("unix:///nobody"))
     with pytest.raises(Unavailable):
         ProfileCache(away, harness.clock).get("acme")
     away.close()

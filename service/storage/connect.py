@@ -1,4 +1,4 @@
-"""Connections to the Redis that a URL names: a single server, Sentinel or a cluster."""
+"""Connects to the Redis that a URL names: a single server, Sentinel or a cluster."""
 
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def connect(url: str) -> redis.Redis | RedisCluster:
-    """A connection for ``Client``. It never sends a command twice.
+    """A connection for ``RedisClient``. It never sends a command twice.
 
     Raises:
         Unavailable: no node of the cluster answers.

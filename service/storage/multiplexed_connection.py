@@ -25,7 +25,7 @@ class MultiplexedConnection:
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._pool: Any = client.connection_pool
-        self._protocol: RedisProtocol | None = None
+        self._protocol: RedisWireProtocol | None = None
         self._connecting: asyncio.Task[Any] | None = None
         self._queue: list[tuple[Command[Any], Reply]] = []
         """Commands to send as soon as there is a connection."""
@@ -63,7 +63,7 @@ class MultiplexedConnection:
         queue, self._queue, self._connecting = self._queue, [], None
         error = ConnectionLost("canceled") if task.cancelled() else task.exception()
         if error is None:
-            self._protocol = RedisProtocol(task.result(), self._on_loss)
+            self._protocol = RedisWireProtocol(task.result(), self._on_loss)
         for command, reply in queue:
             if reply.done():  # its caller was canceled, or has timed out
                 continue
@@ -76,7 +76,7 @@ class MultiplexedConnection:
         self._protocol = None
 
 
-class RedisProtocol(asyncio.Protocol):
+class RedisWireProtocol(asyncio.Protocol):
     """Takes over the socket of a connection of redis-py, whose own layers cost ten times as much.
 
     ``last_read_at`` is the loop's time at which the server last sent something.
