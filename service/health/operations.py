@@ -29,7 +29,7 @@ from service.otps import store as otps
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.partitions import query_partitions
-from service.storage.rate_limits import RateLimited, check
+from service.storage.rate_limits import ReachedLimit, check
 from service.values.time import MILLISECOND
 
 log = structlog.get_logger(__name__)
@@ -132,7 +132,7 @@ async def _check_readiness(context: Context) -> Readiness:
     reasons = [*find_process_reasons(processes)]
     if found.unreadable or backlog.unreadable_partitions or isinstance(reached, Unreadable):
         reasons.append(Reason.DATA_UNREADABLE)
-    if isinstance(reached, RateLimited):
+    if isinstance(reached, ReachedLimit):
         reasons.append(Reason.OTP_SENDS_LIMITED)
     if await asyncio.to_thread(context.describe_disk_shortage):
         reasons.append(Reason.DISK_ALMOST_FULL)

@@ -13,7 +13,7 @@ from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
 from service.storage.command import Command, command, run_script, try_decode
-from service.values.time import duration_ms, format_time, from_ms, to_ms
+from service.values.time import datetime_from_ms, datetime_to_ms, duration_ms, format_time
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def mark_failed(
     ``failures`` lists it for as long as ``retention``. False: the lease until ``deadline`` was
     lost, or the e-mail is no longer owed.
     """
-    failed = (to_ms(now), duration_ms(retention))
+    failed = (datetime_to_ms(now), duration_ms(retention))
     return _settle(link_id, DeliveryState.FAILED, attempts, deadline, error=error, failed=failed)
 
 
@@ -90,7 +90,7 @@ def retry_later(
     False: the lease until ``deadline`` was lost, or the e-mail is no longer owed.
     """
     return _settle(
-        link_id, DeliveryState.QUEUED, attempts, deadline, error=error, retry_at=to_ms(at)
+        link_id, DeliveryState.QUEUED, attempts, deadline, error=error, retry_at=datetime_to_ms(at)
     )
 
 
@@ -98,8 +98,8 @@ def count_scheduled(
     partition: str, *, start: datetime, end: datetime | None = None
 ) -> Command[int]:
     """How many e-mails are scheduled in [``start``, ``end``), or from ``start`` on."""
-    latest = "+inf" if end is None else f"({to_ms(end)}"
-    return command(int, "ZCOUNT", keys.scheduled(partition), to_ms(start), latest)
+    latest = "+inf" if end is None else f"({datetime_to_ms(end)}"
+    return command(int, "ZCOUNT", keys.scheduled(partition), datetime_to_ms(start), latest)
 
 
 def read_failures(
@@ -110,7 +110,7 @@ def read_failures(
         partial(_decode_failures, partition),
         "links/read_failures",
         [keys.failed(partition)],
-        to_ms(now - retention),
+        datetime_to_ms(now - retention),
         limit,
     )
 
@@ -139,7 +139,7 @@ def _settle(
         keys.local_id(link_id),
         state.value,
         attempts,
-        "" if deadline is None else to_ms(deadline),
+        "" if deadline is None else datetime_to_ms(deadline),
         sent,
         error,
         retry_at,
@@ -150,6 +150,7 @@ def _settle(
 def _decode_failures(partition: str, reply: list[Any]) -> Failures:
     link_ids = keys.full_ids(partition, reply[1::2])
     latest = [
-        Failure(link_id, from_ms(at)) for link_id, at in zip(link_ids, reply[2::2], strict=True)
+        Failure(link_id, datetime_from_ms(at))
+        for link_id, at in zip(link_ids, reply[2::2], strict=True)
     ]
     return Failures(int(reply[0]), latest)

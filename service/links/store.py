@@ -20,7 +20,7 @@ from service.storage.idempotency import (
     decode_record,
 )
 from service.values.ids import is_link_id, partition_of
-from service.values.time import format_time, to_ms
+from service.values.time import datetime_to_ms, format_time
 
 PRUNE_EVERY = 16
 """One create in so many, by its millisecond, also prunes the indexes that it writes to."""
@@ -55,7 +55,7 @@ def create(
     """
     partition = keys.partition_of_link(link.id)
     queue = keys.scheduled if link.delivery.state is DeliveryState.SCHEDULED else keys.outbox
-    created_ms, expires_ms = to_ms(link.created_at), to_ms(link.expires_at)
+    created_ms, expires_ms = datetime_to_ms(link.created_at), datetime_to_ms(link.expires_at)
     return run_script(
         _decode_created,
         "links/create",
@@ -73,14 +73,14 @@ def create(
         link.org_id,
         created_ms,
         expires_ms,
-        to_ms(link.ended_at + retention),
+        datetime_to_ms(link.ended_at + retention),
         -(-expires_ms // 1000) * 1000,  # only the first link of a second changes orgs
-        "" if link.delivery.state is DeliveryState.NONE else to_ms(link.due_at),
-        to_ms(now - retention) if created_ms % PRUNE_EVERY == 0 else "",
+        "" if link.delivery.state is DeliveryState.NONE else datetime_to_ms(link.due_at),
+        datetime_to_ms(now - retention) if created_ms % PRUNE_EVERY == 0 else "",
         *(
             ("", "", "")
             if request is None
-            else (request.fingerprint, to_ms(now + IDEMPOTENCY_TTL), gone)
+            else (request.fingerprint, datetime_to_ms(now + IDEMPOTENCY_TTL), gone)
         ),
         *encode(link),
     )
@@ -108,9 +108,9 @@ def revoke(link: Link, *, now: datetime, retention: timedelta) -> Command[bool]:
             keys.pending_since(partition),
         ],
         keys.local_id(link.id),
-        to_ms(now),
+        datetime_to_ms(now),
         format_time(now),
-        to_ms(now + retention),
+        datetime_to_ms(now + retention),
         DeliveryState.SCHEDULED.value,
         DeliveryState.QUEUED.value,
         DeliveryState.NONE.value,
@@ -126,7 +126,7 @@ def active_ids(
         partial(keys.full_ids, partition),
         "ZRANGEBYSCORE",
         key,
-        f"({to_ms(now)}",
+        f"({datetime_to_ms(now)}",
         "+inf",
         "LIMIT",
         offset,
@@ -150,7 +150,7 @@ def read_page(
     """
     score, last = decode_cursor(cursor) if cursor else ("", "")
     org, active, revoked = keys.org(org_id), keys.active(org_id), keys.revoked(org_id)
-    now_ms, prune_before = str(to_ms(now)), str(to_ms(now - retention))
+    now_ms, prune_before = str(datetime_to_ms(now)), str(datetime_to_ms(now - retention))
     index, lowest, highest = {
         None: (org, "-inf", "+inf"),
         Status.ACTIVE: (active, f"({now_ms}", "+inf"),

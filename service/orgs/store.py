@@ -11,7 +11,7 @@ import msgspec
 from service.orgs.model import EMPTY_PROFILE, Profile
 from service.storage import keys
 from service.storage.command import Command, command
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 
 MAX_IDS_PER_PARTITION = 1000
 """A quarter of a million in all partitions."""
@@ -24,7 +24,7 @@ def list_ids(partition: str, *, now: datetime, retention: timedelta) -> Command[
         "ZREVRANGEBYSCORE",
         keys.orgs(partition),
         "+inf",
-        f"({to_ms(now - retention)}",
+        f"({datetime_to_ms(now - retention)}",
         "LIMIT",
         0,
         MAX_IDS_PER_PARTITION,

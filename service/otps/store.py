@@ -10,7 +10,7 @@ import msgspec
 from service.storage import keys
 from service.storage.command import Command, command, run_script, try_decode
 from service.storage.rate_limits import RateLimit, parse_pttl
-from service.values.time import duration_ms, format_time, parse_time, to_ms
+from service.values.time import datetime_to_ms, duration_ms, format_time, parse_time
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -66,7 +66,7 @@ def client_limits(networks: Mapping[str, int], limit: str, maximum: int) -> list
     ``networks`` are the client's own and those around it, the widest last, each with how many times
     ``maximum`` it can have.
     """
-    counters = keys.client_limits([*networks], limit)
+    counters = keys.client_limit_keys([*networks], limit)
     return [
         RateLimit(limit, key, times * maximum, HOUR)
         for key, times in zip(counters, networks.values(), strict=True)
@@ -99,7 +99,7 @@ def create(
         [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
         nonce.hex(),
-        to_ms(now),
+        datetime_to_ms(now),
         format_time(now + ttl),
         duration_ms(ttl),
         org_id or "",
@@ -153,8 +153,8 @@ def redeem(
         ],
         email,
         nonce.hex(),
-        to_ms(now),
-        to_ms(now + verified_for),
+        datetime_to_ms(now),
+        datetime_to_ms(now + verified_for),
     )
 
 
@@ -165,7 +165,7 @@ def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
         lambda reply: [bytes.fromhex(nonce) for nonce in reply],
         "ZRANGEBYSCORE",
         key,
-        f"({to_ms(now)}",
+        f"({datetime_to_ms(now)}",
         "+inf",
     )
 
@@ -198,8 +198,8 @@ def settle(
         "otps/settle",
         [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
-        to_ms(deadline),
-        "" if retry_at is None else to_ms(retry_at),
+        datetime_to_ms(deadline),
+        "" if retry_at is None else datetime_to_ms(retry_at),
         attempts,
     )
 

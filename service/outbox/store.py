@@ -13,7 +13,7 @@ import msgspec
 
 from service.outbox.queues import QUEUES, MailQueue
 from service.storage.command import Command, command, run_script
-from service.values.time import from_ms, to_ms
+from service.values.time import datetime_from_ms, datetime_to_ms
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -33,8 +33,8 @@ def claim(
     queue: MailQueue, partition: str, *, now: datetime, deadline: datetime, limit: int
 ) -> Command[list[str]]:
     """Claims up to ``limit`` members that are due, under a lease until ``deadline``."""
-    scheduled = ("-inf", to_ms(now) + 1)
-    times = (to_ms(now), to_ms(deadline), limit, to_ms(now), *scheduled)
+    scheduled = ("-inf", datetime_to_ms(now) + 1)
+    times = (datetime_to_ms(now), datetime_to_ms(deadline), limit, datetime_to_ms(now), *scheduled)
     return run_script(list, "outbox/claim", queue.all_keys(partition), *times)
 
 
@@ -42,7 +42,7 @@ def claim_window(
     queue: MailQueue, partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
 ) -> Command[list[str]]:
     """Moves up to ``limit`` members scheduled in [``start``, ``end``) to the outbox, due now."""
-    times = (to_ms(now), "", limit, "", to_ms(start), to_ms(end))
+    times = (datetime_to_ms(now), "", limit, "", datetime_to_ms(start), datetime_to_ms(end))
     return run_script(list, "outbox/claim", queue.waiting_keys(partition), *times)
 
 
@@ -56,7 +56,9 @@ def renew(
 ) -> Command[list[str]]:
     """Extends the lease that ends at ``deadline``; returns the members that are still under it."""
     outbox = queue.outbox(partition)
-    return run_script(list, "outbox/renew", [outbox], to_ms(deadline), to_ms(until), *members)
+    return run_script(
+        list, "outbox/renew", [outbox], datetime_to_ms(deadline), datetime_to_ms(until), *members
+    )
 
 
 def has_pending(partition: str, queues: Sequence[MailQueue] = QUEUES) -> Command[bool]:
@@ -77,7 +79,7 @@ def read_due(
         partial(_decode_due, queues),
         "outbox/read_due",
         list(chain.from_iterable(keys)),
-        to_ms(now),
+        datetime_to_ms(now),
         *map(len, keys),
     )
 
@@ -87,6 +89,6 @@ def _decode_due(queues: Sequence[MailQueue], reply: list[Any]) -> Due:
     return Due(
         [queue for queue, is_due in zip(queues, are_due, strict=True) if is_due],
         unsent,
-        from_ms(oldest) if oldest else None,
+        datetime_from_ms(oldest) if oldest else None,
         unreadable,
     )

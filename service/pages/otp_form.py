@@ -16,7 +16,7 @@ from service.otps import store as otps
 from service.otps.model import derive_reference
 from service.pages.page_view import PageView
 from service.values.email import mask
-from service.values.time import from_ms, to_ms
+from service.values.time import datetime_from_ms, datetime_to_ms
 
 COOKIE_NAME = "payment_link_code"
 COOKIE_GRACE = timedelta(hours=1)
@@ -52,11 +52,11 @@ class SentCode(msgspec.Struct, frozen=True):
         if match is None:
             return None
         milliseconds = int(match[1])
-        return cls(from_ms(milliseconds) if milliseconds else None, match[2])
+        return cls(datetime_from_ms(milliseconds) if milliseconds else None, match[2])
 
     def cookie(self, view: PageView) -> Cookie:
         """The cookie, for this link's pages only."""
-        milliseconds = to_ms(self.sent_at) if self.sent_at else 0
+        milliseconds = datetime_to_ms(self.sent_at) if self.sent_at else 0
         lifetime = view.context.settings.otp.ttl + COOKIE_GRACE
         return view.cookie(
             COOKIE_NAME,
@@ -103,7 +103,7 @@ def has_expired(view: PageView, since: str) -> bool:
 
     Its cookie may have expired as well.
     """
-    return bool(_MILLISECONDS.fullmatch(since)) and _is_over(view, from_ms(int(since)))
+    return bool(_MILLISECONDS.fullmatch(since)) and _is_over(view, datetime_from_ms(int(since)))
 
 
 def render_expired(view: PageView) -> Response[str]:
@@ -136,7 +136,7 @@ def render_form(
     return view.render(
         "enter_code",
         form=form,
-        since=to_ms(form.sent_at or view.now),
+        since=datetime_to_ms(form.sent_at or view.now),
         email=mask(view.link.email),
         error=error,
         tries=_format_tries(view, tries or 0) if has_failed and not error else "",

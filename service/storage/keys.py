@@ -150,7 +150,7 @@ def otp_outbox(partition: str) -> str:
     return f"pl:{{{partition}}}:otp_outbox"
 
 
-def client_limits(networks: Sequence[str], limit: str) -> list[str]:
+def client_limit_keys(networks: Sequence[str], limit: str) -> list[str]:
     """counters: ``otp_sends`` or ``otp_failures`` of a client and of the networks around it, in the widest one's partition."""
     partition = partition_of(networks[-1])
     return [f"pl:{{{partition}}}:client:{network}:{limit}" for network in networks]

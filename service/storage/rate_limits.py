@@ -17,14 +17,14 @@ class RateLimit(NamedTuple):
     window: timedelta
 
 
-class RateLimited(NamedTuple):
+class ReachedLimit(NamedTuple):
     """The limit has been reached, until ``retry_after``."""
 
     limit: RateLimit
     retry_after: timedelta
 
 
-def count(limits: Sequence[RateLimit]) -> Command[RateLimited | None]:
+def count(limits: Sequence[RateLimit]) -> Command[ReachedLimit | None]:
     """Adds one to each of the limits, or to none if one of them has been reached.
 
     The limits lie in one slot. If several have been reached, the reply is the one that ends last.
@@ -32,7 +32,7 @@ def count(limits: Sequence[RateLimit]) -> Command[RateLimited | None]:
     return _count(limits, 1)
 
 
-def check(limits: Sequence[RateLimit]) -> Command[RateLimited | None]:
+def check(limits: Sequence[RateLimit]) -> Command[ReachedLimit | None]:
     """The same reply as that of ``count``, without adding anything."""
     return _count(limits, 0)
 
@@ -47,12 +47,12 @@ def parse_pttl(milliseconds: str | int) -> timedelta:
     return timedelta(milliseconds=max(1, int(milliseconds)))
 
 
-def _count(limits: Sequence[RateLimit], increment: int) -> Command[RateLimited | None]:
-    def decode(reply: Any) -> RateLimited | None:
+def _count(limits: Sequence[RateLimit], increment: int) -> Command[ReachedLimit | None]:
+    def decode(reply: Any) -> ReachedLimit | None:
         position, milliseconds = reply  # from 1; 0 if no limit has been reached
         if not int(position):
             return None
-        return RateLimited(limits[int(position) - 1], parse_pttl(milliseconds))
+        return ReachedLimit(limits[int(position) - 1], parse_pttl(milliseconds))
 
     keys = [limit.key for limit in limits]
     args = [arg for limit in limits for arg in (limit.maximum, duration_ms(limit.window))]

@@ -45,13 +45,13 @@ def format_time(time: datetime) -> str:
     return f"{text[:23]}Z" if "." in text else f"{text[:19]}.000Z"
 
 
-def to_ms(time: datetime) -> int:
+def datetime_to_ms(time: datetime) -> int:
     """Milliseconds since 1970: times as scores in Redis."""
     return int((time - EPOCH) / MILLISECOND)
 
 
-def from_ms(milliseconds: float | str) -> datetime:
-    """The inverse of ``to_ms``."""
+def datetime_from_ms(milliseconds: float | str) -> datetime:
+    """The inverse of ``datetime_to_ms``."""
     return EPOCH + float(milliseconds) * MILLISECOND
 
 

@@ -22,7 +22,7 @@ from service.storage import rate_limits as limits
 from service.storage.client import RedisClient
 from service.storage.command import Command, load_script
 from service.storage.connect import connect
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.support.admins import admin_token
@@ -297,7 +297,7 @@ def _set(server: Store) -> Stage:
     )
     client.close()
     cursors = [
-        links.encode_cursor(str(to_ms(link.created_at)), link.id)
+        links.encode_cursor(str(datetime_to_ms(link.created_at)), link.id)
         for link in archived[PAGE - 1 : -PAGE : PAGE]
     ]
     return Stage(now, made[False], made[True], payers, cursors)

@@ -25,7 +25,7 @@ from service.storage.client import RedisClient
 from service.storage.command import command
 from service.storage.connect import connect
 from service.values.ids import partition_of
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
 from tests.support.factories import id_in, make_link, put_all
@@ -134,7 +134,9 @@ class Place:
 
     def _remove(self, since: datetime) -> None:
         """Removes the links that a measurement created, so that the next begins with as many."""
-        made = self.client.run(command(list, "ZRANGEBYSCORE", keys.org(ORG), to_ms(since), "+inf"))
+        made = self.client.run(
+            command(list, "ZRANGEBYSCORE", keys.org(ORG), datetime_to_ms(since), "+inf")
+        )
         for link in self.client.run_all(
             [links.get(link_id) for link_id in keys.full_ids(partition_of(ORG), made)]
         ):

@@ -27,7 +27,7 @@ from service.process import embedded
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.connect import connect
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
 from tests.support.proxy import Proxy
@@ -269,7 +269,7 @@ def torn_links(found: "redis.Redis") -> list[str]:
     torn += [
         f"{link.id} does not end with its retention"
         for link in stored
-        if ends[keys.link(link.id)] != to_ms(link.ended_at + RETENTION)
+        if ends[keys.link(link.id)] != datetime_to_ms(link.ended_at + RETENTION)
     ]
     expected: dict[str, dict[str, float]] = {}
     for link in stored:
@@ -287,15 +287,15 @@ def entries_of(link: Link, actual: dict[str, dict[str, float]]) -> dict[str, flo
     """The index entries that a link must have, and none but these: key and score."""
     partition, created_at, due_at = (
         keys.partition_of_link(link.id),
-        to_ms(link.created_at),
-        to_ms(link.due_at),
+        datetime_to_ms(link.created_at),
+        datetime_to_ms(link.due_at),
     )
     entries: dict[str, float] = {keys.org(link.org_id): created_at}
     if link.revoked_at is not None:
-        entries[keys.revoked(link.org_id)] = to_ms(link.revoked_at)
+        entries[keys.revoked(link.org_id)] = datetime_to_ms(link.revoked_at)
     else:
-        entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = to_ms(
-            link.expires_at
+        entries[keys.active(link.org_id)] = entries[keys.email(partition, link.recipient)] = (
+            datetime_to_ms(link.expires_at)
         )
     if link.delivery.state in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
         # Who has claimed a mail, and until when, is up to workers.

@@ -20,7 +20,7 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import TTL_MARGIN, command
 from service.values.ids import partition_of
-from service.values.time import to_ms, truncate_to_ms
+from service.values.time import datetime_to_ms, truncate_to_ms
 from tests.support.clock import Clock
 from tests.support.factories import (
     MILLISECOND,
@@ -797,7 +797,7 @@ def test_a_cursor_that_no_page_gave_out_is_invalid(clock: Clock, cursor: str) ->
 
 
 def test_a_cursor_is_read_as_it_was_written(clock: Clock) -> None:
-    score = str(to_ms(clock.now))
+    score = str(datetime_to_ms(clock.now))
     assert links.decode_cursor(links.encode_cursor(score, UNKNOWN_LINK_ID)) == (
         score,
         UNKNOWN_LINK_ID,

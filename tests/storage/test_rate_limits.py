@@ -9,7 +9,7 @@ from service.otps import store as otps
 from service.storage import keys
 from service.storage import rate_limits as limits
 from service.storage.client import RedisClient
-from service.storage.rate_limits import RateLimit, RateLimited
+from service.storage.rate_limits import RateLimit, ReachedLimit
 from tests.support.factories import all_keys, delete, goes_at, snapshot, ttl
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -19,11 +19,11 @@ HOURLY = RateLimit("hourly", "pl:{00}:hourly", 3, HOUR)
 DAILY = RateLimit("daily", "pl:{00}:daily", 4, DAY)
 
 
-def count(client: RedisClient, *counted: RateLimit) -> RateLimited | None:
+def count(client: RedisClient, *counted: RateLimit) -> ReachedLimit | None:
     return client.run(limits.count(counted))
 
 
-def check(client: RedisClient, *checked: RateLimit) -> RateLimited | None:
+def check(client: RedisClient, *checked: RateLimit) -> ReachedLimit | None:
     return client.run(limits.check(checked))
 
 

@@ -10,7 +10,7 @@ from service.links.model import Link
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
-from service.values.time import from_ms
+from service.values.time import datetime_from_ms
 from tests.support.links import create
 
 TTL = timedelta(hours=72)
@@ -74,7 +74,9 @@ def owed(client: RedisClient, link: Link) -> dict[str, datetime]:
 def score(client: RedisClient, key: str, member: str) -> datetime | None:
     """The moment by which ``member`` is sorted, if it is there."""
     return client.run(
-        command(lambda reply: None if reply is None else from_ms(reply), "ZSCORE", key, member)
+        command(
+            lambda reply: None if reply is None else datetime_from_ms(reply), "ZSCORE", key, member
+        )
     )
 
 
@@ -110,7 +112,7 @@ def goes_at(client: RedisClient, key: str) -> datetime:
     """When the key's TTL ends; it has one."""
     milliseconds = client.run(command(int, "PEXPIRETIME", key))
     assert milliseconds > 0, f"{key} has no TTL"
-    return from_ms(milliseconds)
+    return datetime_from_ms(milliseconds)
 
 
 def ttl(client: RedisClient, key: str) -> timedelta:

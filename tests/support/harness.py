@@ -21,7 +21,7 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
-from service.values.time import from_ms
+from service.values.time import datetime_from_ms
 from tasks.delivery import LEASE_DURATION, DeliveryWorker
 from tasks.kinds.link_mails import LinkMails
 from tasks.kinds.otp_mails import OtpMails
@@ -101,11 +101,11 @@ class Harness:
         score = self.redis.zscore(
             keys.outbox(keys.partition_of_link(link.id)), keys.local_id(link.id)
         )
-        return None if score is None else from_ms(score)
+        return None if score is None else datetime_from_ms(score)
 
     def code_lease_of(self, email: str) -> datetime | None:
         score = self.redis.zscore(keys.otp_outbox(partition_of(email)), email)
-        return None if score is None else from_ms(score)
+        return None if score is None else datetime_from_ms(score)
 
     def unsent(self) -> int:
         """The number of e-mails that are due or claimed."""

@@ -10,7 +10,7 @@ import redis
 from service.storage import keys
 from service.storage.command import TTL_MARGIN
 from service.values.ids import partition_of
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 from tests.support.factories import ids_of
 from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
 
@@ -64,7 +64,7 @@ class StoreAudit:
 
     def age(self) -> None:
         """Removes what would have ended by now."""
-        now, held = to_ms(self._model.now), set(self._held())
+        now, held = datetime_to_ms(self._model.now), set(self._held())
         over = [
             key
             for key, ends_at, _, _ in self._read()
@@ -130,7 +130,7 @@ class StoreAudit:
         """When each e-mail's verified codes are forgotten."""
         kept = self._model.verified.items()
         return {
-            keys.otp_verified(email): sorted(to_ms(until) for _, until in codes)
+            keys.otp_verified(email): sorted(datetime_to_ms(until) for _, until in codes)
             for email, codes in kept
             if codes
         }
@@ -138,8 +138,8 @@ class StoreAudit:
     def _wrong_records(self, found: Found) -> Iterator[str]:
         for key, link in self._records().items():
             ends_at = found[key][0] if key in found else None
-            if ends_at != to_ms(link.gone_at):
-                yield f"{key} ends at {ends_at} instead of {to_ms(link.gone_at)}"
+            if ends_at != datetime_to_ms(link.gone_at):
+                yield f"{key} ends at {ends_at} instead of {datetime_to_ms(link.gone_at)}"
 
     def _wrong_verified(self, found: Found) -> Iterator[str]:
         for key, until in self._verified().items():
@@ -147,7 +147,7 @@ class StoreAudit:
             kept = [
                 score
                 for score in sorted(_entries(value).values())
-                if score > to_ms(self._model.now)
+                if score > datetime_to_ms(self._model.now)
             ]
             if (ends_at, kept) != (max(until), until):
                 yield f"{key} holds {kept} until {ends_at} instead of {until}"
@@ -156,7 +156,11 @@ class StoreAudit:
         """Of the digests in it nobody can say what they are of."""
         requests = self._model.requests.items()
         expected = [
-            (keys.idempotency(org_id, ""), keys.local_id(request.link_id), to_ms(request.until))
+            (
+                keys.idempotency(org_id, ""),
+                keys.local_id(request.link_id),
+                datetime_to_ms(request.until),
+            )
             for (org_id, _), request in requests
         ]
         kept = [
@@ -209,7 +213,7 @@ class StoreAudit:
         indexes: dict[str, Index] = {}
 
         def put(key: str, member: str, moment: datetime) -> None:
-            indexes.setdefault(key, {})[member] = to_ms(moment)
+            indexes.setdefault(key, {})[member] = datetime_to_ms(moment)
 
         for link in self._model.links.values():
             partition = keys.partition_of_link(link.id)
@@ -240,7 +244,7 @@ class StoreAudit:
             if (
                 link.state == "failed"
                 and link.failed_at is not None
-                and self._is_kept(to_ms(link.failed_at))
+                and self._is_kept(datetime_to_ms(link.failed_at))
             ):
                 yield (
                     keys.failed(keys.partition_of_link(link.id)),
@@ -249,12 +253,12 @@ class StoreAudit:
                 )
         for org_id, ends_at in self._model.org_ends.items():
             to_second = ends_at + timedelta(microseconds=-ends_at.microsecond % 1_000_000)
-            if self._is_kept(to_ms(to_second)):
+            if self._is_kept(datetime_to_ms(to_second)):
                 yield keys.orgs(partition_of(org_id)), org_id, to_second
 
     def _is_kept(self, score: int) -> bool:
         """Whether what ended, or failed, at ``score`` is still told of."""
-        return score > to_ms(self._model.now - RETENTION)
+        return score > datetime_to_ms(self._model.now - RETENTION)
 
     def _is_known(self, key: str, member: str, score: int) -> bool:
         if key.endswith((":orgs", ":failed")) and not self._is_kept(score):
@@ -269,16 +273,18 @@ class StoreAudit:
 
     def _least_end(self, key: str, members: Index) -> int:
         if key.endswith(":otp_outbox"):
-            return max(to_ms(self._model.codes[email].expires_at) for email in members)
+            return max(datetime_to_ms(self._model.codes[email].expires_at) for email in members)
         if key.endswith((":orgs", ":failed")):
             return max(members.values()) + RETENTION // timedelta(milliseconds=1)
-        return max(to_ms(self._model.links[link_id].gone_at) for link_id in ids_of(key, members))
+        return max(
+            datetime_to_ms(self._model.links[link_id].gone_at) for link_id in ids_of(key, members)
+        )
 
     def _most_end(self, key: str) -> float:
         """The outbox' expiry follows another key's TTL on the store's clock, which nobody turns."""
         if key.endswith(("outbox", ":orgs", ":failed")) or self._model.longest is None:
             return math.inf
-        return to_ms(self._model.longest + TTL_MARGIN)
+        return datetime_to_ms(self._model.longest + TTL_MARGIN)
 
 
 def is_held(key: str) -> bool:
@@ -290,7 +296,7 @@ def _key_of(name: Counted) -> str:
     if name == CEILING:
         return keys.OTP_SENDS
     if limit in {"otp_sends", "otp_failures"}:
-        return keys.client_limits([whose] if "/" in whose else [*networks_of(whose)], limit)[0]
+        return keys.client_limit_keys([whose] if "/" in whose else [*networks_of(whose)], limit)[0]
     email, _, rest = whose.partition(":")
     if limit == "unverified":
         return keys.otp_unverified(email, rest)

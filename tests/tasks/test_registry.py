@@ -17,7 +17,7 @@ from service.outbox import store as outbox
 from service.outbox.doorbell import take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.storage.command import Command, command
-from service.values.time import to_ms
+from service.values.time import datetime_to_ms
 from tasks.jobs import scan
 from tasks.kinds import registry
 from tasks.kinds.registry import MAIL_KINDS, MailKind, find_kind
@@ -101,7 +101,7 @@ def test_the_scan_finds_a_new_kind_and_its_worker_sends_it(
             "DATA_DIR": str(tmp_path),
         }
     )
-    harness.redis.zadd(RECEIPT_QUEUE.outbox("3f"), {JANE: to_ms(harness.clock())})
+    harness.redis.zadd(RECEIPT_QUEUE.outbox("3f"), {JANE: datetime_to_ms(harness.clock())})
     runtime = create_runtime(settings, find_kind("receipts"), harness.clock)
     current_runtime.set(runtime)
     scan()
