@@ -27,8 +27,9 @@ MAX_CREATE_ATTEMPTS = 3
 STREAM_PAGE_SIZE = 100
 REVOKE_BATCH = 100
 """Links revoked in one trip to the store, so that other requests' commands get their turn."""
-DISPATCH_BATCH = 150
-"""Links queued in one trip to the store: claiming them takes it 0.4 ms, and marking them 0.9 ms."""
+DISPATCH_BATCH = 50
+"""Links queued in one trip to the store. With 150, the p99 of a ``GET`` meanwhile is 1.4 times that
+of an idle process beside 32 connections, with 50 it is 1.1 times."""
 
 
 async def create(
