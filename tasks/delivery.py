@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby, zip_longest
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import structlog
 
@@ -48,8 +48,6 @@ MAX_BACKOFF_WITHOUT_SERVER = timedelta(minutes=1)
 MAX_BACKOFF = timedelta(minutes=15)
 MAX_ERROR_LENGTH = 500
 """Characters of a server's reply that are stored with a link."""
-
-T = TypeVar("T")
 
 
 class DeliveryWorker(Generic[Payload]):
@@ -89,7 +87,7 @@ class DeliveryWorker(Generic[Payload]):
                 that were sent meanwhile.
         """
         waiting, ends_at = deque(partitions), time.monotonic() + JOB_BUDGET_SECONDS
-        self._execute(self._heartbeat.record())  # sets the clock before anything depends on it
+        self._execute([self._heartbeat.record()])  # sets the clock before anything depends on it
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < ends_at and not self._should_stop():
                 batch = [waiting.popleft() for _ in range(min(PARTITIONS_PER_ROUND, len(waiting)))]
@@ -129,13 +127,13 @@ class DeliveryWorker(Generic[Payload]):
             outbox.claim(self._queue, partition, now=now, deadline=deadline, limit=BATCH_SIZE)
             for partition in partitions
         ]
-        _, *replies = self._execute_all([self._heartbeat.record(), *claims])
+        _, *replies = self._execute([self._heartbeat.record(), *claims])
         claimed = [
             (partition, members)
             for partition, members in zip(partitions, replies, strict=True)
             if members
         ]
-        loaded = self._execute_all(
+        loaded = self._execute(
             [self._source.load_claimed(partition, members) for partition, members in claimed]
         )
         return [
@@ -154,8 +152,11 @@ class DeliveryWorker(Generic[Payload]):
         """Leaves out unreadable payloads: they stay claimed until their lease lapses."""
         for member, payload in zip(members, payloads, strict=False):
             if isinstance(payload, ValueError):
-                fields = self._source.log_fields(partition, member)
-                log.error("record_unreadable", exc_info=payload, **fields)
+                log.error(
+                    "record_unreadable",
+                    exc_info=payload,
+                    **self._source.log_fields(partition, member),
+                )
             elif payload is not None:
                 yield QueuedMessage(self._source, self._clock, partition, member, payload, deadline)
 
@@ -179,11 +180,11 @@ class DeliveryWorker(Generic[Payload]):
                 while_waiting=partial(self._prepare, following),
             )
         except SkipMessage as skip:
-            self._execute(message.settle(Failed(str(skip), attempts=0)))
+            self._execute([message.settle(Failed(str(skip), attempts=0))])
             log.info("mail_skipped", reason=str(skip), **message.log_fields)
         except Refused as refusal:
             error = str(refusal)[:MAX_ERROR_LENGTH]
-            self._execute(message.settle(Failed(error, attempts=1)))
+            self._execute([message.settle(Failed(error, attempts=1))])
             log.warning("mail_refused", reason=redact_reply(error), **message.log_fields)
         except MailerUnavailable:
             raise
@@ -205,16 +206,20 @@ class DeliveryWorker(Generic[Payload]):
             following.prepare()
 
     def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
-        at = self._clock() + backoff(message.attempts, MAX_BACKOFF)
-        self._execute(message.settle(Retry(error, attempts=1, at=at)))
-        until = at.isoformat(timespec="seconds")
-        log.info("mail_deferred", reason=redact_reply(error), until=until, **message.log_fields)
+        at = self._clock() + backoff(self._source.attempts(message.payload), MAX_BACKOFF)
+        self._execute([message.settle(Retry(error, attempts=1, at=at))])
+        log.info(
+            "mail_deferred",
+            reason=redact_reply(error),
+            until=at.isoformat(timespec="seconds"),
+            **message.log_fields,
+        )
 
     def _release(self, messages: Sequence[QueuedMessage[Payload]]) -> None:
         """Ends the leases now: any worker may claim these messages."""
         now = self._clock()
         groups = groupby(messages, lambda message: message.partition)
-        self._execute_all([self._renew(list(group), now) for _, group in groups])
+        self._execute([self._renew(list(group), now) for _, group in groups])
 
     def _renew(
         self, messages: Sequence[QueuedMessage[Payload]], until: datetime
@@ -230,23 +235,19 @@ class DeliveryWorker(Generic[Payload]):
         """Retries all messages later, as no mailer is available. This counts as no attempt."""
         at = self._clock() + backoff(self._failed_sessions, MAX_BACKOFF_WITHOUT_SERVER)
         retry = Retry(redact_reply(error), attempts=0, at=at)  # no words: they concern our login
-        self._execute_all([message.settle(retry) for message in messages])
+        self._execute([message.settle(retry) for message in messages])
         self._failed_sessions += 1
         log.warning("mail_server_unavailable", reason=retry.error, waiting=len(messages))
 
     def _settle_sent(self) -> None:
-        self._execute_all([])
+        self._execute([])
 
     def _log_sent(self) -> None:
         for message in self._unlogged:
             log.info("mail_sent", **message.log_fields)
         self._unlogged.clear()
 
-    def _execute(self, command: Command[T]) -> T:
-        reply: T = self._execute_all([command])[0]
-        return reply
-
-    def _execute_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
+    def _execute(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """The replies; None for a command whose key has a wrong type, so that others succeed."""
         return self._start(commands)()
 

@@ -37,8 +37,7 @@ def scan() -> None:
     if unreadable := [key for due in due_by_partition.values() for key in due.unreadable]:
         log.error("data_unreadable", keys=keys.for_log(unreadable))
     for queue in queues:
-        partitions = [name for name, due in due_by_partition.items() if queue in due.queues]
-        if partitions:
+        if partitions := [name for name, due in due_by_partition.items() if queue in due.queues]:
             ring(queue, partitions, runtime.rq_connection)
 
 

@@ -17,11 +17,9 @@ log = structlog.get_logger(__name__)
 
 
 class Expiring(Protocol):
-    """What an e-mail is about."""
-
     @property
     def expires_at(self) -> datetime:
-        """From this moment, the e-mail is useless."""
+        """From this moment, an e-mail about it is useless."""
 
 
 Payload = TypeVar("Payload", bound=Expiring)
@@ -111,17 +109,10 @@ class QueuedMessage(Generic[Payload]):
         return (self.payload.expires_at - self.clock()).total_seconds()
 
     @property
-    def attempts(self) -> int:
-        """How many attempts to send it have failed."""
-        return self.source.attempts(self.payload)
-
-    @property
     def log_fields(self) -> dict[str, str]:
-        """Identifies the e-mail in a log, without personal data."""
         return self.source.log_fields(self.partition, self.member)
 
     def settle(self, outcome: Outcome) -> Command[bool]:
-        """Records the outcome."""
         return self.source.settle(
             self.partition, self.member, outcome, now=self.clock(), deadline=self.deadline
         )

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from tasks.mail.headers import address_field, is_address, text_field
+from tasks.mail.headers import address_field, text_field
 
 KIND_HEADER = "X-Payment-Links-Kind"
 """Names the kind of an e-mail, ``link`` or ``otp``, so that no program guesses it from the text."""
@@ -75,15 +75,6 @@ def build_mail(
         html_part = _multipart("related", f"r={digest}", html_part, _logo_part(*logo))
     body = _multipart("alternative", f"=_{digest}", _text_part(text), html_part)
     return Mail(address, recipient, message_id, "".join(head).encode() + body)
-
-
-def find_fault(mail: Mail) -> str | None:
-    """Why ``mail`` must not be sent: some programs would read more into it than we wrote."""
-    if not (is_address(mail.sender) and is_address(mail.recipient)):
-        return "its sender or recipient is not one address"
-    if BARE_LINE_BREAK.search(mail.content.partition(b"\r\n\r\n")[0]):
-        return "its head holds a bare CR, LF or NUL"
-    return None
 
 
 @lru_cache(maxsize=1024)

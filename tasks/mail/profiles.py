@@ -20,9 +20,6 @@ class ProfileCache:
         self._clock = clock
         self._profiles: dict[str, tuple[datetime, Profile]] = {}
 
-    def __len__(self) -> int:
-        return len(self._profiles)
-
     def get(self, org_id: str | None) -> Profile:
         """The organization's profile; an empty one if there is none, or an unreadable one.
 

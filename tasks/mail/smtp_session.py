@@ -7,8 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-TIMEOUT_RESOLUTION_SECONDS = 0.01
-"""The socket's time-out is set again only if it is off by more, not for every step."""
 TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 """Linux only. A server may hold back its next reply (Nagle) until our ACK, up to 40 ms later."""
 
@@ -23,12 +21,12 @@ class SmtpSession(smtplib.SMTP):
         super().__init__()
         self._host = host  # smtplib verifies certificates against it
         self.sock = _connect(host, port, timeout)
-        self._deadline = self._timeout_set_at = 0.0
+        self._deadline = 0.0
         self._pending_replies = 0
 
     def set_deadline(self, seconds: float) -> None:
         """From now on, everything together has ``seconds``."""
-        self._deadline, self._timeout_set_at = time.monotonic() + seconds, 0.0
+        self._deadline = time.monotonic() + seconds
         self.apply_deadline()
 
     def apply_deadline(self) -> None:
@@ -37,12 +35,10 @@ class SmtpSession(smtplib.SMTP):
         Raises:
             TimeoutError: there is none left.
         """
-        now = time.monotonic()
-        if now >= self._deadline:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("timed out")
-        if now - self._timeout_set_at > TIMEOUT_RESOLUTION_SECONDS:
-            self.sock.settimeout(self._deadline - now)
-            self._timeout_set_at = now
+        self.sock.settimeout(remaining)
 
     def send_commands(self, commands: Sequence[str]) -> None:
         """Sends ``commands`` together (RFC 2920). Read all replies before the next command.

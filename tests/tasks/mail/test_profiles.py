@@ -46,7 +46,10 @@ def test_an_outage_does_not_count_as_an_empty_profile(harness: Harness) -> None:
 
 
 def test_the_cache_is_bounded(harness: Harness) -> None:
+    harness.client.run(orgs.put_profile("acme", ACME))
     cache = ProfileCache(harness.client, harness.clock)
-    for number in range(CACHE_SIZE + 10):
+    assert cache.get("acme") == ACME
+    for number in range(CACHE_SIZE):
         cache.get(f"org{number}")
-    assert len(cache) <= CACHE_SIZE
+    harness.client.run(orgs.put_profile("acme", OTHER))
+    assert cache.get("acme") == OTHER
