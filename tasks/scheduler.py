@@ -14,9 +14,16 @@ from rq_scheduler.utils import to_unix
 from config.settings import load
 from service.errors import Unavailable
 from service.health.heartbeat import Heartbeat
-from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
+from service.outbox.doorbell import (
+    NAMESPACE,
+    SCAN_INTERVAL_SECONDS,
+    SCAN_JOB,
+    SCAN_JOB_ID,
+    JsonJob,
+    JsonQueue,
+    open_rq_queue,
+)
 from service.outbox.queues import SCAN_QUEUE
-from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, rq_queue_name
 from service.process import logs
 from service.process.shutdown import install_stop_handler
 from service.storage import data_version
@@ -27,7 +34,6 @@ from service.storage.error_descriptions import describe_failure
 
 log = structlog.get_logger(__name__)
 
-POLL_INTERVAL_SECONDS = 1
 LOCK_TTL_SECONDS = 2
 """The lock of a killed scheduler expires. Two schedulers do no harm: they enqueue one job."""
 
@@ -43,9 +49,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
     def __init__(
         self, client: RedisClient, heartbeat: Heartbeat, stopping: threading.Event, **kwargs: Any
     ) -> None:
-        super().__init__(
-            interval=POLL_INTERVAL_SECONDS, job_class=JsonJob, queue_class=JsonQueue, **kwargs
-        )
+        super().__init__(interval=1, job_class=JsonJob, queue_class=JsonQueue, **kwargs)
         self._client = client
         self._heartbeat = heartbeat
         self._stopping = stopping
@@ -69,7 +73,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
                 SCAN_JOB,
                 interval=SCAN_INTERVAL_SECONDS,
                 id=SCAN_JOB_ID,
-                queue_name=rq_queue_name(SCAN_QUEUE),
+                queue_name=open_rq_queue(SCAN_QUEUE, self.connection).name,
                 result_ttl=3600,
                 timeout=60,
             )

@@ -17,8 +17,8 @@ from rq.exceptions import StopRequested
 
 from config.settings import load
 from service.errors import Unavailable
+from service.outbox.doorbell import JsonJob, JsonQueue, open_rq_queue
 from service.outbox.queues import MailQueue
-from service.outbox.rq_queue import JsonJob, JsonQueue, open_rq_queue
 from service.process import logs
 from service.process.data_dir import OWNER_ONLY_UMASK
 from service.process.shutdown import exit_with_parent, install_stop_handler

@@ -1,22 +1,28 @@
 """RQ as a doorbell: a job tells a worker that e-mails wait in some partitions, never whose.
 
-The outbox is the truth; a lost job does no harm.
+The outbox is the truth; a lost job does no harm. Jobs are JSON: RQ and rq-scheduler pickle by
+default.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
 
 from service.outbox.queues import QUEUES, MailQueue
-from service.outbox.rq_queue import NAMESPACE, open_rq_queue
 from service.storage.error_descriptions import describe_failure
 
 log = structlog.get_logger(__name__)
 
+NAMESPACE = "payment-links"
+"""The prefix of our names in RQ's Redis, which others may use too."""
 DELIVERY_JOB = "tasks.jobs.deliver"
 SCAN_JOB = "tasks.jobs.scan"
 SCAN_JOB_ID = "payment-links-scan"
@@ -38,6 +44,33 @@ local was_empty = redis.call('SCARD', pending) == 0
 redis.call('SADD', pending, unpack(ARGV))
 return (was_empty or redis.call('LLEN', jobs) == 0) and 1 or 0
 """
+
+
+class JsonJob(Job):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.update(serializer=JSONSerializer)
+        super().__init__(*args, **kwargs)
+
+
+class JsonQueue(Queue):
+    """A queue of JSON jobs that contains each job at most once."""
+
+    job_class = JsonJob
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.update(serializer=JSONSerializer, job_class=JsonJob)
+        super().__init__(*args, **kwargs)
+
+    def enqueue_job(self, job: Job, *args: Any, **kwargs: Any) -> Job:
+        """Enqueues ``job`` unless it waits already: one scan makes up for all missed ones."""
+        if self.get_job_position(job) is not None:
+            return job
+        return super().enqueue_job(job, *args, **kwargs)
+
+
+def open_rq_queue(queue: MailQueue, connection: Redis) -> JsonQueue:
+    """The queue in RQ."""
+    return JsonQueue(f"{NAMESPACE}-{queue.name}", connection=connection)
 
 
 def ring(queue: MailQueue, partitions: Iterable[str], connection: Redis) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from service.outbox.rq_queue import NAMESPACE
+from service.outbox.doorbell import NAMESPACE
 from service.storage.error_descriptions import COMMAND
 
 PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")

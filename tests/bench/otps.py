@@ -19,7 +19,7 @@ import httpx
 from redis import Redis
 from rq import SimpleWorker
 
-from service.outbox.rq_queue import JsonJob, JsonQueue
+from service.outbox.doorbell import JsonJob, JsonQueue
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.bench.sink import Sink, sink
 from tests.support.processes import UNLIMITED, Service

@@ -11,9 +11,8 @@ from itertools import count
 import pytest
 import redis
 
-from service.outbox.doorbell import SCAN_JOB_ID
+from service.outbox.doorbell import SCAN_JOB_ID, open_rq_queue
 from service.outbox.queues import SCAN_QUEUE
-from service.outbox.rq_queue import rq_queue_name
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from tasks.delivery import LEASE_DURATION
@@ -73,7 +72,7 @@ class Deployment:
     def seconds_to_the_next_scan(self) -> float:
         """Seconds until a link is mailed for which no doorbell rang, by a scan of a later pass."""
         began = time.monotonic()
-        self.queue.delete(f"rq:queue:{rq_queue_name(SCAN_QUEUE)}")
+        self.queue.delete(open_rq_queue(SCAN_QUEUE, self.queue).key)
         time.sleep(0.2)  # one that the worker had begun is over
         recipient = next(self._recipients)
         put(self.client, make_link(datetime.now(UTC), email=recipient))

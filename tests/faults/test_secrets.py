@@ -24,9 +24,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from service.auth.tokens import Role, derive_key
 from service.otps.model import derive_code
-from service.outbox.doorbell import DELIVERY_JOB
+from service.outbox.doorbell import DELIVERY_JOB, NAMESPACE, open_rq_queue
 from service.outbox.queues import OTPS
-from service.outbox.rq_queue import NAMESPACE, open_rq_queue
 from service.storage import keys
 from service.values.ids import partition_of
 from service.values.time import format_time

@@ -16,8 +16,8 @@ import pytest
 import redis
 
 from service.links.record import FIELDS, decode
+from service.outbox.doorbell import open_rq_queue
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq_queue import rq_queue_name
 from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links
@@ -132,7 +132,9 @@ class Deployment:
         def registered() -> list[str]:
             workers = [
                 self.queue.hmget(key, "birth", "pid")
-                for key in self.queue.smembers(f"rq:workers:{rq_queue_name(queue)}")
+                for key in self.queue.smembers(
+                    f"rq:workers:{open_rq_queue(queue, self.queue).name}"
+                )
             ]
             return [
                 str(pid)

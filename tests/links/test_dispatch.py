@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.outbox.doorbell import open_rq_queue
 from service.outbox.queues import LINKS
-from service.outbox.rq_queue import open_rq_queue
 from service.storage import keys
 from service.storage.keys import partition_of_link
 from tests.support.api import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp

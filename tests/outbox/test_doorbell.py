@@ -15,9 +15,18 @@ from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
 from service.outbox import doorbell as jobs
-from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, Doorbell, ring, take_pending
+from service.outbox.doorbell import (
+    DELIVERY_JOB,
+    NAMESPACE,
+    SCAN_JOB,
+    Doorbell,
+    JsonJob,
+    JsonQueue,
+    open_rq_queue,
+    ring,
+    take_pending,
+)
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq_queue import NAMESPACE, JsonJob, JsonQueue, open_rq_queue
 from tests.support.servers import Store, store, valkey_server
 
 

@@ -12,9 +12,8 @@ from service.auth.tokens import derive_key
 from service.errors import Unavailable
 from service.links.model import DeliveryState
 from service.otps.model import derive_code
-from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, ring, take_pending
+from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, open_rq_queue, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq_queue import open_rq_queue
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from service.values.ids import partition_of

@@ -6,9 +6,8 @@ import pytest
 from redis import Redis
 
 from service.outbox import store as outbox
-from service.outbox.doorbell import ring, take_pending
+from service.outbox.doorbell import open_rq_queue, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq_queue import open_rq_queue
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tests.support.harness import PARTITION, Harness

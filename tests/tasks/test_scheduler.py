@@ -11,9 +11,14 @@ from redis import Redis
 
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
-from service.outbox.doorbell import SCAN_INTERVAL_SECONDS, SCAN_JOB, SCAN_JOB_ID
+from service.outbox.doorbell import (
+    SCAN_INTERVAL_SECONDS,
+    SCAN_JOB,
+    SCAN_JOB_ID,
+    JsonJob,
+    open_rq_queue,
+)
 from service.outbox.queues import SCAN_QUEUE
-from service.outbox.rq_queue import JsonJob, open_rq_queue
 from service.storage import data_version
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock

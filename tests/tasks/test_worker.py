@@ -16,10 +16,9 @@ from redis import Redis
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
 from service.links.model import DeliveryState
-from service.outbox.doorbell import ring
+from service.outbox.doorbell import open_rq_queue, ring
 from service.outbox.permissions import probe_commands
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from service.outbox.rq_queue import open_rq_queue
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.connect import connect
