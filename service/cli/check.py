@@ -15,7 +15,7 @@ from tasks.mail.mailer import MailerUnavailable
 from tasks.mail.smtp import SmtpMailer
 
 
-def check(environ: Mapping[str, str]) -> Iterator[CheckResult]:
+def check_all(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     """Checks everything that ``environ`` configures."""
     try:
         settings = load(environ)
@@ -34,28 +34,20 @@ def check(environ: Mapping[str, str]) -> Iterator[CheckResult]:
 
 
 def _check_admin_keys(settings: Settings) -> CheckResult:
-    if settings.admin_jwt_public_key:
-        return _check_public_key(settings.admin_jwt_public_key)
-    if settings.admin_jwks_url:
-        return _check_key_set(settings.admin_jwks_url)
-    return ok("admin tokens", "our own, HS256")
-
-
-def _check_public_key(pem: str) -> CheckResult:
+    owner = "our own, HS256"
     try:
-        key = load_public_key(pem)
+        if settings.admin_jwt_public_key:
+            key = load_public_key(settings.admin_jwt_public_key)
+            owner = f"the identity provider's, {key.algorithm}"
+        elif settings.admin_jwks_url:
+            keys = asyncio.run(KeySet(settings.admin_jwks_url).fetch())
+            count = len({id(key) for key in keys.values()})
+            owner = f"the identity provider's, {count} keys"
     except ValueError as error:
         return failure("admin tokens", f"ADMIN_JWT_PUBLIC_KEY: {error}")
-    return ok("admin tokens", f"the identity provider's, {key.algorithm}")
-
-
-def _check_key_set(url: str) -> CheckResult:
-    try:
-        keys = asyncio.run(KeySet(url).fetch())
     except KeySetError as error:
         return failure("admin tokens", f"ADMIN_JWKS_URL: the keys cannot be fetched: {error}")
-    count = len({id(key) for key in keys.values()})
-    return ok("admin tokens", f"the identity provider's, {count} keys")
+    return ok("admin tokens", owner)
 
 
 def _check_mail(settings: Settings) -> CheckResult:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import redis
@@ -19,7 +19,7 @@ from service.storage.error_descriptions import describe_failure
 from service.storage.replies import CONNECTION_ERRORS
 
 Check = Callable[[str, Any], CheckResult]
-"""Checks one thing of a subject, through a client of redis-py."""
+"""Checks one thing, named first, through a client of redis-py."""
 
 MIN_VERSION = (7, 0)
 """The first Redis with PEXPIREAT … GT; every Valkey has it."""
@@ -27,24 +27,25 @@ MIN_VERSION = (7, 0)
 
 def check_redis(url: str) -> Iterator[CheckResult]:
     """Checks the Redis that holds the links."""
-    checks = (
-        _check_commands,
-        _check_version,
-        _check_persistence,
-        _check_eviction,
-        _check_data,
-        _check_clock,
-    )
+    checks = {
+        "commands": _check_commands,
+        "version": _check_version,
+        "persistence": _check_persistence,
+        "eviction": _check_eviction,
+        "data": _check_data,
+        "clock": _check_clock,
+    }
     return _check("redis", connect, url, checks)
 
 
 def check_queue_redis(url: str) -> Iterator[CheckResult]:
     """Checks RQ's Redis where it is another one: nothing is lost with its data."""
-    return _check("queue redis", _connect_queue, url, (_check_version, _check_clock))
+    checks = {"version": _check_version, "clock": _check_clock}
+    return _check("queue redis", _connect_queue, url, checks)
 
 
 def _check(
-    subject: str, open_client: Callable[[str], Any], url: str, checks: Sequence[Check]
+    subject: str, open_client: Callable[[str], Any], url: str, checks: Mapping[str, Check]
 ) -> Iterator[CheckResult]:
     try:
         client = open_client(url)
@@ -53,8 +54,8 @@ def _check(
         yield failure(subject, f"does not answer: {describe_failure(error)}")
         return
     yield ok(subject, "answers")
-    for check in checks:
-        yield check(subject, client)
+    for name, check in checks.items():
+        yield check(f"{subject} {name}", client)
     client.close()
 
 
@@ -77,7 +78,6 @@ def _connect_queue(url: str) -> redis.Redis:
 
 def _check_commands(subject: str, client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
-    subject = f"{subject} commands"
     try:
         run = RedisClient(client).run
         run(
@@ -92,7 +92,7 @@ def _check_commands(subject: str, client: Any) -> CheckResult:
 
 
 def _check_version(subject: str, client: Any) -> CheckResult:
-    subject, info = f"{subject} version", _info(client)
+    info = _info(client)
     if info is None:
         return warning(subject, "unknown: INFO is not allowed")
     name = "Valkey" if "valkey_version" in info else "Redis"
@@ -103,7 +103,7 @@ def _check_version(subject: str, client: Any) -> CheckResult:
 
 
 def _check_persistence(subject: str, client: Any) -> CheckResult:
-    subject, info = f"{subject} persistence", _info(client)
+    info = _info(client)
     if info is None:
         return warning(subject, "unknown: INFO is not allowed (appendonly yes, appendfsync always)")
     if not int(info.get("aof_enabled", 0)):
@@ -125,7 +125,6 @@ def _check_persistence(subject: str, client: Any) -> CheckResult:
 
 
 def _check_eviction(subject: str, client: Any) -> CheckResult:
-    subject = f"{subject} eviction"
     policy = (_info(client) or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
     if policy.startswith("unknown"):
         return warning(subject, f"{policy}: it must be noeviction")
@@ -138,7 +137,6 @@ def _check_eviction(subject: str, client: Any) -> CheckResult:
 
 
 def _check_data(subject: str, client: Any) -> CheckResult:
-    subject = f"{subject} data"
     try:
         version = data_version.find_version(RedisClient(client))
     except Unavailable as error:
@@ -151,7 +149,6 @@ def _check_data(subject: str, client: Any) -> CheckResult:
 
 
 def _check_clock(subject: str, client: Any) -> CheckResult:
-    subject = f"{subject} clock"
     try:
         seconds, microseconds = map(int, _any_node(client.time(), tuple))
     except CONNECTION_ERRORS as error:

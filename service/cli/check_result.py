@@ -1,24 +1,17 @@
 """The results of ``payment-links check``, a line each."""
 
-from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
-
-
-class Status(StrEnum):
-    OK = "ok"
-    WARNING = "warn"
-    FAILURE = "FAIL"
+from typing import Literal, NamedTuple
 
 
 class CheckResult(NamedTuple):
     """The status of one subject, such as ``redis`` or ``mail``, and why."""
 
-    status: Status
+    status: Literal["ok", "warn", "FAIL"]
     subject: str
     detail: str
 
 
-ok = partial(CheckResult, Status.OK)
-warning = partial(CheckResult, Status.WARNING)
-failure = partial(CheckResult, Status.FAILURE)
+ok = partial(CheckResult, "ok")
+warning = partial(CheckResult, "warn")
+failure = partial(CheckResult, "FAIL")

@@ -33,13 +33,10 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
         return
     finally:
         client.close()
+    here = f"{host_name()}:"
     for kind, reply in zip(kinds, replies, strict=True):
         processes = reply if isinstance(reply, list) else []
-        yield _check_kind(kind, [process for process in processes if _is_of_this_machine(process)])
-
-
-def _is_of_this_machine(process: ProcessHealth) -> bool:
-    return process.name.startswith(f"{host_name()}:")
+        yield _check_kind(kind, [each for each in processes if each.name.startswith(here)])
 
 
 def _check_kind(kind: str, processes: Sequence[ProcessHealth]) -> CheckResult:

@@ -34,8 +34,6 @@ STOP_TIMEOUT_SECONDS = 20
 """How long processes may take to stop. Honcho's own 5 seconds would cut off a mail being sent."""
 TAKEOVER_TIMEOUT_SECONDS = 10.0
 """How long the processes of an ``up`` that was killed may take to release its port."""
-STORE_ENDED = 1
-"""The exit code where the embedded store ended by itself."""
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -67,7 +65,7 @@ def up(environ: Mapping[str, str]) -> int:
         if store is None or store.poll() is None:
             return code
         click.echo(embedded.describe_exit(store, data_dir), err=True)
-        return STORE_ENDED
+        return 1
 
 
 def _warn_if_open_to_others(data_dir: Path) -> None:

@@ -17,7 +17,6 @@ from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
 from tasks.mail.mime import KIND_HEADER
 
-TOKEN_LIFE = timedelta(hours=24)
 DIGIT = re.compile(r"\d")
 LINK_URL = re.compile(rf"^https?://\S+{page_path(LINK_ID_PATTERN)}$", re.MULTILINE)
 """In a mail, a link's URL has a line of its own."""
@@ -63,7 +62,7 @@ def _first_request(settings: Settings, url: str) -> list[str]:
         settings.secret_key,
         Admin("payment-links up", Role.INTERNAL_ADMIN),
         now=datetime.now(UTC),
-        life=TOKEN_LIFE,
+        life=timedelta(hours=24),
         issuer=settings.admin_jwt_issuer,
     )
     headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
