@@ -5,7 +5,7 @@ A setting is one field below. ``load(environ)`` gives a frozen ``Settings``, or 
 ``10m``, ``72h`` or ``90d``; lists are separated by commas; an empty value counts as unset.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,6 @@ from config.urls import (
     parse_checkout_url,
     parse_jwks_url,
     parse_origins,
-    parse_queue_redis_url,
     parse_redis_url,
     parse_smtp_url,
     parse_web_url,
@@ -44,9 +43,6 @@ class SettingsError(Exception):
 
 class MissingSettingsError(SettingsError):
     """Required settings are not set."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(f"{', '.join(names)}: required")
 
 
 class OtpSettings(msgspec.Struct, frozen=True, rename=lambda name: f"OTP_{name.upper()}"):
@@ -89,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     or ``redis+cluster://host:port``. Required, except by ``up``, which then starts a Valkey."""
     secret_key: Annotated[bytes, parse_secret]
     """32 bytes or more, from which every key of the service is derived. Required, as above."""
-    queue_redis_url: Annotated[str, parse_queue_redis_url] = ""
+    queue_redis_url: Annotated[str, parse_redis_url] = ""
     """RQ's Redis, never a cluster. Default: ``REDIS_URL``."""
     public_url: Annotated[str, parse_web_url] = ""
     """Where customers reach the service; a link's page is ``PUBLIC_URL/pay/{id}``.
@@ -150,24 +146,18 @@ def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     Raises:
         SettingsError: a variable is missing or wrong.
     """
-    _require_all(environ)
+    environ = {name: text.strip() for name, text in environ.items()}
+    required = [field.encode_name for field in msgspec.structs.fields(Settings) if field.required]
+    if environ.get("SMTP_URL"):
+        required.append("MAIL_FROM")
+    if missing := [name for name in required if not environ.get(name)]:
+        raise MissingSettingsError(f"{', '.join(missing)}: required")
     settings = Settings(**_read(Settings, environ, listens=listens))
     if settings.queue_redis_url.startswith("redis+cluster:"):
-        raise SettingsError(
-            "QUEUE_REDIS_URL: required where REDIS_URL is a cluster, which RQ cannot use"
-        )
+        raise SettingsError("QUEUE_REDIS_URL: RQ cannot use a cluster; name another Redis")
     if settings.admin_jwt_public_key and settings.admin_jwks_url:
         raise SettingsError("ADMIN_JWKS_URL: set it or ADMIN_JWT_PUBLIC_KEY, not both")
     return settings
-
-
-def _require_all(environ: Mapping[str, str]) -> None:
-    """Names everything that is missing at once."""
-    required = [field.encode_name for field in msgspec.structs.fields(Settings) if field.required]
-    if _text(environ, "SMTP_URL"):
-        required.append("MAIL_FROM")
-    if missing := [name for name in required if not _text(environ, name)]:
-        raise MissingSettingsError(missing)
 
 
 def _read(
@@ -178,7 +168,7 @@ def _read(
     for field in msgspec.structs.fields(struct):
         if field.type is OtpSettings:
             values[field.name] = OtpSettings(**_read(OtpSettings, environ, listens=listens))
-        elif text := _text(environ, field.encode_name):
+        elif text := environ.get(field.encode_name):
             parse, *marks = field.type.__metadata__
             try:
                 values[field.name] = parse(text)
@@ -186,7 +176,3 @@ def _read(
                 if listens or WEB_ONLY not in marks:
                     raise SettingsError(f"{field.encode_name}: {error}") from None
     return values
-
-
-def _text(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name, "").strip()

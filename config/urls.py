@@ -32,9 +32,6 @@ OPTION_PATTERNS = {
     "client_name": (r"[!-~]+", "must have no spaces or special characters"),
 }
 """What the values of some options look like; those of the others are any text."""
-ANY_TEXT = (r".+", "must have a value")
-MAX_PORT = 65535
-SENTINEL_PORT = 26379
 PERCENT_ENCODE = (
     "percent-encode these in the user and the password: "
     "/ as %2F, ? as %3F, # as %23, @ as %40, : as %3A, [ as %5B"
@@ -104,14 +101,6 @@ def parse_smtp_url(text: str) -> SmtpSettings:
     )
 
 
-def parse_queue_redis_url(text: str) -> str:
-    """The same as ``parse_redis_url``, but no cluster."""
-    url = parse_redis_url(text)
-    if url.startswith("redis+cluster:"):
-        raise ValueError("RQ cannot use a cluster")
-    return url
-
-
 def parse_redis_url(text: str) -> str:
     """A URL of a scheme in ``OPTIONS``, with options of that scheme; the scheme in lower case."""
     parts = _split_login_url(text)
@@ -137,8 +126,7 @@ def _require_sentinels(parts: SplitResult) -> None:
     hosts = parts.netloc.rpartition("@")[2].split(",")
     matches = [re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", host) for host in hosts]
     if not all(
-        match and _is_host(match[1]) and 0 < int(match[2] or SENTINEL_PORT) <= MAX_PORT
-        for match in matches
+        match and _is_host(match[1]) and 0 < int(match[2] or 26379) <= 65535 for match in matches
     ):
         raise ValueError("must list Sentinels as host:port,host:port")
     if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
@@ -155,7 +143,7 @@ def _require_known_options(parts: SplitResult) -> None:
             raise ValueError(
                 f"{_describe_unknown(name, scheme)}; it takes {', '.join(OPTIONS[scheme])}"
             )
-        pattern, expected = OPTION_PATTERNS.get(name, ANY_TEXT)
+        pattern, expected = OPTION_PATTERNS.get(name, (r".+", "must have a value"))
         if not re.fullmatch(pattern, value):
             raise ValueError(f"{name} {expected}")
     if len(options) < len(given):
@@ -188,14 +176,10 @@ def _require_certificates(options: Mapping[str, str]) -> None:
         names = "ssl_certfile and ssl_keyfile"
         if certificate:
             context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        raise ValueError(f"{names}: not a certificate, or not its key") from None
     except OSError as error:
-        raise ValueError(f"{names}: {_reason(error)}") from None
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "not a certificate, or not its key"
-    return error.strerror or "cannot be read"
+        raise ValueError(f"{names}: {error.strerror or 'cannot be read'}") from None
 
 
 def _split_web_url(text: str, *, allow_query: bool = False) -> SplitResult:

@@ -441,7 +441,7 @@ def test_no_error_contains_the_secret() -> None:
 
 def test_a_cluster_needs_a_queue_of_its_own() -> None:
     message = refusal({"SECRET_KEY": SECRET, "REDIS_URL": "redis+cluster://a:7000"})
-    assert message.startswith("QUEUE_REDIS_URL: required")
+    assert message.startswith("QUEUE_REDIS_URL: RQ cannot use a cluster")
 
 
 def test_a_cluster_may_have_a_queue_of_its_own() -> None:
