@@ -73,7 +73,10 @@ def load_or_create_secret(data_dir: Path) -> str:
     if secret := load_secret(data_dir):
         return secret
     secret, partial = secrets.token_hex(32), data_dir / "secret_key.partial"
-    with _naming_errors(data_dir), open(partial, "wb", buffering=0, opener=_open_private) as file:
+    with (
+        _naming_errors(data_dir),
+        open(partial, "wb", 0, opener=lambda path, flags: os.open(path, flags, 0o600)) as file,
+    ):
         file.write(secret.encode())
         os.fsync(file.fileno())
         partial.rename(data_dir / "secret_key")
@@ -89,10 +92,6 @@ def load_secret(data_dir: Path) -> str | None:
     with _naming_errors(data_dir), suppress(FileNotFoundError, NotADirectoryError):
         return (data_dir / "secret_key").read_text().strip()
     return None
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 @contextmanager

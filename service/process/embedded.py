@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
 from redis.exceptions import BusyLoadingError, RedisError
 
 from service.process.data_dir import data_dir_of, load_secret
@@ -25,7 +24,6 @@ START_TIMEOUT_SECONDS = 120.0
 """How long the store may read its append-only file."""
 STOP_TIMEOUT_SECONDS = 10.0
 PING_TIMEOUT_SECONDS = 2.0
-MAX_LOG_LINES = 10
 ALLOCATOR_TUNING = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
 """How many freed pieces of a size the allocator keeps at hand. With glibc's 7, a store that has
 held a million links takes up to three times as long for hundreds of commands at once."""
@@ -78,10 +76,8 @@ def run_store(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
     """
     url = store_url(data_dir)
     _shut_down_orphan(url)
-    for unfinished in data_dir.glob(
-        "temp-rewriteaof-*.aof"
-    ):  # of a killed server; nothing reads it
-        unfinished.unlink()
+    for unfinished in data_dir.glob("temp-rewriteaof-*.aof"):
+        unfinished.unlink()  # a killed server leaves it, and nothing reads it
     process = subprocess.Popen(  # noqa: S603 - our own binary and arguments
         [_server_binary(), *_arguments(data_dir)],
         stdin=subprocess.DEVNULL,
@@ -97,7 +93,8 @@ def run_store(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def _shut_down_orphan(url: str) -> None:
     """Stops the store of an ``up`` that was killed. All that it has answered is on disk."""
-    with suppress(RedisError, OSError), _connect(url, STOP_TIMEOUT_SECONDS) as client:
+    connection = connect_queue(url, socket_timeout=STOP_TIMEOUT_SECONDS)
+    with suppress(RedisError, OSError), connection as client:
         client.shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     while _is_running(url) and time.monotonic() < deadline:
@@ -147,7 +144,7 @@ def store_environment() -> dict[str, str]:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, data_dir: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    with _connect(url) as client:
+    with connect_queue(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(RedisError, OSError):
                 client.ping()
@@ -174,7 +171,7 @@ def describe_exit(process: "subprocess.Popen[bytes]", data_dir: Path) -> str:
     return "\n".join(
         [
             f"The embedded store {ended}. The end of {_log_path(data_dir)}:",
-            *(f"  {line}" for line in _log_lines(data_dir)[-MAX_LOG_LINES:]),
+            *(f"  {line}" for line in _log_lines(data_dir)[-10:]),
         ]
     )
 
@@ -190,14 +187,10 @@ def _log_lines(data_dir: Path) -> list[str]:
 
 def _is_running(url: str) -> bool:
     """Whether a store listens at ``url``, also one that still reads its files."""
-    with _connect(url) as client:
+    with connect_queue(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
         try:
             return bool(client.ping())
         except BusyLoadingError:
             return True
         except (RedisError, OSError):
             return False
-
-
-def _connect(url: str, timeout: float = PING_TIMEOUT_SECONDS) -> redis.Redis:
-    return connect_queue(url, socket_timeout=timeout)

@@ -98,7 +98,16 @@ class LibraryHandler(logging.Handler):
 def configure(log_format: str) -> LogWriter:
     """Sends all logs, structlog's and libraries', to standard output as ``console`` or ``json``."""
     writer = LogWriter(Output(sys.stdout.fileno(), "w", closefd=False), BUFFER_BYTES)
-    renderers = _json_renderers() if log_format == "json" else _console_renderers()
+    console = ConsoleRenderer(
+        colors=sys.stdout.isatty(), pad_event_to=24, exception_formatter=plain_traceback
+    )
+    renderers: list[Processor] = [TimeStamper("iso"), lambda *event: console(*event).encode()]
+    if log_format == "json":
+        renderers = [
+            _add_time,
+            format_exc_info,
+            JSONRenderer(lambda event, **_: ENCODER.encode(event)),
+        ]
     structlog.configure(
         processors=[
             add_log_level,
@@ -112,19 +121,9 @@ def configure(log_format: str) -> LogWriter:
     )
     logging.basicConfig(handlers=[LibraryHandler(writer)], level=logging.INFO, force=True)
     logging.captureWarnings(capture=True)
-    _log_uncaught_exceptions()
+    sys.excepthook = _log_uncaught
+    threading.excepthook = sys.unraisablehook = _log_uncaught_in_thread
     return writer
-
-
-def _json_renderers() -> list[Processor]:
-    return [_add_time, format_exc_info, JSONRenderer(lambda event, **_: ENCODER.encode(event))]
-
-
-def _console_renderers() -> list[Processor]:
-    console = ConsoleRenderer(
-        colors=sys.stdout.isatty(), pad_event_to=24, exception_formatter=plain_traceback
-    )
-    return [TimeStamper("iso"), lambda *event: console(*event).encode()]
 
 
 def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -139,13 +138,8 @@ def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDic
     return event
 
 
-def _log_uncaught_exceptions() -> None:
-    def log_in_thread(args: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
-        _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-
-    sys.excepthook = _log_uncaught
-    threading.excepthook = log_in_thread
-    sys.unraisablehook = log_in_thread
+def _log_uncaught_in_thread(args: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+    _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def _log_uncaught(

@@ -16,10 +16,8 @@ from typing import Any
 DRAIN_SECONDS = 2.0
 """After SIGTERM, ``web`` serves on for this long, and asks clients to move on."""
 
-SignalHandler = Callable[[int, Any], object]
 
-
-def install_stop_handler(handler: SignalHandler) -> None:
+def install_stop_handler(handler: Callable[[int, Any], object]) -> None:
     """Calls ``handler`` on SIGTERM and SIGINT from now on."""
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)

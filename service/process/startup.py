@@ -21,8 +21,6 @@ from service.storage.pipeline import AutoPipeline
 
 log = structlog.get_logger(__name__)
 
-RETRY_INTERVAL_SECONDS = 1.0
-
 
 class StartupError(Exception):
     """The process cannot start. The message is one line."""
@@ -72,7 +70,7 @@ def wait_for_data(redis_url: str, stopping: threading.Event) -> None:
             return
         except Unavailable as error:
             log.warning("store_unavailable", error=describe_failure(error))
-        stopping.wait(RETRY_INTERVAL_SECONDS)
+        stopping.wait(1.0)
 
 
 @asynccontextmanager
