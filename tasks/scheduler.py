@@ -1,7 +1,7 @@
 """``payment-links scheduler``: rq-scheduler's daemon, which enqueues the scan periodically."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -114,23 +114,14 @@ def run(environ: Mapping[str, str]) -> None:
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
     log.info("scheduler_started", interval=SCAN_INTERVAL_SECONDS)
-    create_scheduler = partial(
-        PeriodicScheduler, client, heartbeat, stopping, connection=connection
-    )
-    _run_until_stopped(create_scheduler, stopping)
-    with suppress(Unavailable):
-        client.run(heartbeat.remove())
-
-
-def _run_until_stopped(
-    create_scheduler: Callable[[], PeriodicScheduler], stopping: threading.Event
-) -> None:
     while not stopping.is_set():
         try:
-            create_scheduler().run()
+            PeriodicScheduler(client, heartbeat, stopping, connection=connection).run()
         except (RedisError, OSError) as error:
             if not stopping.is_set():
                 log.warning("queue_unavailable", error=describe_failure(error))
         except SystemExit:
-            return
+            break
         stopping.wait(1.0)
+    with suppress(Unavailable):
+        client.run(heartbeat.remove())

@@ -86,7 +86,8 @@ def compose_link_mail(
             language.format_datetime(link.expires_at, profile.zone)
         ),
         "otp_required": link.otp_required,
-        "amount_size": lambda width: _font_size(amount, width),
+        # The font size at which the amount fits into a line of ``width``; both in pixels.
+        "amount_size": lambda width: min(32, int(width / (0.68 * len(amount)))),
     }
     request = gettext("%(org)s asks you for a payment")
     if amount:
@@ -107,8 +108,3 @@ def compose_link_mail(
         now=now,
         identity=f"{link.id} {link.due_at.isoformat()}",
     )
-
-
-def _font_size(amount: str, width: int) -> int:
-    """The size at which ``amount`` fits into a line of ``width``; both in pixels."""
-    return min(32, int(width / (0.68 * len(amount))))

@@ -70,7 +70,7 @@ def build_mail(
         text_field("Content-Language", language),
         "MIME-Version: 1.0\r\n",
     ]
-    html_part = _html_part(html)
+    html_part = _part("html", "base64", encodebytes(html.encode()))
     if logo is not None:
         html_part = _multipart("related", f"r={digest}", html_part, _logo_part(*logo))
     body = _multipart("alternative", f"=_{digest}", _text_part(text), html_part)
@@ -95,10 +95,6 @@ def _text_part(text: str) -> bytes:
     if SEVEN_BIT.fullmatch(text):
         return _part("plain", "7bit", lines)
     return _part("plain", "quoted-printable", b2a_qp(lines, istext=True))
-
-
-def _html_part(html: str) -> bytes:
-    return _part("html", "base64", encodebytes(html.encode()))
 
 
 def _logo_part(image_type: str, image: bytes) -> bytes:
