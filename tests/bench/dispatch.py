@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import compress
+from itertools import compress, product
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -42,7 +42,8 @@ LINK_COUNT = 100_000
 AT_ONCE = 500
 RETENTION = timedelta(days=90)
 MOST_HELD = 5
-WAYS = ("a worker's claims", "the window's endpoint")
+MAX_TRIPS = {"a worker's claims": 1, "the window's endpoint": 6}
+WAYS = tuple(MAX_TRIPS)
 TRIPS, HELD, P99 = "round trips per 100", "ms held", "ms held, p99"
 LOGGED = 500
 """µs: what holds the store for less is not looked at."""
@@ -67,15 +68,11 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
 
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
-    for row in [
-        _row(name, way, organizations)
-        for name in stores()
-        for way in WAYS
-        for organizations in SPREADS
-    ]:
+    for name, (way, trips), organizations in product(stores(), MAX_TRIPS.items(), SPREADS):
+        row = _row(name, way, organizations)
         if figures := recorder.of(row):
-            reached = _most(figures[TRIPS]) <= 1 and _most(figures[HELD]) <= MOST_HELD
-            rows.append(Row(row, figures, f"at most 1, and {MOST_HELD} ms", reached))
+            reached = _most(figures[TRIPS]) <= trips and _most(figures[HELD]) <= MOST_HELD
+            rows.append(Row(row, figures, f"at most {trips}, and {MOST_HELD} ms", reached))
     return [Table("Claiming and queueing 100,000 due links", [TRIPS, HELD, P99, "seconds"], rows)]
 
 
