@@ -20,7 +20,8 @@ class WrongDataVersionError(Exception):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"holds data of version {found[:20]}, and this release reads version {DATA_VERSION} only"
+            f"holds data of version {found[:20]}, and this release reads"
+            f" version {DATA_VERSION} only"
         )
 
 
