@@ -26,7 +26,7 @@ from tasks.mail.smtp import SmtpMailer
 
 
 class Runtime(msgspec.Struct):
-    """What the jobs of one worker use. RQ calls them without objects; they read ``current_runtime``."""
+    """What a worker's jobs use. RQ calls them without objects; they read ``current_runtime``."""
 
     queue: MailQueue
     client: RedisClient

@@ -28,7 +28,7 @@ from service.values.money import MAX_AMOUNT, MIN_AMOUNT
 ADMIN_ONLY: list[dict[str, list[str]]] = [{"admin": []}]
 """``security`` of routes with ``require_admin`` or ``require_internal_admin``."""
 ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
-"""``security`` of routes that show a link: a gated one needs its customer's token, or an admin's."""
+"""``security`` of routes that show a link: a gated one needs a customer's or admin's token."""
 BODY_STATUSES = (400, 408, 413, 415, 422)
 """Problems of routes that take a body."""
 TYPICAL_ERRORS: dict[int, errors.PaymentLinkError] = {

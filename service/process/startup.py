@@ -97,7 +97,7 @@ async def refusing_until_claimed(pipeline: AutoPipeline, redis_url: str) -> Asyn
 
 
 class DataVersionWatch:
-    """Checks the data's version while a server already answers; interrupts the process if it is wrong."""
+    """Checks the data's version while the server already runs; interrupts it if it is wrong."""
 
     def __init__(self, redis_url: str) -> None:
         """Claims the data now, or in the background if the store does not answer.
