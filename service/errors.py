@@ -18,12 +18,13 @@ PaymentLinkError
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 MAX_QUOTED_NAME_CHARACTERS = 64
 """Of an unknown field or parameter that an answer quotes."""
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 class PaymentLinkError(Exception):
@@ -62,10 +63,21 @@ class Faults:
     def add(self, field: str, message: str) -> None:
         self.found.append(Fault(field, message))
 
-    def check(self, parse: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """The result of ``parse``; None if it raises ``Invalid``, whose faults are added."""
+    def check(
+        self,
+        parse: Callable[Concatenate[V, P], T],
+        value: V | None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | None:
+        """``value`` as ``parse`` returns it; None if it raises ``Invalid``, whose faults are added.
+
+        None also if ``value`` is: it was left out, or could not be read.
+        """
+        if value is None:
+            return None
         try:
-            return parse(*args, **kwargs)
+            return parse(value, *args, **kwargs)
         except Invalid as error:
             self.found += error.faults
             return None

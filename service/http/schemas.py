@@ -53,8 +53,7 @@ def parse_recipient(email: str, faults: Faults | None) -> str:
         Invalid: there are faults, or it is no e-mail address.
     """
     faults = faults or Faults()
-    if "email" not in faults:
-        faults.check(parse_email, email)
+    faults.check(parse_email, email)
     faults.raise_if_any()
     return canonical(email)
 

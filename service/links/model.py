@@ -1,10 +1,9 @@
 """The payment link: the rules for its values, its status, and its end."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
@@ -16,8 +15,6 @@ from service.values.languages import parse_locale
 from service.values.money import check_range, parse_amount, parse_currency
 from service.values.text import parse_line
 from service.values.time import assume_utc, truncate_to_ms
-
-T = TypeVar("T")
 
 MAX_TRANSACTION_ID_CHARACTERS = 128
 PAGES_PATH = "/pay"
@@ -147,25 +144,21 @@ def parse_request(
         Invalid: values break their rules.
     """
     faults = faults or Faults()
-    if request.org_id is not None:
-        faults.check(parse_org_id, request.org_id)
-    if request.email is not None:
-        faults.check(parse_email, request.email)
-    if request.transaction_id is not None:
-        faults.check(
-            parse_line, request.transaction_id, "transaction_id", MAX_TRANSACTION_ID_CHARACTERS
-        )
-    if request.otp is not None:
-        faults.check(parse_code, request.otp)
-    currency = _check_optional(faults, parse_currency, request.currency)
+    faults.check(parse_org_id, request.org_id)
+    faults.check(parse_email, request.email)
+    faults.check(
+        parse_line, request.transaction_id, "transaction_id", MAX_TRANSACTION_ID_CHARACTERS
+    )
+    faults.check(parse_code, request.otp)
+    currency = faults.check(parse_currency, request.currency)
     parsed = msgspec.structs.replace(
         request,
         currency=currency,
         payment_amount=_parse_amount(faults, request.payment_amount, currency),
-        scheduled_at=_check_optional(faults, _parse_time, request.scheduled_at, "scheduled_at"),
-        expires_at=_check_optional(faults, _parse_time, request.expires_at, "expires_at"),
+        scheduled_at=faults.check(_parse_time, request.scheduled_at, "scheduled_at"),
+        expires_at=faults.check(_parse_time, request.expires_at, "expires_at"),
         otp_required=request.otp_required or request.otp is not None,
-        locale=_check_optional(faults, parse_locale, request.locale),
+        locale=faults.check(parse_locale, request.locale),
     )
     if faults.found:
         _check_times(faults, parsed.scheduled_at, parsed.expires_at, truncate_to_ms(now))
@@ -199,15 +192,7 @@ def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelt
     )
 
 
-def _check_optional(
-    faults: Faults, parse: Callable[..., T], value: object, *args: object
-) -> T | None:
-    return None if value is None else faults.check(parse, value, *args)
-
-
 def _parse_amount(faults: Faults, amount: Decimal | None, currency: str | None) -> Decimal | None:
-    if amount is None:
-        return None
     if "currency" in faults:  # the number of decimals depends on it
         return faults.check(check_range, amount)
     return faults.check(parse_amount, amount, currency)

@@ -72,25 +72,17 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
         Invalid: fields break their rules.
     """
     faults = faults or Faults()
-    name, colour, locale = profile.display_name, profile.colour, profile.locale
-    if name is not None:
-        faults.check(_check_name, name)
-    if colour is not None and not re.fullmatch(COLOR_PATTERN, colour):
-        faults.add("colour", "must be written #rrggbb")
-    if profile.logo is not None:
-        faults.check(_check_logo, profile.logo)
-    if profile.reply_to is not None:
-        faults.check(parse_email, profile.reply_to, "reply_to")
-    locale = None if locale is None else faults.check(parse_locale, locale)
-    if profile.time_zone is not None:
-        faults.check(parse_zone, profile.time_zone)
-    faults.raise_if_any()
-    return msgspec.structs.replace(
+    parsed = msgspec.structs.replace(
         profile,
-        display_name=None if name is None else name.strip(),
-        colour=None if colour is None else colour.lower(),
-        locale=locale,
+        display_name=faults.check(_parse_name, profile.display_name),
+        colour=faults.check(_parse_color, profile.colour),
+        logo=faults.check(_check_logo, profile.logo),
+        reply_to=faults.check(parse_email, profile.reply_to, "reply_to"),
+        locale=faults.check(parse_locale, profile.locale),
+        time_zone=faults.check(parse_zone, profile.time_zone),
     )
+    faults.raise_if_any()
+    return parsed
 
 
 def text_color(background: str) -> str:
@@ -112,12 +104,19 @@ def border_color(background: str) -> str:
     return "#" + "".join(f"{(3 * channel + text) // 4:02x}" for channel in _rgb(background))
 
 
-def _check_name(name: str) -> None:
+def _parse_name(name: str) -> str:
     if ENCODED_WORD in parse_line(name, "display_name", MAX_DISPLAY_NAME_CHARACTERS):
         raise Invalid("display_name", f"must not contain {ENCODED_WORD}")
+    return name.strip()
 
 
-def _check_logo(url: str) -> None:
+def _parse_color(color: str) -> str:
+    if not re.fullmatch(COLOR_PATTERN, color):
+        raise Invalid("colour", "must be written #rrggbb")
+    return color.lower()
+
+
+def _check_logo(url: str) -> str:
     logo = _decode_logo(url)
     if logo is None or len(logo.content) > MAX_LOGO_BYTES:
         raise Invalid(
@@ -125,6 +124,7 @@ def _check_logo(url: str) -> None:
             f"must be a PNG or JPEG picture of {MAX_LOGO_BYTES // 1024} KiB at most,"
             " as a data: URL in base64",
         )
+    return url
 
 
 def _decode_logo(url: str) -> Logo | None:

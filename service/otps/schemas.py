@@ -28,8 +28,7 @@ class SubmitOtp(RequestBody, frozen=True):
 
     def parse(self, now: datetime, faults: Faults | None = None) -> tuple[str, str]:
         faults = faults or Faults()
-        if "otp" not in faults:
-            faults.check(parse_code, self.otp)
+        faults.check(parse_code, self.otp)
         return parse_recipient(self.email, faults), self.otp
 
 
