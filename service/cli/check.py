@@ -30,7 +30,9 @@ def check_all(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     yield from check_queue_commands(settings.queue_redis_url)
     yield _check_mail(settings)
     if is_data_dir_used(settings.data_dir, settings.redis_url, has_smtp=settings.smtp is not None):
-        yield _check_disk(settings)
+        shortage = describe_shortage(settings.data_dir)
+        has_room = ok("disk", f"{settings.data_dir.absolute()} has room")
+        yield warning("disk", shortage) if shortage else has_room
 
 
 def _check_admin_keys(settings: Settings) -> CheckResult:
@@ -63,9 +65,3 @@ def _check_mail(settings: Settings) -> CheckResult:
     if is_secure:
         return ok("mail", f"{server} lets us in, over TLS")
     return warning("mail", f"{server} lets us in, without TLS")
-
-
-def _check_disk(settings: Settings) -> CheckResult:
-    if shortage := describe_shortage(settings.data_dir):
-        return warning("disk", shortage)
-    return ok("disk", f"{settings.data_dir.absolute()} has room")

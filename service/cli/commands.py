@@ -122,9 +122,8 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
 
 def _token_settings() -> Settings:
     # A token needs only the secret, not the store.
-    environ = {"REDIS_URL": "unix:///", **with_embedded_store(os.environ)}
     try:
-        return read_settings(environ)
+        return read_settings({"REDIS_URL": "unix:///", **with_embedded_store(os.environ)})
     except MissingSettingsError as error:
         raise StartupError(
             f"{error}, unless `payment-links up` keeps one in DATA_DIR, "

@@ -116,16 +116,12 @@ def _run_procfile(environ: Mapping[str, str]) -> int:
     }
     honcho.manager.KILL_WAIT = STOP_TIMEOUT_SECONDS
     manager = honcho.manager.Manager()
-    for name, command in parse_procfile(_procfile().read_text()).processes.items():
+    service = Path(__file__).parent.parent  # beside the Procfile, or around it where installed
+    procfile = next(
+        path for path in (service.parent / "Procfile", service / "Procfile") if path.exists()
+    )
+    for name, command in parse_procfile(procfile.read_text()).processes.items():
         manager.add_process(name, command, env=env)
     manager.loop()
     interrupted = manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}
     return 0 if interrupted else int(manager.returncode or 0)
-
-
-def _procfile() -> Path:
-    """The Procfile: in a checkout at its top, in an installed package inside ``service``."""
-    service = Path(__file__).parent.parent
-    return next(
-        path for path in (service.parent / "Procfile", service / "Procfile") if path.exists()
-    )

@@ -8,8 +8,6 @@ from redis.exceptions import NoPermissionError, ResponseError
 from service.outbox.doorbell import NAMESPACE
 from service.storage.error_descriptions import COMMAND
 
-PROBE_KEYS = (f"{NAMESPACE}:probe", "rq:probe")
-"""Unused keys with the prefixes of ours and RQ's."""
 PROBE_COMMANDS = """
 WATCH key | UNWATCH | MULTI | EXEC
 SET key 1 | EXISTS key | TYPE key | EXPIRE key 1 | PERSIST key | TTL key | DEL key
@@ -31,20 +29,20 @@ def find_denied(connection: Redis) -> list[str]:
         RedisError: RQ's Redis does not answer.
     """
     denied = []
-    for key in PROBE_KEYS:
-        for command, *arguments in probe_commands(key):
+    for prefix in (f"{NAMESPACE}:", "rq:"):
+        for command, *arguments in probe_commands(f"{prefix}probe"):
             try:
                 connection.execute_command(command, *arguments)
             except NoPermissionError as error:
-                prefix = f"keys that begin with {key.removesuffix('probe')}"
-                denied.append(command if COMMAND.search(str(error)) else prefix)
+                keys = f"keys that begin with {prefix}"
+                denied.append(command if COMMAND.search(str(error)) else keys)
             except ResponseError:
                 pass  # EXEC without the MULTI that was denied: the user may use EXEC
     return [*dict.fromkeys(denied)]
 
 
 def probe_commands(key: str) -> Iterator[list[str]]:
-    """``PROBE_COMMANDS`` on ``key``, each as a list of words."""
+    """``PROBE_COMMANDS`` on ``key``, which is unused, each as a list of words."""
     yield ["EVAL", "return 1", "0"]
     for command in PROBE_COMMANDS.replace("|", "\n").strip().splitlines():
         yield [key if word == "key" else word for word in command.split()]

@@ -24,7 +24,6 @@ class MailQueue(NamedTuple):
         return f"worker-{self.name}"
 
     def waiting_keys(self, partition: str) -> list[str]:
-        """The keys under which e-mails wait."""
         return [key(partition) for key in (self.outbox, self.scheduled) if key]
 
     def all_keys(self, partition: str) -> list[str]:

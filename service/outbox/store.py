@@ -55,9 +55,13 @@ def renew(
     until: datetime,
 ) -> Command[list[str]]:
     """Extends the lease that ends at ``deadline``; returns the members that are still under it."""
-    outbox = queue.outbox(partition)
     return run_script(
-        list, "outbox/renew", [outbox], datetime_to_ms(deadline), datetime_to_ms(until), *members
+        list,
+        "outbox/renew",
+        [queue.outbox(partition)],
+        datetime_to_ms(deadline),
+        datetime_to_ms(until),
+        *members,
     )
 
 

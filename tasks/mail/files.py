@@ -23,15 +23,6 @@ class FileMailer(Mailer):
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def connect(self) -> None:
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unavailable(error) from error
-
     def send(
         self,
         mail: Mail,
@@ -41,24 +32,20 @@ class FileMailer(Mailer):
         while_waiting: Callable[[], object] = do_nothing,
     ) -> bool:
         require_valid(mail)
-        self.connect()
         if not start_lease_check()():
             return False
         try:
             self._write(mail)
         except OSError as error:
-            raise _unavailable(error) from error
+            raise MailerUnavailable(f"cannot write to DATA_DIR: {error.strerror}") from error
         return True
 
     def _write(self, mail: Mail) -> None:
         name = f"{time.time_ns()}-{mail.message_id.strip('<>').partition('@')[0]}"
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial = self._directory / f".{name}.partial"
         with open(partial, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(mail.content.replace(b"\r\n", b"\n"))
             file.flush()
             os.fsync(file.fileno())
         partial.rename(self._directory / f"{name}.eml")
-
-
-def _unavailable(error: OSError) -> MailerUnavailable:
-    return MailerUnavailable(f"cannot write to DATA_DIR: {error.strerror}")

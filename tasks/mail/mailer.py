@@ -1,7 +1,7 @@
 """What mailers have in common: how they take an e-mail, and how they report that they did not."""
 
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Self
 
 from tasks.mail.headers import is_address
 from tasks.mail.mime import BARE_LINE_BREAK, Mail
@@ -35,7 +35,7 @@ def do_nothing() -> None:
     """For a caller without other work."""
 
 
-class Mailer(Protocol):
+class Mailer:
     """A session in which e-mails are sent one after the other."""
 
     def __enter__(self) -> Self:
@@ -72,6 +72,7 @@ class Mailer(Protocol):
         Raises:
             Refused, Deferred, MailerUnavailable
         """
+        raise NotImplementedError
 
 
 def require_valid(mail: Mail) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import compress, product
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import httpx
 import redis
@@ -27,7 +27,7 @@ from service.storage.connect import connect
 from service.storage.data_version import ensure_version
 from tasks.delivery import DeliveryWorker
 from tasks.kinds.link_mails import LinkMails
-from tasks.mail.mailer import LeaseCheck, do_nothing, skip_lease_check
+from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
@@ -101,19 +101,8 @@ class Opening(LinkMails):
         return self.ready
 
 
-class Nowhere:
+class Nowhere(Mailer):
     """Refuses every mail at once, so that the commands of sending one are not measured."""
-
-    is_connected = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def connect(self) -> None:
-        pass
 
     def send(
         self,

@@ -29,7 +29,7 @@ def refusing(*recipients: str, error: Exception) -> Answer:
     return answer
 
 
-class ScriptedMailer:
+class ScriptedMailer(Mailer):
     """Accepts every mail unless ``answer`` raises. It is its own factory, and counts sessions."""
 
     def __init__(self, answer: Answer = lambda _: None) -> None:
@@ -40,13 +40,6 @@ class ScriptedMailer:
 
     def __call__(self) -> Mailer:
         return self
-
-    @property
-    def is_connected(self) -> bool:
-        return True
-
-    def connect(self) -> None:
-        pass
 
     def __enter__(self) -> Self:
         self.sessions += 1
