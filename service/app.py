@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ControllerRouterHandler
 
 from config.settings import Settings, load
-from service.console.controller import CONSOLE_FILES, ConsoleController
+from service.console.controller import ConsoleController, console_assets_handler
 from service.context import create_context
 from service.health import schemas as health_schemas
 from service.health.controller import HealthController
@@ -24,22 +24,22 @@ from service.health.heartbeat import Heartbeat, keep_recording
 from service.health.operations import ReadinessCheck
 from service.http.access_log import serve_logged
 from service.http.body import TimedRequest
-from service.http.docs_page import SCHEMA_ASSETS, openapi_config
-from service.http.head_limits import check_head
-from service.http.options import answer_options
+from service.http.docs_page import openapi_config, schema_assets_handler
+from service.http.head_limits import find_head_problem
+from service.http.options import respond_to_options
 from service.http.parameters import check_query
 from service.http.problems import EXCEPTION_HANDLERS
 from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
 from service.links import schemas as links_schemas
-from service.links.controller import LinkController, OrgLinkController, WindowController
+from service.links.controller import DispatchController, LinkController, OrgLinkController
 from service.orgs import schemas as orgs_schemas
 from service.orgs.controller import OrgController
 from service.otps import schemas as otps_schemas
 from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
-from service.pages.controller import PAGE_FILES, PageController
-from service.pages.home import HOME_FILES, HomeController
+from service.pages.controller import PageController, page_assets_handler
+from service.pages.home import HomeController, home_assets_handler
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
@@ -66,14 +66,14 @@ HANDLERS: list[ControllerRouterHandler] = [
     HomeController,
     LinkController,
     OrgLinkController,
-    WindowController,
+    DispatchController,
     OrgController,
     OtpController,
     PageController,
-    CONSOLE_FILES,
-    HOME_FILES,
-    PAGE_FILES,
-    SCHEMA_ASSETS,
+    console_assets_handler,
+    home_assets_handler,
+    page_assets_handler,
+    schema_assets_handler,
 ]
 EXAMPLES = (
     *links_schemas.EXAMPLES,
@@ -89,7 +89,7 @@ class PaymentLinks(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
-            refused = check_head(scope)
+            refused = find_head_problem(scope)
             app = super().__call__ if refused is None else refused.to_asgi_response()
             await serve_logged(app, scope, receive, send, self.state.drain.is_draining)
         else:
@@ -158,7 +158,7 @@ async def _connect(
 async def _check_request(request: AnyRequest) -> Response[None] | None:
     """Runs before every handler that has no ``before_request`` of its own."""
     if request.method == "OPTIONS":
-        return answer_options(request)
+        return respond_to_options(request)
     await check_query(request)
     return None
 

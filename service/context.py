@@ -67,7 +67,7 @@ def create_context(
 def _admin_key_finder(settings: Settings) -> Callable[[str], Awaitable[VerificationKey]]:
     """Admin tokens are signed by the identity provider where one is set, and by us otherwise."""
     if settings.admin_jwks_url:
-        return KeySet(settings.admin_jwks_url).find
+        return KeySet(settings.admin_jwks_url).find_for_token
     pem = settings.admin_jwt_public_key
     key = load_public_key(pem) if pem else own_admin_key(settings.secret_key)
 

@@ -87,7 +87,7 @@ class DeliveryWorker(Generic[Payload]):
                 that were sent meanwhile.
         """
         waiting, ends_at = deque(partitions), time.monotonic() + JOB_BUDGET_SECONDS
-        self._execute([self._heartbeat.record()])  # sets the clock before anything depends on it
+        self._run_commands([self._heartbeat.record()])  # sets the clock, on which all depends
         with self._open_mailer() as mailer:
             while waiting and time.monotonic() < ends_at and not self._should_stop():
                 batch = [waiting.popleft() for _ in range(min(PARTITIONS_PER_ROUND, len(waiting)))]
@@ -127,13 +127,13 @@ class DeliveryWorker(Generic[Payload]):
             outbox.claim(self._queue, partition, now=now, deadline=deadline, limit=BATCH_SIZE)
             for partition in partitions
         ]
-        _, *replies = self._execute([self._heartbeat.record(), *claims])
+        _, *replies = self._run_commands([self._heartbeat.record(), *claims])
         claimed = [
             (partition, members)
             for partition, members in zip(partitions, replies, strict=True)
             if members
         ]
-        loaded = self._execute(
+        loaded = self._run_commands(
             [self._source.load_claimed(partition, members) for partition, members in claimed]
         )
         return [
@@ -177,14 +177,14 @@ class DeliveryWorker(Generic[Payload]):
                 message.compose(),
                 timeout=message.seconds_left(),
                 start_lease_check=partial(self._start_lease_check, message),
-                while_waiting=partial(self._prepare, following),
+                while_waiting=partial(self._work_while_waiting, following),
             )
         except SkipMessage as skip:
-            self._execute([message.settle(Failed(str(skip), attempts=0))])
+            self._run_commands([message.settle(Failed(str(skip), attempts=0))])
             log.info("mail_skipped", reason=str(skip), **message.log_fields)
         except Refused as refusal:
             error = str(refusal)[:MAX_ERROR_LENGTH]
-            self._execute([message.settle(Failed(error, attempts=1))])
+            self._run_commands([message.settle(Failed(error, attempts=1))])
             log.warning("mail_refused", reason=redact_reply(error), **message.log_fields)
         except MailerUnavailable:
             raise
@@ -200,14 +200,14 @@ class DeliveryWorker(Generic[Payload]):
         read = self._start([self._renew([message], self._clock() + LEASE_DURATION)])
         return lambda: bool(read()[0])
 
-    def _prepare(self, following: QueuedMessage[Payload] | None) -> None:
+    def _work_while_waiting(self, following: QueuedMessage[Payload] | None) -> None:
         self._log_sent()
         if following is not None:
             following.prepare()
 
     def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
         at = self._clock() + backoff(self._source.attempts(message.payload), MAX_BACKOFF)
-        self._execute([message.settle(Retry(error, attempts=1, at=at))])
+        self._run_commands([message.settle(Retry(error, attempts=1, at=at))])
         log.info(
             "mail_deferred",
             reason=redact_reply(error),
@@ -219,7 +219,7 @@ class DeliveryWorker(Generic[Payload]):
         """Ends the leases now: any worker may claim these messages."""
         now = self._clock()
         groups = groupby(messages, lambda message: message.partition)
-        self._execute([self._renew(list(group), now) for _, group in groups])
+        self._run_commands([self._renew(list(group), now) for _, group in groups])
 
     def _renew(
         self, messages: Sequence[QueuedMessage[Payload]], until: datetime
@@ -235,19 +235,19 @@ class DeliveryWorker(Generic[Payload]):
         """Retries all messages later, as no mailer is available. This counts as no attempt."""
         at = self._clock() + backoff(self._failed_sessions, MAX_BACKOFF_WITHOUT_SERVER)
         retry = Retry(redact_reply(error), attempts=0, at=at)  # no words: they concern our login
-        self._execute([message.settle(retry) for message in messages])
+        self._run_commands([message.settle(retry) for message in messages])
         self._failed_sessions += 1
         log.warning("mail_server_unavailable", reason=retry.error, waiting=len(messages))
 
     def _settle_sent(self) -> None:
-        self._execute([])
+        self._run_commands([])
 
     def _log_sent(self) -> None:
         for message in self._unlogged:
             log.info("mail_sent", **message.log_fields)
         self._unlogged.clear()
 
-    def _execute(self, commands: Sequence[Command[Any]]) -> list[Any]:
+    def _run_commands(self, commands: Sequence[Command[Any]]) -> list[Any]:
         """The replies; None for a command whose key has a wrong type, so that others succeed."""
         return self._start(commands)()
 

@@ -48,7 +48,7 @@ class KeySet:
         self._background_refresh: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
-    async def find(self, token: str) -> VerificationKey:
+    async def find_for_token(self, token: str) -> VerificationKey:
         """The key that ``token`` names.
 
         Raises:

@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.types import Options
 
 from service.errors import TokenInvalid
-from service.values.ids import ORG_ID_PATTERN
+from service.values.ids import is_org_id
 
 ADMIN_AUDIENCE = "payment-links"
 CUSTOMER_AUDIENCE = "payment-links/customer"
 CUSTOMER_TYPE = "payment_link"
-CUSTOMER_HEADER_TYPE = "payment-link+jwt"
+CUSTOMER_JWT_TYP = "payment-link+jwt"
 CUSTOMER_TOKEN_LIFETIME = timedelta(hours=24)
+DEFAULT_ADMIN_TOKEN_LIFETIME = timedelta(hours=24)
 MAX_ADMIN_TOKEN_LIFETIME = timedelta(days=366)
 LEEWAY_SECONDS = 60
 """How far clocks may differ."""
@@ -38,7 +39,6 @@ MAX_NUMERIC_DATE = 2**53
 """Seconds since 1970 (RFC 7519, 2: NumericDate) that a float still counts one by one."""
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 """Three parts without padding (RFC 7515, 2 and 7.1), which PyJWT would take."""
-_ORG_ID = re.compile(ORG_ID_PATTERN)
 
 
 class Role(StrEnum):
@@ -80,7 +80,7 @@ class CustomerTokens:
             "exp": int((now + CUSTOMER_TOKEN_LIFETIME).timestamp()),
             "jti": jti,
         }
-        headers = {"typ": CUSTOMER_HEADER_TYPE}
+        headers = {"typ": CUSTOMER_JWT_TYP}
         return jwt.encode(claims, self._key.key, self._key.algorithm, headers=headers)
 
     def verify(self, token: str, *, now: datetime) -> str:
@@ -97,7 +97,7 @@ class CustomerTokens:
 def is_customer_token(token: str) -> bool:
     """Whether the header of ``token``, which is not verified, is a customer token's."""
     try:
-        return jwt.get_unverified_header(token).get("typ") == CUSTOMER_HEADER_TYPE
+        return jwt.get_unverified_header(token).get("typ") == CUSTOMER_JWT_TYP
     except (jwt.PyJWTError, ValueError, RecursionError):
         return False
 
@@ -118,7 +118,7 @@ def verify_admin(
 
 
 def issue_admin_token(
-    secret: bytes, admin: Admin, *, now: datetime, life: timedelta, issuer: str | None = None
+    secret: bytes, admin: Admin, *, now: datetime, lifetime: timedelta, issuer: str | None = None
 ) -> str:
     """An admin token of our own."""
     key = own_admin_key(secret)
@@ -127,7 +127,7 @@ def issue_admin_token(
         "role": admin.role.value,
         "aud": ADMIN_AUDIENCE,
         "iat": int(now.timestamp()),
-        "exp": int((now + life).timestamp()),
+        "exp": int((now + lifetime).timestamp()),
     }
     if admin.org_id is not None:
         claims["org_id"] = admin.org_id
@@ -195,7 +195,7 @@ def _verify_customer(token: str, key: VerificationKey) -> tuple[str, _Validity]:
     """The canonical e-mail in ``token``."""
     required = ["exp", "iat", "sub", "aud", "jti", "type"]
     header, claims = _decode(token, key, CUSTOMER_AUDIENCE, required)
-    if header.get("typ") != CUSTOMER_HEADER_TYPE or claims["type"] != CUSTOMER_TYPE:
+    if header.get("typ") != CUSTOMER_JWT_TYP or claims["type"] != CUSTOMER_TYPE:
         raise TokenInvalid
     return claims["sub"], _read_validity(claims)
 
@@ -210,7 +210,7 @@ def _verify_admin(
     """
     required = ["exp", "sub", "aud", *(["iss"] if issuer else [])]
     header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
-    if header.get("typ") == CUSTOMER_HEADER_TYPE or claims.get("type") == CUSTOMER_TYPE:
+    if header.get("typ") == CUSTOMER_JWT_TYP or claims.get("type") == CUSTOMER_TYPE:
         raise TokenInvalid
     return _read_admin(claims), _read_validity(claims)
 
@@ -264,12 +264,12 @@ def _is_numeric_date(value: Any) -> bool:
 
 
 def _read_admin(claims: Mapping[str, Any]) -> Admin | None:
-    """The admin that ``role`` or ``roles`` make of the subject."""
+    """The admin with the ``role``, or one of the ``roles``, in ``claims``."""
     roles = claims.get("roles")
     named = [claims.get("role"), *(roles if isinstance(roles, list) else [])]
     if Role.INTERNAL_ADMIN in named:
         return Admin(claims["sub"], Role.INTERNAL_ADMIN)
     org_id = claims.get("org_id")
-    if Role.ORG_ADMIN in named and isinstance(org_id, str) and _ORG_ID.fullmatch(org_id):
+    if Role.ORG_ADMIN in named and isinstance(org_id, str) and is_org_id(org_id):
         return Admin(claims["sub"], Role.ORG_ADMIN, org_id)
     return None

@@ -45,17 +45,17 @@ def check_queue_redis(url: str) -> Iterator[CheckResult]:
 
 
 def _check(
-    subject: str, open_client: Callable[[str], Any], url: str, checks: Mapping[str, Check]
+    component: str, open_client: Callable[[str], Any], url: str, checks: Mapping[str, Check]
 ) -> Iterator[CheckResult]:
     try:
         client = open_client(url)
         client.ping()
     except (*CONNECTION_ERRORS, Unavailable, ValueError) as error:
-        yield failure(subject, f"does not answer: {describe_failure(error)}")
+        yield failure(component, f"does not answer: {describe_failure(error)}")
         return
-    yield ok(subject, "answers")
+    yield ok(component, "answers")
     for name, check in checks.items():
-        yield check(f"{subject} {name}", client)
+        yield check(f"{component} {name}", client)
     client.close()
 
 
@@ -76,7 +76,7 @@ def _connect_queue(url: str) -> redis.Redis:
     return connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
 
 
-def _check_commands(subject: str, client: Any) -> CheckResult:
+def _check_commands(component: str, client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
     try:
         run = RedisClient(client).run
@@ -85,77 +85,79 @@ def _check_commands(subject: str, client: Any) -> CheckResult:
         )  # EVAL, then EVALSHA: both must be allowed
         refused = run(permissions.find_denied_commands())
     except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
-        return failure(subject, f"scripts cannot be run: {describe_failure(error)}")
+        return failure(component, f"scripts cannot be run: {describe_failure(error)}")
     if refused:
-        return failure(subject, f"NOPERM: the user may not run {', '.join(refused)}")
-    return ok(subject, "allowed")
+        return failure(component, f"NOPERM: the user may not run {', '.join(refused)}")
+    return ok(component, "allowed")
 
 
-def _check_version(subject: str, client: Any) -> CheckResult:
+def _check_version(component: str, client: Any) -> CheckResult:
     info = _info(client)
     if info is None:
-        return warning(subject, "unknown: INFO is not allowed")
+        return warning(component, "unknown: INFO is not allowed")
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = str(info[f"{name.lower()}_version"])
     if tuple(map(int, re.findall(r"[0-9]+", version)[:2])) < MIN_VERSION:
-        return failure(subject, f"{name} {version}, 7.0 is needed")
-    return ok(subject, f"{name} {version}")
+        return failure(component, f"{name} {version}, 7.0 is needed")
+    return ok(component, f"{name} {version}")
 
 
-def _check_persistence(subject: str, client: Any) -> CheckResult:
+def _check_persistence(component: str, client: Any) -> CheckResult:
     info = _info(client)
     if info is None:
-        return warning(subject, "unknown: INFO is not allowed (appendonly yes, appendfsync always)")
+        return warning(
+            component, "unknown: INFO is not allowed (appendonly yes, appendfsync always)"
+        )
     if not int(info.get("aof_enabled", 0)):
         return warning(
-            subject,
+            component,
             "no append-only file: what was acknowledged is lost when the server dies "
             "(appendonly yes)",
         )
     if info.get("aof_last_write_status") != "ok":
-        return failure(subject, "the append-only file cannot be written")
+        return failure(component, "the append-only file cannot be written")
     fsync = _config(client, "appendfsync")
     if fsync != "always":
         return warning(
-            subject,
+            component,
             f"appendfsync {fsync}: the last second may be lost with the machine "
             "(appendfsync always)",
         )
-    return ok(subject, "append-only file, appendfsync always")
+    return ok(component, "append-only file, appendfsync always")
 
 
-def _check_eviction(subject: str, client: Any) -> CheckResult:
+def _check_eviction(component: str, client: Any) -> CheckResult:
     policy = (_info(client) or {}).get("maxmemory_policy") or _config(client, "maxmemory-policy")
     if policy.startswith("unknown"):
-        return warning(subject, f"{policy}: it must be noeviction")
+        return warning(component, f"{policy}: it must be noeviction")
     if policy != "noeviction":
         return failure(
-            subject,
+            component,
             f"{policy}: links are thrown away when memory is short (maxmemory-policy noeviction)",
         )
-    return ok(subject, "none")
+    return ok(component, "none")
 
 
-def _check_data(subject: str, client: Any) -> CheckResult:
+def _check_data(component: str, client: Any) -> CheckResult:
     try:
         version = data_version.find_version(RedisClient(client))
     except Unavailable as error:
-        return failure(subject, f"cannot be read: {describe_failure(error)}")
+        return failure(component, f"cannot be read: {describe_failure(error)}")
     if version is None:
-        return ok(subject, "none yet")
+        return ok(component, "none yet")
     if version != data_version.DATA_VERSION:
-        return failure(subject, str(data_version.WrongDataVersionError(version)))
-    return ok(subject, f"of version {version}, this release's")
+        return failure(component, str(data_version.WrongDataVersionError(version)))
+    return ok(component, f"of version {version}, this release's")
 
 
-def _check_clock(subject: str, client: Any) -> CheckResult:
+def _check_clock(component: str, client: Any) -> CheckResult:
     try:
         seconds, microseconds = map(int, _any_node(client.time(), tuple))
     except CONNECTION_ERRORS as error:
-        return warning(subject, f"unknown: {describe_failure(error)}")
+        return warning(component, f"unknown: {describe_failure(error)}")
     skew = abs(time.time() - seconds - microseconds / 1e6)
     result = ok if skew < MAX_CLOCK_SKEW.total_seconds() else warning
-    return result(subject, f"{skew:.1f} s from this machine's")
+    return result(component, f"{skew:.1f} s from this machine's")
 
 
 def _info(client: Any) -> dict[str, Any] | None:

@@ -5,10 +5,10 @@ from typing import Literal, NamedTuple
 
 
 class CheckResult(NamedTuple):
-    """The status of one subject, such as ``redis`` or ``mail``, and why."""
+    """The status of one component, such as ``redis`` or ``mail``, and why."""
 
     status: Literal["ok", "warn", "FAIL"]
-    subject: str
+    component: str
     detail: str
 
 

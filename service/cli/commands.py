@@ -11,7 +11,7 @@ import click
 
 from config.parsers import duration
 from config.settings import MissingSettingsError, Settings, SettingsError
-from service.auth.tokens import Admin, Role, issue_admin_token
+from service.auth.tokens import DEFAULT_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.errors import Invalid
 from service.outbox.queues import QUEUES, MailQueue
 from service.process import logs
@@ -98,11 +98,12 @@ def scheduler() -> None:
 @click.option("--subject", default="payment-links token", show_default=True, help="Whom it is for.")
 @click.option(
     "--life",
-    default="24h",
+    "lifetime",
+    default=f"{DEFAULT_ADMIN_TOKEN_LIFETIME // timedelta(hours=1)}h",
     show_default=True,
     help="How long it is good: 10m, 24h, 90d (366d at most).",
 )
-def token(role: str, org: str | None, subject: str, life: str) -> None:
+def token(role: str, org: str | None, subject: str, lifetime: str) -> None:
     """Print an admin token."""
     settings = _token_settings()
     if settings.admin_jwt_public_key or settings.admin_jwks_url:
@@ -114,7 +115,7 @@ def token(role: str, org: str | None, subject: str, life: str) -> None:
             settings.secret_key,
             _parse_admin(role, org, subject),
             now=datetime.now(UTC),
-            life=_parse_life(life),
+            lifetime=_parse_lifetime(lifetime),
             issuer=settings.admin_jwt_issuer,
         )
     )
@@ -142,7 +143,7 @@ def _parse_admin(role: str, org: str | None, subject: str) -> Admin:
         raise click.UsageError(str(error)) from None
 
 
-def _parse_life(text: str) -> timedelta:
+def _parse_lifetime(text: str) -> timedelta:
     try:
         return duration("1s", "366d")(text)
     except ValueError as error:
@@ -175,7 +176,7 @@ def check(worker: bool, queue: str | None) -> None:
         results = check_all(environ)
     failed = False
     for result in results:
-        click.echo(f"{result.status:5} {result.subject}: {result.detail}")
+        click.echo(f"{result.status:5} {result.component}: {result.detail}")
         failed |= result.status == "FAIL"
     sys.exit(1 if failed else 0)
 

@@ -11,7 +11,7 @@ import click
 import httpx
 
 from config.settings import Settings
-from service.auth.tokens import Admin, Role, issue_admin_token
+from service.auth.tokens import DEFAULT_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.links.model import page_path
 from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
@@ -62,13 +62,14 @@ def _first_request(settings: Settings, url: str) -> list[str]:
         settings.secret_key,
         Admin("payment-links up", Role.INTERNAL_ADMIN),
         now=datetime.now(UTC),
-        life=timedelta(hours=24),
+        lifetime=DEFAULT_ADMIN_TOKEN_LIFETIME,
         issuer=settings.admin_jwt_issuer,
     )
+    hours = DEFAULT_ADMIN_TOKEN_LIFETIME // timedelta(hours=1)
     headers = f"-H 'Authorization: Bearer {token}' -H 'Content-Type: application/json'"
     return [
         f"  Token    {token}",
-        "           (internal-admin, 24 hours; `payment-links token` makes others)",
+        f"           (internal-admin, {hours} hours; `payment-links token` makes others)",
         "  Try",
         f"curl -s {url}/payment-links {headers} -d '{EXAMPLE}'",
     ]

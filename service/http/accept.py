@@ -4,8 +4,8 @@ import re
 
 PAGE_TYPES = ("text/html", "application/xhtml+xml")
 JSON_TYPES = ("application/json", "application/problem+json")
-MAX_ACCEPT_CHARACTERS = 1000
-"""Of ``Accept``, whose rest is ignored."""
+MAX_ACCEPT_HEADER_CHARACTERS = 1000
+"""The rest of a longer ``Accept`` is ignored."""
 _WEIGHT = re.compile(r"[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -25,7 +25,7 @@ def prefers_json(accept: str) -> bool:
 def _weights(accept: str) -> dict[str, float]:
     """The weight of each media range in ``accept``. Malformed ranges are ignored."""
     weights: dict[str, float] = {}
-    for part in accept[:MAX_ACCEPT_CHARACTERS].split(","):
+    for part in accept[:MAX_ACCEPT_HEADER_CHARACTERS].split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
         quality = next(
             (parameter for parameter in parameters if parameter[:2] in {"q=", "Q="}), "q=1"

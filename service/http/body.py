@@ -16,7 +16,7 @@ from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
 from litestar.typing import FieldDefinition
 
-from service.http.accept import MAX_ACCEPT_CHARACTERS
+from service.http.accept import MAX_ACCEPT_HEADER_CHARACTERS
 from service.http.json_reader import read_body
 from service.http.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
 from service.http.request import context_of
@@ -35,7 +35,7 @@ class TimedRequest(Request[Any, Any, Any]):
     @property
     def accept(self) -> Accept:
         """The media ranges of ``Accept``, cut: parsing takes 0.4 ms for a thousand characters."""
-        return Accept(self.headers.get("accept", "*/*")[:MAX_ACCEPT_CHARACTERS])
+        return Accept(self.headers.get("accept", "*/*")[:MAX_ACCEPT_HEADER_CHARACTERS])
 
     @property
     def query_params(self) -> MultiDict[Any]:

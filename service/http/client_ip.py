@@ -18,7 +18,7 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 """Some proxies add the port, or brackets: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``."""
 
 
-def client_of(connection: Connection) -> str:
+def client_network_of(connection: Connection) -> str:
     """The client as rate limits count it: an IPv4 address, or an IPv6 /64, a single customer's."""
     peer = connection.client.host if connection.client else ""
     forwarded = header_values(connection, b"x-forwarded-for")

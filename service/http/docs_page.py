@@ -28,7 +28,7 @@ TAGS = {
 }
 SECURITY_SCHEMES = {"admin": "An admin's token.", "customer": "From PUT /payment-links/otp."}
 _SWAGGER_UI = Path(str(files("litestar_offline_docs"))) / "static"
-SCHEMA_ASSETS = serve_files(
+schema_assets_handler = serve_files(
     "/schema/assets",
     {
         "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",

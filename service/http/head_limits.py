@@ -28,7 +28,7 @@ NOT_FOUND = problem(404, CODES[404], "there is nothing here")
 HEADERS_TOO_LARGE = problem(431, CODES[431], "all headers together are larger than 16 KiB", CLOSE)
 
 
-def check_head(scope: Any) -> JsonResponse[Any] | None:
+def find_head_problem(scope: Any) -> JsonResponse[Any] | None:
     """The problem of a request whose head breaks a limit; None if it breaks none."""
     path_bytes = len(scope["raw_path"].partition(b"?")[0])
     if (

@@ -21,7 +21,7 @@ from service.values.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_UNKNOWN_FIELDS = 100
-"""That an answer names: a body has room for thousands."""
+"""How many of them an answer names: a body has room for thousands."""
 INTEGER_LIMIT = 10**15
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -113,7 +113,7 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
 
 def _may_repeat(model: type[RequestBody], body: bytes) -> bool:
     """Whether ``body`` may hold a field twice. If False, it does not."""
-    return b"\\" in body or any(body.count(name) > 1 for name in _quoted_names(model))
+    return b"\\" in body or any(body.count(name) > 1 for name in _field_names_as_json(model))
 
 
 def _repeated(body: bytes) -> set[str]:
@@ -179,7 +179,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 @cache
-def _quoted_names(model: type[RequestBody]) -> list[bytes]:
+def _field_names_as_json(model: type[RequestBody]) -> list[bytes]:
     return [f'"{name}"'.encode() for name in _fields(model)]
 
 

@@ -6,7 +6,7 @@ from litestar.routes import HTTPRoute
 from service.http.request import AnyRequest
 
 
-def answer_options(request: AnyRequest) -> Response[None]:
+def respond_to_options(request: AnyRequest) -> Response[None]:
     """All methods of the path: Litestar's own answer names those of the first handler only."""
     path = request.scope["path_template"]
     methods = {

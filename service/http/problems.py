@@ -26,7 +26,7 @@ READS_ONLY = "reads_only"
 RETRY_AFTER_SECONDS = 1
 """``Retry-After`` of a request that Redis did not answer."""
 
-STATUS: dict[type[Exception], int] = {
+STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -108,7 +108,7 @@ def problem(
 
 def status_of(error: errors.PaymentLinkError) -> int:
     """The status of the problem that reports ``error``."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
 
 
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
@@ -125,12 +125,12 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
     if isinstance(error, errors.Unavailable):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
-        if error.is_outcome_unknown and _changes_something(request):
+        if error.is_outcome_unknown and _may_change_state(request):
             detail += "; the request may have been carried out all the same"
     return problem(status_of(error), error.code, detail, headers, faults)
 
 
-def _changes_something(request: AnyRequest) -> bool:
+def _may_change_state(request: AnyRequest) -> bool:
     handler = request.scope.get("route_handler")
     return request.method not in {"GET", "HEAD"} and not (handler and handler.opt.get(READS_ONLY))
 
@@ -143,7 +143,7 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
         if names := [item["key"] for item in extra if "key" in item]:
             return from_domain(request, parameter_faults(request.route_handler, names).as_error())
     if error.status_code >= 500:
-        return _from_fault(request, error)
+        return _from_unexpected_error(request, error)
     code = (
         "unsupported_media_type"
         if error.status_code == 415
@@ -153,7 +153,7 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
     return problem(error.status_code, code, error.detail, headers)
 
 
-def _from_fault(_: AnyRequest, error: Exception) -> Response[Any]:
+def _from_unexpected_error(_: AnyRequest, error: Exception) -> Response[Any]:
     log.error("internal_error", exc_info=error)
     return problem(
         500, CODES[500], "something went wrong on our side; the request id names it in our logs"
@@ -163,7 +163,7 @@ def _from_fault(_: AnyRequest, error: Exception) -> Response[Any]:
 EXCEPTION_HANDLERS: ExceptionHandlersMap = {
     errors.PaymentLinkError: from_domain,
     HTTPException: _from_http,
-    Exception: _from_fault,
+    Exception: _from_unexpected_error,
 }
 
 

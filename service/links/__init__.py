@@ -1,1 +1,1 @@
-"""Payment links: create, read, verify, revoke, list, and send by window."""
+"""Payment links: create, read, verify, revoke, list, and dispatch windows of scheduled ones."""

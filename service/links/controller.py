@@ -76,7 +76,7 @@ CREATE_HEADERS = [
         description="`true` where the request was carried out before.",
     ),
 ]
-CREATE_OPERATION = extended_operation(
+CREATE_LINK_OPENAPI = extended_operation(
     201,
     links={
         "get_link": {"link_id": "$response.body#/id"},
@@ -86,10 +86,10 @@ CREATE_OPERATION = extended_operation(
         "list_links": {"org_id": "$response.body#/org_id"},
     },
 )
-QR_OPERATION = extended_operation(
+QR_OPENAPI = extended_operation(
     200, first=binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
 )
-LIST_OPERATION = extended_operation(
+LIST_LINKS_OPENAPI = extended_operation(
     200,
     last=text_media(NDJSON, "A LinkBody a line.", ENCODER.encode_lines([EXAMPLE_LINK]).decode()),
     links={
@@ -110,7 +110,7 @@ class LinkController(Controller):
         dto=JsonBodyDTO[CreateLink],
         responses=problem_responses(*BODY_STATUSES, 401, 403, 409, 429),
         response_headers=CREATE_HEADERS,
-        operation_class=CREATE_OPERATION,
+        operation_class=CREATE_LINK_OPENAPI,
         security=ADMIN_ONLY,
         summary="Create a payment link",
         response_description="The new link, or the one that the same request created before.",
@@ -244,7 +244,7 @@ class LinkController(Controller):
         | problem_responses(
             400, 404, 422, examples=[Invalid("size", "must be a whole number from 64 to 1024")]
         ),
-        operation_class=QR_OPERATION,
+        operation_class=QR_OPENAPI,
         cache_control=CacheControlHeader(private=True, max_age=3600),
         summary="Get a link's QR code",
     )
@@ -283,7 +283,7 @@ class OrgLinkController(Controller):
         responses=problem_responses(
             400, 401, 403, 422, examples=[Invalid("limit", "must be a whole number from 1 to 1000")]
         ),
-        operation_class=LIST_OPERATION,
+        operation_class=LIST_LINKS_OPENAPI,
         security=ADMIN_ONLY,
         summary="List an organization's links",
         response_description="A page of links, and the number of links of each status.",
@@ -329,7 +329,7 @@ class OrgLinkController(Controller):
         return JsonResponse(LinkPage(page.total, counts, bodies, page.next_cursor))
 
 
-class WindowController(Controller):
+class DispatchController(Controller):
     path = "/payment-links/scheduled"
     tags = ("Operations",)
 

@@ -128,12 +128,12 @@ class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         )
 
 
-def parse_request(
+def validate_request(
     request: LinkRequest, *, now: datetime, faults: Faults | None = None
 ) -> LinkRequest:
     """``request`` with its values checked, and in the form in which they are stored.
 
-    ``create`` checks the times, so that a request can be repeated after them.
+    ``create`` checks the times: a request may be repeated after they have passed.
 
     Args:
         request: What the caller sent. A required value that could not be read is None.
@@ -210,7 +210,7 @@ def _check_times(
 ) -> None:
     """Checks the rules that depend on the time.
 
-    If ``scheduled_at`` has a fault, ``expires_at`` must be right for some time of sending.
+    If ``scheduled_at`` has a fault, ``expires_at`` must fit at least one possible send time.
     """
     if (
         scheduled_at is not None

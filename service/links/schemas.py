@@ -31,7 +31,7 @@ from service.links.model import (
     LinkRequest,
     Status,
     page_path,
-    parse_request,
+    validate_request,
 )
 from service.otps.schemas import Code
 from service.values.email import mask
@@ -74,7 +74,7 @@ class CreateLink(RequestBody, frozen=True, kw_only=True):
     def parse(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
         fields = msgspec.structs.asdict(self)
         fields |= {"otp_required": bool(self.otp_required), "notify": self.notify is not False}
-        return parse_request(LinkRequest(**fields), now=now, faults=faults)
+        return validate_request(LinkRequest(**fields), now=now, faults=faults)
 
 
 class VerifyLink(RequestBody, frozen=True):

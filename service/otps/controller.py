@@ -6,7 +6,7 @@ from litestar.params import JSONBody
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import OtpInvalid
 from service.http.body import JsonBodyDTO
-from service.http.client_ip import client_of
+from service.http.client_ip import client_network_of
 from service.http.openapi import BODY_STATUSES, problem_responses
 from service.http.request import PublicRequest, context_of
 from service.http.request_headers import header_values
@@ -30,7 +30,9 @@ class OtpController(Controller):
         """E-mails a one-time password. The answer is the same if the e-mail has no links."""
         context = context_of(request)
         locale = choose_locale(*header_values(request, b"accept-language"))
-        await send_code(context, data.parse(context.clock()), client_of(request), locale=locale)
+        await send_code(
+            context, data.parse(context.clock()), client_network_of(request), locale=locale
+        )
         limits = context.settings.otp
         return OtpSent(int(limits.ttl.total_seconds()), int(limits.resend_after.total_seconds()))
 
@@ -44,5 +46,5 @@ class OtpController(Controller):
         """Takes a one-time password and gives the token that opens this e-mail's gated links."""
         context = context_of(request)
         email, otp = data.parse(context.clock())
-        token = await redeem_code(context, email, otp, client_of(request))
+        token = await redeem_code(context, email, otp, client_network_of(request))
         return CustomerToken(token, "Bearer", int(CUSTOMER_TOKEN_LIFETIME.total_seconds()))

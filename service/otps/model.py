@@ -82,25 +82,25 @@ def matches(code: str, expected: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def networks_around(client: str) -> Mapping[str, int]:
-    """The limits of ``client`` and of each network around it, in multiples of a client's.
+def networks_around(client_network: str) -> Mapping[str, int]:
+    """The limits of ``client_network`` and of each network around it, in multiples of a client's.
 
     The widest network is the last.
     """
     try:
-        network = ipaddress.ip_network(client)
+        network = ipaddress.ip_network(client_network)
     except ValueError:
-        return {client: 1}
-    return {client: 1} | {
+        return {client_network: 1}
+    return {client_network: 1} | {
         str(network.supernet(new_prefix=prefix)): multiplier
         for prefix, multiplier in NETWORK_MULTIPLIERS[network.version].items()
     }
 
 
-def client_site(client: str) -> str:
-    """The network of ``client`` that can use up half of the tries that an e-mail's codes have.
+def client_site(client_network: str) -> str:
+    """The network of ``client_network`` that can use up half of the tries that an e-mail's codes have.
 
     It is one IPv4 address, which many clients may share, or an IPv6 /48, since one site has all
     of its /64s.
     """
-    return client if ":" not in client else [*networks_around(client)][-1]
+    return client_network if ":" not in client_network else [*networks_around(client_network)][-1]

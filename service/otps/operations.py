@@ -30,22 +30,22 @@ LIMIT_MESSAGES = {
     "ceiling": "too many codes are being sent at the moment",
     "unverified": "too many codes that were not verified were named for this e-mail in this hour",
 }
-"""By the name of a rate limit: the problem's detail for a client that reaches it."""
+"""By the name of a rate limit: the problem's detail for a client_network that reaches it."""
 
 
 async def send_code(
-    context: Context, email: str, client: str, *, locale: str, org_id: str | None = None
+    context: Context, email: str, client_network: str, *, locale: str, org_id: str | None = None
 ) -> bytes:
     """Queues a mail with a new code for the canonical ``email``, and returns the code's nonce.
 
     The mail is in the language ``locale``, and in the colors of ``org_id``.
 
     Raises:
-        LimitReached: for this e-mail, for ``client`` or a network around it, or for all together.
+        LimitReached: for this e-mail, for ``client_network`` or a network around it, or for all together.
     """
     limits = context.settings.otp
     own = (
-        store.client_limits(networks_around(client), SENDS, limits.client_sends_per_hour),
+        store.client_limits(networks_around(client_network), SENDS, limits.client_sends_per_hour),
         _mailbox_limits(context, email),
     )
     await _count(context, *own)
@@ -66,16 +66,16 @@ async def send_code(
     return nonce
 
 
-async def redeem_code(context: Context, email: str, otp: str, client: str) -> str:
+async def redeem_code(context: Context, email: str, otp: str, client_network: str) -> str:
     """Redeems the code of the canonical ``email`` for a customer token.
 
     Raises:
         OtpInvalid: the code is wrong, used, expired or unknown.
-        LimitReached: for this e-mail, for ``client`` or a network around it.
+        LimitReached: for this e-mail, for ``client_network`` or a network around it.
     """
-    limits, site = context.settings.otp, client_site(client)
+    limits, site = context.settings.otp, client_site(client_network)
     failures = store.client_limits(
-        networks_around(client), FAILURES, limits.client_failures_per_hour
+        networks_around(client_network), FAILURES, limits.client_failures_per_hour
     )
     await _count(context, failures)
     attempt = await context.pipeline.run(
@@ -121,9 +121,13 @@ async def require_verified(context: Context, email: str, otp: str, org_id: str) 
         raise OtpNotVerified
 
 
-async def waiting_times(context: Context, email: str, client: str) -> tuple[timedelta, timedelta]:
-    """How long until another code can be sent to ``email``, and until ``client`` can try one."""
-    tries = store.try_limits(email, client_site(client), context.settings.otp.failures_per_day)
+async def waiting_times(
+    context: Context, email: str, client_network: str
+) -> tuple[timedelta, timedelta]:
+    """How long until another code can be sent to ``email``, and until ``client_network`` can try one."""
+    tries = store.try_limits(
+        email, client_site(client_network), context.settings.otp.failures_per_day
+    )
     reached = await context.pipeline.run_all([check(_mailbox_limits(context, email)), check(tries)])
     send, attempt = (timedelta(0) if limit is None else limit.retry_after for limit in reached)
     return send, attempt

@@ -27,7 +27,7 @@ from service.links.schemas import LinkBody, link_body
 from service.otps import operations as otps
 from service.otps.model import read_code
 from service.pages.otp_form import (
-    COOKIE_NAME,
+    CODE_COOKIE,
     SentCode,
     has_expired,
     load_form,
@@ -50,7 +50,7 @@ GONE = ResponseSpec(
     generate_examples=False,
 )
 MAX_FORM_FIELDS = 8
-PAGE_FILES = serve_files(ASSETS_PATH, FILES)
+page_assets_handler = serve_files(ASSETS_PATH, FILES)
 
 
 class LinkView(msgspec.Struct, frozen=True):
@@ -112,13 +112,13 @@ class PageController(Controller):
             nonce = await otps.send_code(
                 view.context,
                 view.link.recipient,
-                view.client,
+                view.client_network,
                 locale=view.language.tag,
                 org_id=view.link.org_id,
             )
         except LimitReached as error:
             return await _render_send_limit(request, view, error.retry_after)
-        cookie = SentCode.new(view, nonce).cookie(view)
+        cookie = SentCode.new(view, nonce).make_cookie(view)
         return Redirect(f"{view.path}/code", status_code=303, cookies=[cookie])
 
     @get("/code", status_code=200)
@@ -145,7 +145,9 @@ class PageController(Controller):
             message = view.language.messages.gettext("Enter the six digits of the code.")
             return render_form(view, await load_form(view, sent), message)
         try:
-            token = await otps.redeem_code(view.context, view.link.recipient, otp, view.client)
+            token = await otps.redeem_code(
+                view.context, view.link.recipient, otp, view.client_network
+            )
         except LimitReached as error:
             form = await load_form(view, sent)
             return render_form(view, msgspec.structs.replace(form, try_wait=error.retry_after))
@@ -202,8 +204,8 @@ def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
     """Redirects to the page; with ``token``, its cookie replaces the code's."""
     redirect = Redirect(view.path, status_code=303)
     if token is not None:
-        redirect.set_cookie(view.token_cookie(token))
-        redirect.delete_cookie(COOKIE_NAME, view.path)
+        redirect.set_cookie(view.make_token_cookie_name(token))
+        redirect.delete_cookie(CODE_COOKIE, view.path)
     return redirect
 
 
@@ -242,7 +244,7 @@ async def _render_send_limit(
     text = view.language.messages.gettext("Another code can be sent in %(span)s.")
     message = text % {"span": view.language.format_wait(wait)}
     page = render_form(view, form, message, is_too_soon=True)
-    page.set_cookie(sent.cookie(view))
+    page.set_cookie(sent.make_cookie(view))
     return page
 
 

@@ -22,7 +22,7 @@ FILES = {
     "base.css": SHARED_ASSETS / "base.css",
     "home.css": Path(__file__).parent / "assets" / "home.css",
 }
-HOME_FILES = serve_files(ASSETS_PATH, FILES)
+home_assets_handler = serve_files(ASSETS_PATH, FILES)
 POLICY_HEADER = content_security_policy(script_src="'none'", connect_src="'none'", img_src="'self'")
 ENTRY_POINTS = {
     "console": "/console",

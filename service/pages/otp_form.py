@@ -18,7 +18,7 @@ from service.pages.page_view import PageView
 from service.values.email import mask
 from service.values.time import datetime_from_ms, datetime_to_ms
 
-COOKIE_NAME = "payment_link_code"
+CODE_COOKIE = "payment_link_code"
 COOKIE_GRACE = timedelta(hours=1)
 """How long after the code's expiry the form still explains why the code fails."""
 _COOKIE_VALUE = re.compile(r"([0-9]{1,13})\.([0-9a-f]{32})")
@@ -48,18 +48,18 @@ class SentCode(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, request: PublicRequest) -> "SentCode | None":
         """The code in the request's cookie, if it has ours."""
-        match = _COOKIE_VALUE.fullmatch(cookie_value(request, COOKIE_NAME) or "")
+        match = _COOKIE_VALUE.fullmatch(cookie_value(request, CODE_COOKIE) or "")
         if match is None:
             return None
         milliseconds = int(match[1])
         return cls(datetime_from_ms(milliseconds) if milliseconds else None, match[2])
 
-    def cookie(self, view: PageView) -> Cookie:
+    def make_cookie(self, view: PageView) -> Cookie:
         """The cookie, for this link's pages only."""
         milliseconds = datetime_to_ms(self.sent_at) if self.sent_at else 0
         lifetime = view.context.settings.otp.ttl + COOKIE_GRACE
-        return view.cookie(
-            COOKIE_NAME,
+        return view.make_cookie(
+            CODE_COOKIE,
             f"{milliseconds}.{self.reference}",
             path=view.path,
             max_age=int(lifetime.total_seconds()),
@@ -87,7 +87,7 @@ async def load_form(view: PageView, sent: SentCode) -> OtpForm:
         return OtpForm(sent_at=sent.sent_at)
     if not hmac.compare_digest(sent.reference, derive_reference(context.otp_key, code.nonce)):
         return OtpForm(sent_at=sent.sent_at)
-    send_wait, try_wait = await operations.waiting_times(context, email, view.client)
+    send_wait, try_wait = await operations.waiting_times(context, email, view.client_network)
     minutes = round((code.expires_at - view.now).total_seconds() / 60)
     return OtpForm(
         sent_at=sent.sent_at,

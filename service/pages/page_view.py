@@ -9,7 +9,7 @@ from litestar.datastructures import Cookie
 
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
-from service.http.client_ip import client_of
+from service.http.client_ip import client_network_of
 from service.http.request import PublicRequest, context_of
 from service.http.request_headers import cookie_value
 from service.i18n.language import get_language
@@ -33,8 +33,8 @@ class PageView:
         self.link = link
         locale = choose_locale(link.locale, accepted_languages(request), profile.locale)
         self.language = get_language(locale)
-        self.client = client_of(request)
-        self._token = cookie_value(request, self._token_cookie)
+        self.client_network = client_network_of(request)
+        self._token = cookie_value(request, self._token_cookie_name)
         self.profile = profile if self.is_verified else EMPTY_PROFILE
         self.org = (profile.display_name or link.org_id) if self.is_verified else ""
         self.path = self.context.base_path + page_path(link.id)
@@ -62,14 +62,14 @@ class PageView:
         locale = self.language.tag
         return render(self.context, locale, self.profile, template, values, status=status)
 
-    def token_cookie(self, token: str) -> Cookie:
+    def make_token_cookie_name(self, token: str) -> Cookie:
         """A cookie with the customer token, for all links to its mailbox."""
         path = self.context.base_path + PAGES_PATH
         lifetime = int(CUSTOMER_TOKEN_LIFETIME.total_seconds())
-        return self.cookie(self._token_cookie, token, path=path, max_age=lifetime)
+        return self.make_cookie(self._token_cookie_name, token, path=path, max_age=lifetime)
 
-    def cookie(self, name: str, value: str, *, path: str, max_age: int) -> Cookie:
-        """A cookie that scripts cannot read, sent along also when an e-mail leads to the page."""
+    def make_cookie(self, name: str, value: str, *, path: str, max_age: int) -> Cookie:
+        """A cookie that scripts cannot read. Browsers send it for links in e-mails too (SameSite=Lax)."""
         return Cookie(
             key=name,
             value=value,
@@ -81,7 +81,7 @@ class PageView:
         )
 
     @property
-    def _token_cookie(self) -> str:
+    def _token_cookie_name(self) -> str:
         """One for each mailbox, so that a visitor with several mailboxes keeps all tokens."""
         digest = hashlib.sha256(self.link.recipient.encode()).hexdigest()
         return f"payment_link_token_{digest[:16]}"

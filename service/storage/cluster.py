@@ -31,7 +31,7 @@ class ClusterPipeline:
     def send(self, command: Command[Any], reply: Reply) -> None:
         if not self._tasks:
             self._tasks = [
-                asyncio.create_task(self._work()) for _ in range(MAX_PIPELINES_IN_FLIGHT)
+                asyncio.create_task(self._send_batches()) for _ in range(MAX_PIPELINES_IN_FLIGHT)
             ]
         self._queue.append((command, reply))
         self._not_empty.set()
@@ -47,7 +47,7 @@ class ClusterPipeline:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
-    async def _work(self) -> None:
+    async def _send_batches(self) -> None:
         while not self._closed:
             try:
                 await self._not_empty.wait()

@@ -32,6 +32,11 @@ def is_link_id(text: str) -> bool:
     return _LINK_ID.fullmatch(text) is not None
 
 
+def is_org_id(text: str) -> bool:
+    """Whether ``text`` has the form of an organization's id."""
+    return _ORG_ID.fullmatch(text) is not None
+
+
 def truncate_id(link_id: str) -> str:
     """The start of a link's id for logs: long enough to find the link, too short to open it."""
     return f"{link_id[:11]}…"
@@ -43,7 +48,7 @@ def parse_org_id(text: str) -> str:
     Raises:
         Invalid: it is not.
     """
-    if not _ORG_ID.fullmatch(text):
+    if not is_org_id(text):
         raise Invalid("org_id", f"must be {ORG_ID_RULE}")
     return text
 

@@ -15,7 +15,7 @@ _INVISIBLE = (
 """Spaces, joiners, variation selectors: allowed as parts of words and emoji, but not alone."""
 LINE_PATTERN = f"^[^{_BREAKING}]*[^{_BREAKING}{_INVISIBLE}][^{_BREAKING}]*$"
 """The rules of ``parse_line`` but for length and surrogates, in ECMA-262 and Python."""
-_BREAKING_CHARACTER = re.compile(f"[{_BREAKING}{_SURROGATES}]")
+_FORBIDDEN_CHARACTER = re.compile(f"[{_BREAKING}{_SURROGATES}]")
 _VISIBLE_CHARACTER = re.compile(f"[^{_INVISIBLE}]")
 
 
@@ -27,7 +27,7 @@ def parse_line(text: str, field: str, max_length: int) -> str:
     """
     if len(text) > max_length:
         raise Invalid(field, f"must have at most {max_length} characters")
-    if match := _BREAKING_CHARACTER.search(text):
+    if match := _FORBIDDEN_CHARACTER.search(text):
         raise Invalid(field, f"must not contain {describe_character(match[0])}")
     if not _VISIBLE_CHARACTER.search(text):
         raise Invalid(field, "must not be blank")

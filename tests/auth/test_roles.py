@@ -15,7 +15,7 @@ from tests.support.api import JANE, JOHN, PROBLEM, SECRET, Api, Headers, assert_
 
 
 def expired_admin(api: Api) -> Headers:
-    return api.admin_headers(Admin("root", Role.INTERNAL_ADMIN), life=timedelta(seconds=-1))
+    return api.admin_headers(Admin("root", Role.INTERNAL_ADMIN), lifetime=timedelta(seconds=-1))
 
 
 def expired_customer(api: Api) -> Headers:

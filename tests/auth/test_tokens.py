@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from service.auth.tokens import (
     ADMIN_AUDIENCE,
     CUSTOMER_AUDIENCE,
-    CUSTOMER_HEADER_TYPE,
+    CUSTOMER_JWT_TYP,
     CUSTOMER_TOKEN_LIFETIME,
     CUSTOMER_TYPE,
     MAX_ADMIN_TOKEN_LIFETIME,
@@ -52,7 +52,7 @@ CUSTOMER_CLAIMS = {
     "exp": SECONDS + 3600,
     "jti": "1",
 }
-CUSTOMER_HEADER = {"alg": "HS256", "typ": CUSTOMER_HEADER_TYPE}
+CUSTOMER_HEADER = {"alg": "HS256", "typ": CUSTOMER_JWT_TYP}
 INTERNAL = Admin("ann", Role.INTERNAL_ADMIN)
 ACME = Admin("bob", Role.ORG_ADMIN, "acme")
 
@@ -105,10 +105,13 @@ def p256_key() -> ec.EllipticCurvePrivateKey:
 class TestOwnAdminTokens:
     @pytest.mark.parametrize("admin", [INTERNAL, ACME], ids=["internal-admin", "org-admin"])
     def test_a_token_says_who_it_was_issued_to(self, admin: Admin) -> None:
-        assert admin_of(issue_admin_token(SECRET, admin, now=NOW, life=timedelta(hours=1))) == admin
+        assert (
+            admin_of(issue_admin_token(SECRET, admin, now=NOW, lifetime=timedelta(hours=1)))
+            == admin
+        )
 
     def test_a_token_is_good_until_the_second_of_its_exp(self) -> None:
-        token = issue_admin_token(SECRET, INTERNAL, now=NOW, life=timedelta(hours=1))
+        token = issue_admin_token(SECRET, INTERNAL, now=NOW, lifetime=timedelta(hours=1))
         key = own_admin_key(SECRET)
         assert verify_admin(token, key, now=NOW + timedelta(minutes=59, seconds=59))
         with pytest.raises(TokenInvalid, match="expired"):
@@ -116,7 +119,9 @@ class TestOwnAdminTokens:
 
     def test_the_longest_life_is_taken(self) -> None:
         assert (
-            admin_of(issue_admin_token(SECRET, INTERNAL, now=NOW, life=MAX_ADMIN_TOKEN_LIFETIME))
+            admin_of(
+                issue_admin_token(SECRET, INTERNAL, now=NOW, lifetime=MAX_ADMIN_TOKEN_LIFETIME)
+            )
             == INTERNAL
         )
 
@@ -124,13 +129,16 @@ class TestOwnAdminTokens:
         with pytest.raises(TokenInvalid):
             admin_of(
                 issue_admin_token(
-                    SECRET, INTERNAL, now=NOW, life=MAX_ADMIN_TOKEN_LIFETIME + timedelta(minutes=2)
+                    SECRET,
+                    INTERNAL,
+                    now=NOW,
+                    lifetime=MAX_ADMIN_TOKEN_LIFETIME + timedelta(minutes=2),
                 )
             )
 
     def test_another_secret_s_token_is_refused(self) -> None:
         with pytest.raises(TokenInvalid):
-            admin_of(issue_admin_token(b"x" * 32, INTERNAL, now=NOW, life=timedelta(hours=1)))
+            admin_of(issue_admin_token(b"x" * 32, INTERNAL, now=NOW, lifetime=timedelta(hours=1)))
 
 
 class TestRoles:
@@ -384,7 +392,7 @@ class TestSignature:
             {"alg": "HS256", "crit": ["b64"], "b64": False},
             {"alg": "HS256", "b64": False},
             {"alg": "HS256", "kid": 5},
-            {"alg": "HS256", "typ": CUSTOMER_HEADER_TYPE},
+            {"alg": "HS256", "typ": CUSTOMER_JWT_TYP},
             [],
             "HS256",
         ],
@@ -471,7 +479,7 @@ class TestCustomerTokens:
     def test_a_token_carries_its_type_audience_and_jti(self) -> None:
         token = CustomerTokens(SECRET).issue("jane@example.com", now=NOW, jti="unique")
         decoded = jwt.decode_complete(token, options={"verify_signature": False})
-        assert decoded["header"] == {"alg": "HS256", "typ": CUSTOMER_HEADER_TYPE}
+        assert decoded["header"] == {"alg": "HS256", "typ": CUSTOMER_JWT_TYP}
         assert decoded["payload"] == {
             "type": "payment_link",
             "sub": "jane@example.com",
@@ -520,7 +528,7 @@ class TestCrossing:
 
     def test_an_admin_token_is_no_customer_token(self) -> None:
         with pytest.raises(TokenInvalid):
-            email_of(issue_admin_token(SECRET, INTERNAL, now=NOW, life=timedelta(hours=1)))
+            email_of(issue_admin_token(SECRET, INTERNAL, now=NOW, lifetime=timedelta(hours=1)))
 
     def test_customer_claims_under_the_admin_key_are_refused(self) -> None:
         with pytest.raises(TokenInvalid):
@@ -632,7 +640,7 @@ class TestIdentityProviderKeys:
             )
 
     def test_our_own_tokens_are_refused_where_the_provider_issues_them(self) -> None:
-        own = issue_admin_token(SECRET, INTERNAL, now=NOW, life=timedelta(hours=1))
+        own = issue_admin_token(SECRET, INTERNAL, now=NOW, lifetime=timedelta(hours=1))
         with pytest.raises(TokenInvalid):
             verify_admin(own, verification_key(rsa_key(2048).public_key()), now=NOW)
 

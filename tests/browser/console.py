@@ -20,10 +20,12 @@ from tests.support.servers import Store, wait_until
 LATER = timedelta(days=3)
 
 
-def enter(visitor: Visitor, org: str | None = None, life: timedelta = timedelta(hours=1)) -> Page:
+def enter(
+    visitor: Visitor, org: str | None = None, lifetime: timedelta = timedelta(hours=1)
+) -> Page:
     """Signs in: an org-admin of ``org``, or an internal-admin."""
     page = visitor.open("/console")
-    token = admin_token(Role.ORG_ADMIN, org, life) if org else admin_token(life=life)
+    token = admin_token(Role.ORG_ADMIN, org, lifetime) if org else admin_token(lifetime=lifetime)
     page.get_by_label("Admin token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("dialog", name="Sign in")).to_be_hidden()

@@ -96,7 +96,7 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) 
     new_link(page, email="jane@example.com", payment_amount="12.50", currency="EUR")
     page.evaluate(
         "token => sessionStorage.setItem('payment-links-token', token)",
-        admin_token(life=timedelta(seconds=-5)),
+        admin_token(lifetime=timedelta(seconds=-5)),
     )
     visitor.expect_refusal("/payment-links")
     page.get_by_role("button", name="Create link").click()

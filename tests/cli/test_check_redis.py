@@ -34,13 +34,13 @@ def test_a_durable_store_is_ok(durable_store: Store) -> None:
     assert results["redis persistence"] == ("ok", "append-only file, appendfsync always")
     assert results["redis eviction"] == ("ok", "none")
     assert results["redis data"] == ("ok", "none yet")
-    assert {status for subject, (status, _) in results.items() if subject.startswith("redis")} == {
-        "ok"
-    }
+    assert {
+        status for component, (status, _) in results.items() if component.startswith("redis")
+    } == {"ok"}
 
 
 @pytest.mark.parametrize(
-    ("options", "subject", "status", "advice"),
+    ("options", "component", "status", "advice"),
     [
         ([], "redis persistence", "warn", "appendonly yes"),
         (
@@ -70,10 +70,10 @@ def test_a_durable_store_is_ok(durable_store: Store) -> None:
     ],
 )
 def test_a_store_that_may_lose_links_is_reported_with_a_remedy(
-    options: list[str], subject: str, status: str, advice: str
+    options: list[str], component: str, status: str, advice: str
 ) -> None:
     with store(valkey_server(), *options) as server:
-        results = results_of(run_check(REDIS_URL=server.url))[subject]
+        results = results_of(run_check(REDIS_URL=server.url))[component]
     assert results[0] == status
     assert advice in results[1]
 
@@ -168,9 +168,9 @@ def test_info_and_config_are_optional(
         ("ok", "answers"),
         ("ok", "allowed"),
     )
-    for subject in ("version", "persistence", "eviction"):
-        assert results[f"redis {subject}"][0] == "warn"
-        assert "not allowed" in results[f"redis {subject}"][1]
+    for component in ("version", "persistence", "eviction"):
+        assert results[f"redis {component}"][0] == "warn"
+        assert "not allowed" in results[f"redis {component}"][1]
 
 
 @pytest.mark.parametrize("of_its_own", [True, False], ids=["Redis of its own", "the same Redis"])

@@ -55,7 +55,7 @@ def test_a_token_names_its_subject() -> None:
 
 
 @pytest.mark.parametrize(
-    ("life", "lasts"),
+    ("lifetime", "lasts"),
     [
         ("10m", timedelta(minutes=10)),
         ("24h", timedelta(hours=24)),
@@ -63,8 +63,8 @@ def test_a_token_names_its_subject() -> None:
         ("1s", timedelta(seconds=1)),
     ],
 )
-def test_a_token_is_valid_for_its_life(life: str, lasts: timedelta) -> None:
-    result = run("token", "--role", "internal-admin", "--life", life, SECRET_KEY=SECRET)
+def test_a_token_is_valid_for_its_lifetime(lifetime: str, lasts: timedelta) -> None:
+    result = run("token", "--role", "internal-admin", "--life", lifetime, SECRET_KEY=SECRET)
     claims = jwt.decode(result.stdout.strip(), options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == lasts.total_seconds()
     assert holder(result, now=datetime.fromtimestamp(claims["iat"], UTC))
@@ -136,10 +136,10 @@ def test_a_subject_that_the_service_would_refuse_is_refused(subject: str) -> Non
         "bad organization",
         "organization that is a path",
         "long organization",
-        "no life",
-        "too long a life",
+        "no lifetime",
+        "too long a lifetime",
         "no duration",
-        "negative life",
+        "negative lifetime",
         "more than is asked for",
     ],
 )

@@ -250,7 +250,7 @@ class Machine(RuleBasedStateMachine):
         day=st.booleans(),
     )
     def dispatch(self, start: timedelta | None, period: int, day: bool) -> None:
-        self.differential.dispatch(
+        self.differential.dispatch_window(
             None if start is None else self.differential.model.now + start, period, whole_day=day
         )
 
@@ -262,7 +262,7 @@ class Machine(RuleBasedStateMachine):
             for link in self.differential.model.links.values()
             if link.queue == "scheduled"
         ]:
-            self.differential.dispatch(waiting[which % len(waiting)] - early + late, 1)
+            self.differential.dispatch_window(waiting[which % len(waiting)] - early + late, 1)
 
     @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
     def wait(self, span: timedelta) -> None:

@@ -162,7 +162,7 @@ class Scenario:
         self.codes: list[str] = []
         self.checked = Path(services[0].environ["DATA_DIR"]) / "check.log"
         self.admins = [admin_token(), admin_token(Role.ORG_ADMIN, "acme")]
-        self.tokens = [*self.admins, admin_token(life=timedelta(seconds=-60))]
+        self.tokens = [*self.admins, admin_token(lifetime=timedelta(seconds=-60))]
 
     def work(self, customers: int) -> None:
         with ExitStack() as opened:

@@ -135,7 +135,7 @@ def test_nothing_private_is_logged(
     api.post_link(email="Jane.Doe@", transaction_id="order-4711\n")
     api.list()
     api.revoke(links[0]["id"], email=email)
-    api.dispatch()
+    api.dispatch_window()
     text = text_of(entries, caplog)
     private = [
         code,

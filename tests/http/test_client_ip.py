@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.http.client_ip import client_address, client_of
+from service.http.client_ip import client_address, client_network_of
 from service.otps.model import client_site, networks_around
 
 TRUSTED = tuple(
@@ -128,24 +128,33 @@ def test_without_trusted_proxies_nothing_forwarded_is_believed() -> None:
 def test_a_client_is_counted_by_its_ipv4_address_or_its_ipv6_64(
     peer: str | None, counted: str
 ) -> None:
-    assert client_of(connection(peer)) == counted
+    assert client_network_of(connection(peer)) == counted
 
 
 def test_all_addresses_of_one_ipv6_customer_are_counted_together() -> None:
-    assert client_of(connection("2001:db8:1:2::1")) == client_of(connection("2001:db8:1:2:ffff::9"))
-    assert client_of(connection("2001:db8:1:2::1")) != client_of(connection("2001:db8:1:3::1"))
+    assert client_network_of(connection("2001:db8:1:2::1")) == client_network_of(
+        connection("2001:db8:1:2:ffff::9")
+    )
+    assert client_network_of(connection("2001:db8:1:2::1")) != client_network_of(
+        connection("2001:db8:1:3::1")
+    )
 
 
 def test_a_client_behind_a_trusted_proxy_is_counted_by_its_own_address() -> None:
-    assert client_of(connection("10.0.0.1", "1.1.1.1, 2001:db8:1:2::7")) == "2001:db8:1:2::/64"
+    assert (
+        client_network_of(connection("10.0.0.1", "1.1.1.1, 2001:db8:1:2::7")) == "2001:db8:1:2::/64"
+    )
 
 
 def test_lines_of_one_header_are_read_in_their_order() -> None:
-    assert client_of(connection("10.0.0.1", "1.1.1.1", "198.51.100.7, 10.0.0.2")) == "198.51.100.7"
+    assert (
+        client_network_of(connection("10.0.0.1", "1.1.1.1", "198.51.100.7, 10.0.0.2"))
+        == "198.51.100.7"
+    )
 
 
 def test_a_header_cannot_make_clients_of_its_own() -> None:
-    assert client_of(connection("203.0.113.5", "198.51.100.7")) == "203.0.113.5"
+    assert client_network_of(connection("203.0.113.5", "198.51.100.7")) == "203.0.113.5"
 
 
 @pytest.mark.parametrize(

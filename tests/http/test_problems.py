@@ -435,7 +435,7 @@ REQUESTS: dict[str, Callable[[Api], httpx.Response]] = {
     "revoke by e-mail": lambda api: api.revoke(email=JANE),
     "list": lambda api: api.list(),
     "stream": lambda api: api.list(api.internal() | {"Accept": "application/x-ndjson"}),
-    "dispatch": lambda api: api.dispatch(),
+    "dispatch": lambda api: api.dispatch_window(),
     "send otp": lambda api: api.send_otp(),
     "submit otp": lambda api: api.submit_otp("123456"),
     "readyz": lambda api: api.client.get("/readyz"),

@@ -29,7 +29,7 @@ def test_a_link_takes_any_form_of_iso_8601(november: Api, field: str) -> None:
 
 
 def test_a_window_takes_any_form_of_iso_8601(november: Api) -> None:
-    assert november.dispatch(scheduled_at=TEXT).json()["from"] == stamp(MEANT)
+    assert november.dispatch_window(scheduled_at=TEXT).json()["from"] == stamp(MEANT)
 
 
 @pytest.mark.parametrize("value", ["1796119200", "1796119200.0", "[]", "true", "{}", "20261201"])
@@ -68,7 +68,7 @@ def test_all_times_in_answers_have_three_decimals_and_a_z(api: Api, microsecond:
         api.client.get(f"/pay/{link['id']}", headers={"Accept": "application/json"}).json(),
         api.list().json(),
         *map(msgspec.json.decode, lines),
-        api.dispatch(scheduled_at=stamp(at)).json(),
+        api.dispatch_window(scheduled_at=stamp(at)).json(),
     ]
     found = [times(answer) for answer in answers]
     assert all(found)

@@ -85,7 +85,7 @@ def test_a_window_sends_what_others_owe(api: Api) -> None:
     api.create(scheduled_at=soon)
     api.create(scheduled_at=soon, org_id=OTHERS)
     spoil(api, keys.scheduled(BROKEN))
-    found = api.dispatch().json()
+    found = api.dispatch_window().json()
     assert (found["due"], found["queued"], found["unreadable_partitions"]) == (1, 1, [BROKEN])
 
 
@@ -94,7 +94,7 @@ def test_a_window_tells_of_an_outbox_that_takes_nothing(api: Api) -> None:
     api.create(scheduled_at=soon)
     api.create(scheduled_at=soon, org_id=OTHERS)
     spoil(api, keys.outbox(BROKEN))
-    found = api.dispatch().json()
+    found = api.dispatch_window().json()
     assert (found["queued"], found["unreadable_partitions"]) == (1, [BROKEN])
 
 

@@ -20,7 +20,7 @@ OTHERS: dict[str, Callable[[Api], Headers]] = {
     "other customer": lambda api: api.customer(JOHN),
     "other org-admin": lambda api: api.org("globex"),
     "expired admin": lambda api: api.admin_headers(
-        Admin("root", Role.INTERNAL_ADMIN), life=-RETENTION
+        Admin("root", Role.INTERNAL_ADMIN), lifetime=-RETENTION
     ),
     "garbage": lambda _: bearer("not.a.token"),
     "other scheme": lambda _: {"Authorization": "Basic YWRhOnB3"},

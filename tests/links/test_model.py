@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.links.model import DeliveryState, Link, LinkRequest, Status, parse_request
+from service.links.model import DeliveryState, Link, LinkRequest, Status, validate_request
 from service.values.ids import LINK_ID_PATTERN, is_link_id, make_link_id, parse_org_id, partition_of
 from service.values.time import truncate_to_ms
 from tests.support.links import create
@@ -48,14 +48,14 @@ class TestMeaning:
             },
         ]
         one, other = (
-            parse_request(LinkRequest(org_id="acme", **fields), now=NOW).normalized
+            validate_request(LinkRequest(org_id="acme", **fields), now=NOW).normalized
             for fields in said
         )
         assert msgspec.json.encode(one) == msgspec.json.encode(other)
 
     def test_what_is_left_out_is_not_written_down(self) -> None:
         """Else a release with a new field would refuse repeats of requests from before it."""
-        meaning = parse_request(
+        meaning = validate_request(
             LinkRequest(org_id="acme", email="jane@example.com"), now=NOW
         ).normalized
         assert msgspec.json.decode(msgspec.json.encode(meaning)) == {

@@ -162,7 +162,7 @@ def test_a_link_opens_before_the_time_for_which_its_email_is_scheduled(shop: Api
 
 def test_a_link_whose_window_was_sent_early_opens(shop: Api) -> None:
     link = shop.create(scheduled_at=stamp(shop.now + timedelta(hours=20)))
-    assert shop.dispatch(period=24).json()["queued"] == 1
+    assert shop.dispatch_window(period=24).json()["queued"] == 1
     assert look(shop, link["id"]).status_code == 200
 
 

@@ -30,7 +30,7 @@ with run_store(Path(sys.argv[1])) as store:
 """
 
 
-def client_of(data_dir: Path) -> redis.Redis:
+def client_network_of(data_dir: Path) -> redis.Redis:
     once = Retry(NoBackoff(), 1)
     return redis.Redis(
         unix_socket_path=str(socket_path(data_dir)), decode_responses=True, retry=once
@@ -98,7 +98,7 @@ class TestSocket:
     def test_a_store_runs_in_a_deep_data_dir(self, temporary: Path) -> None:
         deep = temporary / ("d" * 100)
         deep.mkdir()
-        with run_store(deep), client_of(deep) as client:
+        with run_store(deep), client_network_of(deep) as client:
             assert client.ping()
         assert (deep / "appendonlydir").is_dir()
 
@@ -109,25 +109,25 @@ def served() -> Iterator[redis.Redis]:
     with (
         tempfile.TemporaryDirectory(prefix="pl-") as directory,
         run_store(Path(directory)),
-        client_of(Path(directory)) as client,
+        client_network_of(Path(directory)) as client,
     ):
         yield client
 
 
 class TestStore:
     def test_data_is_there_the_next_time(self, data_dir: Path) -> None:
-        with run_store(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_network_of(data_dir) as client:
             client.set("kept", "yes")
-        with run_store(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_network_of(data_dir) as client:
             assert client.get("kept") == "yes"
 
     def test_data_survives_kill_9_of_the_store(self, data_dir: Path) -> None:
-        with run_store(data_dir) as process, client_of(data_dir) as client:
+        with run_store(data_dir) as process, client_network_of(data_dir) as client:
             for number in range(100):
                 client.set(f"kept-{number}", "yes")
             process.send_signal(signal.SIGKILL)
             process.wait()
-        with run_store(data_dir), client_of(data_dir) as client:
+        with run_store(data_dir), client_network_of(data_dir) as client:
             assert client.dbsize() == 100
 
     def test_an_unfinished_rewrite_is_deleted(self, data_dir: Path) -> None:
@@ -137,9 +137,12 @@ class TestStore:
             assert not unfinished.exists()
 
     def test_an_orphaned_store_is_shut_down_and_keeps_its_data(self, data_dir: Path) -> None:
-        with python_process(RUN_STORE, data_dir) as (_, left_over), client_of(data_dir) as client:
+        with (
+            python_process(RUN_STORE, data_dir) as (_, left_over),
+            client_network_of(data_dir) as client,
+        ):
             client.set("kept", "yes")
-        with socket.socket(socket.AF_UNIX) as line, client_of(data_dir) as client:
+        with socket.socket(socket.AF_UNIX) as line, client_network_of(data_dir) as client:
             line.connect(str(data_dir / "valkey.sock"))
             assert str(client.info("server")["process_id"]) == left_over
             with run_store(data_dir) as process:
@@ -152,7 +155,7 @@ class TestStore:
         with run_store(data_dir) as process:
             pass
         assert process.poll() is not None
-        with pytest.raises(redis.ConnectionError), client_of(data_dir) as client:
+        with pytest.raises(redis.ConnectionError), client_network_of(data_dir) as client:
             client.ping()
 
     @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from tests.support.processes import SECRET
 def admin_token(
     role: Role = Role.INTERNAL_ADMIN,
     org_id: str | None = None,
-    life: timedelta = timedelta(hours=1),
+    lifetime: timedelta = timedelta(hours=1),
 ) -> str:
     return issue_admin_token(
-        SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), life=life
+        SECRET.encode(), Admin("tests", role, org_id), now=datetime.now(UTC), lifetime=lifetime
     )
 
 
-def as_admin(life: timedelta = timedelta(hours=1)) -> dict[str, str]:
+def as_admin(lifetime: timedelta = timedelta(hours=1)) -> dict[str, str]:
     """The header of an internal admin's requests."""
-    return {"Authorization": f"Bearer {admin_token(life=life)}"}
+    return {"Authorization": f"Bearer {admin_token(lifetime=lifetime)}"}
 
 
 def admin_of(url: str) -> httpx.Client:

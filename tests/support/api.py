@@ -71,8 +71,8 @@ class Api:
     def org(self, org_id: str = "acme") -> Headers:
         return self.admin_headers(Admin("ada", Role.ORG_ADMIN, org_id))
 
-    def admin_headers(self, admin: Admin, life: timedelta = timedelta(hours=1)) -> Headers:
-        return bearer(issue_admin_token(SECRET.encode(), admin, now=self.now, life=life))
+    def admin_headers(self, admin: Admin, lifetime: timedelta = timedelta(hours=1)) -> Headers:
+        return bearer(issue_admin_token(SECRET.encode(), admin, now=self.now, lifetime=lifetime))
 
     def customer(self, email: str = JANE) -> Headers:
         return bearer(
@@ -122,7 +122,7 @@ class Api:
         headers = self.org(org_id) if headers is None else headers
         return self.client.put(f"/orgs/{org_id}/profile", json=body, headers=headers)
 
-    def dispatch(self, headers: Headers | None = None, **body: Any) -> httpx.Response:
+    def dispatch_window(self, headers: Headers | None = None, **body: Any) -> httpx.Response:
         return self.client.post(
             "/payment-links/scheduled", json=body, headers=headers or self.internal()
         )

@@ -343,7 +343,9 @@ class Differential:
         assert_problem(response, 429, "limit_reached")
         assert abs(int(response.headers["retry-after"]) - wait.total_seconds()) <= SLACK
 
-    def dispatch(self, start: datetime | None, period: int, *, whole_day: bool = False) -> None:
+    def dispatch_window(
+        self, start: datetime | None, period: int, *, whole_day: bool = False
+    ) -> None:
         asked: dict[str, Any] = {"period": period}
         if start is not None:
             asked["scheduled_at"] = f"{start:%Y-%m-%d}" if whole_day else stamp(start)
@@ -351,8 +353,8 @@ class Differential:
         if start is not None and whole_day:
             begin = start.replace(hour=0, minute=0, second=0, microsecond=0)
         end = begin + timedelta(hours=period)
-        response = self.api.dispatch(**asked)
-        due, queued = self.model.send_window(begin, end)
+        response = self.api.dispatch_window(**asked)
+        due, queued = self.model.dispatch_window(begin, end)
         window = {"from": stamp(begin), "to": stamp(end), "due": due, "queued": queued}
         assert decode(response) == window | {"unreadable_partitions": []}
         self.happened["window: of some links"] += due > 0

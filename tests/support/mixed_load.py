@@ -53,7 +53,7 @@ class Customer:
         self._latest_codes = latest_codes
         self._chance = random.Random(number)
         self._admin = httpx.AsyncClient(
-            base_url=url, headers=as_admin(life=timedelta(hours=3)), timeout=30
+            base_url=url, headers=as_admin(lifetime=timedelta(hours=3)), timeout=30
         )
         self._public = httpx.AsyncClient(base_url=url, timeout=30)
         self._aborting_clients = AbortingClients(int(url.rpartition(":")[2]))

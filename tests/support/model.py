@@ -293,7 +293,7 @@ class Model:
             code.mails += 1
         return {code.digits for code in due}
 
-    def send_window(self, start: datetime, end: datetime) -> tuple[int, int]:
+    def dispatch_window(self, start: datetime, end: datetime) -> tuple[int, int]:
         found = [
             link
             for link in self.links.values()
