@@ -98,7 +98,7 @@ def networks_around(client_network: str) -> Mapping[str, int]:
 
 
 def client_site(client_network: str) -> str:
-    """The network of ``client_network`` that can use up half of the tries that an e-mail's codes have.
+    """The network around a client that can use up half of the tries of an e-mail's codes.
 
     It is one IPv4 address, which many clients may share, or an IPv6 /48, since one site has all
     of its /64s.

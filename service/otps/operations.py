@@ -41,7 +41,7 @@ async def send_code(
     The mail is in the language ``locale``, and in the colors of ``org_id``.
 
     Raises:
-        LimitReached: for this e-mail, for ``client_network`` or a network around it, or for all together.
+        LimitReached: for this e-mail, for the client or a network around it, or for all together.
     """
     limits = context.settings.otp
     own = (
@@ -124,7 +124,7 @@ async def require_verified(context: Context, email: str, otp: str, org_id: str) 
 async def waiting_times(
     context: Context, email: str, client_network: str
 ) -> tuple[timedelta, timedelta]:
-    """How long until another code can be sent to ``email``, and until ``client_network`` can try one."""
+    """How long until another code can be sent to ``email``, and until the client can try one."""
     tries = store.try_limits(
         email, client_site(client_network), context.settings.otp.failures_per_day
     )

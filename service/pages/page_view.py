@@ -69,7 +69,7 @@ class PageView:
         return self.make_cookie(self._token_cookie_name, token, path=path, max_age=lifetime)
 
     def make_cookie(self, name: str, value: str, *, path: str, max_age: int) -> Cookie:
-        """A cookie that scripts cannot read. Browsers send it for links in e-mails too (SameSite=Lax)."""
+        """A cookie that scripts cannot read. Browsers also send it for links in e-mails (Lax)."""
         return Cookie(
             key=name,
             value=value,
