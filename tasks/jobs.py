@@ -12,7 +12,7 @@ from service.outbox.doorbell import ring, take_pending
 from service.outbox.queues import MailQueue
 from service.outbox.store import Due
 from service.storage import keys
-from tasks.kinds import registry
+from tasks.mail_kinds import registry
 from tasks.runtime import Runtime, current_runtime
 
 log = structlog.get_logger(__name__)

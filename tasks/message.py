@@ -1,4 +1,4 @@
-"""A queued e-mail: loaded from its source, composed, sent, and settled."""
+"""A queued e-mail: loaded, composed, sent, and settled."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -51,7 +51,7 @@ class Retry(msgspec.Struct, frozen=True):
 Outcome = Sent | Failed | Retry
 
 
-class MessageSource(Protocol[Payload]):
+class MailHandler(Protocol[Payload]):
     """What the members of a queue stand for, and how their e-mails are composed and settled."""
 
     def load_claimed(
@@ -81,7 +81,7 @@ class MessageSource(Protocol[Payload]):
 class QueuedMessage(Generic[Payload]):
     """A claimed e-mail, under a lease until ``deadline``."""
 
-    source: MessageSource[Payload]
+    handler: MailHandler[Payload]
     clock: Callable[[], datetime]
     partition: str
     member: str
@@ -92,13 +92,13 @@ class QueuedMessage(Generic[Payload]):
     def prepare(self) -> None:
         """Composes the e-mail ahead of its turn. ``compose`` repeats what fails here."""
         with suppress(Exception):
-            self.mail = self.source.compose(self.payload, self.clock())
+            self.mail = self.handler.compose(self.payload, self.clock())
 
     def compose(self) -> Mail:
         """Raises ``SkipMessage`` if the e-mail must not be sent, or cannot be composed."""
         if self.mail is None or self.seconds_left() <= 0:
             try:
-                self.mail = self.source.compose(self.payload, self.clock())
+                self.mail = self.handler.compose(self.payload, self.clock())
             except (Invalid, ValueError, LookupError, ArithmeticError) as error:
                 log.exception("mail_not_composed")
                 raise SkipMessage(f"the e-mail cannot be made: {type(error).__name__}") from error
@@ -110,9 +110,9 @@ class QueuedMessage(Generic[Payload]):
 
     @property
     def log_fields(self) -> dict[str, str]:
-        return self.source.log_fields(self.partition, self.member)
+        return self.handler.log_fields(self.partition, self.member)
 
     def settle(self, outcome: Outcome) -> Command[bool]:
-        return self.source.settle(
+        return self.handler.settle(
             self.partition, self.member, outcome, now=self.clock(), deadline=self.deadline
         )

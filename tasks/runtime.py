@@ -17,12 +17,12 @@ from service.outbox.queues import MailQueue
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.connect import connect, connect_queue
-from tasks.delivery import DeliveryWorker
-from tasks.kinds.registry import MailKind
+from tasks.delivery_worker import DeliveryWorker
 from tasks.mail.files import FileMailer
 from tasks.mail.mailer import Mailer
 from tasks.mail.profiles import ProfileCache
 from tasks.mail.smtp import SmtpMailer
+from tasks.mail_kinds.registry import MailKind
 
 
 class Runtime(msgspec.Struct):
@@ -58,7 +58,7 @@ def create_runtime(
         ),
         delivery=DeliveryWorker(
             kind.queue,
-            kind.create_source(settings, ProfileCache(client, clock)),
+            kind.create_handler(settings, ProfileCache(client, clock)),
             client,
             _mailer_factory(settings),
             clock,

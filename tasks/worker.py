@@ -23,7 +23,7 @@ from service.process import logs
 from service.process.data_dir import OWNER_ONLY_UMASK
 from service.process.shutdown import exit_with_parent, install_stop_handler
 from service.storage.error_descriptions import describe_failure
-from tasks.kinds.registry import find_kind
+from tasks.mail_kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime, current_runtime
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from config.urls import OPTIONS
 from service.errors import PaymentLinkError, Unauthenticated
 from service.health.model import Reason
 from service.http.problems import CODES
-from service.links.record import FIELDS
+from service.links.redis_hash import FIELDS
 from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parents[1]

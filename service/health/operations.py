@@ -21,9 +21,9 @@ from service.health.model import (
     describe_faulty,
     find_process_reasons,
 )
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
-from service.links.deliveries import Failure
+from service.links.mail_store import Failure
 from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
@@ -94,9 +94,9 @@ async def read_backlog(context: Context) -> Backlog:
 async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
     """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails."""
     now, retention = context.clock(), context.settings.retention
-    count_scheduled = partial(deliveries.count_scheduled, start=now + MILLISECOND)
+    count_scheduled = partial(mail_store.count_scheduled, start=now + MILLISECOND)
     read_failures = partial(
-        deliveries.read_failures, now=now, retention=retention, limit=max_failures
+        mail_store.read_failures, now=now, retention=retention, limit=max_failures
     )
     backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
         read_backlog(context),

@@ -11,7 +11,7 @@ import structlog
 from service.auth.tokens import Admin, Role
 from service.context import Context
 from service.errors import IdempotencyConflict, LinkNotFound, Unavailable, Unreadable
-from service.links import deliveries, model, store
+from service.links import mail_store, model, store
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
 from service.outbox.queues import LINKS
@@ -215,7 +215,7 @@ class DispatchResult:
 async def dispatch_window(context: Context, start: datetime, end: datetime) -> DispatchResult:
     """Queues the mails of all links scheduled in [``start``, ``end``), each once."""
     counts = await query_partitions(
-        context.pipeline, partial(deliveries.count_scheduled, start=start, end=end)
+        context.pipeline, partial(mail_store.count_scheduled, start=start, end=end)
     )
     result = DispatchResult(unreadable=set(counts.unreadable))
     for partition in (partition for partition, count in counts.by_partition.items() if count):
@@ -233,10 +233,10 @@ async def _dispatch_partition(
     while claimed is None or len(claimed) == DISPATCH_BATCH:
         now = context.clock()
         claimed = await context.pipeline.run(
-            deliveries.claim_window(partition, now=now, start=start, end=end, limit=DISPATCH_BATCH)
+            mail_store.claim_window(partition, now=now, start=start, end=end, limit=DISPATCH_BATCH)
         )
         if claimed:
-            links = await context.pipeline.run(deliveries.load_claimed(partition, claimed))
+            links = await context.pipeline.run(mail_store.load_claimed(partition, claimed))
             context.doorbell.ring(LINKS, [partition])
             result.due += sum(link is not None for link in links)
             result.queued += sum(

@@ -10,7 +10,7 @@ import msgspec
 
 from service.errors import Invalid
 from service.links.model import DeliveryState, Link, Status
-from service.links.record import FIELDS, decode, encode
+from service.links.redis_hash import FIELDS, decode, encode
 from service.storage import keys
 from service.storage.command import Command, command, run_script, try_decode
 from service.storage.idempotency import (

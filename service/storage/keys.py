@@ -51,7 +51,7 @@ def heartbeats(kind: str) -> str:
 
 
 def link(link_id: str) -> str:
-    """hash: the link (``links/record.py``). Expires at the end of its retention."""
+    """hash: the link (``links/redis_hash.py``). Expires at the end of its retention."""
     return link_key_prefix(partition_of_link(link_id)) + local_id(link_id)
 
 

@@ -25,11 +25,11 @@ from service.storage.clock import RedisClock
 from service.storage.command import Command
 from service.storage.connect import connect
 from service.storage.data_version import ensure_version
-from tasks.delivery import DeliveryWorker
-from tasks.kinds.link_mails import LinkMails
+from tasks.delivery_worker import DeliveryWorker
 from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
+from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.links import create
@@ -90,7 +90,7 @@ class Counting(RedisClient):
         return super().run_each(commands)
 
 
-class Opening(LinkMails):
+class Opening(LinkMailHandler):
     """Counts the links that were opened. Their mails are one, and ready."""
 
     opened = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import Link
 from service.storage.client import RedisClient
@@ -90,7 +90,7 @@ def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
         if state == "mail sent":
             for batch in _batches(made):
                 client.run_all(
-                    [deliveries.mark_sent(link.id, now=datetime.now(UTC)) for link in batch]
+                    [mail_store.mark_sent(link.id, now=datetime.now(UTC)) for link in batch]
                 )
         client.close()
         return {"bytes a link": (connection.info("memory")["used_memory"] - empty) / LINKS}

@@ -9,10 +9,10 @@ from service.cli.up_output import describe_mail
 from service.orgs.model import Profile
 from service.otps.store import Otp
 from service.values.languages import LANGUAGES
-from tasks.kinds.link_mails import compose_link_mail
-from tasks.kinds.otp_mails import compose_otp_mail
 from tasks.mail.files import FileMailer
 from tasks.mail.mime import Mail
+from tasks.mail_kinds.link_mails import compose_link_mail
+from tasks.mail_kinds.otp_mails import compose_otp_mail
 from tests.support.factories import make_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -15,7 +15,7 @@ from service.outbox.doorbell import SCAN_JOB_ID, open_rq_queue
 from service.outbox.queues import SCAN_QUEUE
 from service.storage.client import RedisClient
 from service.storage.connect import connect
-from tasks.delivery import LEASE_DURATION
+from tasks.delivery_worker import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put
 from tests.support.processes import Process, Service

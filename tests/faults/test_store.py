@@ -16,10 +16,10 @@ import httpx
 import pytest
 import redis
 
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import DeliveryState, Link
-from service.links.record import FIELDS, decode
+from service.links.redis_hash import FIELDS, decode
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
@@ -223,16 +223,16 @@ def fill(data_dir: Path) -> None:
             )
             for position, link_id in enumerate(claimed):
                 if position % 3 == 0:
-                    client.run(deliveries.mark_sent(link_id, now=now))
+                    client.run(mail_store.mark_sent(link_id, now=now))
                 if position % 3 == 1:
                     client.run(
-                        deliveries.retry_later(
+                        mail_store.retry_later(
                             link_id, error="450 later", at=now + timedelta(seconds=5)
                         )
                     )
         if number % 10 == 0:
             client.run(
-                deliveries.claim_window(
+                mail_store.claim_window(
                     partition, now=now, start=now, end=now + timedelta(days=30), limit=2
                 )
             )

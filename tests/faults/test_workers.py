@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from service.links.record import FIELDS, decode
+from service.links.redis_hash import FIELDS, decode
 from service.outbox.doorbell import open_rq_queue
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.storage import keys

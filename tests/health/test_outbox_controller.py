@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.links import deliveries
+from service.links import mail_store
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
 from service.outbox.queues import LINKS, OTPS
@@ -41,7 +41,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
         outbox.claim(LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
     )
     assert client.run(
-        deliveries.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
+        mail_store.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from service.auth.tokens import Admin, Role
-from service.links import deliveries
+from service.links import mail_store
 from service.storage.client import RedisClient
 from tests.support.api import JANE, JOHN, Api, Headers, bearer
 from tests.support.factories import RETENTION
@@ -38,7 +38,7 @@ def failed(api: Api, **fields: Any) -> str:
     """The id of a link whose mail was refused."""
     link_id: str = api.create(**fields)["id"]
     RedisClient(api.redis).run(
-        deliveries.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION)
+        mail_store.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION)
     )
     return link_id
 

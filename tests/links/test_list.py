@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.links import deliveries
+from service.links import mail_store
 from service.storage.client import RedisClient
 from tests.support.api import JOHN, Api, assert_invalid, assert_problem, stamp
 
@@ -79,7 +79,7 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     mailed, revoked = create_many(api, 2)
     seen = [api.list().json()["links"]]
     api.revoke(revoked)
-    RedisClient(api.redis).run(deliveries.mark_sent(mailed, now=api.now))
+    RedisClient(api.redis).run(mail_store.mark_sent(mailed, now=api.now))
     seen.append(api.list().json()["links"])
     api.clock.advance(minutes=5)
     for _ in range(2):

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import Link, Status
-from service.links.record import FIELDS, decode, encode
+from service.links.redis_hash import FIELDS, decode, encode
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
@@ -373,7 +373,7 @@ class TestRevoke:
 
     def test_what_was_sent_stays_sent(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
-        client.run(deliveries.mark_sent(link.id, now=clock.now))
+        client.run(mail_store.mark_sent(link.id, now=clock.now))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
@@ -381,7 +381,7 @@ class TestRevoke:
     def test_what_failed_stays_failed(self, client: RedisClient, clock: Clock) -> None:
         link = put(client, make_link(clock.now))
         client.run(
-            deliveries.mark_failed(
+            mail_store.mark_failed(
                 link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION
             )
         )

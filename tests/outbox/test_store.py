@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 import pytest
 
-from service.links import deliveries
+from service.links import mail_store
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
@@ -50,7 +50,7 @@ def claim_window(
     client: RedisClient, now: datetime, start: datetime, end: datetime, *, limit: int = 100
 ) -> list[str]:
     return client.run(
-        deliveries.claim_window(PARTITION, now=now, start=start, end=end, limit=limit)
+        mail_store.claim_window(PARTITION, now=now, start=start, end=end, limit=limit)
     )
 
 
@@ -263,10 +263,10 @@ class TestRenew:
         made = put_all(client, [make_link(clock.now) for _ in range(4)])
         held, sent, revoked, gone = made
         claim(client, clock.now)
-        client.run(deliveries.mark_sent(sent.id, now=clock.now))
+        client.run(mail_store.mark_sent(sent.id, now=clock.now))
         revoke(client, revoked, clock.now)
         delete(client, keys.link(gone.id))
-        client.run(deliveries.load_claimed(PARTITION, [gone.id]))
+        client.run(mail_store.load_claimed(PARTITION, [gone.id]))
         assert renew(client, [link.id for link in made], clock.now + LEASE, clock.now + HOUR) == [
             held.id
         ]
@@ -288,7 +288,7 @@ class TestHasPending:
         assert client.run(outbox.has_pending(PARTITION))
         claim(client, link.due_at)
         assert client.run(outbox.has_pending(PARTITION))
-        client.run(deliveries.mark_sent(link.id, now=link.due_at))
+        client.run(mail_store.mark_sent(link.id, now=link.due_at))
         assert not client.run(outbox.has_pending(PARTITION))
 
     def test_a_link_that_owes_no_mail_is_not_owed(self, client: RedisClient, clock: Clock) -> None:
@@ -338,7 +338,7 @@ class TestDue:
         link = put(client, make_link(clock.now, scheduled_at=at))
         claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
         claim(client, at - early)
-        client.run(deliveries.retry_later(link.id, error="421 try later", at=at + HOUR))
+        client.run(mail_store.retry_later(link.id, error="421 try later", at=at + HOUR))
         assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
     def test_a_revoked_link_is_not_due(self, client: RedisClient, clock: Clock) -> None:

@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from service.errors import Unavailable, Unreadable
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.outbox import store as outbox
 from service.storage import keys
@@ -67,7 +67,7 @@ def test_scripts_that_redis_lost_are_sent_again(client: RedisClient, clock: Cloc
     put(client, made[0])
     client.run(command(bool, "SCRIPT FLUSH"))
     commands: list[Command[Any]] = [
-        deliveries.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
+        mail_store.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.has_pending("00"),
         links.create(made[1], now=clock.now, retention=RETENTION),
     ]

@@ -17,7 +17,7 @@ import redis
 
 from service.errors import Unavailable
 from service.health import store as heartbeats
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link, Status
 from service.outbox import store as outbox
@@ -161,7 +161,7 @@ def scenario(clock: Clock) -> Scenario:
             ),
             [keys.local_id(first.id)],
         ),
-        (deliveries.load_claimed(partition, [first.id]), [first]),
+        (mail_store.load_claimed(partition, [first.id]), [first]),
         (heartbeats.remove("scheduler", "host:1"), False),
         (heartbeats.read("scheduler"), []),
     ]

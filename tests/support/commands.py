@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from service.health import store as heartbeats
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import Status
 from service.orgs import store as orgs
@@ -65,17 +65,17 @@ COMMANDS: dict[str, Command[Any]] = {
     "otps.verified": otps.verified(EMAIL, now=NOW),
     "otps.load_claimed": otps.load_claimed(keys.otp_partition(EMAIL), [EMAIL]),
     "otps.settle": otps.settle(EMAIL, deadline=NOW, retry_at=None),
-    "deliveries.claim_window": deliveries.claim_window(
+    "mail_store.claim_window": mail_store.claim_window(
         PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
-    "deliveries.load_claimed": deliveries.load_claimed(PARTITION, IDS),
-    "deliveries.mark_sent": deliveries.mark_sent(LINK.id, now=NOW),
-    "deliveries.mark_failed": deliveries.mark_failed(
+    "mail_store.load_claimed": mail_store.load_claimed(PARTITION, IDS),
+    "mail_store.mark_sent": mail_store.mark_sent(LINK.id, now=NOW),
+    "mail_store.mark_failed": mail_store.mark_failed(
         LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION
     ),
-    "deliveries.retry_later": deliveries.retry_later(LINK.id, error="421 try later", at=NOW),
-    "deliveries.count_scheduled": deliveries.count_scheduled(PARTITION, start=NOW),
-    "deliveries.read_failures": deliveries.read_failures(
+    "mail_store.retry_later": mail_store.retry_later(LINK.id, error="421 try later", at=NOW),
+    "mail_store.count_scheduled": mail_store.count_scheduled(PARTITION, start=NOW),
+    "mail_store.read_failures": mail_store.read_failures(
         PARTITION, now=NOW, retention=RETENTION, limit=9
     ),
     "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, deadline=NOW, limit=9),
@@ -98,7 +98,7 @@ SCRIPTS = {made.script.name: made for made in COMMANDS.values() if made.script}
 
 STORES = {
     "data_version": data_version,
-    "deliveries": deliveries,
+    "mail_store": mail_store,
     "heartbeats": heartbeats,
     "idempotency": idempotency,
     "limits": limits,

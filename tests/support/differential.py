@@ -13,18 +13,18 @@ import httpx
 
 from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
-from service.links import deliveries
+from service.links import mail_store
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
-from tasks.delivery import DeliveryWorker
-from tasks.kinds.link_mails import LinkMails
-from tasks.kinds.otp_mails import OtpMails
+from tasks.delivery_worker import DeliveryWorker
 from tasks.mail.mailer import Deferred, Refused
 from tasks.mail.profiles import ProfileCache
+from tasks.mail_kinds.link_mails import LinkMailHandler
+from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tests.support.actors import (
     ANN,
     JANE,
@@ -373,10 +373,10 @@ class Differential:
         mailer, client = ScriptedMailer(record), RedisClient(self.api.redis)
         profiles = ProfileCache(client, self.api.clock)
         for queue, kind, names in (
-            (LINKS, LinkMails(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
+            (LINKS, LinkMailHandler(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (
                 OTPS,
-                OtpMails(derive_key(SECRET.encode(), "otp"), SENDER, profiles),
+                OtpMailHandler(derive_key(SECRET.encode(), "otp"), SENDER, profiles),
                 [JANE, JOHN, ANN],
             ),
         ):
@@ -400,7 +400,7 @@ class Differential:
             )
             ids = keys.full_ids(partition, client.run(claim))
             if ids and opened:
-                client.run(deliveries.load_claimed(partition, ids))
+                client.run(mail_store.load_claimed(partition, ids))
         claimed = [link.id for link in self.model.claim(opened=opened)]
         self.claims.append((claimed, deadline))
         self.happened["claim: some"] += bool(claimed)
@@ -412,10 +412,10 @@ class Differential:
         for link_id in ids:
             link = self.model.links.get(link_id)
             if answer == "taken":
-                client.run(deliveries.mark_sent(link_id, now=self.model.now))
+                client.run(mail_store.mark_sent(link_id, now=self.model.now))
             elif answer == "refused":
                 client.run(
-                    deliveries.mark_failed(
+                    mail_store.mark_failed(
                         link_id,
                         error=REFUSED,
                         attempts=1,
@@ -427,7 +427,7 @@ class Differential:
             else:
                 at = self.model.now + backoff(link.attempts if link is not None else 0)
                 client.run(
-                    deliveries.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline)
+                    mail_store.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline)
                 )
             held = link is not None and (link.queue, link.look_at) == ("outbox", deadline)
             if link is not None and (held or answer == "taken"):

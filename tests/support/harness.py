@@ -22,12 +22,12 @@ from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.values.ids import partition_of
 from service.values.time import datetime_from_ms
-from tasks.delivery import LEASE_DURATION, DeliveryWorker
-from tasks.kinds.link_mails import LinkMails
-from tasks.kinds.otp_mails import OtpMails
+from tasks.delivery_worker import LEASE_DURATION, DeliveryWorker
 from tasks.mail.mailer import Mailer
 from tasks.mail.mime import Mail
 from tasks.mail.profiles import ProfileCache
+from tasks.mail_kinds.link_mails import LinkMailHandler
+from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tests.support.clock import Clock
 from tests.support.links import create
 
@@ -116,7 +116,7 @@ class Harness:
     ) -> DeliveryWorker[Link]:
         return DeliveryWorker(
             LINKS,
-            LinkMails("https://pay.example", SENDER, self.profiles, RETENTION),
+            LinkMailHandler("https://pay.example", SENDER, self.profiles, RETENTION),
             self.client,
             mailer,
             self.clock,
@@ -130,7 +130,7 @@ class Harness:
         heartbeat = Heartbeat("worker-otps", RedisClock())
         return DeliveryWorker(
             OTPS,
-            OtpMails(OTP_KEY, SENDER, self.profiles),
+            OtpMailHandler(OTP_KEY, SENDER, self.profiles),
             self.client,
             mailer,
             self.clock,

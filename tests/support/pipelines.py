@@ -12,10 +12,10 @@ from typing import Any
 import redis
 
 from service.errors import Unavailable
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as link_store
 from service.links.model import Link
-from service.links.record import decode
+from service.links.redis_hash import decode
 from service.storage import keys
 from service.storage import rate_limits as limits
 from service.storage.command import Command
@@ -42,7 +42,7 @@ def read_link(link: Link) -> Command[Any]:
     """Reads ``link``: by a plain command for half of the links, by a script for the others."""
     if int(link.transaction_id or 0) % 2:
         return link_store.get(link.id)
-    read: Command[Any] = deliveries.load_claimed(keys.partition_of_link(link.id), [link.id])
+    read: Command[Any] = mail_store.load_claimed(keys.partition_of_link(link.id), [link.id])
     return read._replace(decode=lambda records: decode(link.id, records[0]))
 
 

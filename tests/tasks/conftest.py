@@ -12,7 +12,7 @@ from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.connect import connect
 from tasks import jobs
-from tasks.delivery import DeliveryWorker
+from tasks.delivery_worker import DeliveryWorker
 from tasks.runtime import Runtime, create_heartbeat, current_runtime
 from tests.support.clock import Clock
 from tests.support.harness import Harness

@@ -17,8 +17,8 @@ from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from service.values.ids import partition_of
-from tasks import delivery, jobs
-from tasks.kinds.registry import find_kind
+from tasks import delivery_worker, jobs
+from tasks.mail_kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime
 from tests.support.clock import Clock
 from tests.support.harness import PARTITION, Harness, text_of
@@ -106,7 +106,7 @@ class TestJobs:
         deliver: Deliver,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(delivery, "JOB_BUDGET_SECONDS", 0.0)
+        monkeypatch.setattr(delivery_worker, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
         ring(LINKS, [PARTITION], rq_connection)
         rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)

@@ -19,10 +19,10 @@ from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.storage.command import Command, command
 from service.values.time import datetime_to_ms
 from tasks.jobs import scan
-from tasks.kinds import registry
-from tasks.kinds.registry import MAIL_KINDS, MailKind, find_kind
 from tasks.mail.mime import Mail
 from tasks.mail.render import render_mail
+from tasks.mail_kinds import registry
+from tasks.mail_kinds.registry import MAIL_KINDS, MailKind, find_kind
 from tasks.message import Outcome, Sent
 from tasks.runtime import create_runtime, current_runtime
 from tasks.worker import DoorbellWorker

@@ -18,10 +18,10 @@ from service.links.model import Delivery, DeliveryState, Link
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
 from service.values.languages import LANGUAGES
-from tasks.kinds.link_mails import compose_link_mail
-from tasks.kinds.otp_mails import compose_otp_mail
 from tasks.mail.mime import Mail
 from tasks.mail.render import avoid_no_break_spaces
+from tasks.mail_kinds.link_mails import compose_link_mail
+from tasks.mail_kinds.otp_mails import compose_otp_mail
 from tests.support.harness import received
 from tests.support.links import create
 

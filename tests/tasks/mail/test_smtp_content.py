@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from service.orgs.model import Profile
-from tasks.kinds.link_mails import compose_link_mail
 from tasks.mail.files import FileMailer
 from tasks.mail.mailer import (
     Refused,
 )
+from tasks.mail_kinds.link_mails import compose_link_mail
 from tests.support.factories import make_link
 from tests.support.harness import received
 from tests.support.mailers import ScriptedServer

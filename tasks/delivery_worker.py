@@ -24,7 +24,7 @@ from service.storage.command import Command
 from tasks.mail.mailer import Deferred, LeaseCheck, Mailer, MailerUnavailable, Refused
 from tasks.message import (
     Failed,
-    MessageSource,
+    MailHandler,
     Payload,
     QueuedMessage,
     Retry,
@@ -56,7 +56,7 @@ class DeliveryWorker(Generic[Payload]):
     def __init__(
         self,
         queue: MailQueue,
-        source: MessageSource[Payload],
+        handler: MailHandler[Payload],
         client: RedisClient,
         open_mailer: Callable[[], Mailer],
         clock: Callable[[], datetime],
@@ -64,7 +64,7 @@ class DeliveryWorker(Generic[Payload]):
         heartbeat: Heartbeat,
     ) -> None:
         self._queue = queue
-        self._source = source
+        self._handler = handler
         self._client = client
         self._executor = ThreadPoolExecutor(1)  # one: its commands keep their order
         self._open_mailer = open_mailer
@@ -134,7 +134,7 @@ class DeliveryWorker(Generic[Payload]):
             if members
         ]
         loaded = self._run_commands(
-            [self._source.load_claimed(partition, members) for partition, members in claimed]
+            [self._handler.load_claimed(partition, members) for partition, members in claimed]
         )
         return [
             message
@@ -155,10 +155,12 @@ class DeliveryWorker(Generic[Payload]):
                 log.error(
                     "record_unreadable",
                     exc_info=payload,
-                    **self._source.log_fields(partition, member),
+                    **self._handler.log_fields(partition, member),
                 )
             elif payload is not None:
-                yield QueuedMessage(self._source, self._clock, partition, member, payload, deadline)
+                yield QueuedMessage(
+                    self._handler, self._clock, partition, member, payload, deadline
+                )
 
     def _connect(self, mailer: Mailer) -> None:
         if not mailer.is_connected:
@@ -206,7 +208,7 @@ class DeliveryWorker(Generic[Payload]):
             following.prepare()
 
     def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
-        at = self._clock() + backoff(self._source.attempts(message.payload), MAX_BACKOFF)
+        at = self._clock() + backoff(self._handler.attempts(message.payload), MAX_BACKOFF)
         self._run_commands([message.settle(Retry(error, attempts=1, at=at))])
         log.info(
             "mail_deferred",

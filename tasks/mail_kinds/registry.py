@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from config.settings import Settings
 from service.auth.tokens import derive_key
 from service.outbox.queues import LINKS, OTPS, MailQueue
-from tasks.kinds.link_mails import LinkMails
-from tasks.kinds.otp_mails import OtpMails
 from tasks.mail.profiles import ProfileCache
-from tasks.message import MessageSource
+from tasks.mail_kinds.link_mails import LinkMailHandler
+from tasks.mail_kinds.otp_mails import OtpMailHandler
+from tasks.message import MailHandler
 
 
 class MailKind(NamedTuple):
@@ -19,19 +19,19 @@ class MailKind(NamedTuple):
     """
 
     queue: MailQueue
-    create_source: Callable[[Settings, ProfileCache], MessageSource[Any]]
+    create_handler: Callable[[Settings, ProfileCache], MailHandler[Any]]
 
 
 MAIL_KINDS = (
     MailKind(
         LINKS,
-        lambda settings, profiles: LinkMails(
+        lambda settings, profiles: LinkMailHandler(
             settings.public_url, settings.mail_from, profiles, settings.retention
         ),
     ),
     MailKind(
         OTPS,
-        lambda settings, profiles: OtpMails(
+        lambda settings, profiles: OtpMailHandler(
             derive_key(settings.secret_key, "otp"), settings.mail_from, profiles
         ),
     ),

@@ -16,10 +16,10 @@ from service.outbox import store as outbox
 from service.outbox.queues import OTPS
 from service.storage import keys
 from service.values.ids import partition_of
-from tasks import delivery
-from tasks.kinds.link_mails import LinkMails
-from tasks.kinds.otp_mails import OtpMails
+from tasks import delivery_worker
 from tasks.mail.mailer import Deferred, MailerUnavailable, Refused
+from tasks.mail_kinds.link_mails import LinkMailHandler
+from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tasks.message import SkipMessage
 from tests.support.harness import (
     OTP_KEY,
@@ -44,7 +44,7 @@ def code_in(message: EmailMessage) -> str:
 class TestLinkMail:
     def test_it_leads_to_the_public_url(self, harness: Harness) -> None:
         link = harness.add_link()
-        message = LinkMails(
+        message = LinkMailHandler(
             "https://shop.example/links", SENDER, harness.profiles, RETENTION
         ).compose(link, harness.clock())
         assert f"https://shop.example/links/pay/{link.id}" in text_of(received(message))
@@ -57,7 +57,7 @@ class TestLinkMail:
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         with pytest.raises(SkipMessage, match=state.value):
-            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
+            LinkMailHandler("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
                 link, harness.clock()
             )
 
@@ -67,7 +67,7 @@ class TestLinkMail:
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         assert (
-            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION)
+            LinkMailHandler("https://pay.example", SENDER, harness.profiles, RETENTION)
             .compose(link, harness.clock())
             .recipient
             == JANE
@@ -76,15 +76,15 @@ class TestLinkMail:
     def test_a_revoked_link_has_no_mail(self, harness: Harness) -> None:
         link = msgspec.structs.replace(harness.add_link(), revoked_at=harness.clock())
         with pytest.raises(SkipMessage, match="revoked"):
-            LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
+            LinkMailHandler("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
                 link, harness.clock()
             )
 
     def test_a_log_names_a_link_by_its_beginning(self, harness: Harness) -> None:
         link = harness.add_link()
-        about = LinkMails("https://pay.example", SENDER, harness.profiles, RETENTION).log_fields(
-            PARTITION, keys.local_id(link.id)
-        )
+        about = LinkMailHandler(
+            "https://pay.example", SENDER, harness.profiles, RETENTION
+        ).log_fields(PARTITION, keys.local_id(link.id))
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
     def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, harness: Harness) -> None:
@@ -136,7 +136,7 @@ class TestOtpMail:
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         nonce, log = harness.add_code(), CapturingLogger()
-        monkeypatch.setattr(delivery, "log", log)
+        monkeypatch.setattr(delivery_worker, "log", log)
         harness.code_worker(ScriptedMailer()).run([JANES])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert JANE not in str(log.calls)
@@ -144,7 +144,7 @@ class TestOtpMail:
         assert nonce.hex() not in str(log.calls)
 
     def test_a_log_names_an_address_by_its_mask(self, harness: Harness) -> None:
-        assert OtpMails(OTP_KEY, SENDER, harness.profiles).log_fields(JANES, JANE) == {
+        assert OtpMailHandler(OTP_KEY, SENDER, harness.profiles).log_fields(JANES, JANE) == {
             "kind": "otp",
             "email": "j***@example.com",
         }

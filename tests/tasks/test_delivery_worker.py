@@ -20,18 +20,18 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from service.values.ids import partition_of
-from tasks import delivery
-from tasks.delivery import (
+from tasks import delivery_worker
+from tasks.delivery_worker import (
     LEASE_DURATION,
     MAX_BACKOFF,
     MAX_BACKOFF_WITHOUT_SERVER,
     backoff,
     redact_reply,
 )
-from tasks.kinds.link_mails import LinkMails
 from tasks.mail.mailer import SEND_TIMEOUT_SECONDS, Deferred, MailerUnavailable, Refused
 from tasks.mail.mime import Mail
 from tasks.mail.smtp import SmtpMailer
+from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.support.clock import Clock
 from tests.support.harness import ORG, PARTITION, Harness
 from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
@@ -118,7 +118,7 @@ class TestSending:
     def test_more_mails_than_a_batch_all_go_out(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "BATCH_SIZE", 2)
+        monkeypatch.setattr(delivery_worker, "BATCH_SIZE", 2)
         harness.add_links(5)
         mailer = ScriptedMailer()
         harness.link_worker(mailer).run([PARTITION])
@@ -126,7 +126,7 @@ class TestSending:
 
     def test_partitions_take_turns(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
         """Many e-mails of one organization do not delay another's."""
-        monkeypatch.setattr(delivery, "BATCH_SIZE", 2)
+        monkeypatch.setattr(delivery_worker, "BATCH_SIZE", 2)
         harness.add_links(6, org_id="acme")
         harness.add_links(1, org_id="globex")
         mailer = ScriptedMailer()
@@ -137,7 +137,7 @@ class TestSending:
     def test_many_partitions_are_claimed_in_one_round_trip_and_opened_in_another(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        organizations = [f"org{number}" for number in range(delivery.PARTITIONS_PER_ROUND)]
+        organizations = [f"org{number}" for number in range(delivery_worker.PARTITIONS_PER_ROUND)]
         for org_id in organizations:
             harness.add_link(org_id=org_id)
         run_each, trips = harness.client.run_each, list[str]()
@@ -173,7 +173,7 @@ class TestSending:
     def test_a_job_ends_in_time_and_returns_the_remaining_partitions(
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "JOB_BUDGET_SECONDS", 0.0)
+        monkeypatch.setattr(delivery_worker, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
         mailer = ScriptedMailer()
         assert harness.link_worker(mailer).run([PARTITION, "ff"]) == [PARTITION, "ff"]
@@ -202,7 +202,7 @@ class TestSending:
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link, log = harness.add_link(), CapturingLogger()
-        monkeypatch.setattr(delivery, "log", log)
+        monkeypatch.setattr(delivery_worker, "log", log)
         harness.link_worker(ScriptedMailer()).run([PARTITION])
         assert [call.args for call in log.calls] == [("mail_sent",)]
         assert "jane" not in str(log.calls)
@@ -416,13 +416,13 @@ class TestDropped:
     ) -> None:
         link = harness.add_link()
         mailer = ScriptedMailer()
-        load = LinkMails.load_claimed
+        load = LinkMailHandler.load_claimed
 
-        def revoke_first(source: LinkMails, partition: str, members: list[str]) -> Any:
+        def revoke_first(handler: LinkMailHandler, partition: str, members: list[str]) -> Any:
             harness.revoke(link)
-            return load(source, partition, members)
+            return load(handler, partition, members)
 
-        monkeypatch.setattr(LinkMails, "load_claimed", revoke_first)
+        monkeypatch.setattr(LinkMailHandler, "load_claimed", revoke_first)
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
         assert harness.state(link) is DeliveryState.NONE
@@ -460,7 +460,7 @@ class TestDropped:
         self, harness: Harness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = CapturingLogger()
-        monkeypatch.setattr(delivery, "log", log)
+        monkeypatch.setattr(delivery_worker, "log", log)
         broken, other = (
             harness.add_link("jane@example.com"),
             harness.add_link("john@example.com", org_id="umbrella"),
@@ -660,14 +660,14 @@ class TestOneAtATime:
         """Otherwise that one would be sent again and again."""
         made, mailer = harness.add_links(2), ScriptedMailer()
         worker = harness.link_worker(mailer)
-        compose = LinkMails.compose
+        compose = LinkMailHandler.compose
 
-        def compose_first(source: LinkMails, link: Link, now: datetime) -> Mail:
+        def compose_first(handler: LinkMailHandler, link: Link, now: datetime) -> Mail:
             if link.id != made[0].id:
                 raise TypeError("nobody thought of this")
-            return compose(source, link, now)
+            return compose(handler, link, now)
 
-        monkeypatch.setattr(LinkMails, "compose", compose_first)
+        monkeypatch.setattr(LinkMailHandler, "compose", compose_first)
         with pytest.raises(TypeError):
             worker.run([PARTITION])
         worker.run([])

@@ -17,7 +17,7 @@ from tasks.mail.render import avoid_no_break_spaces, render_mail
 from tasks.message import Outcome, Retry, SkipMessage
 
 
-class OtpMails:
+class OtpMailHandler:
     """Each password is derived just before it is sent, and stored nowhere."""
 
     def __init__(self, key: bytes, sender: str, profiles: ProfileCache) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.links import deliveries
+from service.links import mail_store
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link
 from service.outbox import store as outbox
@@ -51,7 +51,7 @@ def claim(
 
 
 def load_claimed(client: RedisClient, claimed: list[str]) -> list[Link | ValueError | None]:
-    return client.run(deliveries.load_claimed(PARTITION, claimed))
+    return client.run(mail_store.load_claimed(PARTITION, claimed))
 
 
 class TestLoadClaimed:
@@ -76,7 +76,7 @@ class TestLoadClaimed:
     ) -> None:
         link = put(client, make_link(clock.now, notify=state != "none"))
         settle = {
-            "sent": deliveries.mark_sent(link.id, now=clock.now),
+            "sent": mail_store.mark_sent(link.id, now=clock.now),
             "failed": failed(link, clock.now),
         }
         client.run_all([settle[state]] if state in settle else [])
@@ -108,17 +108,17 @@ class TestLoadClaimed:
 
 
 def sent(link: Link, now: datetime) -> Command[bool]:
-    return deliveries.mark_sent(link.id, now=now)
+    return mail_store.mark_sent(link.id, now=now)
 
 
 def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
-    return deliveries.mark_failed(
+    return mail_store.mark_failed(
         link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease
     )
 
 
 def put_off(link: Link, now: datetime) -> Command[bool]:
-    return deliveries.retry_later(link.id, error="421 try later", at=now + HOUR)
+    return mail_store.retry_later(link.id, error="421 try later", at=now + HOUR)
 
 
 Settle = Callable[[Link, datetime], Command[bool]]
@@ -200,7 +200,7 @@ class TestSettle:
     def test_what_is_given_up_untried_counts_no_try(
         self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
-        call = deliveries.mark_failed(
+        call = mail_store.mark_failed(
             link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
         )
         client.run(call)
@@ -247,7 +247,7 @@ class TestSettle:
         before = snapshot(client)
         settles = {
             "failed": failed(link, clock.now, deadline=lost),
-            "put off": deliveries.retry_later(
+            "put off": mail_store.retry_later(
                 link.id, error="421 try later", at=lost + HOUR, deadline=lost
             ),
         }
@@ -258,7 +258,7 @@ class TestSettle:
         self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         client.run(
-            deliveries.retry_later(
+            mail_store.retry_later(
                 link.id, error="the server is away", at=clock.now + HOUR, attempts=0
             )
         )
@@ -293,16 +293,16 @@ def test_queues_that_owe_nothing_any_more_are_gone(client: RedisClient, clock: C
 
 
 class TestFailures:
-    def failures(self, client: RedisClient, now: datetime, limit: int = 9) -> deliveries.Failures:
+    def failures(self, client: RedisClient, now: datetime, limit: int = 9) -> mail_store.Failures:
         return client.run(
-            deliveries.read_failures(PARTITION, now=now, retention=RETENTION, limit=limit)
+            mail_store.read_failures(PARTITION, now=now, retention=RETENTION, limit=limit)
         )
 
     def test_what_is_sent_or_put_off_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
         first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run_all([sent(first, clock.now), put_off(second, clock.now)])
-        assert self.failures(client, clock.now) == deliveries.Failures(0, [])
+        assert self.failures(client, clock.now) == mail_store.Failures(0, [])
         assert not exists(client, keys.failed(PARTITION))
 
     def test_the_latest_come_first_and_all_are_counted(
@@ -314,10 +314,10 @@ class TestFailures:
             clock.advance(seconds=1)
             client.run(failed(link, clock.now))
         latest = [
-            deliveries.Failure(made[2].id, clock.now),
-            deliveries.Failure(made[1].id, clock.now - timedelta(seconds=1)),
+            mail_store.Failure(made[2].id, clock.now),
+            mail_store.Failure(made[1].id, clock.now - timedelta(seconds=1)),
         ]
-        assert self.failures(client, clock.now, limit=2) == deliveries.Failures(3, latest)
+        assert self.failures(client, clock.now, limit=2) == mail_store.Failures(3, latest)
 
     def test_a_link_that_ends_afterwards_still_failed(
         self, client: RedisClient, clock: Clock
@@ -341,8 +341,8 @@ class TestFailures:
         )
         claim(client, link.due_at)
         client.run(failed(link, link.expires_at + timedelta(hours=1)))
-        assert self.failures(client, link.expires_at) == deliveries.Failures(
-            1, [deliveries.Failure(link.id, link.expires_at)]
+        assert self.failures(client, link.expires_at) == mail_store.Failures(
+            1, [mail_store.Failure(link.id, link.expires_at)]
         )
 
     def test_what_went_out_after_all_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
@@ -379,7 +379,7 @@ class TestScheduled:
         until = None if end is None else clock.now + end * HOUR
         assert (
             client.run(
-                deliveries.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until)
+                mail_store.count_scheduled(PARTITION, start=clock.now + start * HOUR, end=until)
             )
             == count
         )

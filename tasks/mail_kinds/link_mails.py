@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from service.i18n.language import get_language
-from service.links import deliveries
+from service.links import mail_store
 from service.links.model import DeliveryState, Link, Status, page_path
 from service.orgs.model import Profile
 from service.storage.command import Command
@@ -17,7 +17,7 @@ from tasks.mail.render import avoid_no_break_spaces, render_mail
 from tasks.message import Failed, Outcome, Retry, Sent, SkipMessage
 
 
-class LinkMails:
+class LinkMailHandler:
     """Each link is mailed once, to its recipient."""
 
     def __init__(
@@ -31,7 +31,7 @@ class LinkMails:
     def load_claimed(
         self, partition: str, members: Sequence[str]
     ) -> Command[list[Link | ValueError | None]]:
-        return deliveries.load_claimed(partition, full_ids(partition, members))
+        return mail_store.load_claimed(partition, full_ids(partition, members))
 
     def compose(self, payload: Link, now: datetime) -> Mail:
         if payload.status(now) is not Status.ACTIVE:
@@ -54,9 +54,9 @@ class LinkMails:
         link_id = full_id(partition, member)
         match outcome:
             case Sent():
-                return deliveries.mark_sent(link_id, now=now)
+                return mail_store.mark_sent(link_id, now=now)
             case Failed(error, attempts):
-                return deliveries.mark_failed(
+                return mail_store.mark_failed(
                     link_id,
                     error=error,
                     attempts=attempts,
@@ -65,7 +65,7 @@ class LinkMails:
                     deadline=deadline,
                 )
             case Retry(error, attempts, at):
-                return deliveries.retry_later(
+                return mail_store.retry_later(
                     link_id, error=error, attempts=attempts, at=at, deadline=deadline
                 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from service.links.model import DeliveryState, Link
-from service.links.record import FIELDS, decode
+from service.links.redis_hash import FIELDS, decode
 from service.outbox import store as outbox
 from service.outbox.queues import LINKS
 from service.storage import keys
