@@ -122,9 +122,11 @@ class DeliveryWorker(Generic[Payload]):
 
     def _claim(self, partitions: Sequence[str]) -> list[QueuedMessage[Payload]]:
         now = self._clock()
-        deadline = now + LEASE_DURATION
+        lease_deadline = now + LEASE_DURATION
         claims = [
-            outbox.claim(self._queue, partition, now=now, deadline=deadline, limit=BATCH_SIZE)
+            outbox.claim(
+                self._queue, partition, now=now, lease_deadline=lease_deadline, limit=BATCH_SIZE
+            )
             for partition in partitions
         ]
         _, *replies = self._run_commands([self._heartbeat.record(), *claims])
@@ -139,7 +141,7 @@ class DeliveryWorker(Generic[Payload]):
         return [
             message
             for (partition, members), payloads in zip(claimed, loaded, strict=True)
-            for message in self._create_messages(partition, members, payloads or [], deadline)
+            for message in self._create_messages(partition, members, payloads or [], lease_deadline)
         ]
 
     def _create_messages(
@@ -147,7 +149,7 @@ class DeliveryWorker(Generic[Payload]):
         partition: str,
         members: Sequence[str],
         payloads: Sequence[Payload | ValueError | None],
-        deadline: datetime,
+        lease_deadline: datetime,
     ) -> Iterator[QueuedMessage[Payload]]:
         """Leaves out unreadable payloads: they stay claimed until their lease lapses."""
         for member, payload in zip(members, payloads, strict=False):
@@ -159,7 +161,7 @@ class DeliveryWorker(Generic[Payload]):
                 )
             elif payload is not None:
                 yield QueuedMessage(
-                    self._handler, self._clock, partition, member, payload, deadline
+                    self._handler, self._clock, partition, member, payload, lease_deadline
                 )
 
     def _connect(self, mailer: Mailer) -> None:
@@ -182,11 +184,11 @@ class DeliveryWorker(Generic[Payload]):
                 while_waiting=partial(self._work_while_waiting, following),
             )
         except SkipMessage as skip:
-            self._run_commands([message.settle(Failed(str(skip), attempts=0))])
+            self._run_commands([message.settle(Failed(str(skip), counts_as_attempt=False))])
             log.info("mail_skipped", reason=str(skip), **message.log_fields)
         except Refused as refusal:
             error = str(refusal)[:MAX_ERROR_LENGTH]
-            self._run_commands([message.settle(Failed(error, attempts=1))])
+            self._run_commands([message.settle(Failed(error, counts_as_attempt=True))])
             log.warning("mail_refused", reason=redact_reply(error), **message.log_fields)
         except MailerUnavailable:
             raise
@@ -209,7 +211,7 @@ class DeliveryWorker(Generic[Payload]):
 
     def _defer(self, message: QueuedMessage[Payload], error: str) -> None:
         at = self._clock() + backoff(self._handler.attempts(message.payload), MAX_BACKOFF)
-        self._run_commands([message.settle(Retry(error, attempts=1, at=at))])
+        self._run_commands([message.settle(Retry(error, counts_as_attempt=True, at=at))])
         log.info(
             "mail_deferred",
             reason=redact_reply(error),
@@ -227,16 +229,19 @@ class DeliveryWorker(Generic[Payload]):
         self, messages: Sequence[QueuedMessage[Payload]], until: datetime
     ) -> Command[list[str]]:
         """Renews the leases on messages of one partition; returns the members still leased."""
-        partition, deadline = messages[0].partition, messages[0].deadline
+        partition, lease_deadline = messages[0].partition, messages[0].lease_deadline
         for message in messages:
-            message.deadline = until
+            message.lease_deadline = until
         members = [message.member for message in messages]
-        return outbox.renew(self._queue, partition, members, deadline=deadline, until=until)
+        return outbox.renew(
+            self._queue, partition, members, lease_deadline=lease_deadline, until=until
+        )
 
     def _postpone(self, messages: Sequence[QueuedMessage[Payload]], error: str) -> None:
         """Retries all messages later, as no mailer is available. This counts as no attempt."""
         at = self._clock() + backoff(self._failed_sessions, MAX_BACKOFF_WITHOUT_SERVER)
-        retry = Retry(redact_reply(error), attempts=0, at=at)  # no words: they concern our login
+        # No words of the reply: they concern our login.
+        retry = Retry(redact_reply(error), counts_as_attempt=False, at=at)
         self._run_commands([message.settle(retry) for message in messages])
         self._failed_sessions += 1
         log.warning("mail_server_unavailable", reason=retry.error, waiting=len(messages))

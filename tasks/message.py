@@ -34,17 +34,17 @@ class Sent(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The e-mail is given up, after so many more attempts (0 or 1)."""
+    """The e-mail is given up."""
 
     error: str
-    attempts: int
+    counts_as_attempt: bool
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """The e-mail is sent ``at`` that time at the earliest, after so many more attempts (0 or 1)."""
+    """The e-mail is tried again, at ``at`` at the earliest."""
 
     error: str
-    attempts: int
+    counts_as_attempt: bool
     at: datetime
 
 
@@ -69,9 +69,15 @@ class MailHandler(Protocol[Payload]):
         """Identifies the e-mail in a log, without personal data."""
 
     def settle(
-        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        lease_deadline: datetime,
     ) -> Command[bool]:
-        """Records the outcome, unless another worker has taken over the lease until ``deadline``.
+        """Records the outcome, unless the lease until ``lease_deadline`` was lost.
 
         An e-mail that was sent counts as sent in any case.
         """
@@ -79,14 +85,14 @@ class MailHandler(Protocol[Payload]):
 
 @dataclass
 class QueuedMessage(Generic[Payload]):
-    """A claimed e-mail, under a lease until ``deadline``."""
+    """A claimed e-mail, under a lease until ``lease_deadline``."""
 
     handler: MailHandler[Payload]
     clock: Callable[[], datetime]
     partition: str
     member: str
     payload: Payload
-    deadline: datetime
+    lease_deadline: datetime
     mail: Mail | None = None
 
     def prepare(self) -> None:
@@ -114,5 +120,9 @@ class QueuedMessage(Generic[Payload]):
 
     def settle(self, outcome: Outcome) -> Command[bool]:
         return self.handler.settle(
-            self.partition, self.member, outcome, now=self.clock(), deadline=self.deadline
+            self.partition,
+            self.member,
+            outcome,
+            now=self.clock(),
+            lease_deadline=self.lease_deadline,
         )

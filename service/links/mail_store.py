@@ -68,29 +68,46 @@ def mark_failed(
     link_id: str,
     *,
     error: str,
-    attempts: int,
+    counts_as_attempt: bool,
     now: datetime,
     retention: timedelta,
-    deadline: datetime | None = None,
+    lease_deadline: datetime | None = None,
 ) -> Command[bool]:
-    """Gives the link's e-mail up after ``attempts`` more attempts (0 or 1).
+    """Gives the link's e-mail up.
 
-    ``failures`` lists it for as long as ``retention``. False: the lease until ``deadline`` was
-    lost, or the e-mail is no longer owed.
+    ``read_failures`` lists it for as long as ``retention``. False: the lease until
+    ``lease_deadline`` was lost, or the e-mail is no longer owed.
     """
     failed = (datetime_to_ms(now), duration_ms(retention))
-    return _settle(link_id, DeliveryState.FAILED, attempts, deadline, error=error, failed=failed)
+    return _settle(
+        link_id,
+        DeliveryState.FAILED,
+        lease_deadline,
+        counts_as_attempt=counts_as_attempt,
+        error=error,
+        failed=failed,
+    )
 
 
 def retry_later(
-    link_id: str, *, error: str, at: datetime, attempts: int = 1, deadline: datetime | None = None
+    link_id: str,
+    *,
+    error: str,
+    at: datetime,
+    counts_as_attempt: bool = True,
+    lease_deadline: datetime | None = None,
 ) -> Command[bool]:
-    """Puts the link's e-mail off until ``at``, after ``attempts`` more attempts (0 or 1).
+    """Puts the link's e-mail off until ``at``.
 
-    False: the lease until ``deadline`` was lost, or the e-mail is no longer owed.
+    False: the lease until ``lease_deadline`` was lost, or the e-mail is no longer owed.
     """
     return _settle(
-        link_id, DeliveryState.QUEUED, attempts, deadline, error=error, retry_at=datetime_to_ms(at)
+        link_id,
+        DeliveryState.QUEUED,
+        lease_deadline,
+        counts_as_attempt=counts_as_attempt,
+        error=error,
+        retry_at=datetime_to_ms(at),
     )
 
 
@@ -118,9 +135,9 @@ def read_failures(
 def _settle(
     link_id: str,
     state: DeliveryState,
-    attempts: int = 1,
-    deadline: datetime | None = None,
+    lease_deadline: datetime | None = None,
     *,
+    counts_as_attempt: bool = True,
     sent: str = "",
     error: str = "",
     retry_at: int | str = "",
@@ -138,8 +155,8 @@ def _settle(
         ],
         keys.local_id(link_id),
         state.value,
-        attempts,
-        "" if deadline is None else datetime_to_ms(deadline),
+        int(counts_as_attempt),
+        "" if lease_deadline is None else datetime_to_ms(lease_deadline),
         sent,
         error,
         retry_at,

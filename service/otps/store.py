@@ -187,7 +187,11 @@ def load_claimed(partition: str, emails: Sequence[str]) -> Command[list[Otp | Va
 
 
 def settle(
-    email: str, *, deadline: datetime, retry_at: datetime | None, attempts: int = 1
+    email: str,
+    *,
+    lease_deadline: datetime,
+    retry_at: datetime | None,
+    counts_as_attempt: bool = True,
 ) -> Command[bool]:
     """Ends the lease on a code's mail: it was sent or given up, or waits until ``retry_at``.
 
@@ -198,9 +202,9 @@ def settle(
         "otps/settle",
         [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
-        datetime_to_ms(deadline),
+        datetime_to_ms(lease_deadline),
         "" if retry_at is None else datetime_to_ms(retry_at),
-        attempts,
+        int(counts_as_attempt),
     )
 
 

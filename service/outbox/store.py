@@ -30,11 +30,17 @@ class Due(msgspec.Struct, frozen=True):
 
 
 def claim(
-    queue: MailQueue, partition: str, *, now: datetime, deadline: datetime, limit: int
+    queue: MailQueue, partition: str, *, now: datetime, lease_deadline: datetime, limit: int
 ) -> Command[list[str]]:
-    """Claims up to ``limit`` members that are due, under a lease until ``deadline``."""
+    """Claims up to ``limit`` members that are due, under a lease until ``lease_deadline``."""
     scheduled = ("-inf", datetime_to_ms(now) + 1)
-    times = (datetime_to_ms(now), datetime_to_ms(deadline), limit, datetime_to_ms(now), *scheduled)
+    times = (
+        datetime_to_ms(now),
+        datetime_to_ms(lease_deadline),
+        limit,
+        datetime_to_ms(now),
+        *scheduled,
+    )
     return run_script(list, "outbox/claim", queue.all_keys(partition), *times)
 
 
@@ -51,15 +57,15 @@ def renew(
     partition: str,
     members: Sequence[str],
     *,
-    deadline: datetime,
+    lease_deadline: datetime,
     until: datetime,
 ) -> Command[list[str]]:
-    """Extends the lease that ends at ``deadline``; returns the members that are still under it."""
+    """Extends the lease until ``lease_deadline``; returns the members that are still under it."""
     return run_script(
         list,
         "outbox/renew",
         [queue.outbox(partition)],
-        datetime_to_ms(deadline),
+        datetime_to_ms(lease_deadline),
         datetime_to_ms(until),
         *members,
     )

@@ -49,24 +49,34 @@ class LinkMailHandler:
         return {"kind": "link", "link": truncate_id(full_id(partition, member))}
 
     def settle(
-        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        lease_deadline: datetime,
     ) -> Command[bool]:
         link_id = full_id(partition, member)
         match outcome:
             case Sent():
                 return mail_store.mark_sent(link_id, now=now)
-            case Failed(error, attempts):
+            case Failed(error, counts_as_attempt):
                 return mail_store.mark_failed(
                     link_id,
                     error=error,
-                    attempts=attempts,
+                    counts_as_attempt=counts_as_attempt,
                     now=now,
                     retention=self._retention,
-                    deadline=deadline,
+                    lease_deadline=lease_deadline,
                 )
-            case Retry(error, attempts, at):
+            case Retry(error, counts_as_attempt, at):
                 return mail_store.retry_later(
-                    link_id, error=error, attempts=attempts, at=at, deadline=deadline
+                    link_id,
+                    error=error,
+                    counts_as_attempt=counts_as_attempt,
+                    at=at,
+                    lease_deadline=lease_deadline,
                 )
 
 

@@ -44,13 +44,22 @@ class OtpMailHandler:
         return {"kind": "otp", "email": mask(member)}
 
     def settle(
-        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        lease_deadline: datetime,
     ) -> Command[bool]:
         if isinstance(outcome, Retry):
             return otps.settle(
-                member, deadline=deadline, retry_at=outcome.at, attempts=outcome.attempts
+                member,
+                lease_deadline=lease_deadline,
+                retry_at=outcome.at,
+                counts_as_attempt=outcome.counts_as_attempt,
             )
-        return otps.settle(member, deadline=deadline, retry_at=None)
+        return otps.settle(member, lease_deadline=lease_deadline, retry_at=None)
 
 
 def compose_otp_mail(otp: Otp, code: str, *, profile: Profile, sender: str, now: datetime) -> Mail:

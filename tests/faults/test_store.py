@@ -218,7 +218,7 @@ def fill(data_dir: Path) -> None:
         if number % 3 == 1:
             claimed = client.run(
                 outbox.claim(
-                    LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=5
+                    LINKS, partition, now=now, lease_deadline=now + timedelta(seconds=20), limit=5
                 )
             )
             for position, link_id in enumerate(claimed):

@@ -38,10 +38,14 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
     client = RedisClient(api.redis)
     now, partition = api.now, partition_of(link["org_id"])
     client.run(
-        outbox.claim(LINKS, partition, now=now, deadline=now + timedelta(seconds=20), limit=100)
+        outbox.claim(
+            LINKS, partition, now=now, lease_deadline=now + timedelta(seconds=20), limit=100
+        )
     )
     assert client.run(
-        mail_store.mark_failed(link["id"], error=error, attempts=1, now=now, retention=RETENTION)
+        mail_store.mark_failed(
+            link["id"], error=error, counts_as_attempt=True, now=now, retention=RETENTION
+        )
     )
 
 

@@ -38,7 +38,9 @@ def failed(api: Api, **fields: Any) -> str:
     """The id of a link whose mail was refused."""
     link_id: str = api.create(**fields)["id"]
     RedisClient(api.redis).run(
-        mail_store.mark_failed(link_id, error=WORDS, attempts=1, now=api.now, retention=RETENTION)
+        mail_store.mark_failed(
+            link_id, error=WORDS, counts_as_attempt=True, now=api.now, retention=RETENTION
+        )
     )
     return link_id
 

@@ -46,7 +46,7 @@ MOMENTS = [
 def claim(
     client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    call = outbox.claim(LINKS, partition, now=now, deadline=now + LEASE, limit=limit)
+    call = outbox.claim(LINKS, partition, now=now, lease_deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 
@@ -113,7 +113,12 @@ def sent(link: Link, now: datetime) -> Command[bool]:
 
 def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
     return mail_store.mark_failed(
-        link.id, error="550 no such user", attempts=1, now=now, retention=RETENTION, **lease
+        link.id,
+        error="550 no such user",
+        counts_as_attempt=True,
+        now=now,
+        retention=RETENTION,
+        **lease,
     )
 
 
@@ -201,7 +206,11 @@ class TestSettle:
         self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         call = mail_store.mark_failed(
-            link.id, error="the link has expired", attempts=0, now=clock.now, retention=RETENTION
+            link.id,
+            error="the link has expired",
+            counts_as_attempt=False,
+            now=clock.now,
+            retention=RETENTION,
         )
         client.run(call)
         assert read(client, link.id).delivery == Delivery(
@@ -246,9 +255,9 @@ class TestSettle:
         claim(client, lost)
         before = snapshot(client)
         settles = {
-            "failed": failed(link, clock.now, deadline=lost),
+            "failed": failed(link, clock.now, lease_deadline=lost),
             "put off": mail_store.retry_later(
-                link.id, error="421 try later", at=lost + HOUR, deadline=lost
+                link.id, error="421 try later", at=lost + HOUR, lease_deadline=lost
             ),
         }
         assert client.run(settles[verdict]) is False
@@ -259,7 +268,7 @@ class TestSettle:
     ) -> None:
         client.run(
             mail_store.retry_later(
-                link.id, error="the server is away", at=clock.now + HOUR, attempts=0
+                link.id, error="the server is away", at=clock.now + HOUR, counts_as_attempt=False
             )
         )
         assert read(client, link.id).delivery == Delivery(

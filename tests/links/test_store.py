@@ -359,13 +359,13 @@ class TestRevoke:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
-        client.run(outbox.claim(LINKS, partition, now=clock.now, deadline=deadline, limit=10))
+        client.run(outbox.claim(LINKS, partition, now=clock.now, lease_deadline=deadline, limit=10))
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
         assert (
             client.run(
                 outbox.renew(
-                    LINKS, partition, [keys.local_id(link.id)], deadline=deadline, until=until
+                    LINKS, partition, [keys.local_id(link.id)], lease_deadline=deadline, until=until
                 )
             )
             == []
@@ -382,7 +382,11 @@ class TestRevoke:
         link = put(client, make_link(clock.now))
         client.run(
             mail_store.mark_failed(
-                link.id, error="550 no such user", attempts=1, now=clock.now, retention=RETENTION
+                link.id,
+                error="550 no such user",
+                counts_as_attempt=True,
+                now=clock.now,
+                retention=RETENTION,
             )
         )
         before = read(client, link.id).delivery

@@ -66,7 +66,7 @@ def verified(client: RedisClient, now: datetime, *, email: str = EMAIL) -> list[
 
 def claim(client: RedisClient, now: datetime) -> list[str]:
     return client.run(
-        outbox.claim(OTPS, partition_of(EMAIL), now=now, deadline=now + LEASE, limit=10)
+        outbox.claim(OTPS, partition_of(EMAIL), now=now, lease_deadline=now + LEASE, limit=10)
     )
 
 
@@ -76,7 +76,7 @@ def open_code(client: RedisClient, email: str = EMAIL) -> Otp | ValueError | Non
 
 
 def settle(client: RedisClient, deadline: datetime, retry_at: datetime | None = None) -> bool:
-    return client.run(otps.settle(EMAIL, deadline=deadline, retry_at=retry_at))
+    return client.run(otps.settle(EMAIL, lease_deadline=deadline, retry_at=retry_at))
 
 
 def is_owed(client: RedisClient) -> datetime | None:
@@ -481,7 +481,11 @@ class TestSettle:
     def test_what_is_put_off_untried_counts_no_try(
         self, client: RedisClient, clock: Clock, deadline: datetime
     ) -> None:
-        client.run(otps.settle(EMAIL, deadline=deadline, retry_at=clock.now + MINUTE, attempts=0))
+        client.run(
+            otps.settle(
+                EMAIL, lease_deadline=deadline, retry_at=clock.now + MINUTE, counts_as_attempt=False
+            )
+        )
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
 
     @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ MOMENTS = [
 def claim(
     client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    call = outbox.claim(LINKS, partition, now=now, deadline=now + LEASE, limit=limit)
+    call = outbox.claim(LINKS, partition, now=now, lease_deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 
@@ -58,7 +58,7 @@ def renew(
     client: RedisClient, claimed: list[str], deadline: datetime, until: datetime
 ) -> list[str]:
     members = [keys.local_id(link_id) for link_id in claimed]
-    call = outbox.renew(LINKS, PARTITION, members, deadline=deadline, until=until)
+    call = outbox.renew(LINKS, PARTITION, members, lease_deadline=deadline, until=until)
     return keys.full_ids(PARTITION, client.run(call))
 
 
@@ -176,7 +176,9 @@ class TestClaim:
             client,
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
         )
-        call = outbox.claim(LINKS, PARTITION, now=clock.now, deadline=clock.now + LEASE, limit=7)
+        call = outbox.claim(
+            LINKS, PARTITION, now=clock.now, lease_deadline=clock.now + LEASE, limit=7
+        )
         with ThreadPoolExecutor(8) as pool:
             claimed = list(chain(*pool.map(client.run, [call] * 40)))
         assert sorted(claimed) == sorted(keys.local_id(link.id) for link in made)
@@ -352,7 +354,7 @@ class TestDue:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
         client.run(
-            outbox.claim(OTPS, partition, now=clock.now, deadline=clock.now + LEASE, limit=1)
+            outbox.claim(OTPS, partition, now=clock.now, lease_deadline=clock.now + LEASE, limit=1)
         )
         expected = outbox.Due([OTPS] if is_due else [], unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
@@ -369,7 +371,7 @@ class TestClaimCodes:
         emails = put_codes(client, clock, 3)
         partition = partition_of(emails[0])
         claims = [
-            client.run(outbox.claim(OTPS, partition, now=now, deadline=now + LEASE, limit=2))
+            client.run(outbox.claim(OTPS, partition, now=now, lease_deadline=now + LEASE, limit=2))
             for now in (clock.now, clock.now, clock.now, clock.now + LEASE)
         ]
         assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
@@ -379,7 +381,9 @@ class TestClaimCodes:
         link = put(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         assert (
-            client.run(outbox.claim(OTPS, partition, now=clock.now, deadline=clock.now, limit=2))
+            client.run(
+                outbox.claim(OTPS, partition, now=clock.now, lease_deadline=clock.now, limit=2)
+            )
             == []
         )
 

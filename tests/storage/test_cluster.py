@@ -147,16 +147,16 @@ def scenario(clock: Clock) -> Scenario:
             outbox.Due([LINKS], unsent=2, oldest=now),
         ),
         (
-            outbox.claim(LINKS, partition, now=now, deadline=now + HOUR, limit=9),
+            outbox.claim(LINKS, partition, now=now, lease_deadline=now + HOUR, limit=9),
             [keys.local_id(second.id), keys.local_id(first.id)],
         ),
-        (outbox.claim(LINKS, partition, now=now, deadline=now + HOUR, limit=9), []),
+        (outbox.claim(LINKS, partition, now=now, lease_deadline=now + HOUR, limit=9), []),
         (
             outbox.renew(
                 LINKS,
                 partition,
                 [keys.local_id(link.id) for link in (first, third)],
-                deadline=now + HOUR,
+                lease_deadline=now + HOUR,
                 until=now + 2 * HOUR,
             ),
             [keys.local_id(first.id)],

@@ -64,26 +64,26 @@ COMMANDS: dict[str, Command[Any]] = {
     "otps.redeem": otps.redeem(EMAIL, "2001:db8::/48", b"n" * 16, now=NOW, verified_for=HOUR),
     "otps.verified": otps.verified(EMAIL, now=NOW),
     "otps.load_claimed": otps.load_claimed(keys.otp_partition(EMAIL), [EMAIL]),
-    "otps.settle": otps.settle(EMAIL, deadline=NOW, retry_at=None),
+    "otps.settle": otps.settle(EMAIL, lease_deadline=NOW, retry_at=None),
     "mail_store.claim_window": mail_store.claim_window(
         PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
     "mail_store.load_claimed": mail_store.load_claimed(PARTITION, IDS),
     "mail_store.mark_sent": mail_store.mark_sent(LINK.id, now=NOW),
     "mail_store.mark_failed": mail_store.mark_failed(
-        LINK.id, error="550 no such user", attempts=1, now=NOW, retention=RETENTION
+        LINK.id, error="550 no such user", counts_as_attempt=True, now=NOW, retention=RETENTION
     ),
     "mail_store.retry_later": mail_store.retry_later(LINK.id, error="421 try later", at=NOW),
     "mail_store.count_scheduled": mail_store.count_scheduled(PARTITION, start=NOW),
     "mail_store.read_failures": mail_store.read_failures(
         PARTITION, now=NOW, retention=RETENTION, limit=9
     ),
-    "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, deadline=NOW, limit=9),
+    "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, lease_deadline=NOW, limit=9),
     "outbox.claim_window": outbox.claim_window(
         LINKS, PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
     "outbox.renew": outbox.renew(
-        LINKS, PARTITION, [keys.local_id(LINK.id)], deadline=NOW, until=NOW + HOUR
+        LINKS, PARTITION, [keys.local_id(LINK.id)], lease_deadline=NOW, until=NOW + HOUR
     ),
     "outbox.has_pending": outbox.has_pending(PARTITION),
     "outbox.read_due": outbox.read_due(PARTITION, now=NOW),

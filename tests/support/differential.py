@@ -396,7 +396,7 @@ class Differential:
         client, deadline = RedisClient(self.api.redis), self.model.now + LEASE
         for partition in {partition_of(org_id) for org_id in ORGS}:
             claim = outbox.claim(
-                LINKS, partition, now=self.model.now, deadline=deadline, limit=1000
+                LINKS, partition, now=self.model.now, lease_deadline=deadline, limit=1000
             )
             ids = keys.full_ids(partition, client.run(claim))
             if ids and opened:
@@ -418,16 +418,16 @@ class Differential:
                     mail_store.mark_failed(
                         link_id,
                         error=REFUSED,
-                        attempts=1,
+                        counts_as_attempt=True,
                         now=self.model.now,
                         retention=RETENTION,
-                        deadline=deadline,
+                        lease_deadline=deadline,
                     )
                 )
             else:
                 at = self.model.now + backoff(link.attempts if link is not None else 0)
                 client.run(
-                    mail_store.retry_later(link_id, error=DEFERRED, at=at, deadline=deadline)
+                    mail_store.retry_later(link_id, error=DEFERRED, at=at, lease_deadline=deadline)
                 )
             held = link is not None and (link.queue, link.look_at) == ("outbox", deadline)
             if link is not None and (held or answer == "taken"):

@@ -92,7 +92,7 @@ class Harness:
         """Claims what is due, as a worker that dies then; returns the deadline of its lease."""
         deadline = self.clock() + LEASE_DURATION
         self.client.run(
-            outbox.claim(LINKS, partition, now=self.clock(), deadline=deadline, limit=1000)
+            outbox.claim(LINKS, partition, now=self.clock(), lease_deadline=deadline, limit=1000)
         )
         return deadline
 

@@ -211,7 +211,7 @@ class TestOtpMail:
         harness.add_code()
         now = harness.clock()
         assert harness.client.run(
-            outbox.claim(OTPS, JANES, now=now, deadline=now + timedelta(seconds=20), limit=10)
+            outbox.claim(OTPS, JANES, now=now, lease_deadline=now + timedelta(seconds=20), limit=10)
         ) == [JANE]
         mailer = ScriptedMailer()
         harness.code_worker(mailer).run([JANES])

@@ -71,7 +71,13 @@ class ReceiptMails:
         return {"kind": "receipt"}
 
     def settle(
-        self, partition: str, member: str, outcome: Outcome, *, now: datetime, deadline: datetime
+        self,
+        partition: str,
+        member: str,
+        outcome: Outcome,
+        *,
+        now: datetime,
+        lease_deadline: datetime,
     ) -> Command[bool]:
         assert outcome == Sent()
         return command(bool, "ZREM", RECEIPT_QUEUE.outbox(partition), member)

@@ -76,7 +76,7 @@ def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection:
     harness.add_code()
     now = harness.clock()
     claimed = outbox.claim(
-        OTPS, partition_of(JANE), now=now, deadline=now + timedelta(seconds=20), limit=10
+        OTPS, partition_of(JANE), now=now, lease_deadline=now + timedelta(seconds=20), limit=10
     )
     assert harness.client.run(claimed) == [JANE]
     scan()

@@ -8,7 +8,7 @@
 -- Returns 1, or 0 where the e-mail was not owed any more, or is another's to send (one that was
 --      sent is recorded all the same).
 local link, outbox, pending_since, failed = unpack(KEYS)
-local id, state, attempts, deadline, sent, problem, retry_at, now, retention = unpack(ARGV)
+local id, state, attempts, lease_deadline, sent, problem, retry_at, now, retention = unpack(ARGV)
 
 local function finish()
   redis.call('ZREM', outbox, id)
@@ -21,7 +21,8 @@ if not before then
   return 0
 end
 local leased_until = redis.call('ZSCORE', outbox, id)
-local is_held = leased_until and (deadline == '' or tonumber(leased_until) == tonumber(deadline))
+local is_held = leased_until
+  and (lease_deadline == '' or tonumber(leased_until) == tonumber(lease_deadline))
 if not is_held and sent == '' then return 0 end
 
 if retention ~= '' then

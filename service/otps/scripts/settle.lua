@@ -4,10 +4,10 @@
 --      retry_at: when it is tried again (ms; '' for never), attempts made
 -- Returns 1, or 0 where the lease was lost.
 local otp, outbox = unpack(KEYS)
-local email, deadline, retry_at, attempts = unpack(ARGV)
+local email, lease_deadline, retry_at, attempts = unpack(ARGV)
 
 local leased_until = redis.call('ZSCORE', outbox, email)
-if not leased_until or tonumber(leased_until) ~= tonumber(deadline) then return 0 end
+if not leased_until or tonumber(leased_until) ~= tonumber(lease_deadline) then return 0 end
 if redis.call('EXISTS', otp) == 1 then redis.call('HINCRBY', otp, 'attempts', attempts) end
 if retry_at == '' then
   redis.call('ZREM', outbox, email)

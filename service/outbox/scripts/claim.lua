@@ -10,7 +10,7 @@
 -- Returns the claimed members. Where scheduled or pending_since holds another type, the outbox is
 --      claimed all the same.
 local outbox, scheduled, pending_since = unpack(KEYS)
-local now, deadline, limit, outbox_until, scheduled_from, scheduled_before = unpack(ARGV)
+local now, lease_deadline, limit, outbox_until, scheduled_from, scheduled_before = unpack(ARGV)
 limit = tonumber(limit)
 
 local function find_due(key, from, to)
@@ -32,7 +32,7 @@ local function take(found, count)
     local member, due_since = found[i], found[i + 1]
     if tonumber(due_since) > tonumber(now) then due_since = now end
     claimed[#claimed + 1] = member
-    leases[#leases + 1] = deadline == '' and due_since or deadline
+    leases[#leases + 1] = lease_deadline == '' and due_since or lease_deadline
     leases[#leases + 1] = member
     since[#since + 1] = due_since
     since[#since + 1] = member
