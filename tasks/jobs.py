@@ -32,7 +32,7 @@ def scan() -> None:
     A partition with unreadable keys does not stop the scan.
     """
     runtime = current_runtime.get()
-    queues = [kind.queue for kind in registry.MAIL_KINDS]
+    queues = [mail_kind.queue for mail_kind in registry.MAIL_KINDS]
     due_by_partition = _read_due(runtime, queues)
     if unreadable := [key for due in due_by_partition.values() for key in due.unreadable]:
         log.error("data_unreadable", keys=keys.for_log(unreadable))

@@ -41,7 +41,7 @@ current_runtime: ContextVar[Runtime] = ContextVar("current_runtime")
 
 
 def create_runtime(
-    settings: Settings, kind: MailKind, clock: Callable[[], datetime] | None = None
+    settings: Settings, mail_kind: MailKind, clock: Callable[[], datetime] | None = None
 ) -> Runtime:
     """A runtime for e-mails of one kind. It connects to Redis on first use.
 
@@ -49,16 +49,16 @@ def create_runtime(
     """
     store_clock, stopping = RedisClock(), Event()
     client = RedisClient(partial(connect, settings.redis_url))
-    clock, heartbeat = clock or store_clock, create_heartbeat(kind.queue, store_clock)
+    clock, heartbeat = clock or store_clock, create_heartbeat(mail_kind.queue, store_clock)
     return Runtime(
-        queue=kind.queue,
+        queue=mail_kind.queue,
         client=client,
         rq_connection=connect_queue(
             settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2
         ),
         delivery=DeliveryWorker(
-            kind.queue,
-            kind.create_handler(settings, ProfileCache(client, clock)),
+            mail_kind.queue,
+            mail_kind.create_handler(settings, ProfileCache(client, clock)),
             client,
             _mailer_factory(settings),
             clock,

@@ -14,8 +14,10 @@ from service.storage.connect import connect
 from service.storage.error_descriptions import describe_failure
 
 
-def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[CheckResult]:
-    """Checks the heartbeats of this machine's workers of ``kinds``.
+def check_workers(
+    environ: Mapping[str, str], process_types: Sequence[str]
+) -> Iterator[CheckResult]:
+    """Checks the heartbeats of this machine's workers of ``process_types``.
 
     Without Redis it fails none: nothing is known of them, and a restart would not help.
     """
@@ -26,7 +28,7 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
         return
     client = RedisClient(partial(connect, settings.redis_url))
     try:
-        replies = client.run_each([heartbeats.read(kind) for kind in kinds])
+        replies = client.run_each([heartbeats.read(process_type) for process_type in process_types])
     except Unavailable as error:
         reason = describe_failure(error)
         yield warning("redis", f"does not answer, so nothing is known of workers: {reason}")
@@ -34,14 +36,14 @@ def check_workers(environ: Mapping[str, str], kinds: Sequence[str]) -> Iterator[
     finally:
         client.close()
     here = f"{host_name()}:"
-    for kind, reply in zip(kinds, replies, strict=True):
+    for process_type, reply in zip(process_types, replies, strict=True):
         processes = reply if isinstance(reply, list) else []
-        yield _check_kind(kind, [each for each in processes if each.name.startswith(here)])
+        yield _check_type(process_type, [each for each in processes if each.name.startswith(here)])
 
 
-def _check_kind(kind: str, processes: Sequence[ProcessHealth]) -> CheckResult:
+def _check_type(process_type: str, processes: Sequence[ProcessHealth]) -> CheckResult:
     if not processes:
-        return failure(kind, "none of this machine's has been alive in the last 2 minutes")
+        return failure(process_type, "none of this machine's has been alive in the last 2 minutes")
     oldest = processes[-1]
     result = failure if oldest.is_stalled else ok
-    return result(kind, f"last alive {oldest.heartbeat_age.total_seconds():.1f} s ago")
+    return result(process_type, f"last alive {oldest.heartbeat_age.total_seconds():.1f} s ago")

@@ -23,11 +23,11 @@ UNSET_CLOCK_INTERVAL_SECONDS = 0.1
 
 
 class Heartbeat:
-    """Records that a process of ``kind`` is alive, and sets ``clock`` to the store's time."""
+    """Records that a process is alive, and sets ``clock`` to the store's time."""
 
-    def __init__(self, kind: str, clock: RedisClock, *, pid: int | None = None) -> None:
+    def __init__(self, process_type: str, clock: RedisClock, *, pid: int | None = None) -> None:
         """``pid`` defaults to this process's. A restarted child keeps its parent's heartbeat."""
-        self.kind = kind
+        self.process_type = process_type
         self.clock = clock
         self._process = process_name(pid or os.getpid())
         self._is_skewed = False
@@ -35,7 +35,7 @@ class Heartbeat:
     def record(self) -> Command[float]:
         """A command to run at once, and only once: its duration counts."""
         sent_at = time.monotonic()
-        command = store.record(self.kind, self._process, skew=self.clock.skew)
+        command = store.record(self.process_type, self._process, skew=self.clock.skew)
 
         def decode(reply: list[str]) -> float:
             redis_time = command.decode(reply)
@@ -47,15 +47,15 @@ class Heartbeat:
 
     def remove(self) -> Command[bool]:
         """For a process that stops as it was asked to."""
-        return store.remove(self.kind, self._process)
+        return store.remove(self.process_type, self._process)
 
     def _log_skew(self) -> None:
         was_skewed, self._is_skewed = self._is_skewed, abs(self.clock.skew) >= MAX_CLOCK_SKEW
         if self._is_skewed and not was_skewed:
             seconds = round(self.clock.skew.total_seconds(), 1)
-            log.warning("clock_skew", process=self.kind, seconds=seconds)
+            log.warning("clock_skew", process=self.process_type, seconds=seconds)
         if was_skewed and not self._is_skewed:
-            log.info("clock_in_step", process=self.kind)
+            log.info("clock_in_step", process=self.process_type)
 
 
 @asynccontextmanager

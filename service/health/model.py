@@ -31,8 +31,8 @@ REASONS_IF_AWAY = {
     **{queue.worker_name: Reason(f"worker_{queue.name}_away") for queue in QUEUES},
     "scheduler": Reason.SCHEDULER_AWAY,
 }
-"""The kinds of processes that have to run beside ``web``."""
-PROCESS_KINDS = ("web", *REASONS_IF_AWAY)
+"""The types of processes that have to run beside ``web``."""
+PROCESS_TYPES = ("web", *REASONS_IF_AWAY)
 
 
 class ProcessHealth(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class ProcessHealth(msgspec.Struct, frozen=True):
 
 
 Processes = Mapping[str, Sequence[ProcessHealth]]
-"""The processes of each kind, those with the latest heartbeat first."""
+"""The processes of each type, those with the latest heartbeat first."""
 
 
 class Backlog(msgspec.Struct, frozen=True):
@@ -88,8 +88,8 @@ class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_process_reasons(processes: Processes) -> Iterator[Reason]:
     """What is wrong with the processes."""
-    for kind, reason in REASONS_IF_AWAY.items():
-        if all(process.is_stalled for process in processes[kind]):
+    for process_type, reason in REASONS_IF_AWAY.items():
+        if all(process.is_stalled for process in processes[process_type]):
             yield reason
     if any(_is_partly_stalled(found) for found in processes.values()):
         yield Reason.PROCESS_STALLED
@@ -99,10 +99,10 @@ def find_process_reasons(processes: Processes) -> Iterator[Reason]:
 
 
 def describe_faulty(processes: Processes) -> list[str]:
-    """Kind and name of the processes that are stalled or whose clock is wrong."""
+    """Type and name of the processes that are stalled or whose clock is wrong."""
     return [
-        f"{kind} {process.name}"
-        for kind, found in processes.items()
+        f"{process_type} {process.name}"
+        for process_type, found in processes.items()
         for process in found
         if process.is_stalled or process.is_skewed
     ]

@@ -13,7 +13,7 @@ from service.context import Context
 from service.errors import Unreadable
 from service.health import store
 from service.health.model import (
-    PROCESS_KINDS,
+    PROCESS_TYPES,
     Backlog,
     OutboxReport,
     Readiness,
@@ -124,11 +124,13 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
 async def _check_readiness(context: Context) -> Readiness:
     send_limit = otps.ceiling(context.settings.otp.sends_per_minute)
     found, backlog, [reached] = await asyncio.gather(
-        query_partitions(context.pipeline, store.read, PROCESS_KINDS),
+        query_partitions(context.pipeline, store.read, PROCESS_TYPES),
         read_backlog(context),
         context.pipeline.run_each([check(send_limit)]),
     )
-    processes = {kind: found.by_partition.get(kind, []) for kind in PROCESS_KINDS}
+    processes = {
+        process_type: found.by_partition.get(process_type, []) for process_type in PROCESS_TYPES
+    }
     reasons = [*find_process_reasons(processes)]
     if found.unreadable or backlog.unreadable_partitions or isinstance(reached, Unreadable):
         reasons.append(Reason.DATA_UNREADABLE)

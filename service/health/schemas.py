@@ -71,8 +71,8 @@ def readiness_body(readiness: model.Readiness) -> Readiness:
         redis="ok",
         reasons=readiness.reasons,
         heartbeats={
-            kind: [round(process.heartbeat_age.total_seconds(), 1) for process in processes]
-            for kind, processes in readiness.processes.items()
+            process_type: [round(process.heartbeat_age.total_seconds(), 1) for process in processes]
+            for process_type, processes in readiness.processes.items()
         },
         unsent=readiness.backlog.unsent,
         oldest_unsent_seconds=_seconds(readiness.backlog.oldest_age),

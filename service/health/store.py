@@ -12,26 +12,26 @@ HEARTBEAT_TTL = timedelta(seconds=120)
 """A process counts as stalled, and not as removed, for that long after its last heartbeat."""
 
 
-def record(kind: str, process: str, *, skew: timedelta) -> Command[float]:
+def record(process_type: str, process: str, *, skew: timedelta) -> Command[float]:
     """Records a heartbeat of ``process``; returns the store's time, in seconds since 1970."""
     return run_script(
         _seconds,
         "health/record_heartbeat",
-        [keys.heartbeats(kind)],
+        [keys.heartbeats(process_type)],
         process,
         duration_ms(skew),
         duration_ms(HEARTBEAT_TTL),
     )
 
 
-def remove(kind: str, process: str) -> Command[bool]:
+def remove(process_type: str, process: str) -> Command[bool]:
     """Removes the heartbeat of a process that ends."""
-    return command(bool, "HDEL", keys.heartbeats(kind), process)
+    return command(bool, "HDEL", keys.heartbeats(process_type), process)
 
 
-def read(kind: str) -> Command[list[ProcessHealth]]:
+def read(process_type: str) -> Command[list[ProcessHealth]]:
     """The processes of a kind, those with the latest heartbeat first."""
-    return run_script(_decode, "health/read_heartbeats", [keys.heartbeats(kind)])
+    return run_script(_decode, "health/read_heartbeats", [keys.heartbeats(process_type)])
 
 
 def _seconds(time: list[str]) -> float:

@@ -42,12 +42,12 @@ def full_ids(partition: str, local_ids: Iterable[str]) -> list[str]:
     return [prefix + local for local in local_ids]
 
 
-def heartbeats(kind: str) -> str:
-    """hash: last heartbeat of each process of the kind, and the skew of its clock.
+def heartbeats(process_type: str) -> str:
+    """hash: last heartbeat of each process of the type, and the skew of its clock.
 
     Expires some time after the last heartbeat.
     """
-    return f"pl:{{heartbeats}}:{kind}"
+    return f"pl:{{heartbeats}}:{process_type}"
 
 
 def link(link_id: str) -> str:

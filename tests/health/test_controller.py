@@ -21,14 +21,18 @@ def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
 
 
-def beat(api: Api, *kinds: str, process: str = "host:1", skew: timedelta = SKEW) -> None:
-    RedisClient(api.redis).run_all([heartbeats.record(kind, process, skew=skew) for kind in kinds])
+def beat(api: Api, *process_types: str, process: str = "host:1", skew: timedelta = SKEW) -> None:
+    RedisClient(api.redis).run_all(
+        [heartbeats.record(process_type, process, skew=skew) for process_type in process_types]
+    )
 
 
-def stop(api: Api, kind: str, process: str, *, seconds: float) -> None:
+def stop(api: Api, process_type: str, process: str, *, seconds: float) -> None:
     """Sets the age of the last heartbeat of ``process``."""
     seconds_now, _ = api.redis.time()
-    api.redis.hset(keys.heartbeats(kind), process, f"{(seconds_now - seconds) * 1000:.0f} 0")
+    api.redis.hset(
+        keys.heartbeats(process_type), process, f"{(seconds_now - seconds) * 1000:.0f} 0"
+    )
 
 
 def reasons(api: Api) -> list[str]:
@@ -56,7 +60,7 @@ def test_everything_is_ready(api: Api) -> None:
         "oldest_unsent_seconds": None,
     }
     assert list(ages) == ["web", *PROCESSES]
-    assert all(0 <= age < 5 for kind in PROCESSES for age in ages[kind])
+    assert all(0 <= age < 5 for process_type in PROCESSES for age in ages[process_type])
 
 
 @pytest.mark.parametrize("away", PROCESSES)
@@ -71,13 +75,15 @@ def test_the_only_process_of_its_kind_is_away_once_it_has_stopped(api: Api) -> N
     assert reasons(api) == ["scheduler_away"]
 
 
-@pytest.mark.parametrize("kind", ["web", *PROCESSES])
-def test_one_of_two_that_has_stopped_is_seen(api: Api, kind: str) -> None:
+@pytest.mark.parametrize("process_type", ["web", *PROCESSES])
+def test_one_of_two_that_has_stopped_is_seen(api: Api, process_type: str) -> None:
     beat(api, *PROCESSES)
-    beat(api, kind, process="host:2")
-    stop(api, kind, "host:3", seconds=25)
+    beat(api, process_type, process="host:2")
+    stop(api, process_type, "host:3", seconds=25)
     assert reasons(api) == ["process_stalled"]
-    assert max(api.client.get("/readyz").json()["heartbeats"][kind]) == pytest.approx(25, abs=3)
+    assert max(api.client.get("/readyz").json()["heartbeats"][process_type]) == pytest.approx(
+        25, abs=3
+    )
 
 
 def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
--- Records that a process is alive, and forgets others of its kind that have not been for long.
+-- Records that a process is alive, and forgets others of its type that have not been for long.
 -- Replaces a key of another type.
--- KEYS heartbeats of a kind
+-- KEYS heartbeats of a type
 -- ARGV process, skew of its clock (ms), for how long it is remembered (ms)
 -- Returns the store's time: {seconds, microseconds}.
 local heartbeats = KEYS[1]
