@@ -32,7 +32,7 @@ class ConsoleController(Controller):
     async def console(self, request: PublicRequest) -> Response[str]:
         """The page. It holds no data: its script fetches them."""
         decimals = sorted(currencies().items())
-        template = get_templates("service.console", LANGUAGES[0]).get_template("console.html")
+        template = get_templates("service.console").get_template("console.html")
         page = template.render(
             root=context_of(request).base_path,
             languages={tag: get_language(tag).display_name for tag in LANGUAGES},

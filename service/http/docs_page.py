@@ -17,7 +17,6 @@ from service.http.request import context_of
 from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
-from service.values.languages import LANGUAGES
 
 TITLE = "Payment Link Service"
 TAGS = {
@@ -64,7 +63,7 @@ class DocsPagePlugin(OpenAPIRenderPlugin):
         super().__init__(path="/")
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        template = get_templates("service.http", LANGUAGES[0]).get_template("schema.html")
+        template = get_templates("service.http").get_template("schema.html")
         return template.render(root=context_of(request).base_path, title=TITLE).encode()
 
 

@@ -14,8 +14,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, parse_pattern
 from babel.support import NullTranslations, Translations
-from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined, select_autoescape
-from jinja2.bccache import Bucket
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from service.values.languages import LANGUAGES, language_of
 from service.values.money import minor_units
@@ -107,15 +106,15 @@ class Language:
         return pattern.replace("{0}", time).replace("{1}", date)
 
 
-@cache
-def get_language(locale: str) -> Language:
-    """The language of ``locale``, created once."""
-    return Language(locale)
+get_language = cache(Language)
 
 
 @cache
-def get_templates(package: str, locale: str) -> Environment:
-    """The templates of ``package``, with ``_``, ``ngettext`` and ``language`` of ``locale``."""
+def get_templates(package: str, language: str = LANGUAGES[0]) -> Environment:
+    """The templates of ``package``, with messages in ``language``, compiled once for its locales.
+
+    Compiling the four of a page takes 20 ms.
+    """
     environment = Environment(
         loader=PackageLoader(package),
         autoescape=select_autoescape(["html", "svg"]),
@@ -124,30 +123,10 @@ def get_templates(package: str, locale: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
-        bytecode_cache=_BYTECODE,
     )
-    language = get_language(locale)
     extended: Any = environment  # by the i18n extension, with methods that have no types
-    extended.install_gettext_translations(language.messages, newstyle=True)
-    environment.globals["language"] = language
+    extended.install_gettext_translations(_load_messages(language), newstyle=True)
     return environment
-
-
-class _MemoryBytecodeCache(BytecodeCache):
-    """Compiles each template once for all locales; the four of a page take 20 ms."""
-
-    def __init__(self) -> None:
-        self._bytecode: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bytecode := self._bytecode.get(bucket.key):
-            bucket.bytecode_from_string(bytecode)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._bytecode[bucket.key] = bucket.bytecode_to_string()
-
-
-_BYTECODE = _MemoryBytecodeCache()
 
 
 @cache

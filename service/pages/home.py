@@ -15,7 +15,6 @@ from service.http.responses import JsonResponse
 from service.http.security_policy import content_security_policy
 from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
-from service.values.languages import LANGUAGES
 
 ASSETS_PATH = "/assets"
 FILES = {
@@ -45,7 +44,7 @@ class HomeController(Controller):
             public_url = context.settings.public_url
             urls = {name: public_url + path for name, path in ENTRY_POINTS.items()}
             return JsonResponse({"title": TITLE} | urls)
-        template = get_templates("service.pages", LANGUAGES[0]).get_template("home.html")
+        template = get_templates("service.pages").get_template("home.html")
         return Response(
             template.render(root=context.base_path, title=TITLE),
             media_type=MediaType.HTML,

@@ -18,7 +18,7 @@ from service.i18n.language import get_language, get_templates
 from service.links.model import PAGES_PATH, page_path
 from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.ids import is_link_id
-from service.values.languages import choose_locale
+from service.values.languages import choose_locale, language_of
 
 ASSETS_PATH = f"{PAGES_PATH}/assets"
 KEPT_HEADERS = {"Retry-After", "Connection"}
@@ -39,6 +39,7 @@ def render(
     nonce, color = secrets.token_urlsafe(16), profile.brand_color
     policy = content_security_policy(style_src=f"'self' 'nonce-{nonce}'", form_action="'self'")
     common = {
+        "language": get_language(locale),
         "root": context.base_path,
         "assets": context.base_path + ASSETS_PATH,
         "nonce": nonce,
@@ -48,7 +49,7 @@ def render(
         "zone": profile.zone,
     }
     return Response(
-        get_templates("service.pages", locale)
+        get_templates("service.pages", language_of(locale))
         .get_template(f"{template}.html")
         .render(common | values),
         status_code=status,

@@ -7,6 +7,7 @@ from service.errors import Invalid
 from service.i18n.language import Language, get_templates
 from service.orgs.model import Profile, border_color, text_color
 from service.values.email import to_ascii
+from service.values.languages import language_of
 from tasks.mail.headers import is_address
 from tasks.mail.mime import Mail, build_mail
 
@@ -34,8 +35,9 @@ def render_mail(
 
     ``identity`` distinguishes it from every other e-mail; it becomes the Message-ID.
     """
-    templates, color = get_templates("tasks.mail", language.tag), profile.brand_color
+    templates, color = get_templates("tasks.mail", language_of(language.tag)), profile.brand_color
     start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
+    values = {**values, "language": language}
     style = {
         "subject": subject,
         "color": color,

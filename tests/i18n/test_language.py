@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.i18n.language import get_language, get_templates
+from service.i18n.language import get_language
 from service.values.languages import LANGUAGES
 
 MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
@@ -150,12 +150,3 @@ def test_arabic_has_its_own_plurals_and_direction() -> None:
         "11 يومًا",
     ]
     assert [get_language(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
-
-
-def test_a_template_is_compiled_once_for_all_locales(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise requests in many locales would compile it again and again."""
-    get_templates("service.pages", "fr").get_template("notice.html")
-    monkeypatch.setattr(
-        "jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again")
-    )
-    assert get_templates("service.pages", "pt-MO").get_template("notice.html").name == "notice.html"

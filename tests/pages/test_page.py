@@ -179,6 +179,19 @@ def test_an_unknown_link_has_a_page_that_says_so(api: Api, link_id: str) -> None
     assert (page.status_code, "There is no such link" in page.text) == (404, True)
 
 
+def test_templates_are_compiled_once_for_all_locales_of_a_language(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise requests in many locales would compile them again and again."""
+    link_id = api.create()["id"]
+    look(api, link_id, **{"Accept-Language": "pt"})
+    monkeypatch.setattr(
+        "jinja2.Environment.compile", lambda *_, **__: pytest.fail("compiles again")
+    )
+    page = look(api, link_id, **{"Accept-Language": "pt-MO"})
+    assert page.headers["Content-Language"] == "pt-MO"
+
+
 def test_the_organization_presents_itself(shop: Api) -> None:
     shop.put_profile(
         display_name='Acme "&" Söhne', colour="#ffd400", logo=LOGO, reply_to="help@acme.example"
