@@ -1,6 +1,7 @@
 """A link's page, in the customer's language, and the forms on it."""
 
-from datetime import datetime, timedelta
+import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -25,7 +26,7 @@ from service.links.guards import require_access
 from service.links.model import Status, page_path
 from service.links.schemas import LinkBody, link_body
 from service.otps import operations as otps
-from service.otps.model import read_code
+from service.otps.model import derive_reference, read_code
 from service.pages.otp_form import (
     CODE_COOKIE,
     SentCode,
@@ -44,22 +45,8 @@ FILES = {
     "pay.css": ASSETS_FOLDER / "pay.css",
     "pay.js": ASSETS_FOLDER / "pay.js",
 }
-GONE = ResponseSpec(
-    None,
-    description="The page of a link that has ended: as JSON its answer is 200.",
-    generate_examples=False,
-)
 MAX_FORM_FIELDS = 8
 page_assets_handler = serve_files(ASSETS_PATH, FILES)
-
-
-class LinkView(msgspec.Struct, frozen=True):
-    """A link as its page shows it."""
-
-    amount: str
-    reference: str | None
-    expires_at: datetime
-    left: timedelta
 
 
 class PageController(Controller):
@@ -70,7 +57,14 @@ class PageController(Controller):
 
     @get(
         include_in_schema=True,
-        responses=problem_responses(400, 401, 403, 404, examples=[OtpRequired()]) | {410: GONE},
+        responses=problem_responses(400, 401, 403, 404, examples=[OtpRequired()])
+        | {
+            410: ResponseSpec(
+                None,
+                description="The page of a link that has ended: as JSON its answer is 200.",
+                generate_examples=False,
+            )
+        },
         operation_class=extended_operation(
             200,
             400,
@@ -91,8 +85,7 @@ class PageController(Controller):
         """
         if wants_page(request):
             view = await load_page_view(request, link_id)
-            page: Response[Any] = await _render_page(request, view)
-            return page
+            return await _render_page(request, view)
         context = context_of(request)
         link = await links.find(context, link_id)
         for_admin = await require_access(request, link)
@@ -118,8 +111,8 @@ class PageController(Controller):
             )
         except LimitReached as error:
             return await _render_send_limit(request, view, error.retry_after)
-        cookie = SentCode.new(view, nonce).make_cookie(view)
-        return Redirect(f"{view.path}/code", status_code=303, cookies=[cookie])
+        sent = SentCode(view.now, derive_reference(view.context.otp_key, nonce))
+        return Redirect(f"{view.path}/code", status_code=303, cookies=[sent.make_cookie(view)])
 
     @get("/code", status_code=200)
     async def check_cookie(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
@@ -209,7 +202,7 @@ def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
     return redirect
 
 
-async def _render_page(request: PublicRequest, view: PageView) -> Response[str]:
+async def _render_page(request: PublicRequest, view: PageView) -> Response[Any]:
     if not view.is_active:
         return _render_ended(view)
     if not view.is_verified:
@@ -223,12 +216,12 @@ async def _render_page(request: PublicRequest, view: PageView) -> Response[str]:
     image = f"{settings.public_url}{page_path(link.id)}/logo"
     return view.render(
         "link",
-        link=LinkView(
-            amount=view.language.format_amount(link.payment_amount, link.currency),
-            reference=link.transaction_id,
-            expires_at=link.expires_at,
-            left=link.expires_at - view.now,
-        ),
+        link={
+            "amount": view.language.format_amount(link.payment_amount, link.currency),
+            "reference": link.transaction_id,
+            "expires_at": link.expires_at,
+            "left": link.expires_at - view.now,
+        },
         link_id=link.id,
         checkout=checkout and checkout.replace("{link_id}", link.id),
         preview_image=image if has_image else None,
@@ -239,7 +232,7 @@ async def _render_send_limit(
     request: PublicRequest, view: PageView, wait: timedelta
 ) -> Response[str]:
     """The form where another code cannot be sent for ``wait``."""
-    sent = SentCode.read(request) or SentCode.none()
+    sent = SentCode.read(request) or SentCode(None, secrets.token_hex(16))
     form = msgspec.structs.replace(await load_form(view, sent), send_wait=wait)
     text = view.language.messages.gettext("Another code can be sent in %(span)s.")
     message = text % {"span": view.language.format_wait(wait)}

@@ -2,7 +2,6 @@
 
 import hmac
 import re
-import secrets
 from datetime import datetime, timedelta
 
 import msgspec
@@ -36,16 +35,6 @@ class SentCode(msgspec.Struct, frozen=True):
     reference: str
 
     @classmethod
-    def new(cls, view: PageView, nonce: bytes) -> "SentCode":
-        """A code that was sent just now."""
-        return cls(view.now, derive_reference(view.context.otp_key, nonce))
-
-    @classmethod
-    def none(cls) -> "SentCode":
-        """No code was sent."""
-        return cls(None, secrets.token_hex(16))
-
-    @classmethod
     def read(cls, request: PublicRequest) -> "SentCode | None":
         """The code in the request's cookie, if it has ours."""
         match = _COOKIE_VALUE.fullmatch(cookie_value(request, CODE_COOKIE) or "")
@@ -67,25 +56,26 @@ class SentCode(msgspec.Struct, frozen=True):
 
 
 class OtpForm(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the form. Tries and times are those of the browser's own code."""
+    """The state of the form. Tries and times are those of the browser's own code.
+
+    ``lifetime`` is how long it remains valid, in whole minutes; ``send_wait`` how long until
+    another can be sent, and ``try_wait`` until one can be tried.
+    """
 
     sent_at: datetime | None
     lifetime: timedelta = timedelta(0)
-    """How long the code remains valid, in whole minutes."""
     tries_left: int | None = None
     send_wait: timedelta = timedelta(0)
-    """How long until another code can be sent."""
     try_wait: timedelta = timedelta(0)
-    """How long until a code can be tried."""
 
 
 async def load_form(view: PageView, sent: SentCode) -> OtpForm:
     """The state of the form for the code ``sent``."""
     context, email = view.context, view.link.recipient
     code = await context.pipeline.run(otps.outstanding(email, now=view.now))
-    if code is None:
-        return OtpForm(sent_at=sent.sent_at)
-    if not hmac.compare_digest(sent.reference, derive_reference(context.otp_key, code.nonce)):
+    if code is None or not hmac.compare_digest(
+        sent.reference, derive_reference(context.otp_key, code.nonce)
+    ):
         return OtpForm(sent_at=sent.sent_at)
     send_wait, try_wait = await operations.waiting_times(context, email, view.client_network)
     minutes = round((code.expires_at - view.now).total_seconds() / 60)
