@@ -99,10 +99,9 @@ class KeySet:
         """Follows no redirects: the target's owner could issue admin tokens."""
         # In a thread: it reads the system's certificates from disk.
         context = await asyncio.to_thread(ssl.create_default_context)
-        headers = {"Accept-Encoding": "identity"}
         async with (
             httpx.AsyncClient(verify=context, timeout=FETCH_TIMEOUT_SECONDS) as client,
-            client.stream("GET", self._url, headers=headers) as response,
+            client.stream("GET", self._url, headers={"Accept-Encoding": "identity"}) as response,
         ):
             if response.status_code != 200:
                 raise KeySetError(f"it answers with {response.status_code}")

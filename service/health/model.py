@@ -91,7 +91,7 @@ def find_process_reasons(processes: Processes) -> Iterator[Reason]:
     for process_type, reason in REASONS_IF_AWAY.items():
         if all(process.is_stalled for process in processes[process_type]):
             yield reason
-    if any(_is_partly_stalled(found) for found in processes.values()):
+    if any(len({one.is_stalled for one in found}) == 2 for found in processes.values()):
         yield Reason.PROCESS_STALLED
     running = [one for found in processes.values() for one in found if not one.is_stalled]
     if any(process.is_skewed for process in running):
@@ -106,7 +106,3 @@ def describe_faulty(processes: Processes) -> list[str]:
         for process in found
         if process.is_stalled or process.is_skewed
     ]
-
-
-def _is_partly_stalled(processes: Sequence[ProcessHealth]) -> bool:
-    return len({process.is_stalled for process in processes}) == 2

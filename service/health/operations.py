@@ -61,9 +61,11 @@ class ReadinessCheck:
         readiness = await _check_readiness(self._context)
         if readiness.reasons != self._reasons:
             self._reasons = readiness.reasons
-            reasons = [reason.value for reason in readiness.reasons]
-            processes = describe_faulty(readiness.processes)
-            log.warning("readiness_changed", reasons=reasons, processes=processes)
+            log.warning(
+                "readiness_changed",
+                reasons=[reason.value for reason in readiness.reasons],
+                processes=describe_faulty(readiness.processes),
+            )
         return readiness
 
 

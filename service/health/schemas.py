@@ -1,6 +1,6 @@
 """Health and outgoing mail on the wire: answers, each with an example."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from msgspec import Struct
 
@@ -15,7 +15,6 @@ from service.http.fields import (
     Timestamp,
     UnreadablePartitions,
 )
-from service.links.model import Link
 from service.values.time import format_time
 
 
@@ -87,19 +86,18 @@ def outbox_body(report: model.OutboxReport) -> Outbox:
         scheduled=report.scheduled,
         jobs_waiting=report.jobs_waiting,
         failed=report.failed,
-        failures=[_failed_delivery(link, failed_at) for link, failed_at in report.failures],
+        failures=[
+            FailedDelivery(
+                id=link.id,
+                org_id=link.org_id,
+                email=link.email,
+                transaction_id=link.transaction_id,
+                error=link.delivery.error or "",
+                failed_at=format_time(failed_at),
+            )
+            for link, failed_at in report.failures
+        ],
         unreadable_partitions=sorted(report.unreadable_partitions),
-    )
-
-
-def _failed_delivery(link: Link, failed_at: datetime) -> FailedDelivery:
-    return FailedDelivery(
-        id=link.id,
-        org_id=link.org_id,
-        email=link.email,
-        transaction_id=link.transaction_id,
-        error=link.delivery.error or "",
-        failed_at=format_time(failed_at),
     )
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from service.errors import Invalid
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
-BASE62_PAIRS = [low + high for high in BASE62 for low in BASE62]
 LINK_ID_DIGITS = 22
 LINK_ID_PATTERN = r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
 ORG_ID_PATTERN = r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}"
@@ -20,11 +19,11 @@ _LINK_ID, _ORG_ID = re.compile(LINK_ID_PATTERN), re.compile(ORG_ID_PATTERN)
 def make_link_id(org_id: str, entropy: bytes) -> str:
     """``pl_``, the organization's partition, and ``entropy`` in base 62: 22 digits, 131 bits."""
     number = int.from_bytes(entropy) % 62**LINK_ID_DIGITS
-    pairs = []
-    for _ in range(LINK_ID_DIGITS // 2):
-        number, pair = divmod(number, 62 * 62)
-        pairs.append(BASE62_PAIRS[pair])
-    return f"pl_{partition_of(org_id)}{''.join(pairs)}"
+    digits = ""
+    for _ in range(LINK_ID_DIGITS):
+        number, digit = divmod(number, 62)
+        digits += BASE62[digit]
+    return f"pl_{partition_of(org_id)}{digits}"
 
 
 def is_link_id(text: str) -> bool:

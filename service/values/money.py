@@ -10,7 +10,6 @@ from service.errors import Invalid
 MAX_AMOUNT = Decimal(10) ** 12
 MIN_AMOUNT = Decimal(10) ** -4
 """The smallest unit of any currency (CLF, UYW)."""
-DEFAULT_MINOR_UNITS = 2
 
 
 def parse_currency(text: str) -> str:
@@ -30,7 +29,7 @@ def minor_units(currency: str | None) -> int:
 
     It is 2 without a currency, and for one that has left ISO 4217.
     """
-    return currencies().get(currency or "", DEFAULT_MINOR_UNITS)
+    return currencies().get(currency or "", 2)
 
 
 def parse_amount(amount: Decimal, currency: str | None) -> Decimal:

@@ -10,7 +10,6 @@ from service.errors import Invalid
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
-DEFAULT_ZONE = "UTC"
 MAX_ZONE_NAME_CHARACTERS = 64
 """Twice the length of the longest name."""
 LOCAL_ZONES = {"Factory", "localtime"}
@@ -77,9 +76,9 @@ def parse_zone(name: str) -> str:
 def load_zone(name: str | None) -> ZoneInfo:
     """The time zone ``name``, or UTC if there is none of that name."""
     try:
-        return ZoneInfo(name or DEFAULT_ZONE)
+        return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo(DEFAULT_ZONE)
+        return ZoneInfo("UTC")
 
 
 @cache
