@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -47,6 +48,7 @@ def up(environ: Mapping[str, str]) -> int:
     embeds_store = not environ.get("REDIS_URL")
     with ExitStack() as stack:
         lock = stack.enter_context(lock_data_dir(data_dir))
+        _warn_if_open_to_others(data_dir)
         own = {**environ, "DATA_DIR": str(data_dir), LOCK_VARIABLE: str(lock)}
         if embeds_store:
             own["SECRET_KEY"] = environ.get("SECRET_KEY") or load_or_create_secret(data_dir)
@@ -64,6 +66,16 @@ def up(environ: Mapping[str, str]) -> int:
             return code
         click.echo(embedded.describe_exit(store, data_dir), err=True)
         return 1
+
+
+def _warn_if_open_to_others(data_dir: Path) -> None:
+    mode = stat.S_IMODE(data_dir.stat().st_mode)
+    if mode & OWNER_ONLY_UMASK:
+        click.echo(
+            f"DATA_DIR: {data_dir} is open to others (mode {mode:04o}); "
+            f"close it: chmod 700 {data_dir}",
+            err=True,
+        )
 
 
 def _wait_for_port(settings: Settings, timeout: float) -> None:

@@ -107,6 +107,10 @@ def test_in_a_folder_that_is_open_to_others_nobody_else_reads_what_is_written(
     wait_until(lambda: f"pay/{link['id']}" in up.output(), "the mail to be printed")
     assert up.interrupt() == 0
     assert [path for path in data_dir.rglob("*") if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    assert (
+        f"DATA_DIR: {data_dir} is open to others (mode 0755); close it: chmod 700 {data_dir}"
+        in up.output()
+    )
 
 
 def test_a_store_that_is_killed_ends_up_with_an_error(up: Up) -> None:
