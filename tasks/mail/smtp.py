@@ -114,13 +114,12 @@ class SmtpMailer(Mailer):
         return self._session
 
     def _open_session(self) -> SmtpSession:
-        deadline = time.monotonic() + CONNECT_TIMEOUT_SECONDS
         try:
             session = SmtpSession(*self._address, timeout=CONNECT_TIMEOUT_SECONDS)
         except CONNECTION_ERRORS as error:
             raise MailerUnavailable(_describe(error)) from error
         try:
-            session.set_deadline(deadline - time.monotonic())
+            session.apply_deadline()
             self._log_in(session)
         except CONNECTION_ERRORS as error:
             session.close()

@@ -20,8 +20,8 @@ class SmtpSession(smtplib.SMTP):
     def __init__(self, host: str, port: int, *, timeout: float) -> None:
         super().__init__()
         self._host = host  # smtplib verifies certificates against it
-        self.sock = _connect(host, port, timeout)
-        self._deadline = 0.0
+        self._deadline = time.monotonic() + timeout
+        self.sock = _connect(host, port, self._deadline)
         self._pending_replies = 0
 
     def set_deadline(self, seconds: float) -> None:
@@ -83,20 +83,16 @@ class _DeadlineReader(io.RawIOBase):
         return self._session.sock.recv_into(buffer)
 
 
-def _connect(host: str, port: int, timeout: float) -> socket.socket:
-    """Connects to the first address that answers; all of the host's addresses share ``timeout``."""
+def _connect(host: str, port: int, deadline: float) -> socket.socket:
+    """Connects to the first of the host's addresses that answers; they share the time left."""
     addresses = [
         (str(address[0]), int(address[1]))
         for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     ]
-    deadline = time.monotonic() + timeout
     while True:
         share = max(0.01, deadline - time.monotonic()) / len(addresses)
         try:
-            connection = socket.create_connection(addresses.pop(0), share)
+            return socket.create_connection(addresses.pop(0), share)
         except OSError:
             if not addresses:
                 raise
-        else:
-            connection.settimeout(timeout)
-            return connection

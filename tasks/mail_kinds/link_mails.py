@@ -38,9 +38,13 @@ class LinkMailHandler:
             raise SkipMessage(f"the link was {payload.status(now)} before it could be sent")
         if payload.delivery.state not in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
             raise SkipMessage(f"the mail was {payload.delivery.state} already")
-        url = self._public_url + page_path(payload.id)
-        profile = self._profiles.get(payload.org_id)
-        return compose_link_mail(payload, profile=profile, url=url, sender=self._sender, now=now)
+        return compose_link_mail(
+            payload,
+            profile=self._profiles.get(payload.org_id),
+            url=self._public_url + page_path(payload.id),
+            sender=self._sender,
+            now=now,
+        )
 
     def attempts(self, payload: Link) -> int:
         return payload.delivery.attempts

@@ -33,9 +33,13 @@ class OtpMailHandler:
     def compose(self, payload: Otp, now: datetime) -> Mail:
         if now >= payload.expires_at:
             raise SkipMessage("the code expired before it could be sent")
-        code = derive_code(self._key, payload.nonce, payload.email)
-        profile = self._profiles.get(payload.org_id)
-        return compose_otp_mail(payload, code, profile=profile, sender=self._sender, now=now)
+        return compose_otp_mail(
+            payload,
+            derive_code(self._key, payload.nonce, payload.email),
+            profile=self._profiles.get(payload.org_id),
+            sender=self._sender,
+            now=now,
+        )
 
     def attempts(self, payload: Otp) -> int:
         return payload.attempts
