@@ -27,6 +27,7 @@ from tests.support.processes import Service
 from tests.support.programs import program
 from tests.support.servers import MailServer, Store, free_port
 
+HERE = Path(__file__).parent
 AXE = "axe-core@4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 SCREENSHOTS = Path(os.environ["SCREENSHOTS"]) if "SCREENSHOTS" in os.environ else None
@@ -68,6 +69,13 @@ FLAGS = [
     "--disable-sync",
 ]
 """The browser asks nobody anything of its own accord."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Playwright hangs after a time-out within its loop, so that one ends the worker instead."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(method="thread"))
 
 
 class Contexts:
@@ -149,6 +157,11 @@ class Visitor:
         """Loses the network, perhaps before the browser has fetched the page's icon."""
         self.expect_refusal("/favicon.svg")
         self.context.set_offline(True)
+
+    def install_clock(self, time: datetime | None = None) -> None:
+        """Puts a clock that tests turn in the whole context, which is not used again."""
+        self.page.clock.install(time=time)
+        self._leave = BrowserContext.close
 
     def leave(self) -> None:
         """Ends the visit. Requests that a test still intercepts are ignored."""

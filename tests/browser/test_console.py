@@ -299,7 +299,7 @@ def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
         route.fulfill(json=page)
 
     visitor.page.route("**/orgs/watched/payment-links?*", answer)
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = enter(visitor, "watched")
     expect(rows(page).locator(".delivery")).to_contain_text("Sending")
     for state in ("away", "sent"):  # noqa: B007 - what is answered from now on
@@ -319,7 +319,7 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(
     visit: Visit, view: str, other: str, path: str
 ) -> None:
     visitor = visit(DESKTOP)
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = enter(visitor)
     go(page, other)
     fail_once(visitor, path)
@@ -333,7 +333,7 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(
 def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
     make("tabs")
     visitor = visit(DESKTOP)
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = enter(visitor, "tabs")
     expect(rows(page)).to_have_count(1)
     fail_once(visitor, "/orgs/tabs/payment-links?limit=25&status=expired")
@@ -346,7 +346,7 @@ def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: A
 
 def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) -> None:
     visitor = visit(DESKTOP)
-    visitor.page.clock.install()
+    visitor.install_clock()
     fail_once(visitor, "/outbox")
     page = enter(visitor)
     expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
@@ -357,7 +357,7 @@ def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) 
 def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit, make: Any) -> None:
     make("silent")
     visitor = visit(DESKTOP)
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = enter(visitor, "silent")
     expect(rows(page)).to_have_count(1)
     page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))

@@ -48,7 +48,7 @@ def test_the_time_left_is_counted_down(visit: Visit, admin: httpx.Client) -> Non
 
 def test_a_phone_whose_clock_is_wrong_counts_right(visit: Visit, admin: httpx.Client) -> None:
     visitor = visit()
-    visitor.page.clock.install(time=datetime.now(UTC) + timedelta(minutes=10))
+    visitor.install_clock(datetime.now(UTC) + timedelta(minutes=10))
     page = visitor.open(
         path_of(make(admin, expires_at=(datetime.now(UTC) + timedelta(minutes=6)).isoformat()))
     )
@@ -70,7 +70,7 @@ def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(
 ) -> None:
     link = make(admin, expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     visitor = visit()
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = visitor.open(path_of(link))
     assert admin.delete(f"/payment-links/{link['id']}").status_code == 200
     visitor.expect_refusal(path_of(link))
@@ -153,7 +153,7 @@ def test_a_page_that_stays_open_says_when_its_link_has_ended(
 ) -> None:
     link = make(admin, expires_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
     visitor = visit()
-    visitor.page.clock.install()
+    visitor.install_clock()
     page = visitor.open(path_of(link))
     assert admin.delete(f"/payment-links/{link['id']}").status_code == 200
     visitor.expect_refusal(path_of(link))
