@@ -22,7 +22,7 @@ from service.storage.data_version import ensure_version
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
 from tests.support.page_client import CHECKOUT
-from tests.support.servers import MailServer, Store, redis_server, store, valkey_server
+from tests.support.servers import MailServer, RedisServer, redis_server, store, valkey_server
 
 SLOWEST = ("faults", "browser", "e2e")
 """Folders whose files take long, so that they begin first."""
@@ -58,14 +58,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[Store]:
+def valkey() -> Iterator[RedisServer]:
     """An embedded Valkey that tests share; each begins with it empty."""
     with store(valkey_server()) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def own_store() -> Iterator[Store]:
+def own_store() -> Iterator[RedisServer]:
     """A durable store for one module, whose tests may kill it and start processes on it."""
     with store(valkey_server(), durable=True) as server:
         with closing(RedisClient(connect(server.url))) as client:
@@ -83,7 +83,7 @@ def redis_binary() -> str:
 
 
 @pytest.fixture(scope="session")
-def debian_redis(redis_binary: str) -> Iterator[Store]:
+def debian_redis(redis_binary: str) -> Iterator[RedisServer]:
     with store(redis_binary) as server:
         yield server
 
@@ -91,7 +91,7 @@ def debian_redis(redis_binary: str) -> Iterator[Store]:
 @pytest.fixture(params=["valkey", "debian_redis"])
 def client(request: pytest.FixtureRequest) -> Iterator[RedisClient]:
     """The store's client on each backend, empty."""
-    server: Store = request.getfixturevalue(request.param)
+    server: RedisServer = request.getfixturevalue(request.param)
     connection = connect(server.url)
     connection.flushall()
     client = RedisClient(connection)
@@ -106,14 +106,14 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def redis_db(valkey: Store) -> Iterator[redis.Redis]:
+def redis_db(valkey: RedisServer) -> Iterator[redis.Redis]:
     """The store's own client; the store is empty, but for the version of its data."""
     with empty(valkey) as connection:
         yield connection
 
 
 @pytest.fixture
-def make_api(valkey: Store, redis_db: redis.Redis, clock: Clock) -> Iterator[MakeApi]:
+def make_api(valkey: RedisServer, redis_db: redis.Redis, clock: Clock) -> Iterator[MakeApi]:
     """Starts an application with settings of its own; several share the store, as processes do."""
     with ExitStack() as started:
 
@@ -150,7 +150,7 @@ class ClockOfTheTest:
 
 
 @pytest.fixture(scope="session")
-def application(valkey: Store) -> Iterator[tuple[TestClient[Any], ClockOfTheTest]]:
+def application(valkey: RedisServer) -> Iterator[tuple[TestClient[Any], ClockOfTheTest]]:
     """The application, started once a session, with its queue in another database."""
     clock = ClockOfTheTest()
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1"), clock)

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from tests.bench import dispatch, endpoints, mails, meanwhile, memory, otps, scale
+from tests.bench import contention, dispatch, endpoints, mails, memory, otps, scale
 from tests.bench.figures import Measure, Recorder, surroundings
 
 PARTS = {
@@ -23,7 +23,7 @@ PARTS = {
     "memory": memory,
     "dispatch": dispatch,
     "scale": scale,
-    "meanwhile": meanwhile,
+    "contention": contention,
 }
 NEEDED = {"wrk": "wrk", "redis-benchmark": "redis-tools", "redis-server": "redis-server"}
 """Programs, and the Debian packages they are in."""

@@ -32,7 +32,7 @@ from tasks.mail.profiles import ProfileCache
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
-from tests.support.links import create
+from tests.support.factories import create_link
 from tests.support.servers import store, stores
 from tests.support.web import web
 
@@ -212,7 +212,7 @@ def fill(client: RedisClient, count: int, organizations: int, later: timedelta) 
         client.run_all(
             [
                 links.create(
-                    create(
+                    create_link(
                         entropy=secrets.token_bytes(32),
                         now=now,
                         ttl=timedelta(hours=72),

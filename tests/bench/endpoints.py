@@ -27,8 +27,8 @@ from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.support.admins import admin_token
 from tests.support.factories import RETENTION, make_link, put_all
-from tests.support.processes import SECRET, UNLIMITED
-from tests.support.servers import Store, free_port, store, valkey_server, wait_until
+from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
+from tests.support.service_processes import SECRET, UNLIMITED
 from tests.support.web import webs
 
 LINKS = 2000
@@ -89,7 +89,7 @@ class Cast(msgspec.Struct):
     bare_one_core: int
     bare_two: int
     asgi: tuple[int, int]
-    store: Store
+    store: RedisServer
 
 
 @contextmanager
@@ -268,7 +268,7 @@ def _nobody() -> Stage:
     return Stage(datetime.now(UTC), [], [], [], [])
 
 
-def _set(server: Store) -> Stage:
+def _set(server: RedisServer) -> Stage:
     """Fills the store."""
     client, now = RedisClient(connect(server.url)), datetime.now(UTC)
     payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
@@ -377,7 +377,7 @@ def _starting_on(count: int) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def _benchmark(server: Store, commands: Sequence[Command[Any]]) -> float:
+def _benchmark(server: RedisServer, commands: Sequence[Command[Any]]) -> float:
     """How often a second the store runs all of ``commands``.
 
     redis-benchmark sends them over 32 connections.

@@ -21,9 +21,9 @@ from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
 from tests.bench.sink import Mail, Sink, sink
 from tests.support.factories import make_link, put_all
-from tests.support.proc import cpu_seconds
-from tests.support.processes import Process, Service
-from tests.support.servers import Store, valkey_server, wait_until
+from tests.support.procfs import cpu_seconds
+from tests.support.servers import RedisServer, valkey_server, wait_until
+from tests.support.service_processes import Process, Service
 
 MAILS = 1000
 """How many are sent a round."""
@@ -37,7 +37,7 @@ ONE_BY_ONE = "to a server without PIPELINING"
 class Harness:
     """A worker on a store of its own."""
 
-    def __init__(self, store: Store, worker: Process, mails: Sink) -> None:
+    def __init__(self, store: RedisServer, worker: Process, mails: Sink) -> None:
         self._client = RedisClient(connect(store.url))
         ensure_version(self._client)
         self._queue = Redis.from_url(store.url)
@@ -107,21 +107,21 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noq
     """Both have sent mails already when they are measured."""
     with ExitStack() as opened:
         taker = opened.enter_context(sink())
-        store = Store(valkey_server(), home)
+        store = RedisServer(valkey_server(), home)
         store.start()
         opened.callback(store.kill)
         worker = Service(home, store.url, f"smtp://127.0.0.1:{taker.port}").worker
         worker.start()
         opened.callback(worker.stop)
-        office = Harness(store, worker, taker)
-        opened.callback(office.close)
+        harness = Harness(store, worker, taker)
+        opened.callback(harness.close)
         with taker.keeping() as mails:
-            office.send()
+            harness.send()
         with taker.without_pipelining():
-            office.send()
+            harness.send()
         yield {
-            OURS: office.send,
-            ONE_BY_ONE: taker.without_pipelining()(office.send),
+            OURS: harness.send,
+            ONE_BY_ONE: taker.without_pipelining()(harness.send),
             BARE: lambda: send_bare(mails, taker),
         }
 

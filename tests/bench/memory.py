@@ -17,7 +17,7 @@ from service.links.model import Link
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
-from tests.support.links import create
+from tests.support.factories import create_link
 from tests.support.servers import store, stores
 
 LINKS = 100_000
@@ -61,7 +61,7 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
         for number in range(-(-count // each))
     ]
     return [
-        create(
+        create_link(
             entropy=secrets.token_bytes(32),
             now=now - timedelta(milliseconds=count - number),
             ttl=timedelta(hours=72),

@@ -22,8 +22,8 @@ from rq import SimpleWorker
 from service.outbox.doorbell import JsonJob, JsonQueue
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.bench.sink import Sink, sink
-from tests.support.processes import UNLIMITED, Service
-from tests.support.servers import Store, valkey_server, wait_until
+from tests.support.servers import RedisServer, valkey_server, wait_until
+from tests.support.service_processes import UNLIMITED, Service
 
 REQUESTS = 60
 """How many are made a round, one after the other."""
@@ -105,7 +105,7 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noq
     """The whole service, as it idles."""
     with ExitStack() as opened:
         taker = opened.enter_context(sink())
-        store = Store(valkey_server(), home)
+        store = RedisServer(valkey_server(), home)
         store.start()
         opened.callback(store.kill)
         service = opened.enter_context(

@@ -29,9 +29,9 @@ from service.values.time import datetime_to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
 from tests.support.factories import id_in, make_link, put_all
-from tests.support.proc import cpu_clock, descendants
-from tests.support.processes import SECRET, UNLIMITED
+from tests.support.procfs import cpu_clock, descendants
 from tests.support.servers import store, valkey_server
+from tests.support.service_processes import SECRET, UNLIMITED
 from tests.support.web import web
 
 SMALL, LARGE = 1000, 1_000_000

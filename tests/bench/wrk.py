@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench.figures import Measure, Measured
-from tests.support.proc import cpu_seconds
+from tests.support.procfs import cpu_seconds
 
 CONNECTIONS = 32
 NUMBERS = itertools.count(step=100_000)

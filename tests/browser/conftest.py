@@ -23,9 +23,9 @@ from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import UNKNOWN_LINK_ID, make_link, put
-from tests.support.processes import Service
 from tests.support.programs import program
-from tests.support.servers import MailServer, Store, free_port
+from tests.support.servers import MailServer, RedisServer, free_port
+from tests.support.service_processes import Service
 
 HERE = Path(__file__).parent
 AXE = "axe-core@4.14.1"
@@ -252,7 +252,7 @@ def mails() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="module")
 def service(
-    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer, mails: MailServer
 ) -> Iterator[Service]:
     port = free_port()
     settings = {
@@ -275,7 +275,7 @@ def admin(service: Service) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def store(own_store: Store) -> Iterator[RedisClient]:
+def store(own_store: RedisServer) -> Iterator[RedisClient]:
     """Looks into the service's store, where time can be made to pass."""
     client = RedisClient(connect(own_store.url))
     yield client

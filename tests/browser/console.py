@@ -14,8 +14,8 @@ from service.storage.connect import connect
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import make_link, put
-from tests.support.processes import Service
-from tests.support.servers import Store, wait_until
+from tests.support.servers import RedisServer, wait_until
+from tests.support.service_processes import Service
 
 LATER = timedelta(days=3)
 
@@ -100,7 +100,7 @@ def press_tab_to(page: Page, text: str) -> None:
     raise AssertionError(f"no way to {text}")
 
 
-def show_all_states(service: Service, make: Any, own_store: Store, org: str) -> None:
+def show_all_states(service: Service, make: Any, own_store: RedisServer, org: str) -> None:
     """Links of every status, delivery and length."""
     client = RedisClient(connect(own_store.url))
     put(

@@ -51,7 +51,7 @@ def ask(page: Page) -> None:
     expect(page.get_by_label("Code")).to_be_focused()
 
 
-def wrong(code: str) -> str:
+def different_code(code: str) -> str:
     return f"{(int(code) + 1) % 10**6:06}"
 
 

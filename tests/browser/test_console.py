@@ -24,8 +24,8 @@ from tests.browser.console import (
     wait_for_failure,
 )
 from tests.support.admins import admin_token, as_admin
-from tests.support.processes import Service
-from tests.support.servers import Store, wait_until
+from tests.support.servers import RedisServer, wait_until
+from tests.support.service_processes import Service
 
 HTML = "<img/src=x/onerror=alert(1)><b>"
 SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
@@ -125,7 +125,7 @@ def test_the_organizations_logo_is_seen_in_the_dark(visit: Visit, service: Servi
 
 
 def test_links_are_counted_and_filtered(
-    visit: Visit, service: Service, make: Any, own_store: Store
+    visit: Visit, service: Service, make: Any, own_store: RedisServer
 ) -> None:
     show_all_states(service, make, own_store, "counted")
     page = enter(visit(DESKTOP), "counted")

@@ -9,8 +9,8 @@ from playwright.sync_api import Dialog, expect
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visit
 from tests.browser.console import enter, fill, new_link, rows
 from tests.support.admins import as_admin
-from tests.support.processes import Service
 from tests.support.servers import wait_until
+from tests.support.service_processes import Service
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, Visit
 from tests.browser.console import enter, go, listen, new_link, rows, settle
 from tests.support.admins import admin_token
-from tests.support.processes import Service
+from tests.support.service_processes import Service
 
 UNKNOWN = f"pl_00{'a' * 22}"
 

@@ -19,8 +19,8 @@ from tests.browser.console import (
     show_all_states,
 )
 from tests.support.admins import admin_token, as_admin
-from tests.support.processes import Service
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
+from tests.support.service_processes import Service
 
 LOOKS = [
     pytest.param(PHONE, "light", id="phone, light"),
@@ -98,7 +98,7 @@ def test_every_state_is_accessible_and_fits(
     visit: Visit,
     service: Service,
     make: Any,
-    own_store: Store,
+    own_store: RedisServer,
     size: tuple[int, int],
     scheme: str,
     request: pytest.FixtureRequest,

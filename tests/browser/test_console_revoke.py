@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import DESKTOP, Visit
 from tests.browser.console import enter, go, rows
 from tests.support.admins import as_admin
-from tests.support.processes import Service
+from tests.support.service_processes import Service
 
 
 def test_one_link_is_revoked_after_a_question(visit: Visit, make: Any) -> None:

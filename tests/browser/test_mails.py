@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, Visit, Visitor
 from tests.support.admins import as_admin
-from tests.support.processes import Service
 from tests.support.servers import MailServer
+from tests.support.service_processes import Service
 
 LOGO = segno.make_qr("logo").png_data_uri(scale=2)
 AMOUNT = {"payment_amount": 125000.5, "currency": "NGN", "transaction_id": "2026-000042"}

@@ -20,15 +20,15 @@ from tests.browser.pay import (
     BRAND,
     ask,
     code_for,
+    different_code,
     expect_alert,
     let_code_expire,
     make,
     path_of,
     reach,
-    wrong,
 )
-from tests.support.processes import Service
 from tests.support.servers import MailServer
+from tests.support.service_processes import Service
 from tests.support.typed_codes import REFUSED, TAKEN
 
 pytestmark = pytest.mark.usefixtures("branded")
@@ -47,7 +47,7 @@ def test_a_code_from_the_mail_opens_a_gated_link_for_good(
     ask(page)
     code = code_for(email, mails)
     assert mails.mailbox.to(email)[-1]["From"].addresses[0].display_name == "Acme Cleaning Ltd"
-    page.keyboard.type(wrong(code))
+    page.keyboard.type(different_code(code))
     expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
     expect(page.locator("#announcer")).to_be_empty()  # or it would be said twice
     expect(page.get_by_label("Code")).to_be_focused()
@@ -78,7 +78,7 @@ def test_tries_run_out_and_another_code_helps(
     code = code_for(email, mails)
     said = []
     for left in (4, 3, 2, 1, 0):
-        page.get_by_label("Code").press_sequentially(wrong(code))
+        page.get_by_label("Code").press_sequentially(different_code(code))
         expect(page.get_by_role("alert")).to_have_text(re.compile(f"You have {left} tr|too often"))
         said.append(page.get_by_role("alert").inner_text())
     assert said[3:] == [
@@ -113,7 +113,7 @@ def test_who_leaves_to_read_the_code_comes_back_to_its_field(
     expect(page.locator("[data-announce]")).to_have_text(sent)
     expect(page.get_by_label("Code")).to_be_focused()
     visitor.check("pay back with the code, phone, light")
-    page.get_by_label("Code").press_sequentially(wrong(code_for(email, mails)))
+    page.get_by_label("Code").press_sequentially(different_code(code_for(email, mails)))
     expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
     page.reload()
     expect(page.get_by_text("You have 4 tries left.")).to_be_visible()
@@ -160,7 +160,7 @@ def test_two_tabs_and_another_device_know_the_same_code(
     expect_alert(page, "This code is no longer good: it was used, or a newer one was sent.")
     if script:  # which axe needs
         visitor.check("pay newer code")
-    enter(page, wrong(newest))
+    enter(page, different_code(newest))
     expect_alert(page, "That is not the code, or it has expired.")
     enter(page, newest)
     expect(page.locator(".amount")).to_be_visible()
@@ -402,7 +402,7 @@ def test_all_of_it_works_without_a_script(
     page = visit(script=False).open(path_of(make(admin, email, otp_required=True)))
     page.get_by_role("button", name="Send me a code").click()
     code = code_for(email, mails)
-    page.get_by_label("Code").fill(wrong(code))
+    page.get_by_label("Code").fill(different_code(code))
     page.get_by_role("button", name="Open the link").click()
     expect(page.get_by_role("alert")).to_have_text("That is not the code. You have 4 tries left.")
     page.get_by_label("Code").fill("".join(chr(0x660 + int(digit)) for digit in code))

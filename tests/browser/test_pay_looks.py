@@ -18,12 +18,12 @@ from tests.browser.pay import (
     BRAND,
     ask,
     code_for,
+    different_code,
     expect_alert,
     let_code_expire,
     make,
     path_of,
     reach,
-    wrong,
 )
 from tests.support.factories import delete
 from tests.support.servers import MailServer
@@ -243,7 +243,7 @@ def test_nothing_moves_by_itself_from_the_question_to_the_payment(
     send("code")
     expect(page.get_by_label("Code")).to_be_focused()
     code = code_for(email, mails)
-    send("token", wrong(code))
+    send("token", different_code(code))
     expect(page.get_by_role("alert")).to_be_visible()
     expect(page.get_by_role("button", name="Send another code")).to_be_enabled()
     assert visitor.shifted() < STILL

@@ -11,9 +11,9 @@ from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.balancer import stripping_proxy
-from tests.support.processes import Service
 from tests.support.programs import program
-from tests.support.servers import MailServer, Store, free_port
+from tests.support.servers import MailServer, RedisServer, free_port
+from tests.support.service_processes import Service
 
 PATH = "/pls"
 DRAWN = "async image => (await image.decode(), image.naturalWidth > 0)"
@@ -21,7 +21,7 @@ DRAWN = "async image => (await image.decode(), image.naturalWidth > 0)"
 
 @pytest.fixture(scope="module")
 def service(
-    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer, mails: MailServer
 ) -> Iterator[Service]:
     """One that is known, to tests too, by the proxy's address."""
     directory, port = tmp_path_factory.mktemp("service"), free_port()

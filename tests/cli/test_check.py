@@ -9,9 +9,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from service.process.data_dir import load_or_create_secret
-from tests.support.command import pem, results_of, run_check
+from tests.support.cli_runner import pem, results_of, run_check
 from tests.support.key_server import KeyServer, served
-from tests.support.servers import MailServer, Store, free_port
+from tests.support.servers import MailServer, RedisServer, free_port
 
 
 class TestCheckSettings:
@@ -37,7 +37,7 @@ class TestCheckSettings:
         assert results["settings"][0] == "FAIL"
         assert results["settings"][1].startswith(line)
 
-    def test_complete_settings_are_ok(self, valkey: Store) -> None:
+    def test_complete_settings_are_ok(self, valkey: RedisServer) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["settings"] == ("ok", "complete")
 
     def test_the_embedded_store_is_checked(self, tmp_path: Path) -> None:
@@ -54,13 +54,13 @@ def key_server() -> Iterator[KeyServer]:
 
 
 class TestCheckTokens:
-    def test_our_own_key_is_ok(self, valkey: Store) -> None:
+    def test_our_own_key_is_ok(self, valkey: RedisServer) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["admin tokens"] == (
             "ok",
             "our own, HS256",
         )
 
-    def test_a_public_key_is_ok(self, valkey: Store) -> None:
+    def test_a_public_key_is_ok(self, valkey: RedisServer) -> None:
         key = pem(ec.generate_private_key(ec.SECP256R1()))
         results = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))
         assert results["admin tokens"] == ("ok", "the identity provider's, ES256")
@@ -73,7 +73,7 @@ class TestCheckTokens:
         ],
         ids=["garbage", "P-384"],
     )
-    def test_an_unusable_public_key_fails(self, key: str, valkey: Store) -> None:
+    def test_an_unusable_public_key_fails(self, key: str, valkey: RedisServer) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWT_PUBLIC_KEY=key))[
             "admin tokens"
         ]
@@ -81,7 +81,7 @@ class TestCheckTokens:
         assert detail.startswith("ADMIN_JWT_PUBLIC_KEY: ")
 
     def test_usable_keys_of_a_key_set_are_counted(
-        self, valkey: Store, key_server: KeyServer
+        self, valkey: RedisServer, key_server: KeyServer
     ) -> None:
         key_server.add("ES256", "first")
         key_server.add("EdDSA", "second")
@@ -91,7 +91,7 @@ class TestCheckTokens:
         assert results["admin tokens"] == ("ok", "the identity provider's, 2 keys")
 
     def test_a_key_set_without_a_usable_key_fails(
-        self, valkey: Store, key_server: KeyServer
+        self, valkey: RedisServer, key_server: KeyServer
     ) -> None:
         weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
         key_server.keys.append(jwt.algorithms.RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True))
@@ -100,7 +100,7 @@ class TestCheckTokens:
         assert status == "FAIL"
         assert detail.startswith("ADMIN_JWKS_URL: ")
 
-    def test_an_unavailable_key_set_fails(self, valkey: Store) -> None:
+    def test_an_unavailable_key_set_fails(self, valkey: RedisServer) -> None:
         url = f"http://127.0.0.1:{free_port()}/keys"
         assert (
             results_of(run_check(REDIS_URL=valkey.url, ADMIN_JWKS_URL=url))["admin tokens"][0]
@@ -119,7 +119,7 @@ class TestCheckDisk:
         )
 
     @pytest.mark.usefixtures("full")
-    def test_an_almost_full_disk_is_a_warning(self, valkey: Store, tmp_path: Path) -> None:
+    def test_an_almost_full_disk_is_a_warning(self, valkey: RedisServer, tmp_path: Path) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url))["disk"]
         assert (status, str(tmp_path) in detail) == ("warn", True)
 
@@ -143,11 +143,11 @@ class TestCheckDisk:
             == "warn"
         )
 
-    def test_a_disk_with_room_is_ok(self, valkey: Store) -> None:
+    def test_a_disk_with_room_is_ok(self, valkey: RedisServer) -> None:
         assert results_of(run_check(REDIS_URL=valkey.url))["disk"][0] == "ok"
 
     def test_no_disk_is_checked_where_nothing_is_written(
-        self, valkey: Store, mail_server: MailServer
+        self, valkey: RedisServer, mail_server: MailServer
     ) -> None:
         assert "disk" not in results_of(
             run_check(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example")
@@ -155,27 +155,29 @@ class TestCheckDisk:
 
 
 class TestCheckMail:
-    def test_mails_as_files_are_a_warning(self, valkey: Store, tmp_path: Path) -> None:
+    def test_mails_as_files_are_a_warning(self, valkey: RedisServer, tmp_path: Path) -> None:
         status, detail = results_of(run_check(REDIS_URL=valkey.url))["mail"]
         assert status == "warn"
         assert str(tmp_path / "outbox") in detail
 
     def test_a_server_without_tls_is_a_warning(
-        self, valkey: Store, mail_server: MailServer
+        self, valkey: RedisServer, mail_server: MailServer
     ) -> None:
         results = results_of(
             run_check(REDIS_URL=valkey.url, SMTP_URL=mail_server.url, MAIL_FROM="pay@shop.example")
         )
         assert results["mail"] == ("warn", f"127.0.0.1:{mail_server.port} lets us in, without TLS")
 
-    def test_a_password_without_tls_fails(self, valkey: Store, mail_server: MailServer) -> None:
+    def test_a_password_without_tls_fails(
+        self, valkey: RedisServer, mail_server: MailServer
+    ) -> None:
         url = f"smtp://ann:hunter2@127.0.0.1:{mail_server.port}"
         result = run_check(REDIS_URL=valkey.url, SMTP_URL=url, MAIL_FROM="pay@shop.example")
         assert results_of(result)["mail"][0] == "FAIL"
         assert "STARTTLS" in results_of(result)["mail"][1]
         assert "hunter2" not in result.output
 
-    def test_an_unavailable_server_fails(self, valkey: Store) -> None:
+    def test_an_unavailable_server_fails(self, valkey: RedisServer) -> None:
         port = free_port()
         results = results_of(
             run_check(
@@ -187,7 +189,7 @@ class TestCheckMail:
         assert results["mail"][0] == "FAIL"
         assert results["mail"][1].startswith(f"127.0.0.1:{port} does not let us in")
 
-    def test_an_impossible_server_name_fails(self, valkey: Store) -> None:
+    def test_an_impossible_server_name_fails(self, valkey: RedisServer) -> None:
         results = results_of(
             run_check(
                 REDIS_URL=valkey.url, SMTP_URL="smtp://mail..example", MAIL_FROM="pay@shop.example"

@@ -9,15 +9,15 @@ import pytest
 from redis import Redis
 
 from service.cli import check_redis
-from tests.support.command import results_of, run_check
-from tests.support.servers import Store, free_port, store, valkey_server
+from tests.support.cli_runner import results_of, run_check
+from tests.support.servers import RedisServer, free_port, store, valkey_server
 from tests.support.tls import self_signed
 
 README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture(params=["Valkey", "Redis"])
-def durable_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+def durable_store(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """An empty store that loses nothing."""
     binary = (
         valkey_server() if request.param == "Valkey" else request.getfixturevalue("redis_binary")
@@ -26,7 +26,7 @@ def durable_store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield server
 
 
-def test_a_durable_store_is_ok(durable_store: Store) -> None:
+def test_a_durable_store_is_ok(durable_store: RedisServer) -> None:
     result = run_check(REDIS_URL=durable_store.url)
     results = results_of(result)
     assert result.exit_code == 0
@@ -87,7 +87,7 @@ def test_an_unavailable_store_fails(url: str, tmp_path: Path) -> None:
     assert result.exit_code == 1
 
 
-def test_an_unavailable_cluster_fails(valkey: Store) -> None:
+def test_an_unavailable_cluster_fails(valkey: RedisServer) -> None:
     result = run_check(
         REDIS_URL=f"redis+cluster://127.0.0.1:{free_port()}", QUEUE_REDIS_URL=valkey.url
     )
@@ -95,24 +95,24 @@ def test_an_unavailable_cluster_fails(valkey: Store) -> None:
     assert results_of(result)["queue redis"][0] == "ok"
 
 
-def test_an_old_version_fails(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_version_fails(valkey: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_redis, "MIN_VERSION", (99, 0))
     assert results_of(run_check(REDIS_URL=valkey.url))["redis version"][0] == "FAIL"
 
 
-def test_clock_skew_is_a_warning(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_skew_is_a_warning(valkey: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_redis, "MAX_CLOCK_SKEW", timedelta(seconds=-1))
     assert results_of(run_check(REDIS_URL=valkey.url))["redis clock"][0] == "warn"
 
 
-def test_a_separate_queue_redis_need_not_be_durable(valkey: Store) -> None:
+def test_a_separate_queue_redis_need_not_be_durable(valkey: RedisServer) -> None:
     with store(valkey_server()) as queue:
         results = results_of(run_check(REDIS_URL=valkey.url, QUEUE_REDIS_URL=queue.url))
     assert results["queue redis"] == ("ok", "answers")
     assert "queue redis persistence" not in results
 
 
-def test_an_unavailable_queue_redis_fails(valkey: Store, tmp_path: Path) -> None:
+def test_an_unavailable_queue_redis_fails(valkey: RedisServer, tmp_path: Path) -> None:
     results = results_of(
         run_check(REDIS_URL=valkey.url, QUEUE_REDIS_URL=f"unix://{tmp_path}/nobody")
     )
@@ -184,7 +184,7 @@ def test_info_and_config_are_optional(
     ids=["no scripts", "no commands", "no keys"],
 )
 def test_missing_permissions_on_the_queue_are_named(
-    valkey: Store,
+    valkey: RedisServer,
     url_of: Callable[[str], str],
     rules: str,
     refused: str,

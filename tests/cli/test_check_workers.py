@@ -13,12 +13,12 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
 from service.storage.connect import connect
-from tests.support.command import SECRET, results_of, run
-from tests.support.servers import Store, free_port
+from tests.support.cli_runner import SECRET, results_of, run
+from tests.support.servers import RedisServer, free_port
 
 
 @pytest.fixture
-def client(valkey: Store) -> Iterator[RedisClient]:
+def client(valkey: RedisServer) -> Iterator[RedisClient]:
     client = RedisClient(connect(valkey.url))
     with Redis.from_url(valkey.url) as connection:
         connection.flushall()
@@ -35,17 +35,17 @@ def record(client: RedisClient, *queues: str, host: str | None = None, age: floa
         )
 
 
-def probe(valkey: Store, *options: str) -> Result:
+def probe(valkey: RedisServer, *options: str) -> Result:
     return run("check", "--worker", *options, SECRET_KEY=SECRET, REDIS_URL=valkey.url)
 
 
-def test_live_workers_are_ok(valkey: Store, client: RedisClient) -> None:
+def test_live_workers_are_ok(valkey: RedisServer, client: RedisClient) -> None:
     record(client, "links", "otps")
     result = probe(valkey)
     assert (result.exit_code, list(results_of(result))) == (0, ["worker-links", "worker-otps"])
 
 
-def test_a_stalled_worker_fails(valkey: Store, client: RedisClient) -> None:
+def test_a_stalled_worker_fails(valkey: RedisServer, client: RedisClient) -> None:
     record(client, "links", age=25)
     record(client, "otps")
     result = probe(valkey)
@@ -54,12 +54,14 @@ def test_a_stalled_worker_fails(valkey: Store, client: RedisClient) -> None:
     assert results_of(result)["worker-links"][1].startswith("last alive 25.")
 
 
-def test_workers_of_other_machines_do_not_count(valkey: Store, client: RedisClient) -> None:
+def test_workers_of_other_machines_do_not_count(valkey: RedisServer, client: RedisClient) -> None:
     record(client, "links", "otps", host="elsewhere")
     assert probe(valkey).exit_code == 1
 
 
-def test_the_workers_of_one_queue_can_be_checked_alone(valkey: Store, client: RedisClient) -> None:
+def test_the_workers_of_one_queue_can_be_checked_alone(
+    valkey: RedisServer, client: RedisClient
+) -> None:
     record(client, "otps")
     assert probe(valkey).exit_code == 1
     assert probe(valkey, "--queue", "otps").exit_code == 0

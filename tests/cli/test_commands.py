@@ -5,7 +5,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.cli import commands
 from service.process import logs
-from tests.support.command import SECRET, pem, run
+from tests.support.cli_runner import SECRET, pem, run
 
 TRY = "; to try the service without any of them, run `payment-links up`"
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.auth.tokens import Admin, Role, own_admin_key, verify_admin
 from service.process.data_dir import load_or_create_secret
-from tests.support.command import SECRET, pem, run
+from tests.support.cli_runner import SECRET, pem, run
 
 OTHERS = "an other secret of thirty-two bytes"
 

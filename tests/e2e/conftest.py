@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.support.admins import admin_token
-from tests.support.processes import Service, Up
-from tests.support.servers import MailServer, Store
+from tests.support.servers import MailServer, RedisServer
+from tests.support.service_processes import Service, Up
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def mails() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="module")
 def service(
-    tmp_path_factory: pytest.TempPathFactory, own_store: Store, mails: MailServer
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer, mails: MailServer
 ) -> Iterator[Service]:
     directory: Path = tmp_path_factory.mktemp("service")
     with Service(directory, own_store.url, mails.url) as running:

@@ -14,8 +14,8 @@ from service.storage.command import command
 from service.storage.connect import connect
 from tests.support.clock import Clock
 from tests.support.factories import make_link, put
-from tests.support.processes import COMMAND, SECRET, Process
-from tests.support.servers import Store, free_port, store, valkey_server, wait_until
+from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
+from tests.support.service_processes import COMMAND, SECRET, Process
 
 LINE = (
     "REDIS_URL: it holds data of version 1, and this release reads version 3 only: "
@@ -25,7 +25,7 @@ LINE = (
 
 
 @pytest.fixture
-def old_store() -> Iterator[Store]:
+def old_store() -> Iterator[RedisServer]:
     """A store that 0.1.0 wrote to."""
     with store(valkey_server(), durable=True) as server:
         with closing(RedisClient(connect(server.url))) as client:
@@ -34,7 +34,7 @@ def old_store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def environ(old_store: Store, tmp_path: Path) -> dict[str, str]:
+def environ(old_store: RedisServer, tmp_path: Path) -> dict[str, str]:
     return {
         "SECRET_KEY": SECRET,
         "REDIS_URL": old_store.url,
@@ -65,7 +65,7 @@ def test_check_names_it(environ: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", ["web", "worker", "scheduler"])
 def test_a_process_that_started_without_the_store_ends_once_that_answers(
-    name: str, environ: dict[str, str], old_store: Store, tmp_path: Path
+    name: str, environ: dict[str, str], old_store: RedisServer, tmp_path: Path
 ) -> None:
     """Until then it lives, and ``web`` answers what needs no store. Nothing is written."""
     with closing(RedisClient(connect(old_store.url))) as client:

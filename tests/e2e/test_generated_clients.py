@@ -13,10 +13,10 @@ import pytest
 
 from service.auth.tokens import Role
 from tests.support.admins import admin_token
-from tests.support.processes import Service
 from tests.support.programs import program
 from tests.support.qr_codes import pixels_of_png, read
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
+from tests.support.service_processes import Service
 from tests.support.web import web
 
 CLIENTS = Path(__file__).parent / "clients"
@@ -26,7 +26,7 @@ PACKAGES = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
     with web(tmp_path_factory.mktemp("web"), own_store.url) as running:
         yield running
 

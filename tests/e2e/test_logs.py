@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.proc import children
-from tests.support.processes import Service
-from tests.support.servers import MailServer, Store, wait_until
+from tests.support.procfs import children
+from tests.support.servers import MailServer, RedisServer, wait_until
+from tests.support.service_processes import Service
 
 TROUBLE = """
 import sys, threading, time, warnings
@@ -34,7 +34,7 @@ threading.Thread(target=trouble, daemon=True).start()
 
 
 @pytest.fixture
-def service(tmp_path: Path, own_store: Store, mail_server: MailServer) -> Service:
+def service(tmp_path: Path, own_store: RedisServer, mail_server: MailServer) -> Service:
     home = tmp_path / "trouble"
     home.mkdir()
     (home / "sitecustomize.py").write_text(textwrap.dedent(TROUBLE))
@@ -54,7 +54,7 @@ def entries(service: Service, name: str) -> list[dict[str, Any]]:
 
 
 def test_warnings_tracebacks_and_lives_of_processes_are_json(
-    service: Service, own_store: Store
+    service: Service, own_store: RedisServer
 ) -> None:
     with service:
         for name in ("web", "worker", "scheduler"):

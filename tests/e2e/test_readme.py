@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 
 from service.process import embedded
-from tests.support.processes import COMMAND, Up
+from tests.support.service_processes import COMMAND, Up
 
 ROOT = Path(__file__).parents[2]
 API = "service/http/README.md"

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import httpx
 
-from tests.support.processes import Service
 from tests.support.servers import MailServer, wait_until
+from tests.support.service_processes import Service
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.processes import COMMAND, Up
-from tests.support.servers import Store, free_port, wait_until
+from tests.support.servers import RedisServer, free_port, wait_until
+from tests.support.service_processes import COMMAND, Up
 
 
 def test_everything_that_is_printed_is_there(up: Up) -> None:
@@ -158,7 +158,7 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: Store) -> None:
+def test_up_on_a_redis_of_ones_own_starts_no_store(tmp_path: Path, valkey: RedisServer) -> None:
     with redis.Redis.from_url(valkey.url) as connection:
         connection.flushall()
     up = Up(tmp_path, REDIS_URL=valkey.url, SECRET_KEY="x" * 32)

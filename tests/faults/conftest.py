@@ -9,10 +9,10 @@ import redis
 
 from service.storage.client import RedisClient
 from service.storage.data_version import ensure_version
-from tests.support.scale import Scale
-from tests.support.servers import Store
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer
 
-pytest.register_assert_rewrite("tests.support.differential")
+pytest.register_assert_rewrite("tests.support.model_comparison")
 
 
 HERE = Path(__file__).parent
@@ -27,13 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def scale() -> Scale:
+def run_length() -> RunLength:
     """Chooses between a figure's short and its full length."""
     return lambda short, full: full if IS_FULL else short
 
 
 @pytest.fixture
-def redis_db(own_store: Store) -> Iterator["redis.Redis"]:
+def redis_db(own_store: RedisServer) -> Iterator["redis.Redis"]:
     """The module's store, empty, but for the version of its data."""
     with redis.Redis.from_url(own_store.url, decode_responses=True) as connection:
         connection.flushall()

@@ -22,7 +22,7 @@ from tests.faults.token_factory import (
     encoded,
     sign,
 )
-from tests.support.processes import SECRET
+from tests.support.service_processes import SECRET
 
 Changes = tuple[dict[str, Any], dict[str, Any]]
 """Members of the header, and claims."""

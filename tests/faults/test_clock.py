@@ -12,8 +12,8 @@ import pytest
 
 from service.links.model import DeliveryState
 from tests.support.admins import as_admin
-from tests.support.processes import Process, Service
-from tests.support.servers import MailServer, Store, wait_until
+from tests.support.servers import MailServer, RedisServer, wait_until
+from tests.support.service_processes import Process, Service
 
 pytestmark = pytest.mark.usefixtures("redis_db")
 
@@ -34,7 +34,7 @@ def libfaketime() -> str:
 
 @pytest.fixture
 def run(
-    own_store: Store, tmp_path: Path, libfaketime: str, mail_server: MailServer
+    own_store: RedisServer, tmp_path: Path, libfaketime: str, mail_server: MailServer
 ) -> Iterator[RunBeside]:
     """Runs everything, ``wrong`` one of it on a machine whose clock is ``hours`` ahead."""
     with ExitStack() as stack:

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.proc import children
-from tests.support.processes import COMMAND, Process, Service
-from tests.support.servers import MailServer, Store, wait_until
+from tests.support.procfs import children
+from tests.support.servers import MailServer, RedisServer, wait_until
+from tests.support.service_processes import COMMAND, Process, Service
 
 pytestmark = pytest.mark.usefixtures("redis_db")
 
@@ -29,7 +29,7 @@ def probe(service: Service) -> int:
 
 
 def test_one_of_two_workers_that_stops_is_seen_and_forgotten_when_it_is_asked_to_end(
-    own_store: Store, tmp_path: Path, mail_server: MailServer
+    own_store: RedisServer, tmp_path: Path, mail_server: MailServer
 ) -> None:
     with Service(tmp_path, own_store.url, mail_server.url) as service:
         other = Process("worker", service.environ, tmp_path / "other.log")

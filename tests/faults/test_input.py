@@ -30,20 +30,20 @@ from tests.faults.hostile import (
 )
 from tests.support.admins import admin_of
 from tests.support.factories import make_link, put_all
-from tests.support.proc import children, descriptors, resident
-from tests.support.processes import Service
+from tests.support.procfs import children, descriptors, resident
 from tests.support.raw_http import (
     JSON,
     Answer,
     RawConnection,
-    answers,
     chunked,
     exchange,
+    parse_responses,
     read,
     request,
 )
-from tests.support.scale import Scale
-from tests.support.servers import Store, wait_until
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer, wait_until
+from tests.support.service_processes import Service
 from tests.support.web import web
 
 SERVERS_OWN = {400, 414, 431}
@@ -58,15 +58,15 @@ ESTABLISHED, CLOSE_WAIT = "01", "08"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
     with web(tmp_path_factory.mktemp("web"), own_store.url) as running:
         yield running
     assert "internal_error" not in running.web.output()
 
 
 @pytest.fixture(scope="module")
-def slow(service: Service, scale: Scale) -> Iterator["Slow"]:
-    found = Slow(service.port, scale(100, 500))
+def slow(service: Service, run_length: RunLength) -> Iterator["Slow"]:
+    found = Slow(service.port, run_length(100, 500))
     yield found
     found.close()
 
@@ -104,7 +104,7 @@ class Slow:
             connection.close()
 
 
-def test_hostile_requests_leave_nothing_behind(service: Service, scale: Scale) -> None:
+def test_hostile_requests_leave_nothing_behind(service: Service, run_length: RunLength) -> None:
     """Neither memory nor connections. Full: 20,000 requests."""
     hostile = [
         *PROBLEMS.values(),
@@ -119,9 +119,9 @@ def test_hostile_requests_leave_nothing_behind(service: Service, scale: Scale) -
             exchange(service.port, sent)
 
     [process] = children(service.web.process.pid)
-    send(scale(2, 10) * len(hostile))
+    send(run_length(2, 10) * len(hostile))
     memory, files = resident(process), descriptors(process)
-    send(scale(500, 20_000))
+    send(run_length(500, 20_000))
     assert resident(process) - memory < MEMORY
     wait_until(lambda: descriptors(process) <= files, "connections to be let go")
 
@@ -146,7 +146,7 @@ def test_a_hostile_value_is_refused(service: Service, line: str) -> None:
             service.port,
             request(line, AUTHORIZATION, JSON, body=body(BODIES[line] | {field: value})),
         )
-        assert is_problem(*answers(received)), (field, name, received)
+        assert is_problem(*parse_responses(received)), (field, name, received)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -193,7 +193,7 @@ def test_a_request_that_does_not_name_one_host_is_refused(
     """RFC 9112, 3.2. For an absolute target, the server adds a missing Host itself."""
     if target.startswith("http:") and not hosts:
         return
-    [answer] = answers(
+    [answer] = parse_responses(
         exchange(service.port, head(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts)))
     )
     assert (answer.status, answer.json()["code"], answer.headers["connection"]) == (
@@ -218,7 +218,9 @@ def test_a_request_that_names_one_host_is_served(
     service: Service, line: str, hosts: list[str]
 ) -> None:
     """HTTP/1.0, which balancers' probes still get_language, does without."""
-    [answer] = answers(exchange(service.port, head(line, *(f"Host: {host}" for host in hosts))))
+    [answer] = parse_responses(
+        exchange(service.port, head(line, *(f"Host: {host}" for host in hosts)))
+    )
     assert answer.status == 200
 
 
@@ -254,7 +256,7 @@ def test_a_request_that_names_one_host_is_served(
 def test_a_head_that_is_too_large_is_a_problem(
     service: Service, sent: bytes, status: int, code: str
 ) -> None:
-    [answer] = answers(exchange(service.port, sent))
+    [answer] = parse_responses(exchange(service.port, sent))
     assert (answer.status, answer.json()["code"], answer.headers["content-type"]) == (
         status,
         code,
@@ -264,7 +266,7 @@ def test_a_head_that_is_too_large_is_a_problem(
 
 @pytest.mark.parametrize("size", [140_000, 400_000, 2_000_000])
 def test_a_head_that_the_server_does_not_keep_is_refused(service: Service, size: int) -> None:
-    [answer] = answers(
+    [answer] = parse_responses(
         exchange(service.port, request("GET /pay/x HTTP/1.1", "Accept: " + "a" * size))
     )
     assert answer.status == 431
@@ -296,7 +298,9 @@ LARGE: dict[str, Callable[[int], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("part", LARGE)
-def test_large_heads_leave_nothing_behind(service: Service, part: str, scale: Scale) -> None:
+def test_large_heads_leave_nothing_behind(
+    service: Service, part: str, run_length: RunLength
+) -> None:
     """Nothing is cached by what was sent.
 
     Full: 4,000 heads of up to 15 KB; short: 1,200. Litestar alone would cache 1,024.
@@ -310,12 +314,14 @@ def test_large_heads_leave_nothing_behind(service: Service, part: str, scale: Sc
 
     send(0, 100)
     before = resident(process)
-    send(100, scale(1200, 4000))
+    send(100, run_length(1200, 4000))
     assert resident(process) - before < MEMORY
 
 
 def test_two_hosts_are_refused_in_http_1_0_too(service: Service) -> None:
-    [answer] = answers(exchange(service.port, head("GET /healthz HTTP/1.0", "Host: a", "Host: b")))
+    [answer] = parse_responses(
+        exchange(service.port, head("GET /healthz HTTP/1.0", "Host: a", "Host: b"))
+    )
     assert answer.status == 400
 
 
@@ -379,7 +385,7 @@ def test_what_is_odd_but_clear_is_answered(
     service: Service, sent: bytes, statuses: list[int]
 ) -> None:
     received = exchange(service.port, sent)
-    assert [answer.status for answer in answers(received)] == statuses, received
+    assert [answer.status for answer in parse_responses(received)] == statuses, received
     assert b"a" * 100 not in received
 
 
@@ -392,9 +398,9 @@ def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
     received = exchange(
         service.port, sent + request("GET /payment-links/x HTTP/1.1", f"X-Request-ID: {ids[-1]}")
     )
-    assert [(answer.status, answer.headers["x-request-id"]) for answer in answers(received)] == [
-        (404, name) for name in ids
-    ]
+    assert [
+        (answer.status, answer.headers["x-request-id"]) for answer in parse_responses(received)
+    ] == [(404, name) for name in ids]
 
 
 def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> None:
@@ -402,14 +408,14 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
     lengths = "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
     sent = f"{CREATE}\r\nHost: x\r\n{AUTHORIZATION}\r\n{JSON}{lengths}".encode() + chunked(GOOD)
     received = exchange(service.port, sent + request("GET /healthz HTTP/1.1"))
-    assert [answer.status for answer in answers(received)] == [201]
+    assert [answer.status for answer in parse_responses(received)] == [201]
 
 
 def test_a_stream_waits_for_readers_that_do_not_read(
-    service: Service, own_store: Store, scale: Scale
+    service: Service, own_store: RedisServer, run_length: RunLength
 ) -> None:
     """Buffers are bounded, so that only a part of the stream is read from the store. Full: 50."""
-    number, readers = 12_000, scale(5, 50)
+    number, readers = 12_000, run_length(5, 50)
     fill(own_store, number)
     store = redis.Redis(unix_socket_path=str(own_store.socket))
     read_before = links_read(store)
@@ -428,12 +434,14 @@ def test_a_stream_waits_for_readers_that_do_not_read(
     assert exchange(service.port, STREAM, within=60).count(b'"id":"pl_') == number
 
 
-def test_clients_that_do_not_read_a_large_file_cost_little(service: Service, scale: Scale) -> None:
+def test_clients_that_do_not_read_a_large_file_cost_little(
+    service: Service, run_length: RunLength
+) -> None:
     """Anybody may ask for it, and stay connected. Full: 300 clients; short: 50."""
     [server] = children(service.web.process.pid)
     held_before = resident(server)
     asked = request("GET /schema/assets/swagger-ui-bundle.js HTTP/1.1")
-    connections = [begin(service.port, asked, buffer=2048) for _ in range(scale(50, 300))]
+    connections = [begin(service.port, asked, buffer=2048) for _ in range(run_length(50, 300))]
     ports = {connection.getsockname()[1] for connection in connections}
     try:
         wait_until(lambda: served(service.port, ports) == len(ports), "all to be served")
@@ -470,7 +478,9 @@ def test_a_body_that_is_not_there_within_5_seconds_is_a_problem(slow: Slow) -> N
     while waiting and time.monotonic() < deadline:
         slow.go_on()
         closing = ready(waiting)
-        told += [answer for connection in closing for answer in answers(read(connection, 1))]
+        told += [
+            answer for connection in closing for answer in parse_responses(read(connection, 1))
+        ]
         waiting -= set(closing)
     assert len(waiting) == 0
     assert all(is_problem(answer) for answer in told)
@@ -490,7 +500,7 @@ def test_a_field_that_is_there_twice_is_refused(service: Service, line: str, fie
             service.port,
             request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"),
         )
-        [answer] = answers(received)
+        [answer] = parse_responses(received)
         assert is_problem(answer), received
         told = answer.json()
         assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (
@@ -544,7 +554,7 @@ def begin(port: int, sent: bytes, buffer: int | None = None) -> socket.socket:
     return connection
 
 
-def fill(store: Store, number: int) -> None:
+def fill(store: RedisServer, number: int) -> None:
     """Links of the organization ``big``, as long as they get."""
     now, longest, client = (
         datetime.now(UTC),
@@ -589,7 +599,7 @@ def body(fields: dict[str, bytes]) -> bytes:
 
 def is_refusal(received: bytes) -> bool:
     """A problem, the server's own short word, or nothing."""
-    found = answers(received)
+    found = parse_responses(received)
     own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.body]
     return not found or found == own[:1] or is_problem(*found)
 

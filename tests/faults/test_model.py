@@ -25,18 +25,18 @@ from hypothesis.stateful import (
 from service.app import create_app
 from service.storage.connect import OPTIONS, connect
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
-from tests.support.api import Api, settings_of, wrong
+from tests.support.api import Api, different_code, settings_of
 from tests.support.clock import Clock
-from tests.support.differential import INTERNAL, PUBLIC, Differential
 from tests.support.factories import UNKNOWN_LINK_ID
-from tests.support.in_process import InProcess
-from tests.support.model import (
+from tests.support.in_process import InProcessApp
+from tests.support.model_comparison import INTERNAL, PUBLIC, ModelComparison
+from tests.support.reference_model import (
     CLIENT_FAILURES_PER_HOUR,
     CLIENT_SENDS_PER_HOUR,
     STATUSES,
     UNVERIFIED_PER_HOUR,
 )
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 LIMITS = {
     "OTP_CLIENT_SENDS_PER_HOUR": str(CLIENT_SENDS_PER_HOUR),
@@ -113,15 +113,15 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
 class Machine(RuleBasedStateMachine):
     """What clients, customers, workers and time do to the service."""
 
-    def __init__(self, differential: Differential) -> None:
+    def __init__(self, comparison: ModelComparison) -> None:
         super().__init__()
-        self.differential = differential
+        self.comparison = comparison
         self.steps = 0
 
     @initialize(made=st.lists(bodies(), min_size=4, max_size=10))
     def create_some(self, made: "list[dict[str, Any]]") -> None:
         for body in made:
-            self.differential.create(self.in_time(body))
+            self.comparison.create(self.in_time(body))
 
     @rule(body=bodies(), key=keys, write=st.sampled_from(WRITTEN), caller=admins)
     def create(
@@ -131,118 +131,119 @@ class Machine(RuleBasedStateMachine):
         write: Callable[[datetime], str],
         caller: Caller,
     ) -> None:
-        self.differential.create(self.in_time(body), key=key, write=write, caller=caller)
+        self.comparison.create(self.in_time(body), key=key, write=write, caller=caller)
 
     @rule(org_id=orgs, key=keys)
     def create_with_key(self, org_id: str, key: str | None) -> None:
-        self.differential.create(
+        self.comparison.create(
             {"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3"
         )
 
-    @rule(org_id=orgs, key=keys.filter(bool), change=st.booleans(), respell=st.booleans())
-    def repeat(self, org_id: str, key: str, change: bool, respell: bool) -> None:
+    @precondition(lambda self: self.comparison.model.requests)
+    @rule(which=st.integers(0, 5), change=st.booleans(), respell=st.booleans())
+    def repeat(self, which: int, change: bool, respell: bool) -> None:
         """The same request again, perhaps in other words, or another with its key."""
-        earlier = self.differential.model.requests.get((org_id, key))
-        if earlier is not None:
-            spelling = next(
-                email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient
-            )
-            said = (
-                {"notify": True, "locale": None} | earlier.body | {"email": spelling}
-                if respell
-                else earlier.body
-            )
-            self.differential.create(
-                said | ({"transaction_id": "another"} if change else {}), key=key
-            )
+        requests = [*self.comparison.model.requests.items()]
+        (_, key), earlier = requests[which % len(requests)]
+        spelling = next(
+            email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient
+        )
+        said = (
+            {"notify": True, "locale": None} | earlier.body | {"email": spelling}
+            if respell
+            else earlier.body
+        )
+        self.comparison.create(said | ({"transaction_id": "another"} if change else {}), key=key)
 
-    @precondition(lambda self: self.differential.tokens)
+    @precondition(lambda self: self.comparison.tokens)
     @rule(org_id=orgs, customer=st.integers(0, 2), which=st.integers(0, 5))
     def create_for_who_verified(self, org_id: str, customer: int, which: int) -> None:
         """With a code that was verified in the last day, or with another."""
-        email = self.differential.tokens[-1 - customer % len(self.differential.tokens)].name
-        verified = [digits for digits, _ in self.differential.model.verified[email]]
-        sent = verified * 2 + self.differential.digits[email]
-        self.differential.create({"email": email, "org_id": org_id, "otp": sent[which % len(sent)]})
+        email = self.comparison.tokens[-1 - customer % len(self.comparison.tokens)].name
+        verified = [digits for digits, _ in self.comparison.model.verified[email]]
+        sent = verified * 2 + self.comparison.digits[email]
+        self.comparison.create({"email": email, "org_id": org_id, "otp": sent[which % len(sent)]})
 
     @rule(link=any_link, caller=st.integers(0, 20))
     def read(self, link: int, caller: int) -> None:
-        self.differential.read(self.link_id(link), self.anybody(caller))
+        self.comparison.read(self.link_id(link), self.anybody(caller))
 
-    @precondition(lambda self: self.differential.tokens)
+    @precondition(lambda self: self.comparison.tokens)
     @rule(link=any_link, token=st.integers(0, 20))
     def read_gated(self, link: int, token: int) -> None:
         """By a customer, who may be another or come late."""
-        caller = self.differential.tokens[-1 - token % len(self.differential.tokens)]
-        gated = [each for each in self.differential.model.links.values() if each.otp_required]
+        caller = self.comparison.tokens[-1 - token % len(self.comparison.tokens)]
+        gated = [each for each in self.comparison.model.links.values() if each.otp_required]
         theirs = [each for each in gated if each.recipient == caller.name]
         if chosen := theirs if theirs and link % 3 else gated:
-            self.differential.read(chosen[link % len(chosen)].id, caller)
+            self.comparison.read(chosen[link % len(chosen)].id, caller)
 
     @rule(link=st.none() | any_link, email=st.none() | emails, caller=admins)
     def revoke(self, link: int | None, email: str | None, caller: Caller) -> None:
-        self.differential.revoke(None if link is None else self.link_id(link), email, caller)
+        self.comparison.revoke(None if link is None else self.link_id(link), email, caller)
 
     @rule(org_id=orgs, status=statuses, limit=st.integers(1, 5), caller=admins)
     def list(self, org_id: str, status: str | None, limit: int, caller: Caller) -> None:
-        self.differential.list(org_id, status, limit, caller)
+        self.comparison.list(org_id, status, limit, caller)
 
     @rule(org_id=orgs, status=statuses)
     def stream(self, org_id: str, status: str | None) -> None:
-        self.differential.stream(org_id, status)
+        self.comparison.stream(org_id, status)
 
     @rule(org_id=orgs, status=statuses, limit=st.integers(1, 2))
     def begin_pagination(self, org_id: str, status: str | None, limit: int) -> None:
-        pagination = self.differential.pagination(org_id, status, limit)
-        if self.differential.next_page(pagination):
-            self.differential.paginations.append(pagination)
+        pagination = self.comparison.pagination(org_id, status, limit)
+        if self.comparison.next_page(pagination):
+            self.comparison.paginations.append(pagination)
 
-    @precondition(lambda self: self.differential.paginations)
+    @precondition(lambda self: self.comparison.paginations)
     @rule()
     def next_page(self) -> None:
-        pagination = self.differential.paginations[0]
-        self.differential.happened["list: went on later"] += 1
-        if not self.differential.next_page(pagination):
-            self.differential.paginations.remove(pagination)
+        pagination = self.comparison.paginations[0]
+        self.comparison.happened["list: went on later"] += 1
+        if not self.comparison.next_page(pagination):
+            self.comparison.paginations.remove(pagination)
 
     @rule(email=emails, client=clients)
     def ask(self, email: str, client: str) -> None:
-        self.differential.ask(email, client)
+        self.comparison.ask(email, client)
 
     @rule(email=emails, client=clients, misses=st.sampled_from([0, 0, 1, 4, 5]))
     def prove_mailbox(self, email: str, client: str, misses: int) -> None:
         """A code is asked for, mistyped some times, and submitted as it came."""
-        self.differential.ask(email, client)
+        self.comparison.ask(email, client)
         self.guess(email, client, misses)
         self.submit(email, client, 0)
 
     @rule(email=emails, client=clients, which=st.integers(0, 2))
     def submit(self, email: str, client: str, which: int) -> None:
         """The newest code that was sent, or one before it."""
-        if sent := self.differential.digits[SPELLINGS[email]]:
-            self.differential.submit(email, sent[-1 - which % len(sent)], client)
+        if sent := self.comparison.digits[SPELLINGS[email]]:
+            self.comparison.submit(email, sent[-1 - which % len(sent)], client)
 
     @rule(email=emails, client=clients, times=st.integers(1, 6))
     def guess(self, email: str, client: str, times: int) -> None:
         for guessed in range(times):
-            self.differential.submit(
+            self.comparison.submit(
                 email,
-                wrong((self.differential.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]),
+                different_code(
+                    (self.comparison.digits[SPELLINGS[email]] or [f"{guessed:06d}"])[-1]
+                ),
                 client,
             )
 
     @rule(answer=answers)
     def deliver(self, answer: str) -> None:
-        self.differential.deliver(answer)
+        self.comparison.deliver(answer)
 
     @rule(opened=st.booleans())
     def claim(self, opened: bool) -> None:
-        self.differential.claim(opened=opened)
+        self.comparison.claim(opened=opened)
 
-    @precondition(lambda self: self.differential.claims)
+    @precondition(lambda self: self.comparison.claims)
     @rule(which=st.integers(0, 5), answer=answers)
     def wake(self, which: int, answer: str) -> None:
-        self.differential.wake(which % len(self.differential.claims), answer)
+        self.comparison.wake(which % len(self.comparison.claims), answer)
 
     @rule(
         start=st.none() | spans("-30 d", "-1 h", "0 s", "3 h", "40 d"),
@@ -250,8 +251,8 @@ class Machine(RuleBasedStateMachine):
         day=st.booleans(),
     )
     def dispatch(self, start: timedelta | None, period: int, day: bool) -> None:
-        self.differential.dispatch_window(
-            None if start is None else self.differential.model.now + start, period, whole_day=day
+        self.comparison.dispatch_window(
+            None if start is None else self.comparison.model.now + start, period, whole_day=day
         )
 
     @rule(which=any_link, early=spans("0 s", "1 h"), late=spans("-1 ms", "0 s", "1 ms"))
@@ -259,46 +260,46 @@ class Machine(RuleBasedStateMachine):
         """A window whose beginning or end is at a scheduled link, or just beside it."""
         if waiting := [
             link.due_at
-            for link in self.differential.model.links.values()
+            for link in self.comparison.model.links.values()
             if link.queue == "scheduled"
         ]:
-            self.differential.dispatch_window(waiting[which % len(waiting)] - early + late, 1)
+            self.comparison.dispatch_window(waiting[which % len(waiting)] - early + late, 1)
 
     @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
     def wait(self, span: timedelta) -> None:
-        self.differential.advance(self.differential.model.now + span)
+        self.comparison.advance(self.comparison.model.now + span)
 
     @rule(which=st.integers(0, 5), late=spans("-1 ms", "0 s", "1 ms"))
     def wait_for_something(self, which: int, late: timedelta) -> None:
         """Until just before, at, or just after a moment at which something ends or is due."""
-        if moments := self.differential.model.moments():
-            self.differential.advance(
-                max(self.differential.model.now, moments[which % len(moments)] + late)
+        if moments := self.comparison.model.moments():
+            self.comparison.advance(
+                max(self.comparison.model.now, moments[which % len(moments)] + late)
             )
 
     @rule()
     def wait_until_links_go(self) -> None:
-        if self.differential.model.links:
-            self.differential.advance(
-                min(link.gone_at for link in self.differential.model.links.values())
+        if self.comparison.model.links:
+            self.comparison.advance(
+                min(link.gone_at for link in self.comparison.model.links.values())
             )
 
     @invariant()
     def store_agrees(self) -> None:
-        assert self.differential.store_audit.audit() == []
+        assert self.comparison.store_audit.audit() == []
 
     @invariant()
     def totals_agree(self) -> None:
         """Of one organization after the other, so that none is always looked at in time."""
         self.steps += 1
-        self.differential.list(ORGS[self.steps % len(ORGS)], None, 1000)
+        self.comparison.list(ORGS[self.steps % len(ORGS)], None, 1000)
 
     def teardown(self) -> None:
-        self.differential.check_all()
+        self.comparison.check_all()
 
     def in_time(self, body: dict[str, Any]) -> dict[str, Any]:
         """``body`` with the times that its spans mean now."""
-        now, times = self.differential.model.now, {}
+        now, times = self.comparison.model.now, {}
         if "send_in" in body:
             times["scheduled_at"] = now + body["send_in"]
         if "life" in body:
@@ -310,8 +311,8 @@ class Machine(RuleBasedStateMachine):
     def link_id(self, which: int) -> str:
         """A link that can be read, as a rule; else one that is gone, or never was."""
         readable, others = (
-            [*self.differential.model.links],
-            [*sorted(self.differential.model.gone), UNKNOWN_LINK_ID],
+            [*self.comparison.model.links],
+            [*sorted(self.comparison.model.gone), UNKNOWN_LINK_ID],
         )
         return (
             others[which % len(others)]
@@ -326,12 +327,12 @@ class Machine(RuleBasedStateMachine):
             *(Caller("org-admin", org_id) for org_id in ORGS),
             Caller("forged", token="x.y.z"),
         ]
-        known += self.differential.tokens[-6:] * 2
+        known += self.comparison.tokens[-6:] * 2
         return known[which % len(known)]
 
 
 @pytest.fixture
-def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+def api(valkey: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """The application, which rings in a database of its own and logs nothing.
 
     It waits long for the store, as the machine may be busy; other tests check its time-out.
@@ -341,7 +342,7 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     clock, store = Clock(), connect(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
-    with InProcess(app) as client:
+    with InProcessApp(app) as client:
         yield Api(client, clock, store)  # type: ignore[arg-type]
     store.close()
     structlog.reset_defaults()
@@ -349,7 +350,7 @@ def api(valkey: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 @pytest.mark.timeout(600)  # 40 s on an idle machine
 def test_the_service_and_a_model_of_its_contract_never_differ(
-    api: Api, scale: Callable[[int, int], int]
+    api: Api, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 1,000 runs of 40 steps."""
     happened: Counter[str] = Counter()
@@ -363,10 +364,10 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
         def __init__(self) -> None:
             api.redis.flushdb()
             api.clock.now = tomorrow
-            super().__init__(Differential(api, happened))
+            super().__init__(ModelComparison(api, happened))
 
     limits = settings(
-        max_examples=scale(25, 1000),
+        max_examples=run_length(25, 1000),
         stateful_step_count=40,
         deadline=None,
         derandomize=True,
@@ -375,5 +376,5 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
     run_state_machine_as_test(FreshMachine, settings=limits)
     for name, times in sorted(happened.items()):
         print(f"{times:7} {name}")
-    assert [name for name in OFTEN if happened[name] < scale(1, 100)] == []
-    assert [name for name in happened if happened[name] < scale(0, 10)] == []
+    assert [name for name in OFTEN if happened[name] < run_length(1, 100)] == []
+    assert [name for name in happened if happened[name] < run_length(0, 10)] == []

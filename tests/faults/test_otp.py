@@ -13,11 +13,11 @@ from service.auth.tokens import derive_key
 from service.otps.model import derive_code
 from service.storage import keys
 from service.values.email import canonical
-from tests.support.api import wrong
-from tests.support.processes import SECRET
+from tests.support.api import different_code
 from tests.support.raw_http import Answer, all_at_once, with_json
-from tests.support.scale import Scale
-from tests.support.servers import Store, free_port
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer, free_port
+from tests.support.service_processes import SECRET
 from tests.support.web import webs
 
 pytestmark = pytest.mark.usefixtures("redis_db")
@@ -76,21 +76,23 @@ ELSEWHERE = [
 
 @pytest.fixture(scope="module")
 def behind_proxies(
-    own_store: Store, tmp_path_factory: pytest.TempPathFactory
+    own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[int]]:
     with two_webs(own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED) as ports:
         yield ports
 
 
 @pytest.fixture(scope="module")
-def exposed(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
+def exposed(
+    own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[int]]:
     with two_webs(own_store, tmp_path_factory) as ports:
         yield ports
 
 
 @contextmanager
 def two_webs(
-    store: Store, directories: pytest.TempPathFactory, **settings: str
+    store: RedisServer, directories: pytest.TempPathFactory, **settings: str
 ) -> Iterator[list[int]]:
     """Two processes with limits as they come."""
     ports = [free_port(), free_port()]
@@ -211,7 +213,9 @@ def test_ten_codes_a_day_are_tried_in_vain_for_an_email(
         for _ in range(3):
             [code] = new_codes([JANE], behind_proxies, redis_db)
             tries = [
-                submit(SPELLINGS[number % len(SPELLINGS)], wrong(code), another_client(number))
+                submit(
+                    SPELLINGS[number % len(SPELLINGS)], different_code(code), another_client(number)
+                )
                 for number in range(AT_ONCE)
             ]
             failed += statuses(all_at_once(behind_proxies, tries))
@@ -227,7 +231,7 @@ def test_one_network_leaves_half_of_the_tries_to_others(
         for number in range(3):
             [code] = new_codes([JANE], behind_proxies, redis_db)
             tries = [
-                submit(JANE, wrong(code), forwarded(f"2001:db8:1:{number:x}::1"))
+                submit(JANE, different_code(code), forwarded(f"2001:db8:1:{number:x}::1"))
                 for number in range(AT_ONCE)
             ]
             assert statuses(all_at_once(behind_proxies, tries)) == (
@@ -246,7 +250,7 @@ def test_five_wrong_tries_at_once_use_a_code_up_and_four_do_not(
     codes = new_codes(emails, behind_proxies, redis_db)
     headers = [another_client(number) for number in range(AT_ONCE)]
     failing = [
-        submit(emails[number // tries], wrong(codes[number // tries]), headers[number])
+        submit(emails[number // tries], different_code(codes[number // tries]), headers[number])
         for number in range(AT_ONCE)
     ]
     assert statuses(all_at_once(behind_proxies, failing)) == {401: AT_ONCE}
@@ -264,7 +268,7 @@ def test_a_right_code_among_four_wrong_ones_gives_one_token(
     emails = [f"payer{number}@example.com" for number in range(AT_ONCE // 5)]
     codes = new_codes(emails, behind_proxies, redis_db)
     tries = [
-        submit(email, wrong(code) if number else code, another_client(number))
+        submit(email, different_code(code) if number else code, another_client(number))
         for email, code in zip(emails, codes, strict=True)
         for number in range(5)
     ]
@@ -273,10 +277,10 @@ def test_a_right_code_among_four_wrong_ones_gives_one_token(
 
 
 def test_a_right_code_submitted_200_times_at_once_gives_one_token(
-    behind_proxies: list[int], redis_db: "redis.Redis", scale: Scale
+    behind_proxies: list[int], redis_db: "redis.Redis", run_length: RunLength
 ) -> None:
     """Full: for 20 e-mails, one after the other."""
-    emails = [f"payer{number}@example.com" for number in range(scale(3, 20))]
+    emails = [f"payer{number}@example.com" for number in range(run_length(3, 20))]
     for email, code in zip(emails, new_codes(emails, behind_proxies, redis_db), strict=True):
         tries = [
             submit(email.upper() if number % 2 else email, code, another_client(number))
@@ -323,7 +327,7 @@ def test_a_network_has_its_limit_whoever_in_it_asks(
 
 
 def test_all_codes_together_have_their_ceiling(
-    own_store: Store, tmp_path_factory: pytest.TempPathFactory
+    own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with two_webs(
         own_store, tmp_path_factory, TRUSTED_PROXIES=TRUSTED, OTP_SENDS_PER_MINUTE="50"

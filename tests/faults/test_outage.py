@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from tests.support.admins import admin_of
-from tests.support.proc import descendants
-from tests.support.processes import UNLIMITED, Service
+from tests.support.procfs import descendants
 from tests.support.proxy import Proxy
-from tests.support.scale import Scale
-from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
+from tests.support.run_length import RunLength
+from tests.support.servers import MailServer, RedisServer, store, valkey_server, wait_until
+from tests.support.service_processes import UNLIMITED, Service
 
 BACK_WITHIN = 5.0
 """Seconds in which all serve again."""
@@ -27,7 +27,7 @@ BACKLOG = 20
 class Redis(NamedTuple):
     """A store, and the proxy through which the service reaches it."""
 
-    store: Store
+    store: RedisServer
     proxy: Proxy
 
     @property
@@ -83,11 +83,11 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
-    stack: Stack, client: httpx.Client, scale: Scale
+    stack: Stack, client: httpx.Client, run_length: RunLength
 ) -> None:
     """Full: a minute away, in each of four ways."""
-    span, alive = scale(2, 60), processes(stack.service)
-    for fault in ("half open", "killed", "stopped", "black hole")[: scale(2, 4)]:
+    span, alive = run_length(2, 60), processes(stack.service)
+    for fault in ("half open", "killed", "stopped", "black hole")[: run_length(2, 4)]:
         asked_for = create(client, fault)
         waiting = [
             create(client, fault, scheduled_in=1 + span * number / BACKLOG / 2)["email"]
@@ -103,12 +103,12 @@ def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
 
 
 def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_is_back(
-    stack: Stack, client: httpx.Client, scale: Scale
+    stack: Stack, client: httpx.Client, run_length: RunLength
 ) -> None:
     """Full: a minute away, in two ways."""
     alive = processes(stack.service)
-    for fault in ("black hole", "killed")[: scale(1, 2)]:
-        created, took, ends = [], [], time.monotonic() + scale(2, 60)
+    for fault in ("black hole", "killed")[: run_length(1, 2)]:
+        created, took, ends = [], [], time.monotonic() + run_length(2, 60)
         with away(fault, stack.queue):
             while time.monotonic() < ends:
                 began = time.monotonic()

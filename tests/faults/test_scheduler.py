@@ -18,10 +18,10 @@ from service.storage.connect import connect
 from tasks.delivery_worker import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, put
-from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Scale
-from tests.support.servers import MailServer, Store
+from tests.support.run_length import RunLength
+from tests.support.servers import MailServer, RedisServer
+from tests.support.service_processes import Process, Service
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ Moment = Callable[[bytes], bool]
 class Deployment:
     """A worker and a scheduler, with a proxy between the scheduler and its Redis."""
 
-    def __init__(self, service: Service, store: Store, proxy: Proxy, mails: MailServer) -> None:
+    def __init__(
+        self, service: Service, store: RedisServer, proxy: Proxy, mails: MailServer
+    ) -> None:
         self._proxy = proxy
         self._mails = mails
         self._recipients = (f"payer{number}@example.com" for number in count())
@@ -81,7 +83,9 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Deployment]:
+def deployment(
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer
+) -> Iterator[Deployment]:
     with MailServer() as mails, Proxy(own_store.socket) as proxy:
         service = Service(tmp_path_factory.mktemp("scheduler"), own_store.url, mails.url)
         deployment = Deployment(service, own_store, proxy, mails)
@@ -96,18 +100,18 @@ def deployment(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> It
 
 
 def test_the_scan_runs_again_wherever_the_scheduler_is_killed(
-    deployment: Deployment, scale: Scale
+    deployment: Deployment, run_length: RunLength
 ) -> None:
     """Full: 50 kills, before and after each command of a pass, and at random moments."""
     chance = random.Random(1138)
     sweep = [(number, lands) for number in range(20) for lands in (False, True)]
     took: list[float] = []
-    for number, lands in chance.sample(sweep, scale(0, 40)):
+    for number, lands in chance.sample(sweep, run_length(0, 40)):
         deployment.queue.zrem(JOBS, SCAN_JOB_ID)  # so that the pass registers its job, too
         deployment.kill_at(nth_command(number), lands=lands)
         deployment.scheduler.start()
         took.append(deployment.seconds_to_the_next_scan())
-    for _ in range(scale(1, 10)):
+    for _ in range(run_length(1, 10)):
         time.sleep(chance.uniform(0, 2))
         deployment.scheduler.kill()
         deployment.scheduler.start()

@@ -14,9 +14,9 @@ import pytest
 
 from service.auth.tokens import CustomerTokens, Role
 from tests.support.admins import admin_token
-from tests.support.processes import SECRET, UNLIMITED, Service
-from tests.support.scale import Scale
-from tests.support.servers import Store
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer
+from tests.support.service_processes import SECRET, UNLIMITED, Service
 from tests.support.web import web
 
 HERE = Path(__file__).parent
@@ -35,7 +35,7 @@ TOKENS: dict[str, Callable[[], str]] = {
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
     with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
         yield running
 
@@ -49,20 +49,20 @@ class Found(NamedTuple):
 
 @pytest.fixture(scope="module")
 def runs(
-    service: Service, tmp_path_factory: pytest.TempPathFactory, scale: Scale
+    service: Service, tmp_path_factory: pytest.TempPathFactory, run_length: RunLength
 ) -> Iterator[dict[str, "Future[Found]"]]:
     """One by each principal, two at a time."""
     with ThreadPoolExecutor(2) as threads:
 
         def begin(principal: str) -> "Future[Found]":
-            phases = ALL_PHASES if scale(0, 1) or principal == PRINCIPALS[0] else AT_RANDOM
+            phases = ALL_PHASES if run_length(0, 1) or principal == PRINCIPALS[0] else AT_RANDOM
             return threads.submit(
                 run,
                 tmp_path_factory.mktemp(principal),
                 service.url,
                 principal,
                 phases,
-                scale(3, 460),
+                run_length(3, 460),
             )
 
         yield {principal: begin(principal) for principal in PRINCIPALS}
@@ -70,7 +70,7 @@ def runs(
 
 @pytest.mark.parametrize("principal", PRINCIPALS)
 def test_every_answer_is_described_and_what_is_described_is_taken(
-    runs: dict[str, "Future[Found]"], scale: Scale, principal: str
+    runs: dict[str, "Future[Found]"], run_length: RunLength, principal: str
 ) -> None:
     """Full: 20,000 examples, a quarter by each principal.
 
@@ -85,7 +85,7 @@ def test_every_answer_is_described_and_what_is_described_is_taken(
         0,
     )
     assert report["operations"]["tested"] == report["operations"]["total"]
-    assert report["test_cases"]["generated"] >= scale(36, 5000)
+    assert report["test_cases"]["generated"] >= run_length(36, 5000)
 
 
 def run(directory: Path, url: str, principal: str, phases: str, examples: int) -> Found:

@@ -30,11 +30,11 @@ from service.storage import keys
 from service.values.ids import partition_of
 from service.values.time import format_time
 from tests.support.admins import admin_token
-from tests.support.api import bearer, wrong
-from tests.support.processes import COMMAND, SECRET, Service
-from tests.support.scale import Scale
+from tests.support.api import bearer, different_code
+from tests.support.run_length import RunLength
 from tests.support.secret_scan import Place, chance, find_secrets, forms_of, in_files, stored
-from tests.support.servers import MailServer, Store, wait_until
+from tests.support.servers import MailServer, RedisServer, wait_until
+from tests.support.service_processes import COMMAND, SECRET, Service
 from tests.support.tls import self_signed
 
 USER, PASSWORD = "pay", "the mail server's pass+word/1"
@@ -84,7 +84,7 @@ class Residue(NamedTuple):
     secrets: list[bytes]
     codes: list[bytes]
     link_ids: list[bytes]
-    store: Store
+    store: RedisServer
     logs: list[Path]
 
     def places(self) -> list[Place]:
@@ -99,7 +99,9 @@ class Residue(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def residue(own_store: Store, tmp_path_factory: pytest.TempPathFactory, scale: Scale) -> Residue:
+def residue(
+    own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory, run_length: RunLength
+) -> Residue:
     """The service at work for a while, twice on one store, with logs for people and in JSON."""
     tls, mail_server = self_signed(tmp_path_factory.mktemp("tls")), LoginServer()
     options: dict[str, Any] = {
@@ -130,7 +132,7 @@ def residue(own_store: Store, tmp_path_factory: pytest.TempPathFactory, scale: S
         for service in services:
             started.enter_context(service)
         scenario = Scenario(services, own_store, mail_server)
-        scenario.work(scale(10, 100))
+        scenario.work(run_length(10, 100))
     logs = [
         process.log
         for service in services
@@ -155,7 +157,9 @@ def residue(own_store: Store, tmp_path_factory: pytest.TempPathFactory, scale: S
 class Scenario:
     """All that happens to a service, right and wrong."""
 
-    def __init__(self, services: list[Service], store: Store, mail_server: LoginServer) -> None:
+    def __init__(
+        self, services: list[Service], store: RedisServer, mail_server: LoginServer
+    ) -> None:
         self.services = services
         self.store = store
         self.mail_server = mail_server
@@ -217,9 +221,11 @@ class Scenario:
 
     def submit(self, name: str, link: dict[str, Any], web: httpx.Client) -> None:
         address, code = f"{name}@example.com", self.mail_server.codes[f"{name}@example.com"]
-        self.codes.append(wrong(code))
+        self.codes.append(different_code(code))
         assert (
-            web.put("/payment-links/otp", json={"email": address, "otp": wrong(code)}).status_code
+            web.put(
+                "/payment-links/otp", json={"email": address, "otp": different_code(code)}
+            ).status_code
             == 401
         )
         answer = web.put("/payment-links/otp", json={"email": address, "otp": code})

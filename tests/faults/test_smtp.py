@@ -25,10 +25,17 @@ from service.storage.connect import connect
 from service.values.ids import partition_of
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, put
-from tests.support.processes import Service
 from tests.support.proxy import Proxy
-from tests.support.scale import Scale
-from tests.support.servers import Mailbox, MailServer, Store, free_port, unreachable, wait_until
+from tests.support.run_length import RunLength
+from tests.support.servers import (
+    Mailbox,
+    MailServer,
+    RedisServer,
+    free_port,
+    unreachable,
+    wait_until,
+)
+from tests.support.service_processes import Service
 
 GIVEN_UP_WITHIN = 30.0
 WAITS = (5.0, 15.0, 45.0)
@@ -147,7 +154,7 @@ def address(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Stack]:
     postmaster = FaultyMailbox()
     with ExitStack() as opened:
         server = opened.enter_context(MailServer(postmaster))
@@ -163,15 +170,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: Store) -> Iterato
 
 
 @pytest.fixture(scope="module")
-def declined(scale: Scale) -> int:
+def declined(run_length: RunLength) -> int:
     """How often a server declines a mail before it takes it. Full: until the third wait is over."""
-    return scale(1, len(WAITS))
+    return run_length(1, len(WAITS))
 
 
 @pytest.fixture(scope="module")
-def life(scale: Scale) -> timedelta:
+def life(run_length: RunLength) -> timedelta:
     """The life of a code and a link whose mail is declined. Full: the least ``OTP_TTL``."""
-    return timedelta(seconds=scale(4, 60))
+    return timedelta(seconds=run_length(4, 60))
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +214,7 @@ def ids(stack: Stack, declined: int, life: timedelta) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def unreached(
-    tmp_path_factory: pytest.TempPathFactory, own_store: Store
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer
 ) -> Iterator["Future[float]"]:
     """The seconds after which an unreachable server is given up, measured beside other tests."""
     port = free_port()
@@ -236,10 +243,10 @@ def reach_late(service: Service, port: int) -> float:
 
 @pytest.mark.usefixtures("unreached", "ids")
 def test_a_server_that_hangs_is_given_up_and_the_mail_arrives_when_it_is_well(
-    stack: Stack, scale: Scale
+    stack: Stack, run_length: RunLength
 ) -> None:
     """Full: whatever it hangs at; short: after the final dot."""
-    for stage in list(HANGS)[: scale(1, len(HANGS))]:
+    for stage in list(HANGS)[: run_length(1, len(HANGS))]:
         with hanging(stack.proxy, stage) as hangs_since:
             link_id = create(stack.service, f"hanging {stage}")
             wait_until(

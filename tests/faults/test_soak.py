@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.mixed_load import Customer, LatestCodes
-from tests.support.proc import children, descriptors, resident
-from tests.support.processes import UNLIMITED, Service
-from tests.support.scale import Scale
-from tests.support.servers import MailServer, Store, wait_until
+from tests.support.mixed_load import LatestCodeMailbox, SimulatedClient
+from tests.support.procfs import children, descriptors, resident
+from tests.support.run_length import RunLength
+from tests.support.servers import MailServer, RedisServer, wait_until
+from tests.support.service_processes import UNLIMITED, Service
 
 pytestmark = pytest.mark.alone
 
@@ -37,7 +37,7 @@ ENDS_WITHIN = 6 * 60 + 10
 class Gauge:
     """Looks at the processes and the store, and writes down what it sees."""
 
-    def __init__(self, service: Service, store: Store, found: redis.Redis) -> None:
+    def __init__(self, service: Service, store: RedisServer, found: redis.Redis) -> None:
         self._found = found
         self._pids = {"store": store.process.pid}
         for name in ("web", "worker", "scheduler"):
@@ -68,25 +68,25 @@ class Gauge:
 
 
 @pytest.fixture
-def latest_codes() -> LatestCodes:
-    return LatestCodes()
+def latest_codes() -> LatestCodeMailbox:
+    return LatestCodeMailbox()
 
 
 @pytest.fixture
-def mail_server(latest_codes: LatestCodes) -> Iterator[MailServer]:
+def mail_server(latest_codes: LatestCodeMailbox) -> Iterator[MailServer]:
     with MailServer(mailbox=latest_codes) as server:
         yield server
 
 
 def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
     tmp_path: Path,
-    own_store: Store,
+    own_store: RedisServer,
     mail_server: MailServer,
-    latest_codes: LatestCodes,
-    scale: Scale,
+    latest_codes: LatestCodeMailbox,
+    run_length: RunLength,
 ) -> None:
     """Full: an hour, and then the time in which links end. Short: 12 s, and that links will."""
-    seconds = scale(12, 3600)
+    seconds = run_length(12, 3600)
     with (
         Service(tmp_path, own_store.url, mail_server.url, **SETTINGS) as service,
         redis.Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as found,
@@ -114,10 +114,12 @@ def test_an_hour_of_everything_leaves_neither_memory_nor_keys_behind(
             assert gauge.read()["store used"] < gauge.rows[0]["store used"] + 1
 
 
-async def load(service: Service, latest_codes: LatestCodes, gauge: Gauge, seconds: float) -> int:
+async def load(
+    service: Service, latest_codes: LatestCodeMailbox, gauge: Gauge, seconds: float
+) -> int:
     """Has customers live while the gauge is read; gives the number of their requests."""
     ended = asyncio.Event()
-    customers = [Customer(service.url, number, latest_codes) for number in range(CUSTOMERS)]
+    customers = [SimulatedClient(service.url, number, latest_codes) for number in range(CUSTOMERS)]
     async with asyncio.TaskGroup() as group:
         for customer in customers:
             group.create_task(customer.live(ended))

@@ -31,8 +31,8 @@ from service.values.time import datetime_to_ms
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
 from tests.support.proxy import Proxy
-from tests.support.scale import Scale
-from tests.support.servers import Store
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer
 from tests.support.web import web
 
 CALLERS = 16
@@ -45,12 +45,14 @@ def create(client: httpx.Client, number: int = 0) -> httpx.Response:
     )
 
 
-def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, scale: Scale) -> None:
+def test_twenty_kills_under_load_lose_no_acknowledged_link(
+    tmp_path: Path, run_length: RunLength
+) -> None:
     """On the store as ``up`` configures it, during every other rewrite of its file.
 
     Full: 20 kills, at least 20,000 links.
     """
-    kills, least = scale(4, 20), scale(500, 20_000)
+    kills, least = run_length(4, 20), run_length(500, 20_000)
     data_dir = tmp_path / "var"
     data_dir.mkdir()
     acknowledged: list[str] = []
@@ -105,7 +107,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(tmp_path: Path, scale
 
 @pytest.mark.parametrize("where", ["at any byte", "within a script", "while it is rewritten"])
 def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
-    tmp_path: Path, scale: Scale, where: str
+    tmp_path: Path, run_length: RunLength, where: str
 ) -> None:
     """Full: 100 cuts at random of each."""
     data_dir = tmp_path / "var"
@@ -119,7 +121,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
             process.wait()
             end_rewrite(process)
     chance = random.Random(1138)
-    for cut in range(scale(4, 100)):
+    for cut in range(run_length(4, 100)):
         copy = tmp_path / f"cut-{cut}"
         shutil.copytree(data_dir, copy, ignore=shutil.ignore_patterns("*.sock"))
         written = max((copy / "appendonlydir").glob("*.incr.aof"))
@@ -138,7 +140,7 @@ def test_an_append_only_file_cut_anywhere_leaves_every_link_whole(
 
 
 def test_connections_that_are_reset_disturb_no_later_request(
-    own_store: Store, tmp_path: Path
+    own_store: RedisServer, tmp_path: Path
 ) -> None:
     with (
         Proxy(own_store.socket) as proxy,

@@ -18,13 +18,13 @@ from service.otps import store as otps
 from service.otps.model import derive_code
 from service.storage.client import RedisClient
 from service.storage.connect import connect
-from tests.support.api import wrong
+from tests.support.api import different_code
 from tests.support.factories import make_link, put
-from tests.support.proc import cpu_clock, descendants
-from tests.support.processes import SECRET, UNLIMITED, Service
+from tests.support.procfs import cpu_clock, descendants
 from tests.support.raw_http import RawConnection, with_json
-from tests.support.scale import Scale
-from tests.support.servers import Store
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer
+from tests.support.service_processes import SECRET, UNLIMITED, Service
 from tests.support.web import web
 
 pytestmark = pytest.mark.alone
@@ -62,7 +62,7 @@ def sending(email: str) -> bytes:
 
 def submitting(email: str) -> bytes:
     """A code that is wrong where there is one."""
-    otp = wrong(derive_code(derive_key(SECRET.encode(), "otp"), NONCE, email))
+    otp = different_code(derive_code(derive_key(SECRET.encode(), "otp"), NONCE, email))
     return with_json("PUT /payment-links/otp HTTP/1.1", {"email": email, "otp": otp}, lasting=True)
 
 
@@ -81,7 +81,7 @@ SUBMISSIONS = [
 
 
 @pytest.fixture(scope="module")
-def service(own_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
         yield running
 
@@ -96,7 +96,7 @@ class Measured(NamedTuple):
 @pytest.mark.usefixtures("redis_db")
 @pytest.mark.parametrize("kinds", [SENDS, SUBMISSIONS], ids=["asked for a code", "given a code"])
 def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
-    service: Service, own_store: Store, scale: Scale, kinds: list[Kind]
+    service: Service, own_store: RedisServer, run_length: RunLength, kinds: list[Kind]
 ) -> None:
     """By the wall clock, as an attacker measures, and by CPU time, which is less disturbed.
 
@@ -107,13 +107,15 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     meters, client = meters_of(service, own_store), RedisClient(connect(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
-        measure(service, client, kinds, meters, scale(150, 2000), measured, number)
+        measure(service, client, kinds, meters, run_length(150, 2000), measured, number)
         by = {
             meter: {kind.name: measured.times[kind.name][meter] for kind in kinds}
             for meter in meters
         }
         least = by[next(iter(meters))]
-        if seen([taken + scale(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]):
+        if seen(
+            [taken + run_length(1000, 200) * 1e-6 for taken in least[UNKNOWN]], least[ALSO_UNKNOWN]
+        ):
             break
     else:
         pytest.fail("the machine is too busy to tell anything")
@@ -171,7 +173,7 @@ def measure(
             measured.answers.add((answer.status, answer.body, frozenset(answer.headers)))
 
 
-def meters_of(service: Service, store: Store) -> dict[str, Meter]:
+def meters_of(service: Service, store: RedisServer) -> dict[str, Meter]:
     """CPU time of web and store (on Linux) and the wall clock, the least disturbed first."""
     if sys.platform != "linux":
         return {"wall": time.perf_counter}

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.faults import alterations, forgeries
 from tests.faults.token_factory import ADMIN_KEY, Issuer, TokenFactory
 from tests.support.key_server import KeyServer, served
-from tests.support.processes import COMMAND
 from tests.support.raw_http import Answer, RawConnection, raw_connections, request, with_json
-from tests.support.scale import Scale
-from tests.support.servers import Store
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer
+from tests.support.service_processes import COMMAND
 from tests.support.signing import pem, private_key
 from tests.support.web import web
 
@@ -227,7 +227,7 @@ def wave(
 
 @pytest.mark.usefixtures("redis_db")
 def test_no_mutated_token_is_believed_and_every_good_one_is(
-    set_up: SetUp, own_store: Store, tmp_path: Path, scale: Scale
+    set_up: SetUp, own_store: RedisServer, tmp_path: Path, run_length: RunLength
 ) -> None:
     """Full: 100,000 mutations, a third for each way to say whose tokens are believed."""
     chance, now = Random(1138), int(datetime.now(UTC).timestamp())
@@ -241,7 +241,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
         raw_connections(*[service.port] * AT_ONCE) as callers,
     ):
         closed, opened = endpoints(callers[0], victim), endpoints(callers[0], control)
-        while drawn.total() - drawn[None] < scale(400, 33_334):
+        while drawn.total() - drawn[None] < run_length(400, 33_334):
             asked = wave(families, victim, closed, control, opened)
             for caller, one in zip(callers, asked, strict=True):
                 caller.send(one.endpoint.ask(one.authorizations))
@@ -262,7 +262,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     "command", ["web", "worker", "scheduler", "up", "check", "token --role internal-admin"]
 )
 def test_a_secret_of_less_than_32_bytes_stops_the_start(
-    own_store: Store, tmp_path: Path, command: str
+    own_store: RedisServer, tmp_path: Path, command: str
 ) -> None:
     environ = {
         "PATH": os.environ["PATH"],

@@ -20,11 +20,11 @@ from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
 from tests.support.factories import make_link, put_all
-from tests.support.proc import children, descriptors, runs
-from tests.support.processes import Process, Service
+from tests.support.procfs import children, descriptors, runs
 from tests.support.proxy import Proxy
-from tests.support.scale import Scale
-from tests.support.servers import Store, free_port, wait_until
+from tests.support.run_length import RunLength
+from tests.support.servers import RedisServer, free_port, wait_until
+from tests.support.service_processes import Process, Service
 from tests.support.steady_load import Load
 from tests.support.web import web, webs
 
@@ -59,7 +59,7 @@ def haproxy() -> str:
 
 
 def test_stopped_behind_a_balancer_no_request_fails(
-    own_store: Store, tmp_path: Path, haproxy: str, scale: Scale
+    own_store: RedisServer, tmp_path: Path, haproxy: str, run_length: RunLength
 ) -> None:
     """HAProxy polls ``/readyz``, and the processes have no privileges. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
@@ -67,12 +67,12 @@ def test_stopped_behind_a_balancer_no_request_fails(
         webs(tmp_path, own_store.url, *ports, prefix=unprivileged()) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
-        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", scale(1, 20)))
+        load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", run_length(1, 20)))
     assert load.failures == []
 
 
 def test_a_process_stops_although_its_shutdown_fails(
-    own_store: Store, tmp_path: Path, haproxy: str
+    own_store: RedisServer, tmp_path: Path, haproxy: str
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(FAULTY_SHUTDOWN)
     ports = free_port(), free_port()
@@ -86,10 +86,10 @@ def test_a_process_stops_although_its_shutdown_fails(
 
 
 def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered(
-    own_store: Store, tmp_path: Path, scale: Scale
+    own_store: RedisServer, tmp_path: Path, run_length: RunLength
 ) -> None:
     """The kernel gives a process connections until it closes, and moves none. Full: 20 SIGTERMs."""
-    port, stops = free_port(), scale(1, 20)
+    port, stops = free_port(), run_length(1, 20)
     with webs(tmp_path, own_store.url, port, port) as services:
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", stops))
     assert [failure for failure in load.failures if not failure.startswith(UNANSWERED)] == []
@@ -97,7 +97,7 @@ def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered
 
 
 def test_a_stream_under_way_is_finished_by_a_process_that_stops(
-    own_store: Store, tmp_path: Path
+    own_store: RedisServer, tmp_path: Path
 ) -> None:
     """Its process group is signaled, as by systemd. Others are still served, and sent elsewhere."""
     fill(own_store, "globex", 2_500)
@@ -131,7 +131,7 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(
 
 @pytest.mark.parametrize("again", [signal.SIGTERM, signal.SIGINT])
 def test_asked_twice_a_process_stops_at_once(
-    own_store: Store, tmp_path: Path, again: signal.Signals
+    own_store: RedisServer, tmp_path: Path, again: signal.Signals
 ) -> None:
     with web(tmp_path, own_store.url) as service:
         service.web.process.send_signal(signal.SIGTERM)
@@ -140,7 +140,9 @@ def test_asked_twice_a_process_stops_at_once(
         assert service.web.process.wait(DRAIN_SECONDS) == 0
 
 
-def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_path: Path) -> None:
+def test_where_the_main_process_is_killed_its_workers_end(
+    own_store: RedisServer, tmp_path: Path
+) -> None:
     """They would serve on beside what is started next, with old settings."""
     with web(tmp_path, own_store.url, WEB_CONCURRENCY="2") as service:
         workers = children(service.web.process.pid)
@@ -151,11 +153,11 @@ def test_where_the_main_process_is_killed_its_workers_end(own_store: Store, tmp_
 
 
 def test_a_process_that_is_still_starting_stops_at_once(
-    own_store: Store, tmp_path: Path, scale: Scale
+    own_store: RedisServer, tmp_path: Path, run_length: RunLength
 ) -> None:
     """Whatever it has come to. Full: 40 moments."""
     service = Service(tmp_path, own_store.url, None)
-    for number in range(scale(3, 40)):
+    for number in range(run_length(3, 40)):
         before = forks(service.web) if number else 0
         service.web.start()
         wait_until(partial(has_forked, service.web, before), "the fork")
@@ -167,7 +169,7 @@ def test_a_process_that_is_still_starting_stops_at_once(
 
 
 def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
-    own_store: Store, tmp_path: Path, scale: Scale
+    own_store: RedisServer, tmp_path: Path, run_length: RunLength
 ) -> None:
     """Clients abort requests and answers; others check that their answers are their own.
 
@@ -193,7 +195,7 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
         asyncio.run(load(200))  # whatever is kept for good is there now
         time.sleep(1)
         before = held()
-        checked = asyncio.run(load(scale(300, 10_000)))
+        checked = asyncio.run(load(run_length(300, 10_000)))
         wait_until(
             lambda: all(now <= then for now, then in zip(held(), before, strict=True)),
             f"{before}, not {held()}",
@@ -258,7 +260,7 @@ def requests(process: Process) -> int:
     return process.output().count('"event":"request"')
 
 
-def fill(store: Store, org_id: str, count: int) -> None:
+def fill(store: RedisServer, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
     now, client = datetime.now(UTC), RedisClient(connect(store.url))
     put_all(

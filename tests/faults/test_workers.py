@@ -21,9 +21,9 @@ from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links
-from tests.support.processes import Process, Service
 from tests.support.proxy import Proxy
-from tests.support.servers import MailServer, Store, store, valkey_server, wait_until
+from tests.support.servers import MailServer, RedisServer, store, valkey_server, wait_until
+from tests.support.service_processes import Process, Service
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Deployment:
     """The service with a queue of its own."""
 
     def __init__(
-        self, service: Service, main: Store, queue_store: Store, mail_log: MailLog
+        self, service: Service, main: RedisServer, queue_store: RedisServer, mail_log: MailLog
     ) -> None:
         self.service = service
         self.main = main
@@ -212,7 +212,7 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def queue_store() -> Iterator[Store]:
+def queue_store() -> Iterator[RedisServer]:
     """RQ's, which keeps nothing when it dies."""
     with store(valkey_server()) as server:
         yield server
@@ -220,7 +220,7 @@ def queue_store() -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def deployment(
-    tmp_path_factory: pytest.TempPathFactory, own_store: Store, queue_store: Store
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer, queue_store: RedisServer
 ) -> Iterator[Deployment]:
     with MailServer() as mails:
         directory = tmp_path_factory.mktemp("workers")
@@ -233,24 +233,24 @@ def deployment(
 
 
 def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked(
-    deployment: Deployment, scale: Callable[[int, int], int]
+    deployment: Deployment, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 100 kills while 2,000 links are mailed. Short: 3, and leases are ended by hand."""
-    kills = scale(3, 100)
+    kills = run_length(3, 100)
     creations: list[Future[str]] = []
     chance = random.Random()
     victims = list(deployment.victims().items())
     for number in range(kills):
         if number % len(victims) == 0:
             chance.shuffle(victims)
-        with create_links(deployment.service.url, scale(10, 20), scale(0, 1)) as some:
+        with create_links(deployment.service.url, run_length(10, 20), run_length(0, 1)) as some:
             time.sleep(chance.uniform(0, 1))
             name, kill = victims[number % len(victims)]
             log.info("kill %d: %s", number + 1, name)
             kill()
         creations += some
-        deployment.wait_for_mail(within=scale(2, 6))
-    if scale(1, 0):
+        deployment.wait_for_mail(within=run_length(2, 6))
+    if run_length(1, 0):
         deployment.end_leases(link for death in deployment.deaths for link, _ in death.leases)
     created = deployment.wait_for_all(creations, within=AGAIN_WITHIN)
     repeated = {
@@ -272,10 +272,10 @@ def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked
 
 
 def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
-    deployment: Deployment, scale: Callable[[int, int], int]
+    deployment: Deployment, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 5 times. Short: once, and leases are ended by hand."""
-    for _ in range(scale(1, 5)):
+    for _ in range(run_length(1, 5)):
         sender = deployment.worker_pid(LINKS)
         os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
         with create_links(deployment.service.url, 60, 0, orgs=1) as creations:
@@ -284,7 +284,7 @@ def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
         deployment.kill_sender(deployment.kill)
         death = deployment.deaths[-1]
         held = {link for link, _ in death.leases}
-        if scale(1, 0):
+        if run_length(1, 0):
             deployment.end_leases(held)
         deployment.wait_for_all(creations, within=60)
         again = [
@@ -313,7 +313,7 @@ def proxy(deployment: Deployment) -> Iterator[Proxy]:
 
 
 def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_id(
-    deployment: Deployment, proxy: Proxy, scale: Callable[[int, int], int]
+    deployment: Deployment, proxy: Proxy, run_length: Callable[[int, int], int]
 ) -> None:
     """Its worker is killed as it marks the mail. Short: the lease is ended by hand."""
     pid, killed, settle = (
@@ -334,7 +334,7 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
     assert killed.wait(20)
     died = time.time()
     assert (deployment.mail_log.copies()[link], deployment.unmarked([link])) == (1, {link})
-    if scale(1, 0):
+    if run_length(1, 0):
         deployment.end_leases([link])
     deployment.wait_for_all([creation], within=60)
     first, second = deployment.mail_log.taken[link]
@@ -344,11 +344,13 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
 
 
 def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
-    deployment: Deployment, scale: Callable[[int, int], int]
+    deployment: Deployment, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 1,000 mails within a minute, in which the queue is flushed some 200 times."""
     flushes = 0
-    with create_links(deployment.service.url, scale(100, 1000), scale(1, 60)) as creations:
+    with create_links(
+        deployment.service.url, run_length(100, 1000), run_length(1, 60)
+    ) as creations:
         while not all(creation.done() for creation in creations):
             deployment.queue.flushdb()
             flushes += 1
@@ -361,12 +363,12 @@ def test_a_queue_that_loses_its_data_again_and_again_loses_no_mail(
 
 
 def test_a_queue_that_dies_and_comes_back_empty_loses_no_mail(
-    deployment: Deployment, scale: Callable[[int, int], int]
+    deployment: Deployment, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 5 times, for 5 s each. Due mails are sent soon after the queue is back."""
-    for _ in range(scale(1, 5)):
-        away = scale(1, 5)
-        with create_links(deployment.service.url, scale(50, 400), 2 * away) as creations:
+    for _ in range(run_length(1, 5)):
+        away = run_length(1, 5)
+        with create_links(deployment.service.url, run_length(50, 400), 2 * away) as creations:
             time.sleep(away / 2)
             deployment.queue_store.kill()
             time.sleep(away)

@@ -11,7 +11,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from service.auth.tokens import derive_key
-from tests.support.processes import SECRET
+from tests.support.service_processes import SECRET
 
 GONE = object()
 """Stands for a member that is left out."""

@@ -14,7 +14,7 @@ from service.storage.connect import connect_queue
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_invalid, stamp
 from tests.support.factories import RETENTION
-from tests.support.servers import Store, free_port
+from tests.support.servers import RedisServer, free_port
 
 NOTHING: dict[str, Any] = {
     "unsent": 0,
@@ -50,7 +50,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
 
 
 @pytest.fixture
-def api(make_api: Any, valkey: Store) -> Api:
+def api(make_api: Any, valkey: RedisServer) -> Api:
     """An application with empty queues of its own."""
     with connect_queue(f"{valkey.url}?db=2") as queue:
         queue.flushdb()
@@ -72,7 +72,7 @@ def test_what_is_owed_is_told(api: Api) -> None:
     assert (found["unsent"], found["oldest_unsent_seconds"], found["scheduled"]) == (2, 90.0, 1)
 
 
-def test_the_queues_depth_is_told(api: Api, valkey: Store) -> None:
+def test_the_queues_depth_is_told(api: Api, valkey: RedisServer) -> None:
     with connect_queue(f"{valkey.url}?db=2") as queue:
         ring(OTPS, ["00"], queue)
         assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}

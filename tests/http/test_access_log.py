@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.storage import keys
-from tests.support.api import JANE, Api, bearer, wrong
+from tests.support.api import JANE, Api, bearer, different_code
 
 Entries = list[MutableMapping[str, Any]]
 
@@ -117,7 +117,7 @@ def test_nothing_private_is_logged(
     caplog.set_level(logging.DEBUG)
     email = "Jane.Doe@Example.com"
     code = api.new_code(email)
-    refused = wrong(code)
+    refused = different_code(code)
     api.submit_otp(refused, email)
     token = api.submit_otp(code, email).json()["token"]
     admin = api.internal()

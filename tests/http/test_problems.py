@@ -25,7 +25,7 @@ from tests.support.api import (
 )
 from tests.support.clock import Clock
 from tests.support.factories import UNKNOWN_LINK_ID
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 MakeApi = Callable[..., Api]
 LIMIT = 64 * 1024
@@ -412,7 +412,7 @@ def test_a_validation_does_not_repeat_an_email_it_refuses(api: Api) -> None:
 
 
 @pytest.fixture(scope="module")
-def storeless(valkey: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def storeless(valkey: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service whose store listens nowhere."""
     away = f"unix://{tmp_path_factory.mktemp('store')}/nobody"
     clock = Clock()

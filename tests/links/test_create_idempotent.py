@@ -9,7 +9,16 @@ import pytest
 
 from service.links.controller import LinkController
 from service.storage import keys
-from tests.support.api import JANE, JOHN, JSON, Api, all_at_once, assert_problem, stamp, wrong
+from tests.support.api import (
+    JANE,
+    JOHN,
+    JSON,
+    Api,
+    all_at_once,
+    assert_problem,
+    different_code,
+    stamp,
+)
 
 
 def keyed(api: Api, key: str = "order-42", **fields: Any) -> httpx.Response:
@@ -128,7 +137,7 @@ def test_a_code_is_part_of_what_is_asked_for(api: Api) -> None:
     api.submit_otp(codes[1])
     assert keyed(api, otp=codes[1]).status_code == 201
     assert keyed(api, otp=codes[1], otp_required=True).headers["idempotency-replayed"] == "true"
-    assert_problem(keyed(api, otp=wrong(codes[1])), 409, "idempotency_conflict")
+    assert_problem(keyed(api, otp=different_code(codes[1])), 409, "idempotency_conflict")
     assert_problem(keyed(api, otp_required=True), 409, "idempotency_conflict")
 
 

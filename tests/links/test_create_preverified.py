@@ -3,7 +3,15 @@
 from collections import Counter
 from collections.abc import Callable
 
-from tests.support.api import JANE, JOHN, Api, all_at_once, assert_problem, in_public, wrong
+from tests.support.api import (
+    JANE,
+    JOHN,
+    Api,
+    all_at_once,
+    assert_problem,
+    different_code,
+    in_public,
+)
 
 
 def test_a_preverified_code_makes_a_gated_link(api: Api) -> None:
@@ -63,7 +71,7 @@ def test_a_code_that_nobody_asked_for_is_not_verified(api: Api) -> None:
 def test_another_code_than_the_verified_one_is_not_verified(api: Api) -> None:
     code = api.new_code()
     api.submit_otp(code)
-    assert_problem(api.post_link(otp=wrong(code)), 422, "otp_not_verified")
+    assert_problem(api.post_link(otp=different_code(code)), 422, "otp_not_verified")
 
 
 def test_another_emails_verified_code_is_not_verified(api: Api) -> None:
@@ -83,7 +91,9 @@ def test_an_unverified_code_makes_no_link(api: Api) -> None:
 def test_an_organization_may_name_20_wrong_codes_an_hour_for_an_email(api: Api) -> None:
     code = api.new_code()
     api.submit_otp(code)
-    assert [api.post_link(otp=wrong(code)).status_code for _ in range(21)] == [422] * 20 + [429]
+    assert [api.post_link(otp=different_code(code)).status_code for _ in range(21)] == [
+        422
+    ] * 20 + [429]
     refused = api.post_link(otp=code)
     assert_problem(refused, 429, "limit_reached")
     assert 0 < int(refused.headers["retry-after"]) <= 3600

@@ -12,7 +12,7 @@ from service.errors import Invalid
 from service.links.model import DeliveryState, Link, LinkRequest, Status, validate_request
 from service.values.ids import LINK_ID_PATTERN, is_link_id, make_link_id, parse_org_id, partition_of
 from service.values.time import truncate_to_ms
-from tests.support.links import create
+from tests.support.factories import create_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
 TTL = timedelta(hours=72)
@@ -27,7 +27,7 @@ def make(**fields: Any) -> Link:
         "org_id": "acme",
         "email": "jane@example.com",
     }
-    return create(**{**defaults, **fields})
+    return create_link(**{**defaults, **fields})
 
 
 class TestMeaning:

@@ -20,7 +20,7 @@ from tests.support.api import (
     assert_invalid,
     assert_problem,
     bearer,
-    wrong,
+    different_code,
 )
 
 VARIANTS = [
@@ -45,7 +45,9 @@ def spend_tries(api: Api, number: int, email: str = JANE) -> None:
             api.forget_limit("sends_hour", email)
             api.new_code(email)
         assert_problem(
-            api.submit_otp(wrong(api.code(email)), email, from_address(spent)), 401, "otp_invalid"
+            api.submit_otp(different_code(api.code(email)), email, from_address(spent)),
+            401,
+            "otp_invalid",
         )
 
 
@@ -266,11 +268,11 @@ def test_a_code_is_good_for_the_email_in_any_case(api: Api, email: str) -> None:
 
 
 def test_a_wrong_code_is_refused(api: Api) -> None:
-    assert_problem(api.submit_otp(wrong(api.new_code())), 401, "otp_invalid")
+    assert_problem(api.submit_otp(different_code(api.new_code())), 401, "otp_invalid")
 
 
 def test_an_email_without_a_code_is_refused_alike(api: Api) -> None:
-    refused = api.submit_otp(wrong(api.new_code()))
+    refused = api.submit_otp(different_code(api.new_code()))
     unknown = api.submit_otp("123456", JOHN)
     assert (unknown.status_code, unknown.json()) == (refused.status_code, refused.json())
 
@@ -310,14 +312,14 @@ def test_a_new_code_voids_the_one_before(api: Api) -> None:
 def test_the_fifth_try_may_be_right(api: Api) -> None:
     code = api.new_code()
     for _ in range(4):
-        api.submit_otp(wrong(code))
+        api.submit_otp(different_code(code))
     assert api.submit_otp(code).status_code == 200
 
 
 def test_the_sixth_try_is_not_even_looked_at(api: Api) -> None:
     code = api.new_code()
     for email in VARIANTS:
-        api.submit_otp(wrong(code), email)
+        api.submit_otp(different_code(code), email)
     assert_problem(api.submit_otp(code), 401, "otp_invalid")
 
 
@@ -347,7 +349,7 @@ def test_one_network_cannot_lock_somebody_out(api: Api, attacker: list[str], cus
     for tried in range(10):
         if tried % 5 == 0:
             api.new_code()
-        api.submit_otp(wrong(api.code()), headers={PEER: attacker[tried % len(attacker)]})
+        api.submit_otp(different_code(api.code()), headers={PEER: attacker[tried % len(attacker)]})
     assert 3600 < retry_after(api.submit_otp(api.code(), headers={PEER: attacker[0]})) <= 86400
     assert api.submit_otp(api.code(), headers={PEER: customer}).status_code == 200
 
@@ -361,7 +363,7 @@ def test_an_email_has_as_many_tries_in_any_case(api: Api) -> None:
     for _ in range(2):
         code = api.new_code()
         for number, email in enumerate(VARIANTS):
-            api.submit_otp(wrong(code), email, from_address(number))
+            api.submit_otp(different_code(code), email, from_address(number))
     assert retry_after(api.submit_otp(api.new_code(), "JANE@example.com")) > 0
 
 
@@ -439,7 +441,8 @@ def test_of_two_hundred_wrong_codes_at_once_five_are_compared(
 
     monkeypatch.setattr("service.otps.operations.derive_code", derive_code)
     calls = [
-        lambda number=number: processes[number % 2].submit_otp(wrong(code)) for number in range(200)
+        lambda number=number: processes[number % 2].submit_otp(different_code(code))
+        for number in range(200)
     ]
     statuses = Counter(response.status_code for response in all_at_once(*calls))
     assert len(compared) == 5
@@ -450,7 +453,9 @@ def test_wrong_and_right_codes_at_once_give_one_token_at_most(make_api: Callable
     processes = [make_api(), make_api()]
     code = processes[0].new_code()
     calls = [
-        lambda number=number: processes[number % 2].submit_otp(code if number % 3 else wrong(code))
+        lambda number=number: processes[number % 2].submit_otp(
+            code if number % 3 else different_code(code)
+        )
         for number in range(60)
     ]
     assert Counter(response.status_code for response in all_at_once(*calls))[200] <= 1

@@ -27,11 +27,11 @@ from service.outbox.doorbell import (
     take_pending,
 )
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
-from tests.support.servers import Store, store, valkey_server
+from tests.support.servers import RedisServer, store, valkey_server
 
 
 @pytest.fixture
-def redis(valkey: Store) -> Iterator[Redis]:
+def redis(valkey: RedisServer) -> Iterator[Redis]:
     """RQ's Redis, empty."""
     with Redis.from_url(valkey.url) as connection:
         connection.flushall()
@@ -144,7 +144,7 @@ class TestAnswering:
         assert take_pending(OTPS, redis) == []
 
     def test_an_answer_is_text_whatever_the_connection_gives(
-        self, valkey: Store, redis: Redis
+        self, valkey: RedisServer, redis: Redis
     ) -> None:
         ring(LINKS, ["01"], redis)
         with Redis.from_url(valkey.url, decode_responses=True) as decoding:

@@ -8,7 +8,7 @@ import pytest
 from service.i18n.language import get_language
 from service.storage import keys
 from service.values.ids import partition_of
-from tests.support.api import JANE, JOHN, Api, MakeApi, wrong
+from tests.support.api import JANE, JOHN, Api, MakeApi, different_code
 from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.page_client import BROWSER, Browser, error_of, text_of
 from tests.support.typed_codes import REFUSED, TAKEN
@@ -96,10 +96,10 @@ class TestWhoComesBack:
         browser.ask()
         other_tab = browser
         for _ in range(2):
-            other_tab.enter(wrong(api.code()))
+            other_tab.enter(different_code(api.code()))
         assert "You have 3 tries left." in text_of(browser.open())
         assert (
-            error_of(browser.enter(wrong(api.code())))
+            error_of(browser.enter(different_code(api.code())))
             == "That is not the code. You have 2 tries left."
         )
 
@@ -130,7 +130,7 @@ class TestWhoComesBack:
         browser = Browser(api, api.create(otp_required=True))
         browser.ask()
         for _ in range(5):
-            browser.enter(wrong(api.code()))
+            browser.enter(different_code(api.code()))
         page = browser.open()
         assert error_of(page) == "This code was tried too often. Ask for another."
         assert ("data-focus autofocus>" in page.text, " disabled>Open the link" in page.text) == (
@@ -159,7 +159,7 @@ class TestAStranger:
         stranger = Browser(api, {"id": browser.path.rpartition("/")[2]})
         before = stranger.open().text
         browser.ask()
-        browser.enter(wrong(api.code()))
+        browser.enter(different_code(api.code()))
         assert self._without_nonce(stranger.open().text) == self._without_nonce(before)
 
     @pytest.mark.parametrize("value", ["x", "", "0.x", f"1.{'0' * 31}", f"{'9' * 14}.{'0' * 32}"])
@@ -177,7 +177,7 @@ class TestAStranger:
         stranger.cookies = {"payment_link_code": (f"{sent_at}.{'0' * 32}", browser.path)}
         before = self._without_nonce(stranger.open().text)
         browser.ask()
-        browser.enter(wrong(api.code()))
+        browser.enter(different_code(api.code()))
         assert self._without_nonce(stranger.open().text) == before
 
     def test_with_the_cookie_of_an_older_code_learns_nothing_of_the_newer_one(
@@ -186,7 +186,7 @@ class TestAStranger:
         browser.ask()
         api.new_code()
         before = self._without_nonce(browser.open().text)
-        api.submit_otp(wrong(api.code()))
+        api.submit_otp(different_code(api.code()))
         assert self._without_nonce(browser.open().text) == before
 
     @staticmethod
@@ -260,7 +260,7 @@ def test_the_page_counts_wrong_codes(make_api: MakeApi) -> None:
     api = make_api(OTP_FAILURES_PER_DAY="20")
     browser = Browser(api, api.create(otp_required=True, payment_amount=125, currency="USD"))
     browser.ask()
-    assert [error_of(browser.enter(wrong(api.code()))) for _ in range(5)] == [
+    assert [error_of(browser.enter(different_code(api.code()))) for _ in range(5)] == [
         "That is not the code. You have 4 tries left.",
         "That is not the code. You have 3 tries left.",
         "That is not the code. You have 2 tries left.",
@@ -297,7 +297,7 @@ def test_a_code_that_expires_while_it_is_typed_is_said_to_have_expired(
 
 def test_another_code_has_to_wait(api: Api, browser: Browser) -> None:
     browser.ask()
-    browser.enter(wrong(api.code()))
+    browser.enter(different_code(api.code()))
     page = browser.ask()
     assert error_of(page) == "Another code can be sent in 1 minute."
     assert page.text.count("Another code can be sent in") == 1
@@ -337,7 +337,7 @@ def test_the_button_for_another_code_says_how_long_it_has_to_wait(browser: Brows
 def test_after_too_many_wrong_codes_none_can_be_entered(api: Api, browser: Browser) -> None:
     """One network has half of the ten tries a day."""
     browser.ask()
-    pages = [browser.enter(wrong(api.code())) for _ in range(6)]
+    pages = [browser.enter(different_code(api.code())) for _ in range(6)]
     for page in (*pages[4:], browser.open()):
         assert error_of(page) == "Too many wrong codes. You can try again in 1 day."
         assert "data-focus autofocus" not in page.text

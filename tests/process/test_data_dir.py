@@ -16,7 +16,7 @@ from service.process.data_dir import (
 )
 from service.process.shutdown import wait_for_release
 from service.process.startup import StartupError
-from tests.support.processes import python_process
+from tests.support.service_processes import python_process
 
 LOCK = """
 import sys, time

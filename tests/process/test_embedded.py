@@ -18,7 +18,7 @@ from service.process import embedded
 from service.process.data_dir import load_or_create_secret
 from service.process.embedded import run_store, socket_path, with_embedded_store
 from service.process.startup import StartupError
-from tests.support.processes import python_process
+from tests.support.service_processes import python_process
 
 RUN_STORE = """
 import sys, time

@@ -23,14 +23,14 @@ from service.storage.command import Command, command
 from service.storage.connect import connect
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, make_link, put, put_all, read
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 COUNTER = "pl:{00}:counter"
 COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1))])
 
 
 @pytest.fixture
-def client(own_store: Store) -> Iterator[RedisClient]:
+def client(own_store: RedisServer) -> Iterator[RedisClient]:
     connection = connect(own_store.url)
     connection.flushall()
     with closing(RedisClient(connection)) as client:
@@ -81,7 +81,7 @@ def test_a_missing_script_runs_once_for_each_command(client: RedisClient) -> Non
 
 
 def test_a_stalled_store_is_unavailable_within_two_seconds(
-    client: RedisClient, own_store: Store, clock: Clock
+    client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
     link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
     began = time.monotonic()
@@ -96,7 +96,7 @@ def test_a_stalled_store_is_unavailable_within_two_seconds(
 
 
 def test_a_stopped_store_is_unavailable_at_once(
-    client: RedisClient, own_store: Store, clock: Clock
+    client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
     own_store.kill()
@@ -113,7 +113,7 @@ def test_a_stopped_store_is_unavailable_at_once(
 
 
 def test_a_store_without_memory_is_unavailable_for_writes(
-    client: RedisClient, own_store: Store, clock: Clock
+    client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
     link = put(client, make_link(clock.now))
     with redis.Redis.from_url(own_store.url) as connection:
@@ -127,7 +127,7 @@ def test_a_store_without_memory_is_unavailable_for_writes(
 
 
 def test_a_store_that_became_a_replica_is_unavailable(
-    client: RedisClient, own_store: Store, clock: Clock
+    client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
     """As for a moment in every failover."""
     with redis.Redis.from_url(own_store.url) as connection:

@@ -29,9 +29,9 @@ from service.storage.connect import connect, connect_async, connect_queue
 from service.storage.pipeline import AutoPipeline
 from service.values.ids import partition_of
 from tests.support.clock import Clock
-from tests.support.commands import COMMANDS, HOUR
 from tests.support.factories import MILLISECOND, RETENTION, make_link
-from tests.support.servers import Store, free_port, store, valkey_server, wait_until
+from tests.support.redis_commands import COMMANDS, HOUR
+from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
 
 # redis-py leaves the connections of an asynchronous cluster to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -52,7 +52,7 @@ class Server(NamedTuple):
     """The URL for the service, and the process."""
 
     url: str
-    process: Store
+    process: RedisServer
 
 
 @pytest.fixture(scope="module")
@@ -335,13 +335,13 @@ class TestSentinel:
             assert master.get("pl:heartbeat:test") == b"1"
 
 
-def start_cluster(server: Store) -> None:
+def start_cluster(server: RedisServer) -> None:
     """Starts the node, and waits for it."""
     server.start()
     await_cluster(server)
 
 
-def await_cluster(server: Store) -> None:
+def await_cluster(server: RedisServer) -> None:
     with redis.Redis.from_url(server.url) as node:
         wait_until(lambda: node.cluster("INFO")["cluster_state"] == "ok", "the cluster to be ready")
 

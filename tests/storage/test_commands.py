@@ -14,7 +14,7 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import Command
 from service.values.ids import partition_of
-from tests.support.commands import COMMANDS, LINK, SCRIPTS, STORES
+from tests.support.redis_commands import COMMANDS, LINK, SCRIPTS, STORES
 
 
 def functions_of(store: str, module: ModuleType) -> set[str]:

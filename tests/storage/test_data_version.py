@@ -19,7 +19,7 @@ from service.storage.data_version import (
 )
 from tests.support.clock import Clock
 from tests.support.factories import all_keys, make_link, put
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def test_links_without_a_version_have_the_oldest(client: RedisClient, clock: Clo
     assert client.run(data_version.get_version()) is None
 
 
-def test_processes_that_start_together_all_start(valkey: Store) -> None:
+def test_processes_that_start_together_all_start(valkey: RedisServer) -> None:
     """The first creates links while the others still read the version."""
 
     def start(number: int) -> None:

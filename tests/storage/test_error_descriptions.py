@@ -20,7 +20,7 @@ from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
 from tests.support.factories import all_keys
-from tests.support.servers import Store, free_port, store, valkey_server
+from tests.support.servers import RedisServer, free_port, store, valkey_server
 from tests.support.tls import self_signed
 
 USER, PASSWORD = "ann-the-operator", "hunter2"
@@ -29,7 +29,7 @@ DUE = outbox.read_due("7c", now=NOW)
 
 
 @pytest.fixture(params=["valkey", "redis"], scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[tuple[Store, int]]:
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[RedisServer, int]]:
     """A store that also listens on a port."""
     port = free_port()
     binary = (
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[tuple[Store, int]]:
 
 
 @pytest.fixture
-def url_of(server: tuple[Store, int]) -> Callable[[str], str]:
+def url_of(server: tuple[RedisServer, int]) -> Callable[[str], str]:
     """The URL of a user with these rules (redis.io: ACL)."""
     running, port = server
 

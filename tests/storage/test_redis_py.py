@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError
 
 from service.storage import multiplexed_connection
 from service.storage.connect import connect_async
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 
 def test_there_are_no_others() -> None:
@@ -17,7 +17,7 @@ def test_there_are_no_others() -> None:
     assert set(re.findall(r"(?<!self)\.(_[a-z]\w*)", source)) == {"_close", "_parser", "_writer"}
 
 
-def test_they_still_exist(valkey: Store) -> None:
+def test_they_still_exist(valkey: RedisServer) -> None:
     async def run() -> None:
         client = connect_async(valkey.url)
         assert isinstance(client, Redis)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from service.auth.tokens import Admin, Role, issue_admin_token
-from tests.support.processes import SECRET
+from tests.support.service_processes import SECRET
 
 
 def admin_token(

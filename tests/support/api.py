@@ -26,7 +26,7 @@ from service.storage.data_version import ensure_version
 from service.values.email import canonical
 from service.values.time import format_time
 from tests.support.clock import Clock
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 T = TypeVar("T")
 Headers = dict[str, str]
@@ -165,12 +165,12 @@ MakeApi = Callable[..., Api]
 """Starts an application with settings of its own."""
 
 
-def settings_of(store: Store, **environ: str) -> Settings:
+def settings_of(store: RedisServer, **environ: str) -> Settings:
     return load({"SECRET_KEY": SECRET, "REDIS_URL": store.url, "PUBLIC_URL": PUBLIC_URL} | environ)
 
 
 @contextmanager
-def empty(store: Store) -> Iterator[redis.Redis]:
+def empty(store: RedisServer) -> Iterator[redis.Redis]:
     """A connection to ``store``, which then holds nothing but the version of its data."""
     connection = connect(store.url)
     assert isinstance(connection, redis.Redis)
@@ -190,7 +190,7 @@ def in_public(link: dict[str, Any]) -> dict[str, Any]:
     return link | {"delivery": delivery}
 
 
-def wrong(code: str) -> str:
+def different_code(code: str) -> str:
     """A code that is not ``code``."""
     return f"{(int(code) + 1) % 10**6:06d}"
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.processes import lives
 from tests.support.servers import free_port, wait_until
+from tests.support.service_processes import lives
 
 CONFIGURATION = """
 defaults

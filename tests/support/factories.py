@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from service.links import model
 from service.links import store as links
-from service.links.model import Link
+from service.links.model import Link, LinkRequest, validate_request
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.time import datetime_from_ms
-from tests.support.links import create
 
 TTL = timedelta(hours=72)
 RETENTION = timedelta(days=90)
@@ -20,11 +20,18 @@ UNKNOWN_LINK_ID = "pl_00" + "0" * 22
 """The id of a link that nobody made."""
 
 
+def create_link(*, entropy: bytes, now: datetime, ttl: timedelta, **fields: Any) -> Link:
+    """The link that a request with these ``fields`` makes at ``now``."""
+    return model.create(
+        validate_request(LinkRequest(**fields), now=now), entropy=entropy, now=now, ttl=ttl
+    )
+
+
 def make_link(
     now: datetime, *, org_id: str = "acme", email: str = "jane@example.com", **fields: Any
 ) -> Link:
     """A link that is not stored."""
-    return create(
+    return create_link(
         entropy=secrets.token_bytes(32), now=now, ttl=TTL, org_id=org_id, email=email, **fields
     )
 

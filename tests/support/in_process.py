@@ -10,7 +10,7 @@ from litestar import Litestar
 from tests.support.api import FromPeer
 
 
-class InProcess:
+class InProcessApp:
     """The application, served on an event loop that runs while a request does."""
 
     def __init__(self, app: Litestar) -> None:

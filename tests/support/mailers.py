@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
 from tasks.mail.mime import Mail
-from tests.support.harness import received
+from tests.support.delivery_harness import received
 
 Reply = str | Callable[[], str | Iterable[str] | None] | None
 """A reply to a command: a text, a function that returns a text or its lines, or None to hang up."""

@@ -19,7 +19,7 @@ ORGS = 20
 Step = Callable[[], Awaitable[None]]
 
 
-class LatestCodes(Mailbox):
+class LatestCodeMailbox(Mailbox):
     """Counts mails, and keeps of each address no more than its last code."""
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class LatestCodes(Mailbox):
             self.codes[str(message["To"])] = found[0]
 
 
-class Customer:
+class SimulatedClient:
     """One client, with an e-mail of its own for codes, and new ones for links."""
 
-    def __init__(self, url: str, number: int, latest_codes: LatestCodes) -> None:
+    def __init__(self, url: str, number: int, latest_codes: LatestCodeMailbox) -> None:
         self.requests = 0
         self._address = f"customer{number}@example.com"
         self._latest_codes = latest_codes

@@ -20,7 +20,7 @@ from service.storage import keys
 from service.storage import rate_limits as limits
 from service.storage.command import Command
 from service.storage.pipeline import AutoPipeline
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 COUNTER = "pl:{00}:counter"
 COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1))])
@@ -29,7 +29,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 @contextmanager
-def stalled(server: Store) -> Iterator[None]:
+def stalled(server: RedisServer) -> Iterator[None]:
     """The store does not answer within the context."""
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
@@ -77,13 +77,13 @@ async def closes_in_time(pipeline: AutoPipeline) -> bool:
     return False
 
 
-def count_connections(server: Store) -> int:
+def count_connections(server: RedisServer) -> int:
     """The connections of the store, without the one that counts them."""
     with redis.Redis.from_url(server.url) as connection:
         return len(connection.client_list()) - 1
 
 
-def count_runs(name: str, server: Store) -> int:
+def count_runs(name: str, server: RedisServer) -> int:
     """How often the store has run the command."""
     with redis.Redis.from_url(server.url) as connection:
         return int(connection.info("commandstats")[f"cmdstat_{name}"]["calls"])
@@ -95,7 +95,7 @@ async def timed(awaitable: Awaitable[list[Any]]) -> tuple[list[Any], float]:
 
 
 async def run_while_killed(
-    server: Store, pipeline: AutoPipeline, links: list[Link]
+    server: RedisServer, pipeline: AutoPipeline, links: list[Link]
 ) -> tuple[list[Any], float]:
     """The results of commands whose store is killed meanwhile, and their seconds. Restarts it."""
     os.kill(server.process.pid, signal.SIGSTOP)

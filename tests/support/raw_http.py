@@ -143,7 +143,7 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
     )
 
 
-def answers(received: bytes) -> list[Answer]:
+def parse_responses(received: bytes) -> list[Answer]:
     """The complete answers in ``received``, in order, with interim ones (1xx)."""
     found = []
     while next_one := first_answer(received):

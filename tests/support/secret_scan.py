@@ -132,10 +132,10 @@ def stored(connection: "redis.Redis") -> Iterator[Place]:
     """Every key and its value, of whatever type."""
     for key in connection.scan_iter(count=1000):
         yield f"the name of {key!r}", key
-        yield f"the value of {key!r}", b"\n".join(flattened(value_of(connection, key)))
+        yield f"the value of {key!r}", b"\n".join(flattened(read_value(connection, key)))
 
 
-def value_of(connection: "redis.Redis", key: bytes) -> object:
+def read_value(connection: "redis.Redis", key: bytes) -> object:
     read: dict[object, Callable[[], object]] = {
         b"string": lambda: connection.get(key),
         b"hash": lambda: connection.hgetall(key),

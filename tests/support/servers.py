@@ -52,7 +52,7 @@ def _version(binary: str) -> str:
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
-class Store:
+class RedisServer:
     """A store on a unix socket, with the embedded allocator, that can be killed and restarted.
 
     A durable one keeps what it acknowledged.
@@ -95,10 +95,10 @@ class Store:
 
 
 @contextmanager
-def store(binary: str, *options: str, durable: bool = False) -> Iterator[Store]:
+def store(binary: str, *options: str, durable: bool = False) -> Iterator[RedisServer]:
     """A store of its own."""
     with tempfile.TemporaryDirectory(prefix="pl-") as directory:
-        server = Store(binary, Path(directory), *options, durable=durable)
+        server = RedisServer(binary, Path(directory), *options, durable=durable)
         server.start()
         try:
             yield server

@@ -12,7 +12,14 @@ from service.storage.command import TTL_MARGIN
 from service.values.ids import partition_of
 from service.values.time import datetime_to_ms
 from tests.support.factories import ids_of
-from tests.support.model import CEILING, RETENTION, Counted, Link, Model, networks_of
+from tests.support.reference_model import (
+    CEILING,
+    RETENTION,
+    Counted,
+    Link,
+    ReferenceModel,
+    networks_of,
+)
 
 EVERYTHING = """
 local all = {}
@@ -57,7 +64,7 @@ class StoreAudit:
     keys with a relative one get the TTL that the model has.
     """
 
-    def __init__(self, store: "redis.Redis", model: Model) -> None:
+    def __init__(self, store: "redis.Redis", model: ReferenceModel) -> None:
         self._store = store
         self._model = model
         self._everything = store.register_script(EVERYTHING)
@@ -78,11 +85,11 @@ class StoreAudit:
         """Where the books and the model differ."""
         found = {key: (ends_at, left, value) for key, ends_at, left, value in self._read()}
         checks = (
-            self._wrong_records,
-            self._wrong_verified,
-            self._wrong_requests,
-            self._wrong_indexes,
-            self._wrong_counts,
+            self._records_differences,
+            self._verified_differences,
+            self._requests_differences,
+            self._indexes_differences,
+            self._counter_differences,
         )
         wrong = [difference for check in checks for difference in check(found)]
         wrong += [f"{key} is nobody's" for key in found if not self._is_anybodys(key)]
@@ -135,13 +142,13 @@ class StoreAudit:
             if codes
         }
 
-    def _wrong_records(self, found: Found) -> Iterator[str]:
+    def _records_differences(self, found: Found) -> Iterator[str]:
         for key, link in self._records().items():
             ends_at = found[key][0] if key in found else None
             if ends_at != datetime_to_ms(link.gone_at):
                 yield f"{key} ends at {ends_at} instead of {datetime_to_ms(link.gone_at)}"
 
-    def _wrong_verified(self, found: Found) -> Iterator[str]:
+    def _verified_differences(self, found: Found) -> Iterator[str]:
         for key, until in self._verified().items():
             ends_at, _, value = found.get(key, (0, 0, []))
             kept = [
@@ -152,7 +159,7 @@ class StoreAudit:
             if (ends_at, kept) != (max(until), until):
                 yield f"{key} holds {kept} until {ends_at} instead of {until}"
 
-    def _wrong_requests(self, found: Found) -> Iterator[str]:
+    def _requests_differences(self, found: Found) -> Iterator[str]:
         """Of the digests in it nobody can say what they are of."""
         requests = self._model.requests.items()
         expected = [
@@ -175,22 +182,22 @@ class StoreAudit:
         if sorted(kept) != sorted(expected):
             yield f"of requests that may be repeated {kept} are kept instead of {expected}"
 
-    def _wrong_indexes(self, found: Found) -> Iterator[str]:
-        expected = self._indexes()
+    def _indexes_differences(self, found: Found) -> Iterator[str]:
+        expected = self._expected_indexes()
         yield from (f"{key} is missing" for key in expected.keys() - found.keys())
         for key, (ends_at, _, value) in found.items():
             if key.split(":")[2] in INDEXES:
                 known = {
                     member: score
                     for member, score in _entries(value).items()
-                    if self._is_known(key, member, score)
+                    if self._is_live_entry(key, member, score)
                 }
                 if known != expected.get(key, {}):
                     yield f"{key} holds {known} instead of {expected.get(key, {})}"
                 elif known and not self._least_end(key, known) <= ends_at <= self._most_end(key):
                     yield f"{key} ends at {ends_at}, too early or too late for its members"
 
-    def _wrong_counts(self, found: Found) -> Iterator[str]:
+    def _counter_differences(self, found: Found) -> Iterator[str]:
         counts = {_key_of(name): str(window.count) for name, window in self._model.windows.items()}
         for key, left in self._held().items():
             _, ttl, value = found.get(key, (None, 0, None))
@@ -208,7 +215,7 @@ class StoreAudit:
             for key, moment in ends.items()
         }
 
-    def _indexes(self) -> dict[str, Index]:
+    def _expected_indexes(self) -> dict[str, Index]:
         """What is in which index."""
         indexes: dict[str, Index] = {}
 
@@ -260,7 +267,7 @@ class StoreAudit:
         """Whether what ended, or failed, at ``score`` is still told of."""
         return score > datetime_to_ms(self._model.now - RETENTION)
 
-    def _is_known(self, key: str, member: str, score: int) -> bool:
+    def _is_live_entry(self, key: str, member: str, score: int) -> bool:
         if key.endswith((":orgs", ":failed")) and not self._is_kept(score):
             return False
         if key.endswith(":orgs"):

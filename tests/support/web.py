@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.support.processes import Service
 from tests.support.servers import free_port, wait_until
+from tests.support.service_processes import Service
 
 STARTED = "Started worker-1"
 """In the log of a web process that serves. On a shared port, another may answer."""

@@ -15,23 +15,23 @@ from tasks import jobs
 from tasks.delivery_worker import DeliveryWorker
 from tasks.runtime import Runtime, create_heartbeat, current_runtime
 from tests.support.clock import Clock
-from tests.support.harness import Harness
+from tests.support.delivery_harness import DeliveryHarness
 from tests.support.mailers import ScriptedMailer
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture
-def harness(valkey: Store, clock: Clock) -> Iterator[Harness]:
+def harness(valkey: RedisServer, clock: Clock) -> Iterator[DeliveryHarness]:
     """On an empty store."""
     client = RedisClient(connect(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()
-        yield Harness(client, redis, clock)
+        yield DeliveryHarness(client, redis, clock)
     client.close()
 
 
 @pytest.fixture
-def rq_connection(valkey: Store) -> Iterator[Redis]:
+def rq_connection(valkey: RedisServer) -> Iterator[Redis]:
     with Redis.from_url(valkey.url) as connection:
         yield connection
 
@@ -43,7 +43,7 @@ def mailer() -> ScriptedMailer:
 
 @pytest.fixture
 def runtimes(
-    harness: Harness, rq_connection: Redis, mailer: ScriptedMailer
+    harness: DeliveryHarness, rq_connection: Redis, mailer: ScriptedMailer
 ) -> Iterator[dict[MailQueue, Runtime]]:
     """A worker's runtime for each queue. The one that scans is current."""
     stopping = Event()

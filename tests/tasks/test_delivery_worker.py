@@ -33,9 +33,9 @@ from tasks.mail.mime import Mail
 from tasks.mail.smtp import SmtpMailer
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.support.clock import Clock
-from tests.support.harness import ORG, PARTITION, Harness
+from tests.support.delivery_harness import ORG, PARTITION, DeliveryHarness
 from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
-from tests.support.servers import Store, store, valkey_server
+from tests.support.servers import RedisServer, store, valkey_server
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -53,7 +53,7 @@ def nth(number: int, act: Callable[[], object]) -> Answer:
 
 
 class TestSending:
-    def test_a_link_is_mailed_and_marked(self, harness: Harness) -> None:
+    def test_a_link_is_mailed_and_marked(self, harness: DeliveryHarness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         harness.clock.advance(seconds=1)
         assert harness.link_worker(mailer).run([PARTITION]) == []
@@ -66,13 +66,15 @@ class TestSending:
             None,
         )
 
-    def test_a_mail_that_was_sent_leaves_the_outbox(self, harness: Harness) -> None:
+    def test_a_mail_that_was_sent_leaves_the_outbox(self, harness: DeliveryHarness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         harness.link_worker(mailer).run([PARTITION])
         assert harness.lease_of(link) is None
         assert harness.unsent() == 0
 
-    def test_a_link_is_mailed_once_however_often_it_is_rung_for(self, harness: Harness) -> None:
+    def test_a_link_is_mailed_once_however_often_it_is_rung_for(
+        self, harness: DeliveryHarness
+    ) -> None:
         harness.add_link()
         mailer = ScriptedMailer()
         for _ in range(3):
@@ -86,7 +88,7 @@ class TestSending:
         ids=["a millisecond before", "at that moment"],
     )
     def test_a_scheduled_link_is_mailed_at_the_very_millisecond(
-        self, harness: Harness, early: timedelta, mails: int
+        self, harness: DeliveryHarness, early: timedelta, mails: int
     ) -> None:
         due = harness.clock() + timedelta(hours=1)
         harness.add_link(scheduled_at=due)
@@ -95,20 +97,20 @@ class TestSending:
         harness.link_worker(mailer).run([PARTITION])
         assert len(mailer.sent) == mails
 
-    def test_a_link_created_with_notify_false_is_not_mailed(self, harness: Harness) -> None:
+    def test_a_link_created_with_notify_false_is_not_mailed(self, harness: DeliveryHarness) -> None:
         harness.add_link(notify=False)
         mailer = ScriptedMailer()
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
-    def test_only_the_given_partitions_are_claimed(self, harness: Harness) -> None:
+    def test_only_the_given_partitions_are_claimed(self, harness: DeliveryHarness) -> None:
         harness.add_link(org_id="acme")
         harness.add_link(org_id="globex")
         mailer = ScriptedMailer()
         harness.link_worker(mailer).run([partition_of("globex")])
         assert [str(message["Subject"]) for message in mailer.sent] == ["Payment link from globex"]
 
-    def test_all_mails_of_a_job_take_one_session(self, harness: Harness) -> None:
+    def test_all_mails_of_a_job_take_one_session(self, harness: DeliveryHarness) -> None:
         harness.add_links(5, org_id="acme")
         harness.add_links(5, org_id="globex")
         mailer = ScriptedMailer()
@@ -116,7 +118,7 @@ class TestSending:
         assert (len(mailer.sent), mailer.sessions, mailer.open) == (10, 1, False)
 
     def test_more_mails_than_a_batch_all_go_out(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery_worker, "BATCH_SIZE", 2)
         harness.add_links(5)
@@ -124,7 +126,9 @@ class TestSending:
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == [f"jane+{number}@example.com" for number in range(5)]
 
-    def test_partitions_take_turns(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_partitions_take_turns(
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Many e-mails of one organization do not delay another's."""
         monkeypatch.setattr(delivery_worker, "BATCH_SIZE", 2)
         harness.add_links(6, org_id="acme")
@@ -135,7 +139,7 @@ class TestSending:
         assert len(mailer.sent) == 7
 
     def test_many_partitions_are_claimed_in_one_round_trip_and_opened_in_another(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         organizations = [f"org{number}" for number in range(delivery_worker.PARTITIONS_PER_ROUND)]
         for org_id in organizations:
@@ -155,7 +159,9 @@ class TestSending:
         assert len(mailer.sent) == len(organizations)
         assert trips == ["outbox/claim", "links/load_claimed", "outbox/claim"]
 
-    def test_partitions_without_a_turn_are_released_and_come_next(self, harness: Harness) -> None:
+    def test_partitions_without_a_turn_are_released_and_come_next(
+        self, harness: DeliveryHarness
+    ) -> None:
         """The partition before them is slow, and has more to send."""
         for org_id in ("acme", "acme", "globex", "initech"):
             harness.add_link(org_id=org_id)
@@ -171,7 +177,7 @@ class TestSending:
         ]
 
     def test_a_job_ends_in_time_and_returns_the_remaining_partitions(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery_worker, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
@@ -179,7 +185,9 @@ class TestSending:
         assert harness.link_worker(mailer).run([PARTITION, "ff"]) == [PARTITION, "ff"]
         assert mailer.sent == []
 
-    def test_workers_that_race_send_each_mail_once(self, harness: Harness, valkey: Store) -> None:
+    def test_workers_that_race_send_each_mail_once(
+        self, harness: DeliveryHarness, valkey: RedisServer
+    ) -> None:
         harness.add_links(60)
         mailers = [ScriptedMailer() for _ in range(6)]
         start = threading.Barrier(len(mailers))
@@ -187,7 +195,9 @@ class TestSending:
         def work(mailer: ScriptedMailer) -> None:
             client = RedisClient(connect(valkey.url))
             start.wait()
-            Harness(client, harness.redis, harness.clock).link_worker(mailer).run([PARTITION])
+            DeliveryHarness(client, harness.redis, harness.clock).link_worker(mailer).run(
+                [PARTITION]
+            )
             client.close()
 
         threads = [threading.Thread(target=work, args=(mailer,)) for mailer in mailers]
@@ -199,7 +209,7 @@ class TestSending:
         assert sorted(recipients) == sorted(f"jane+{number}@example.com" for number in range(60))
 
     def test_its_log_contains_no_address_and_no_whole_link_id(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link, log = harness.add_link(), CapturingLogger()
         monkeypatch.setattr(delivery_worker, "log", log)
@@ -211,7 +221,7 @@ class TestSending:
 
 
 class TestRefusal:
-    def test_a_refused_mail_fails_with_the_server_s_reason(self, harness: Harness) -> None:
+    def test_a_refused_mail_fails_with_the_server_s_reason(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         mailer = ScriptedMailer(refusing(error=Refused("550 5.1.1 no such user")))
         harness.link_worker(mailer).run([PARTITION])
@@ -219,7 +229,7 @@ class TestRefusal:
         assert (found.state, found.attempts, found.sent_at) == (DeliveryState.FAILED, 1, None)
         assert found.error == "550 5.1.1 no such user"
 
-    def test_a_refused_mail_is_not_tried_again(self, harness: Harness) -> None:
+    def test_a_refused_mail_is_not_tried_again(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).run([PARTITION])
         harness.clock.advance(hours=24)
@@ -228,27 +238,27 @@ class TestRefusal:
         assert mailer.sent == []
         assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
-    def test_the_others_go_out(self, harness: Harness) -> None:
+    def test_the_others_go_out(self, harness: DeliveryHarness) -> None:
         harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+1@example.com", error=Refused("550 no")))
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+0@example.com", "jane+2@example.com"]
 
-    def test_a_link_whose_mail_failed_is_good_all_the_same(self, harness: Harness) -> None:
+    def test_a_link_whose_mail_failed_is_good_all_the_same(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(refusing(error=Refused("550 no")))).run([PARTITION])
         assert harness.link(link).status(harness.clock()) is Status.ACTIVE
 
 
 class TestDeferral:
-    def test_a_deferred_mail_waits_with_its_reason(self, harness: Harness) -> None:
+    def test_a_deferred_mail_waits_with_its_reason(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.QUEUED, 1, "450 later")
         assert harness.lease_of(link) == harness.clock() + timedelta(seconds=5)
 
-    def test_it_is_tried_again_after_a_while_and_not_before(self, harness: Harness) -> None:
+    def test_it_is_tried_again_after_a_while_and_not_before(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
         mailer = ScriptedMailer()
@@ -261,7 +271,7 @@ class TestDeferral:
         found = harness.link(link).delivery
         assert (found.state, found.attempts, found.error) == (DeliveryState.SENT, 2, None)
 
-    def test_it_waits_longer_every_time(self, harness: Harness) -> None:
+    def test_it_waits_longer_every_time(self, harness: DeliveryHarness) -> None:
         link, waits = harness.add_link(), []
         for _ in range(7):
             harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run(
@@ -273,13 +283,13 @@ class TestDeferral:
             harness.clock.now = lease
         assert waits == [5, 15, 45, 135, 405, 900, 900]
 
-    def test_the_others_go_out(self, harness: Harness) -> None:
+    def test_the_others_go_out(self, harness: DeliveryHarness) -> None:
         harness.add_links(3)
         mailer = ScriptedMailer(refusing("jane+0@example.com", error=Deferred("450 later")))
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == ["jane+1@example.com", "jane+2@example.com"]
 
-    def test_every_try_carries_the_same_message_id(self, harness: Harness) -> None:
+    def test_every_try_carries_the_same_message_id(self, harness: DeliveryHarness) -> None:
         """If only the reply to a mail got lost, its recipient still sees one mail."""
         harness.add_link()
         tried: list[str] = []
@@ -304,7 +314,7 @@ class TestDeferral:
 
 
 class TestServerAway:
-    def test_nothing_more_is_tried_and_all_is_put_off(self, harness: Harness) -> None:
+    def test_nothing_more_is_tried_and_all_is_put_off(self, harness: DeliveryHarness) -> None:
         made, tried = harness.add_links(5), Counter[str]()
 
         def answer(message: EmailMessage) -> None:
@@ -317,7 +327,7 @@ class TestServerAway:
         assert {harness.link(link).delivery.error for link in made} == {"nobody listens"}
 
     def test_the_words_of_a_rejected_login_are_not_stored_with_the_link(
-        self, harness: Harness
+        self, harness: DeliveryHarness
     ) -> None:
         [link] = harness.add_links(1)
         refused = MailerUnavailable("535 5.7.8 no such user pay@acme.example")
@@ -326,7 +336,7 @@ class TestServerAway:
         )
         assert harness.link(link).delivery.error == "535 5.7.8"
 
-    def test_what_was_sent_before_stays_sent(self, harness: Harness) -> None:
+    def test_what_was_sent_before_stays_sent(self, harness: DeliveryHarness) -> None:
         made = harness.add_links(3)
         harness.link_worker(
             ScriptedMailer(refusing("jane+1@example.com", error=MailerUnavailable("gone")))
@@ -337,7 +347,7 @@ class TestServerAway:
             DeliveryState.QUEUED,
         ]
 
-    def test_all_goes_out_when_it_is_back(self, harness: Harness) -> None:
+    def test_all_goes_out_when_it_is_back(self, harness: DeliveryHarness) -> None:
         made = harness.add_links(3)
         harness.link_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run(
             [PARTITION]
@@ -348,7 +358,7 @@ class TestServerAway:
         assert sorted(mailer.recipients) == [link.email for link in made]
         assert {harness.state(link) for link in made} == {DeliveryState.SENT}
 
-    def test_it_is_tried_every_minute_at_least(self, harness: Harness) -> None:
+    def test_it_is_tried_every_minute_at_least(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         for _ in range(8):
             harness.link_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run(
@@ -376,7 +386,7 @@ def test_a_servers_words_are_not_logged(reason: str, logged: str) -> None:
 
 
 class TestDropped:
-    def test_a_link_revoked_before_its_turn_is_not_mailed(self, harness: Harness) -> None:
+    def test_a_link_revoked_before_its_turn_is_not_mailed(self, harness: DeliveryHarness) -> None:
         made = harness.add_links(2)
         mailer = ScriptedMailer()
         harness.revoke(made[0])
@@ -384,7 +394,9 @@ class TestDropped:
         assert mailer.recipients == ["jane+1@example.com"]
         assert harness.state(made[0]) is DeliveryState.NONE
 
-    def test_a_link_revoked_after_it_was_claimed_is_not_mailed(self, harness: Harness) -> None:
+    def test_a_link_revoked_after_it_was_claimed_is_not_mailed(
+        self, harness: DeliveryHarness
+    ) -> None:
         """Each link is checked just before its own mail."""
         made = harness.add_links(3)
         mailer = ScriptedMailer(nth(1, lambda: harness.revoke(made[2])))
@@ -393,7 +405,7 @@ class TestDropped:
         assert harness.state(made[2]) is DeliveryState.NONE
 
     def test_a_link_revoked_by_the_time_it_is_claimed_again_is_not_mailed(
-        self, harness: Harness
+        self, harness: DeliveryHarness
     ) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([PARTITION])
@@ -403,7 +415,9 @@ class TestDropped:
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.sent == []
 
-    def test_a_scheduled_link_that_was_revoked_is_not_mailed(self, harness: Harness) -> None:
+    def test_a_scheduled_link_that_was_revoked_is_not_mailed(
+        self, harness: DeliveryHarness
+    ) -> None:
         link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
         harness.revoke(link)
         harness.clock.advance(hours=2)
@@ -412,7 +426,7 @@ class TestDropped:
         assert mailer.sent == []
 
     def test_a_link_revoked_between_claim_and_reading_is_not_mailed(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         link = harness.add_link()
         mailer = ScriptedMailer()
@@ -427,7 +441,9 @@ class TestDropped:
         assert mailer.sent == []
         assert harness.state(link) is DeliveryState.NONE
 
-    def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(self, harness: Harness) -> None:
+    def test_a_link_revoked_while_its_mail_goes_out_is_marked_sent(
+        self, harness: DeliveryHarness
+    ) -> None:
         link = harness.add_link()
         harness.link_worker(ScriptedMailer(lambda _: harness.revoke(link))).run([PARTITION])
         found = harness.link(link)
@@ -437,7 +453,9 @@ class TestDropped:
         )
         assert harness.lease_of(link) is None
 
-    def test_a_link_that_expired_meanwhile_fails_with_that_reason(self, harness: Harness) -> None:
+    def test_a_link_that_expired_meanwhile_fails_with_that_reason(
+        self, harness: DeliveryHarness
+    ) -> None:
         link = harness.add_link(ttl=timedelta(hours=1))
         harness.clock.advance(hours=1)
         mailer = ScriptedMailer()
@@ -448,7 +466,7 @@ class TestDropped:
         assert found.error == "the link was expired before it could be sent"
         assert harness.lease_of(link) is None
 
-    def test_a_deleted_link_leaves_the_outbox(self, harness: Harness) -> None:
+    def test_a_deleted_link_leaves_the_outbox(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         harness.redis.delete(keys.link(link.id))
         mailer = ScriptedMailer()
@@ -457,7 +475,7 @@ class TestDropped:
         assert (harness.lease_of(link), harness.unsent()) == (None, 0)
 
     def test_an_unreadable_link_stays_in_the_outbox_and_delays_no_other(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         log = CapturingLogger()
         monkeypatch.setattr(delivery_worker, "log", log)
@@ -475,7 +493,7 @@ class TestDropped:
             ("record_unreadable",)
         ]
 
-    def test_an_unreadable_code_delays_no_other(self, harness: Harness) -> None:
+    def test_an_unreadable_code_delays_no_other(self, harness: DeliveryHarness) -> None:
         harness.add_code("jane@example.com")
         harness.add_code("john@example.com")
         harness.redis.hset(keys.otp("jane@example.com"), "nonce", "no nonce")
@@ -491,7 +509,9 @@ class TestDropped:
         ["nobody", "=?utf-8?q?jane?=@example.com", "jäne@example.com", "jane@☃.example"],
         ids=["no address", "encoded word", "mailbox outside ASCII", "no IDN"],
     )
-    def test_a_mail_that_cannot_be_made_fails_alone(self, harness: Harness, email: str) -> None:
+    def test_a_mail_that_cannot_be_made_fails_alone(
+        self, harness: DeliveryHarness, email: str
+    ) -> None:
         made = [
             harness.add_link(
                 f"jane+{number}@example.com", payment_amount=Decimal(5), currency="USD"
@@ -517,7 +537,7 @@ class TestDropped:
         ids=str,
     )
     def test_a_link_that_is_older_than_a_rule_which_it_breaks_is_mailed(
-        self, harness: Harness, fields: dict[Any, Any]
+        self, harness: DeliveryHarness, fields: dict[Any, Any]
     ) -> None:
         link = harness.add_link(payment_amount=Decimal(5), currency="USD")
         harness.redis.hset(keys.link(link.id), mapping=fields)
@@ -537,7 +557,7 @@ class TestDropped:
         ids=str,
     )
     def test_so_is_one_whose_organization_s_profile_is(
-        self, harness: Harness, profile: Profile
+        self, harness: DeliveryHarness, profile: Profile
     ) -> None:
         harness.client.run(orgs.put_profile(ORG, profile))
         link = harness.add_link()
@@ -548,7 +568,9 @@ class TestDropped:
 
 
 class TestLeases:
-    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(
+        self, harness: DeliveryHarness
+    ) -> None:
         link = harness.add_link()
         harness.claim()
         mailer = ScriptedMailer()
@@ -560,7 +582,7 @@ class TestLeases:
         assert len(mailer.sent) == 1
         assert harness.state(link) is DeliveryState.SENT
 
-    def test_while_one_worker_sends_another_finds_nothing(self, harness: Harness) -> None:
+    def test_while_one_worker_sends_another_finds_nothing(self, harness: DeliveryHarness) -> None:
         harness.add_links(3)
         other = ScriptedMailer()
         mailer = ScriptedMailer(lambda _: harness.link_worker(other).run([PARTITION]))
@@ -568,7 +590,7 @@ class TestLeases:
         assert (len(mailer.sent), other.sent) == (3, [])
 
     def test_what_a_slow_batch_does_not_begin_is_anothers_and_none_is_sent_twice(
-        self, harness: Harness
+        self, harness: DeliveryHarness
     ) -> None:
         harness.add_links(8)
         other = ScriptedMailer()
@@ -584,7 +606,7 @@ class TestLeases:
         ]
 
     def test_a_worker_that_lost_its_lease_leaves_the_rest_to_the_next_one(
-        self, harness: Harness
+        self, harness: DeliveryHarness
     ) -> None:
         harness.add_links(3)
         other = ScriptedMailer()
@@ -602,7 +624,7 @@ class TestLeases:
         "error", [MailerUnavailable("gone"), Deferred("450 later")], ids=["server away", "deferred"]
     )
     def test_a_worker_that_lost_its_lease_does_not_put_off_what_another_holds(
-        self, harness: Harness, error: Exception
+        self, harness: DeliveryHarness, error: Exception
     ) -> None:
         """Otherwise a third worker would claim it in 5 s, while the second one sends it."""
         made = harness.add_links(2)
@@ -617,7 +639,7 @@ class TestLeases:
         assert [harness.lease_of(link) for link in made] == [taken[0], taken[0]]
 
     def test_no_mail_is_sent_if_its_lease_lapsed_while_the_session_opened(
-        self, harness: Harness
+        self, harness: DeliveryHarness
     ) -> None:
         """Each of a session's six steps may take 10 s: together they may outlast a lease."""
         harness.add_link()
@@ -637,7 +659,7 @@ class TestLeases:
 
 
 class TestOneAtATime:
-    def test_a_mail_is_marked_before_the_next_is_sent(self, harness: Harness) -> None:
+    def test_a_mail_is_marked_before_the_next_is_sent(self, harness: DeliveryHarness) -> None:
         """A worker that dies leaves at most one e-mail that was sent and is not marked."""
         made, seen = harness.add_links(3), []
         mailer = ScriptedMailer(lambda _: seen.append([harness.state(link) for link in made]))
@@ -645,7 +667,9 @@ class TestOneAtATime:
         sent, queued = DeliveryState.SENT, DeliveryState.QUEUED
         assert seen == [[queued, queued, queued], [sent, queued, queued], [sent, sent, queued]]
 
-    def test_a_mail_that_was_made_ahead_and_expired_is_not_sent(self, harness: Harness) -> None:
+    def test_a_mail_that_was_made_ahead_and_expired_is_not_sent(
+        self, harness: DeliveryHarness
+    ) -> None:
         made = harness.add_links(2)
         short = harness.add_link("joe@example.com", ttl=timedelta(seconds=5))
         mailer = ScriptedMailer(nth(2, lambda: harness.clock.advance(milliseconds=900)))
@@ -655,7 +679,7 @@ class TestOneAtATime:
         assert harness.link(short).delivery.error == "the link was expired before it could be sent"
 
     def test_a_mail_that_breaks_its_maker_does_not_break_the_one_before(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Otherwise that one would be sent again and again."""
         made, mailer = harness.add_links(2), ScriptedMailer()
@@ -675,7 +699,7 @@ class TestOneAtATime:
 
 
 class TestStopping:
-    def test_the_rest_is_released_at_once(self, harness: Harness) -> None:
+    def test_the_rest_is_released_at_once(self, harness: DeliveryHarness) -> None:
         harness.add_links(4)
         stopping = threading.Event()
         mailer, other = ScriptedMailer(nth(2, stopping.set)), ScriptedMailer()
@@ -684,19 +708,21 @@ class TestStopping:
         assert mailer.recipients == ["jane+0@example.com", "jane+1@example.com"]
         assert sorted(other.recipients) == ["jane+2@example.com", "jane+3@example.com"]
 
-    def test_the_mail_that_is_going_out_is_marked(self, harness: Harness) -> None:
+    def test_the_mail_that_is_going_out_is_marked(self, harness: DeliveryHarness) -> None:
         made = harness.add_links(2)
         stopping = threading.Event()
         harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert [harness.state(link) for link in made] == [DeliveryState.SENT, DeliveryState.QUEUED]
 
-    def test_a_release_is_no_attempt(self, harness: Harness) -> None:
+    def test_a_release_is_no_attempt(self, harness: DeliveryHarness) -> None:
         made = harness.add_links(2)
         stopping = threading.Event()
         harness.link_worker(ScriptedMailer(nth(1, stopping.set)), stopping.is_set).run([PARTITION])
         assert harness.link(made[1]).delivery.attempts == 0
 
-    def test_what_another_worker_claimed_meanwhile_is_not_released(self, harness: Harness) -> None:
+    def test_what_another_worker_claimed_meanwhile_is_not_released(
+        self, harness: DeliveryHarness
+    ) -> None:
         made = harness.add_links(2)
         stopping, taken = threading.Event(), []
 
@@ -710,7 +736,7 @@ class TestStopping:
         )
         assert harness.lease_of(made[1]) == taken[0]
 
-    def test_a_stopping_worker_claims_nothing(self, harness: Harness) -> None:
+    def test_a_stopping_worker_claims_nothing(self, harness: DeliveryHarness) -> None:
         link, mailer = harness.add_link(), ScriptedMailer()
         assert harness.link_worker(mailer, lambda: True).run([PARTITION]) == [PARTITION]
         assert mailer.sent == []
@@ -718,23 +744,23 @@ class TestStopping:
 
 
 @pytest.fixture
-def own_store() -> Iterator[Store]:
+def own_store() -> Iterator[RedisServer]:
     """A store that tests may kill."""
     with store(valkey_server(), durable=True) as server:
         yield server
 
 
 @pytest.fixture
-def own_harness(own_store: Store, clock: Clock) -> Iterator[Harness]:
+def own_harness(own_store: RedisServer, clock: Clock) -> Iterator[DeliveryHarness]:
     client = RedisClient(connect(own_store.url))
     with Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as redis:
-        yield Harness(client, redis, clock)
+        yield DeliveryHarness(client, redis, clock)
     client.close()
 
 
 class TestRedisAway:
     def test_a_mail_sent_meanwhile_is_marked_and_not_sent_again(
-        self, own_harness: Harness, own_store: Store
+        self, own_harness: DeliveryHarness, own_store: RedisServer
     ) -> None:
         made = own_harness.add_links(2)
         mailer = ScriptedMailer(nth(1, own_store.kill))
@@ -748,7 +774,7 @@ class TestRedisAway:
         assert {own_harness.state(link) for link in made} == {DeliveryState.SENT}
 
     def test_it_is_marked_even_if_no_partition_is_pending(
-        self, own_harness: Harness, own_store: Store
+        self, own_harness: DeliveryHarness, own_store: RedisServer
     ) -> None:
         link = own_harness.add_link()
         worker = own_harness.link_worker(ScriptedMailer(nth(1, own_store.kill)))
@@ -759,7 +785,7 @@ class TestRedisAway:
         assert own_harness.state(link) is DeliveryState.SENT
 
     def test_it_is_remembered_through_several_tries(
-        self, own_harness: Harness, own_store: Store
+        self, own_harness: DeliveryHarness, own_store: RedisServer
     ) -> None:
         link = own_harness.add_link()
         mailer = ScriptedMailer(nth(1, own_store.kill))
@@ -773,7 +799,7 @@ class TestRedisAway:
         assert (len(mailer.sent), own_harness.state(link)) == (1, DeliveryState.SENT)
 
     def test_a_code_sent_meanwhile_is_not_sent_again(
-        self, own_harness: Harness, own_store: Store
+        self, own_harness: DeliveryHarness, own_store: RedisServer
     ) -> None:
         own_harness.add_code()
         mailer = ScriptedMailer(nth(1, own_store.kill))
@@ -787,7 +813,7 @@ class TestRedisAway:
         assert len(mailer.sent) == 1
 
     def test_nothing_is_sent_that_could_not_be_claimed(
-        self, own_harness: Harness, own_store: Store
+        self, own_harness: DeliveryHarness, own_store: RedisServer
     ) -> None:
         own_harness.add_link()
         own_store.kill()

@@ -21,9 +21,9 @@ from tasks import delivery_worker, jobs
 from tasks.mail_kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime
 from tests.support.clock import Clock
-from tests.support.harness import PARTITION, Harness, text_of
+from tests.support.delivery_harness import PARTITION, DeliveryHarness, text_of
 from tests.support.mailers import ScriptedMailer
-from tests.support.servers import MailServer, Store, free_port
+from tests.support.servers import MailServer, RedisServer, free_port
 
 JANE = "jane@example.com"
 SECRET = "correct horse battery staple, 32 bytes"
@@ -35,7 +35,7 @@ Deliver = Callable[[MailQueue], None]
 class TestJobs:
     def test_links_that_were_rung_for_are_sent(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         mailer: ScriptedMailer,
@@ -48,7 +48,7 @@ class TestJobs:
 
     def test_codes_that_were_rung_for_are_sent(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         mailer: ScriptedMailer,
@@ -60,7 +60,7 @@ class TestJobs:
 
     def test_a_job_takes_all_partitions_that_wait(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         mailer: ScriptedMailer,
@@ -75,7 +75,7 @@ class TestJobs:
 
     def test_a_job_for_which_nothing_waits_does_nothing(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         mailer: ScriptedMailer,
@@ -88,7 +88,7 @@ class TestJobs:
 
     def test_a_job_for_links_leaves_codes_to_theirs(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         mailer: ScriptedMailer,
@@ -101,7 +101,7 @@ class TestJobs:
 
     def test_what_is_left_when_a_job_ends_is_rung_for(
         self,
-        harness: Harness,
+        harness: DeliveryHarness,
         rq_connection: Redis,
         deliver: Deliver,
         monkeypatch: pytest.MonkeyPatch,
@@ -128,7 +128,7 @@ class TestJobs:
         assert take_pending(queue, rq_connection) == ["01", "02"]
 
     def test_a_job_that_is_done_rings_for_nothing(
-        self, harness: Harness, rq_connection: Redis, deliver: Deliver
+        self, harness: DeliveryHarness, rq_connection: Redis, deliver: Deliver
     ) -> None:
         harness.add_link()
         ring(LINKS, [PARTITION], rq_connection)
@@ -144,7 +144,9 @@ class TestJobs:
         mailer: ScriptedMailer,
         tmp_path: Path,
     ) -> None:
-        away = Harness(RedisClient(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock())
+        away = DeliveryHarness(
+            RedisClient(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock()
+        )
         runtimes[LINKS].delivery = away.link_worker(mailer)
         ring(LINKS, [PARTITION], rq_connection)
         with pytest.raises(Unavailable):
@@ -157,7 +159,7 @@ class TestJobs:
 
 
 @pytest.fixture
-def environ(valkey: Store, tmp_path: Path) -> dict[str, str]:
+def environ(valkey: RedisServer, tmp_path: Path) -> dict[str, str]:
     return {
         "SECRET_KEY": SECRET,
         "REDIS_URL": valkey.url,
@@ -168,7 +170,7 @@ def environ(valkey: Store, tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def runtime_of(
-    harness: Harness, environ: dict[str, str], server: MailServer, queue: MailQueue = LINKS
+    harness: DeliveryHarness, environ: dict[str, str], server: MailServer, queue: MailQueue = LINKS
 ) -> Iterator[Runtime]:
     """A worker's runtime with an SMTP server and the harness's clock."""
     settings = load({**environ, "SMTP_URL": server.url, "MAIL_FROM": "Shop <pay@shop.example>"})
@@ -183,13 +185,13 @@ class TestRuntime:
 
     @pytest.fixture
     def made(
-        self, harness: Harness, environ: dict[str, str], mail_server: MailServer
+        self, harness: DeliveryHarness, environ: dict[str, str], mail_server: MailServer
     ) -> Iterator[Runtime]:
         with runtime_of(harness, environ, mail_server) as runtime:
             yield runtime
 
     def test_links_go_through_smtp(
-        self, harness: Harness, made: Runtime, mail_server: MailServer
+        self, harness: DeliveryHarness, made: Runtime, mail_server: MailServer
     ) -> None:
         link = harness.add_link()
         assert made.delivery.run([PARTITION]) == []
@@ -198,7 +200,7 @@ class TestRuntime:
         assert str(message["From"]) == "Shop <pay@shop.example>"
 
     def test_codes_are_those_that_the_api_derives(
-        self, harness: Harness, environ: dict[str, str], mail_server: MailServer
+        self, harness: DeliveryHarness, environ: dict[str, str], mail_server: MailServer
     ) -> None:
         nonce = harness.add_code()
         with runtime_of(harness, environ, mail_server, OTPS) as runtime:
@@ -207,7 +209,7 @@ class TestRuntime:
         assert derive_code(derive_key(SECRET.encode(), "otp"), nonce, JANE) in text_of(message)
 
     def test_it_stops_when_asked_to(
-        self, harness: Harness, made: Runtime, mail_server: MailServer
+        self, harness: DeliveryHarness, made: Runtime, mail_server: MailServer
     ) -> None:
         harness.add_link()
         made.stopping.set()
@@ -215,7 +217,7 @@ class TestRuntime:
         assert mail_server.mailbox.messages == []
 
     def test_without_smtp_mails_become_files(
-        self, harness: Harness, environ: dict[str, str], tmp_path: Path
+        self, harness: DeliveryHarness, environ: dict[str, str], tmp_path: Path
     ) -> None:
         harness.add_link()
         runtime = create_runtime(load(environ), find_kind(LINKS.name), harness.clock)
@@ -237,7 +239,7 @@ class TestRuntime:
             runtime.delivery.run([PARTITION])
 
     def test_an_hour_without_a_mail_server_loses_nothing(
-        self, harness: Harness, environ: dict[str, str]
+        self, harness: DeliveryHarness, environ: dict[str, str]
     ) -> None:
         link, server = harness.add_link(), MailServer()
         with runtime_of(harness, environ, server) as runtime:

@@ -21,12 +21,12 @@ from tasks.mail.mailer import Deferred, MailerUnavailable, Refused
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tasks.message import SkipMessage
-from tests.support.harness import (
+from tests.support.delivery_harness import (
     OTP_KEY,
     PARTITION,
     RETENTION,
     SENDER,
-    Harness,
+    DeliveryHarness,
     received,
     text_of,
 )
@@ -42,7 +42,7 @@ def code_in(message: EmailMessage) -> str:
 
 
 class TestLinkMail:
-    def test_it_leads_to_the_public_url(self, harness: Harness) -> None:
+    def test_it_leads_to_the_public_url(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         message = LinkMailHandler(
             "https://shop.example/links", SENDER, harness.profiles, RETENTION
@@ -53,7 +53,7 @@ class TestLinkMail:
         "state", [DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.NONE], ids=str
     )
     def test_it_is_skipped_in_every_other_delivery_state(
-        self, harness: Harness, state: DeliveryState
+        self, harness: DeliveryHarness, state: DeliveryState
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         with pytest.raises(SkipMessage, match=state.value):
@@ -63,7 +63,7 @@ class TestLinkMail:
 
     @pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.SCHEDULED], ids=str)
     def test_it_is_composed_while_its_delivery_is_pending(
-        self, harness: Harness, state: DeliveryState
+        self, harness: DeliveryHarness, state: DeliveryState
     ) -> None:
         link = msgspec.structs.replace(harness.add_link(), delivery=MailState(state))
         assert (
@@ -73,21 +73,23 @@ class TestLinkMail:
             == JANE
         )
 
-    def test_a_revoked_link_has_no_mail(self, harness: Harness) -> None:
+    def test_a_revoked_link_has_no_mail(self, harness: DeliveryHarness) -> None:
         link = msgspec.structs.replace(harness.add_link(), revoked_at=harness.clock())
         with pytest.raises(SkipMessage, match="revoked"):
             LinkMailHandler("https://pay.example", SENDER, harness.profiles, RETENTION).compose(
                 link, harness.clock()
             )
 
-    def test_a_log_names_a_link_by_its_beginning(self, harness: Harness) -> None:
+    def test_a_log_names_a_link_by_its_beginning(self, harness: DeliveryHarness) -> None:
         link = harness.add_link()
         about = LinkMailHandler(
             "https://pay.example", SENDER, harness.profiles, RETENTION
         ).log_fields(PARTITION, keys.local_id(link.id))
         assert about == {"kind": "link", "link": f"{link.id[:11]}…"}
 
-    def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(self, harness: Harness) -> None:
+    def test_a_scheduled_link_counts_as_queued_once_it_is_claimed(
+        self, harness: DeliveryHarness
+    ) -> None:
         link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
         harness.clock.advance(hours=1)
         seen = []
@@ -98,7 +100,7 @@ class TestLinkMail:
 
 
 class TestOtpMail:
-    def test_a_code_is_mailed_once(self, harness: Harness) -> None:
+    def test_a_code_is_mailed_once(self, harness: DeliveryHarness) -> None:
         nonce = harness.add_code()
         mailer = ScriptedMailer()
         for _ in range(2):
@@ -108,7 +110,7 @@ class TestOtpMail:
         assert code_in(mailer.sent[0]) == derive_code(OTP_KEY, nonce, JANE)
         assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_that_is_out_can_be_submitted(self, harness: Harness) -> None:
+    def test_a_code_that_is_out_can_be_submitted(self, harness: DeliveryHarness) -> None:
         nonce = harness.add_code()
         harness.code_worker(ScriptedMailer()).run([JANES])
         assert (
@@ -120,7 +122,7 @@ class TestOtpMail:
             == nonce
         )
 
-    def test_the_code_is_not_in_redis(self, harness: Harness) -> None:
+    def test_the_code_is_not_in_redis(self, harness: DeliveryHarness) -> None:
         nonce = harness.add_code()
         harness.code_worker(ScriptedMailer()).run([JANES])
         code = derive_code(OTP_KEY, nonce, JANE)
@@ -133,7 +135,7 @@ class TestOtpMail:
         assert code not in values
 
     def test_its_log_contains_neither_code_nor_address(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         nonce, log = harness.add_code(), CapturingLogger()
         monkeypatch.setattr(delivery_worker, "log", log)
@@ -143,13 +145,13 @@ class TestOtpMail:
         assert derive_code(OTP_KEY, nonce, JANE) not in str(log.calls)
         assert nonce.hex() not in str(log.calls)
 
-    def test_a_log_names_an_address_by_its_mask(self, harness: Harness) -> None:
+    def test_a_log_names_an_address_by_its_mask(self, harness: DeliveryHarness) -> None:
         assert OtpMailHandler(OTP_KEY, SENDER, harness.profiles).log_fields(JANES, JANE) == {
             "kind": "otp",
             "email": "j***@example.com",
         }
 
-    def test_an_expired_code_is_not_mailed(self, harness: Harness) -> None:
+    def test_an_expired_code_is_not_mailed(self, harness: DeliveryHarness) -> None:
         harness.add_code()
         harness.clock.advance(minutes=10)
         mailer = ScriptedMailer()
@@ -157,14 +159,16 @@ class TestOtpMail:
         assert mailer.sent == []
         assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_is_mailed_until_the_millisecond_it_expires(self, harness: Harness) -> None:
+    def test_a_code_is_mailed_until_the_millisecond_it_expires(
+        self, harness: DeliveryHarness
+    ) -> None:
         harness.add_code()
         harness.clock.advance(minutes=9, seconds=59, milliseconds=999)
         mailer = ScriptedMailer()
         harness.code_worker(mailer).run([JANES])
         assert len(mailer.sent) == 1
 
-    def test_a_deleted_code_leaves_the_outbox(self, harness: Harness) -> None:
+    def test_a_deleted_code_leaves_the_outbox(self, harness: DeliveryHarness) -> None:
         harness.add_code()
         harness.redis.delete(keys.otp(JANE))
         mailer = ScriptedMailer()
@@ -172,7 +176,7 @@ class TestOtpMail:
         assert mailer.sent == []
         assert harness.code_lease_of(JANE) is None
 
-    def test_a_code_that_was_used_is_not_mailed_again(self, harness: Harness) -> None:
+    def test_a_code_that_was_used_is_not_mailed_again(self, harness: DeliveryHarness) -> None:
         nonce = harness.add_code()
         harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([JANES])
         assert harness.client.run(
@@ -185,7 +189,7 @@ class TestOtpMail:
         harness.code_worker(mailer).run([JANES])
         assert mailer.sent == []
 
-    def test_a_deferred_code_is_tried_again_and_is_the_same(self, harness: Harness) -> None:
+    def test_a_deferred_code_is_tried_again_and_is_the_same(self, harness: DeliveryHarness) -> None:
         nonce = harness.add_code()
         for wait in (5, 15, 45):
             harness.code_worker(ScriptedMailer(refusing(error=Deferred("450 later")))).run([JANES])
@@ -195,19 +199,21 @@ class TestOtpMail:
         harness.code_worker(mailer).run([JANES])
         assert [code_in(message) for message in mailer.sent] == [derive_code(OTP_KEY, nonce, JANE)]
 
-    def test_a_refused_code_is_given_up(self, harness: Harness) -> None:
+    def test_a_refused_code_is_given_up(self, harness: DeliveryHarness) -> None:
         harness.add_code()
         harness.code_worker(ScriptedMailer(refusing(error=Refused("550 no such user")))).run(
             [JANES]
         )
         assert harness.code_lease_of(JANE) is None
 
-    def test_codes_are_put_off_while_the_server_is_away(self, harness: Harness) -> None:
+    def test_codes_are_put_off_while_the_server_is_away(self, harness: DeliveryHarness) -> None:
         harness.add_code()
         harness.code_worker(ScriptedMailer(refusing(error=MailerUnavailable("gone")))).run([JANES])
         assert harness.code_lease_of(JANE) == harness.clock() + timedelta(seconds=5)
 
-    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(self, harness: Harness) -> None:
+    def test_what_a_worker_died_with_goes_out_when_its_lease_lapses(
+        self, harness: DeliveryHarness
+    ) -> None:
         harness.add_code()
         now = harness.clock()
         assert harness.client.run(
@@ -226,7 +232,7 @@ class TestOtpMail:
         ids=["sent", "refused", "deferred"],
     )
     def test_a_code_asked_for_meanwhile_is_mailed_too(
-        self, harness: Harness, outcome: Exception | None
+        self, harness: DeliveryHarness, outcome: Exception | None
     ) -> None:
         """The outcome of the first code's mail does not settle the second's."""
         nonces = [harness.add_code()]

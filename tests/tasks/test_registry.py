@@ -26,8 +26,8 @@ from tasks.mail_kinds.registry import MAIL_KINDS, MailKind, find_kind
 from tasks.message import Outcome, Sent
 from tasks.runtime import create_runtime, current_runtime
 from tasks.worker import DoorbellWorker
-from tests.support.harness import Harness
-from tests.support.servers import Store
+from tests.support.delivery_harness import DeliveryHarness
+from tests.support.servers import RedisServer
 
 JANE = "jane@example.com"
 RECEIPT_QUEUE = MailQueue("receipts", lambda partition: f"pl:{{{partition}}}:receipt_outbox")
@@ -97,7 +97,7 @@ def receipts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_scan_finds_a_new_kind_and_its_worker_sends_it(
-    harness: Harness, valkey: Store, tmp_path: Path
+    harness: DeliveryHarness, valkey: RedisServer, tmp_path: Path
 ) -> None:
     settings = load(
         {

@@ -10,7 +10,7 @@ from service.outbox.doorbell import open_rq_queue, ring, take_pending
 from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.values.ids import partition_of
 from tasks.jobs import scan
-from tests.support.harness import PARTITION, Harness
+from tests.support.delivery_harness import PARTITION, DeliveryHarness
 from tests.support.mailers import ScriptedMailer
 
 JANE = "jane@example.com"
@@ -32,7 +32,7 @@ def test_it_rings_for_nothing_where_nothing_is_due(rq_connection: Redis) -> None
 
 
 def test_it_rings_for_a_mail_whose_own_ring_was_lost(
-    harness: Harness, rq_connection: Redis
+    harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     harness.add_link()
     scan()
@@ -40,7 +40,7 @@ def test_it_rings_for_a_mail_whose_own_ring_was_lost(
 
 
 def test_it_rings_for_a_code_whose_own_ring_was_lost(
-    harness: Harness, rq_connection: Redis
+    harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     harness.add_code()
     scan()
@@ -51,7 +51,7 @@ def test_it_rings_for_a_code_whose_own_ring_was_lost(
     ("early", "rings"), [(1, False), (0, True)], ids=["a millisecond before", "at that moment"]
 )
 def test_it_rings_for_a_scheduled_link_when_its_time_comes(
-    harness: Harness, rq_connection: Redis, early: int, *, rings: bool
+    harness: DeliveryHarness, rq_connection: Redis, early: int, *, rings: bool
 ) -> None:
     harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
     harness.clock.advance(hours=1, milliseconds=-early)
@@ -63,7 +63,7 @@ def test_it_rings_for_a_scheduled_link_when_its_time_comes(
     ("after", "rings"), [(19.999, False), (20, True)], ids=["while it lasts", "when it lapses"]
 )
 def test_it_rings_for_a_lease_that_lapsed(
-    harness: Harness, rq_connection: Redis, after: float, *, rings: bool
+    harness: DeliveryHarness, rq_connection: Redis, after: float, *, rings: bool
 ) -> None:
     harness.add_link()
     harness.claim()
@@ -72,7 +72,9 @@ def test_it_rings_for_a_lease_that_lapsed(
     assert rung(rq_connection) == ({LINKS: [PARTITION]} if rings else {})
 
 
-def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection: Redis) -> None:
+def test_it_rings_for_a_code_whose_lease_lapsed(
+    harness: DeliveryHarness, rq_connection: Redis
+) -> None:
     harness.add_code()
     now = harness.clock()
     claimed = outbox.claim(
@@ -86,7 +88,9 @@ def test_it_rings_for_a_code_whose_lease_lapsed(harness: Harness, rq_connection:
     assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
 
 
-def test_it_rings_for_each_partition_with_due_mail(harness: Harness, rq_connection: Redis) -> None:
+def test_it_rings_for_each_partition_with_due_mail(
+    harness: DeliveryHarness, rq_connection: Redis
+) -> None:
     organizations = ["acme", "globex", "initech", "umbrella"]
     for org_id in organizations:
         harness.add_link(org_id=org_id)
@@ -96,14 +100,16 @@ def test_it_rings_for_each_partition_with_due_mail(harness: Harness, rq_connecti
     }
 
 
-def test_it_rings_once_for_many_scans(harness: Harness, rq_connection: Redis) -> None:
+def test_it_rings_once_for_many_scans(harness: DeliveryHarness, rq_connection: Redis) -> None:
     harness.add_link()
     for _ in range(5):
         scan()
     assert len(open_rq_queue(LINKS, rq_connection)) == 1
 
 
-def test_it_rings_again_where_the_job_was_lost(harness: Harness, rq_connection: Redis) -> None:
+def test_it_rings_again_where_the_job_was_lost(
+    harness: DeliveryHarness, rq_connection: Redis
+) -> None:
     harness.add_link()
     ring(LINKS, [PARTITION], rq_connection)
     rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
@@ -112,7 +118,7 @@ def test_it_rings_again_where_the_job_was_lost(harness: Harness, rq_connection: 
 
 
 def test_it_rings_no_more_once_all_is_sent(
-    harness: Harness, rq_connection: Redis, mailer: ScriptedMailer
+    harness: DeliveryHarness, rq_connection: Redis, mailer: ScriptedMailer
 ) -> None:
     harness.add_link()
     harness.add_code()
@@ -124,7 +130,9 @@ def test_it_rings_no_more_once_all_is_sent(
     assert rung(rq_connection) == {}
 
 
-def test_it_does_not_ring_for_a_revoked_link(harness: Harness, rq_connection: Redis) -> None:
+def test_it_does_not_ring_for_a_revoked_link(
+    harness: DeliveryHarness, rq_connection: Redis
+) -> None:
     link = harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
     harness.revoke(link)
     harness.clock.advance(hours=2)
@@ -132,7 +140,7 @@ def test_it_does_not_ring_for_a_revoked_link(harness: Harness, rq_connection: Re
     assert rung(rq_connection) == {}
 
 
-def test_it_sends_nothing_itself(harness: Harness, mailer: ScriptedMailer) -> None:
+def test_it_sends_nothing_itself(harness: DeliveryHarness, mailer: ScriptedMailer) -> None:
     harness.add_link()
     scan()
     assert mailer.sent == []

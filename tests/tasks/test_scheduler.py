@@ -24,12 +24,12 @@ from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.connect import connect
 from tasks.scheduler import PeriodicScheduler
-from tests.support.harness import Harness
-from tests.support.servers import Store
+from tests.support.delivery_harness import DeliveryHarness
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture
-def scheduler(harness: Harness, rq_connection: Redis) -> PeriodicScheduler:
+def scheduler(harness: DeliveryHarness, rq_connection: Redis) -> PeriodicScheduler:
     return PeriodicScheduler(
         harness.client,
         Heartbeat("scheduler", RedisClock()),
@@ -133,7 +133,7 @@ def test_all_data_of_the_queue_may_be_lost(
 
 
 def test_two_schedulers_have_one_scan(
-    scheduler: PeriodicScheduler, harness: Harness, rq_connection: Redis
+    scheduler: PeriodicScheduler, harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     other = PeriodicScheduler(
         harness.client,
@@ -163,7 +163,7 @@ def test_a_pass_leaves_jobs_of_others_alone(
 
 
 def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_raised(
-    harness: Harness, rq_connection: Redis
+    harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     stopping = threading.Event()
     scheduler = PeriodicScheduler(
@@ -177,14 +177,14 @@ def test_it_stops_at_its_next_pass_where_python_dropped_what_the_signal_handler_
 
 class TestHeartbeat:
     def test_it_records_that_the_scheduler_is_alive(
-        self, scheduler: PeriodicScheduler, harness: Harness
+        self, scheduler: PeriodicScheduler, harness: DeliveryHarness
     ) -> None:
         scheduler.heartbeat()
         [seen] = harness.client.run(heartbeats.read("scheduler"))
         assert not seen.is_stalled
 
     @pytest.fixture
-    def away(self, valkey: Store, rq_connection: Redis) -> Iterator[PeriodicScheduler]:
+    def away(self, valkey: RedisServer, rq_connection: Redis) -> Iterator[PeriodicScheduler]:
         client = RedisClient(connect(f"{valkey.url}-that-nobody-has"))
         yield PeriodicScheduler(
             client,
@@ -204,7 +204,7 @@ class TestHeartbeat:
 
 
 def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(
-    harness: Harness, scheduler: PeriodicScheduler
+    harness: DeliveryHarness, scheduler: PeriodicScheduler
 ) -> None:
     scheduler.connection.flushall()
     scheduler.heartbeat()

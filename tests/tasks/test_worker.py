@@ -27,9 +27,9 @@ from tasks import worker
 from tasks.runtime import Runtime, current_runtime
 from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
-from tests.support.harness import PARTITION, Harness
+from tests.support.delivery_harness import PARTITION, DeliveryHarness
 from tests.support.mailers import ScriptedMailer
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 Runtimes = dict[MailQueue, Runtime]
 
@@ -55,7 +55,7 @@ def work_burst(runtime: Runtime) -> None:
     ids=["links", "codes"],
 )
 def test_a_worker_finds_its_job_by_name_and_sends(
-    harness: Harness,
+    harness: DeliveryHarness,
     runtimes: Runtimes,
     mailer: ScriptedMailer,
     queue: MailQueue,
@@ -73,7 +73,7 @@ def test_a_worker_finds_its_job_by_name_and_sends(
 
 @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
 def test_a_worker_records_that_it_is_alive(
-    harness: Harness, runtimes: Runtimes, queue: MailQueue
+    harness: DeliveryHarness, runtimes: Runtimes, queue: MailQueue
 ) -> None:
     work_burst(runtimes[queue])
     alive = [each for each in QUEUES if harness.client.run(heartbeats.read(each.worker_name))]
@@ -87,7 +87,7 @@ def test_an_outage_of_the_store_does_not_end_a_worker(runtimes: Runtimes, tmp_pa
 
 
 def test_a_job_that_fails_does_not_end_a_worker(
-    harness: Harness, runtimes: Runtimes, mailer: ScriptedMailer
+    harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer
 ) -> None:
     def fall_over(_: object) -> None:
         raise RuntimeError("nobody thought of this")
@@ -104,7 +104,7 @@ def test_a_job_that_fails_does_not_end_a_worker(
 
 
 def test_a_worker_that_is_asked_to_stop_releases_the_rest(
-    harness: Harness, runtimes: Runtimes, mailer: ScriptedMailer
+    harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer
 ) -> None:
     made = harness.add_links(3)
     ring(LINKS, [PARTITION], runtimes[LINKS].rq_connection)
@@ -135,7 +135,7 @@ def test_if_a_process_cannot_start_the_others_are_stopped(
 
 
 def test_check_tries_every_command_that_queues_need(
-    harness: Harness, runtimes: Runtimes, rq_connection: Redis, valkey: Store
+    harness: DeliveryHarness, runtimes: Runtimes, rq_connection: Redis, valkey: RedisServer
 ) -> None:
     """If RQ or rq-scheduler starts to use another command, ``check`` must try it too."""
     tried = {str(command) for command, *_ in probe_commands("rq:probe")}

@@ -17,7 +17,7 @@ from tests.support.pipelines import (
     LINKS,
     Run,
 )
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
@@ -32,7 +32,7 @@ def run_in_loop(request: pytest.FixtureRequest) -> Run:
 
 
 @pytest.fixture
-def client(own_store: Store) -> Iterator[RedisClient]:
+def client(own_store: RedisServer) -> Iterator[RedisClient]:
     """A client of the same store, which is empty."""
     connection = connect(own_store.url)
     connection.flushall()
@@ -49,6 +49,6 @@ def links(client: RedisClient, clock: Clock) -> list[Link]:
 
 
 @pytest.fixture
-def make_pipeline(own_store: Store) -> Callable[[], AutoPipeline]:
+def make_pipeline(own_store: RedisServer) -> Callable[[], AutoPipeline]:
     """Makes a pipeline to the store; call it within a loop."""
     return lambda: AutoPipeline(connect_async(own_store.url))

@@ -28,12 +28,12 @@ from tests.support.pipelines import (
     run_concurrently,
     stalled,
 )
-from tests.support.servers import Store
+from tests.support.servers import RedisServer
 
 
 @asynccontextmanager
 async def connect_and_count(
-    server: Store, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[AutoPipeline, list[int]]]:
     """A pipeline that is connected, and the number of commands in each later batch."""
     sizes: list[int] = []
@@ -52,7 +52,11 @@ async def connect_and_count(
 class TestBatches:
     @pytest.mark.parametrize("commands", [pytest.param(1, id="one"), pytest.param(1000, id="many")])
     def test_commands_of_one_turn_are_sent_together(
-        self, own_store: Store, links: list[Link], monkeypatch: pytest.MonkeyPatch, commands: int
+        self,
+        own_store: RedisServer,
+        links: list[Link],
+        monkeypatch: pytest.MonkeyPatch,
+        commands: int,
     ) -> None:
         async def run() -> list[int]:
             async with connect_and_count(own_store, monkeypatch) as (pipeline, sizes):
@@ -65,7 +69,7 @@ class TestBatches:
         assert asyncio.run(run()) == [commands]
 
     def test_commands_of_one_caller_are_sent_one_by_one(
-        self, own_store: Store, links: list[Link], monkeypatch: pytest.MonkeyPatch
+        self, own_store: RedisServer, links: list[Link], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def run() -> list[int]:
             async with connect_and_count(own_store, monkeypatch) as (pipeline, sizes):
@@ -76,7 +80,7 @@ class TestBatches:
         assert asyncio.run(run()) == [1, 1, 1]
 
     def test_commands_wait_while_two_batches_are_in_flight(
-        self, own_store: Store, links: list[Link], monkeypatch: pytest.MonkeyPatch
+        self, own_store: RedisServer, links: list[Link], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def run() -> list[int]:
             async with connect_and_count(own_store, monkeypatch) as (pipeline, sizes):
@@ -92,7 +96,7 @@ class TestBatches:
         assert asyncio.run(run()) == [1] * MAX_BATCHES_IN_FLIGHT + [LINKS - MAX_BATCHES_IN_FLIGHT]
 
     def test_commands_that_wait_for_a_connection_share_it(
-        self, own_store: Store, client: RedisClient, links: list[Link]
+        self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with AutoPipeline(connect_async(own_store.url)) as pipeline:
@@ -190,7 +194,7 @@ class TestScripts:
         assert client.run(command(int, "GET", COUNTER)) == 20
 
     def test_redis_keeps_a_script_that_it_was_sent(
-        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, own_store: Store
+        self, make_pipeline: Callable[[], AutoPipeline], client: RedisClient, own_store: RedisServer
     ) -> None:
         client.run(command(bool, "SCRIPT FLUSH"))
         client.run(command(bool, "CONFIG RESETSTAT"))

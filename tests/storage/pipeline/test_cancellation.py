@@ -25,13 +25,13 @@ from tests.support.pipelines import (
     run_concurrently,
     stalled,
 )
-from tests.support.servers import Store, wait_until
+from tests.support.servers import RedisServer, wait_until
 
 
 class TestCancelledCallers:
     def test_a_canceled_caller_affects_no_other(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         links: list[Link],
@@ -53,7 +53,7 @@ class TestCancelledCallers:
         ]
 
     def test_later_callers_get_their_own_replies(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with make_pipeline() as pipeline:
@@ -71,7 +71,7 @@ class TestCancelledCallers:
         assert asyncio.run(run()) == links[::-1]
 
     def test_a_command_that_was_sent_still_runs(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], client: RedisClient
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], client: RedisClient
     ) -> None:
         async def run() -> None:
             async with make_pipeline() as pipeline:
@@ -126,7 +126,7 @@ class TestCancelledCallers:
 
 class TestClosing:
     def test_a_command_in_flight_fails(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             with stalled(own_store):
@@ -142,7 +142,7 @@ class TestClosing:
     @pytest.mark.parametrize("turns", range(8))
     def test_a_command_that_waits_for_a_connection_fails(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         links: list[Link],
         turns: int,
@@ -188,7 +188,7 @@ class TestClosing:
         assert result == links[1] or type(result) is Unavailable
 
     def test_no_connections_stay_open(
-        self, own_store: Store, client: RedisClient, links: list[Link]
+        self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> None:
             async with AutoPipeline(connect_async(own_store.url)) as pipeline:

@@ -24,13 +24,13 @@ from tests.support.pipelines import (
     stalled,
     timed,
 )
-from tests.support.servers import Store, wait_until
+from tests.support.servers import RedisServer, wait_until
 
 
 class TestStalledStore:
     def test_commands_fail_within_two_seconds_and_work_again_in_one(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         links: list[Link],
@@ -50,7 +50,7 @@ class TestStalledStore:
         assert back_after < 1
 
     def test_commands_sent_meanwhile_wait_no_longer(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def one(pipeline: AutoPipeline, link: Link) -> tuple[list[Any], float]:
             return await timed(run_concurrently(pipeline, [read_link(link)]))
@@ -69,7 +69,7 @@ class TestStalledStore:
         assert max(took for _, took in results) < 2
 
     def test_a_short_stall_goes_unnoticed(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with make_pipeline() as pipeline:
@@ -84,7 +84,7 @@ class TestStalledStore:
 
     def test_nothing_is_sent_twice(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         client: RedisClient,
         monkeypatch: pytest.MonkeyPatch,
@@ -103,7 +103,7 @@ class TestStalledStore:
 
     def test_no_connections_stay_open(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         client: RedisClient,
         links: list[Link],
@@ -132,7 +132,7 @@ class TestStalledStore:
 
 class TestKilledStore:
     def test_commands_fail_at_once_and_work_a_second_after_the_restart(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float, float]:
             async with make_pipeline() as pipeline:
@@ -152,7 +152,7 @@ class TestKilledStore:
         assert back_after < 1
 
     def test_commands_in_flight_fail_at_once(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> tuple[list[Any], float]:
             async with make_pipeline() as pipeline:
@@ -163,7 +163,7 @@ class TestKilledStore:
         assert took < 0.5
 
     def test_what_was_acknowledged_survives(
-        self, own_store: Store, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
+        self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
             async with make_pipeline() as pipeline:
@@ -177,7 +177,7 @@ class TestKilledStore:
     @pytest.mark.parametrize("turns", range(1, 9))
     def test_a_connection_that_is_lost_at_once_is_made_again(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         links: list[Link],

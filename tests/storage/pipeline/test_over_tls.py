@@ -20,7 +20,7 @@ from tests.support.pipelines import (
     run_while_killed,
     seconds_until_answered,
 )
-from tests.support.servers import Store, free_port, store
+from tests.support.servers import RedisServer, free_port, store
 from tests.support.tls import self_signed
 
 
@@ -39,7 +39,7 @@ class TestOverTls:
         return self_signed(tmp_path).certificate
 
     @pytest.fixture
-    def own_store(self, redis_binary: str, port: int, authority: Path) -> Iterator[Store]:
+    def own_store(self, redis_binary: str, port: int, authority: Path) -> Iterator[RedisServer]:
         options = {
             "port": port,
             "cert-file": authority.with_name("server.pem"),
@@ -53,7 +53,7 @@ class TestOverTls:
             yield server
 
     @pytest.fixture
-    def url(self, own_store: Store, port: int, authority: Path) -> str:
+    def url(self, own_store: RedisServer, port: int, authority: Path) -> str:
         return f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}"
 
     @pytest.fixture
@@ -84,7 +84,7 @@ class TestOverTls:
 
     def test_commands_fail_at_once_and_work_again_after_a_restart(
         self,
-        own_store: Store,
+        own_store: RedisServer,
         make_pipeline: Callable[[], AutoPipeline],
         run_in_loop: Run,
         links: list[Link],

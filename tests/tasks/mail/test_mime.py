@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.mail.mime import Mail, build_mail
-from tests.support.harness import received
+from tests.support.delivery_harness import received
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TEXT, HTML = "Hello,\n\n.hidden\nFrom here on\n", "<p>Größe</p>\n" * 20

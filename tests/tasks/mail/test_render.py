@@ -22,8 +22,8 @@ from tasks.mail.mime import Mail
 from tasks.mail.render import avoid_no_break_spaces
 from tasks.mail_kinds.link_mails import compose_link_mail
 from tasks.mail_kinds.otp_mails import compose_otp_mail
-from tests.support.harness import received
-from tests.support.links import create
+from tests.support.delivery_harness import received
+from tests.support.factories import create_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SENDER = "Shop <pay@shop.example>"
@@ -38,7 +38,7 @@ ACME = Profile(
 
 def make_link(**fields: Any) -> Link:
     defaults: dict[str, Any] = {"org_id": "acme", "email": "jane@example.com"}
-    return create(
+    return create_link(
         entropy=bytes(range(24)), now=NOW, ttl=timedelta(hours=72), **{**defaults, **fields}
     )
 

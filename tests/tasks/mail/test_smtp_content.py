@@ -13,8 +13,8 @@ from tasks.mail.mailer import (
     Refused,
 )
 from tasks.mail_kinds.link_mails import compose_link_mail
+from tests.support.delivery_harness import received
 from tests.support.factories import make_link
-from tests.support.harness import received
 from tests.support.mailers import ScriptedServer
 from tests.support.servers import MailServer
 from tests.support.smtp import (

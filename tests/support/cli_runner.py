@@ -26,13 +26,13 @@ def run_check(**environ: str) -> Result:
 
 
 def results_of(result: Result) -> dict[str, tuple[str, str]]:
-    """The status and the detail of each subject that ``check`` printed."""
+    """The status and the detail of each component that ``check`` printed."""
     results: dict[str, tuple[str, str]] = {}
     for line in result.stdout.splitlines():
         status, _, rest = line.partition(" ")
-        subject, _, detail = rest.strip().partition(": ")
+        component, _, detail = rest.strip().partition(": ")
         assert status in {"ok", "warn", "FAIL"}
-        results[subject] = (status, detail)
+        results[component] = (status, detail)
     return results
 
 

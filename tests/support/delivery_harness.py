@@ -29,7 +29,7 @@ from tasks.mail.profiles import ProfileCache
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tests.support.clock import Clock
-from tests.support.links import create
+from tests.support.factories import create_link
 
 ORG = "acme"
 PARTITION = partition_of(ORG)
@@ -38,7 +38,7 @@ OTP_KEY = b"o" * 32
 SENDER = "Shop <pay@shop.example>"
 
 
-class Harness:
+class DeliveryHarness:
     """Writes to the store, and reads from it, as the API does."""
 
     def __init__(self, client: RedisClient, redis: Redis, clock: Clock) -> None:
@@ -50,7 +50,7 @@ class Harness:
     def add_link(
         self, email: str = "jane@example.com", *, org_id: str = ORG, **fields: Any
     ) -> Link:
-        link = create(
+        link = create_link(
             entropy=secrets.token_bytes(24),
             now=self.clock(),
             org_id=org_id,

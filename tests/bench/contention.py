@@ -21,7 +21,7 @@ from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, put_all
-from tests.support.proc import descendants, resident
+from tests.support.procfs import descendants, resident
 from tests.support.servers import store, valkey_server
 from tests.support.web import web
 

@@ -49,9 +49,9 @@ from tests.support.api import (
     in_public,
     stamp,
 )
-from tests.support.harness import SENDER, text_of
+from tests.support.delivery_harness import SENDER, text_of
 from tests.support.mailers import ScriptedMailer
-from tests.support.model import (
+from tests.support.reference_model import (
     DAY,
     DEFERRED,
     LEASE,
@@ -62,7 +62,7 @@ from tests.support.model import (
     STATUSES,
     TOKEN_LIFE,
     Link,
-    Model,
+    ReferenceModel,
     backoff,
 )
 from tests.support.store_audit import StoreAudit
@@ -72,11 +72,11 @@ SLACK = 20
 INTERNAL, PUBLIC = Caller("internal-admin"), Caller("public")
 
 
-class Differential:
+class ModelComparison:
     def __init__(self, api: Api, happened: "Counter[str]") -> None:
         self.api = api
         self.happened = happened
-        self.model = Model(api.now)
+        self.model = ReferenceModel(api.now)
         self.store_audit = StoreAudit(api.redis, self.model)
         self.tokens: list[Caller] = []
         self.digits: dict[str, list[str]] = {email: [] for email in SPELLINGS.values()}

@@ -2,5 +2,5 @@
 
 from collections.abc import Callable
 
-Scale = Callable[[int, int], int]
+RunLength = Callable[[int, int], int]
 """Chooses between a figure's short and its full length."""

@@ -12,14 +12,14 @@ from service.outbox.queues import LINKS, OTPS
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
-from tests.support.harness import PARTITION, Harness
+from tests.support.delivery_harness import PARTITION, DeliveryHarness
 from tests.support.mailers import ScriptedMailer
 
 OTHERS = "globex"
 ELSEWHERE = partition_of(OTHERS)
 
 
-def spoil(harness: Harness, key: str) -> None:
+def spoil(harness: DeliveryHarness, key: str) -> None:
     """Replaces the key by one of another type."""
     harness.redis.delete(key)
     harness.redis.rpush(key, "boom")
@@ -33,7 +33,9 @@ def told(logs: list[Any]) -> str:
 
 @pytest.mark.usefixtures("runtimes")
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "otp_outbox", "pending_since"])
-def test_the_scan_rings_for_all_others(harness: Harness, rq_connection: Redis, kind: str) -> None:
+def test_the_scan_rings_for_all_others(
+    harness: DeliveryHarness, rq_connection: Redis, kind: str
+) -> None:
     harness.add_link()
     harness.add_link(org_id=OTHERS)
     spoil(harness, getattr(keys, kind)(PARTITION))
@@ -47,7 +49,7 @@ def test_the_scan_rings_for_all_others(harness: Harness, rq_connection: Redis, k
 
 @pytest.mark.usefixtures("runtimes")
 def test_codes_go_out_where_scheduled_links_cannot_be_read(
-    harness: Harness, rq_connection: Redis
+    harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     harness.add_code()
     spoil(harness, keys.scheduled(partition_of("jane@example.com")))
@@ -57,7 +59,7 @@ def test_codes_go_out_where_scheduled_links_cannot_be_read(
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])
 def test_a_worker_sends_the_mail_of_other_partitions(
-    harness: Harness, mailer: ScriptedMailer, kind: str
+    harness: DeliveryHarness, mailer: ScriptedMailer, kind: str
 ) -> None:
     harness.add_link()
     harness.add_link("john@example.com", org_id=OTHERS)
@@ -70,7 +72,7 @@ def test_a_worker_sends_the_mail_of_other_partitions(
 
 @pytest.mark.parametrize("is_hash", [False, True], ids=["another type", "another value"])
 def test_an_unreadable_link_stays_in_the_outbox_and_is_logged(
-    harness: Harness, mailer: ScriptedMailer, *, is_hash: bool
+    harness: DeliveryHarness, mailer: ScriptedMailer, *, is_hash: bool
 ) -> None:
     bad, good = harness.add_link("bad@example.com"), harness.add_link()
     if is_hash:
@@ -86,7 +88,7 @@ def test_an_unreadable_link_stays_in_the_outbox_and_is_logged(
 
 
 def test_an_unreadable_code_stays_in_the_outbox_and_delays_no_other(
-    harness: Harness, mailer: ScriptedMailer
+    harness: DeliveryHarness, mailer: ScriptedMailer
 ) -> None:
     neighbor = next(
         email
@@ -102,7 +104,7 @@ def test_an_unreadable_code_stays_in_the_outbox_and_delays_no_other(
 
 
 def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(
-    harness: Harness, mailer: ScriptedMailer
+    harness: DeliveryHarness, mailer: ScriptedMailer
 ) -> None:
     bad, good = harness.add_link("bad@example.com"), harness.add_link()
     mailer.answer = lambda message: (
@@ -114,7 +116,7 @@ def test_a_mail_that_cannot_be_marked_as_sent_hides_no_other(
 
 
 def test_a_profile_that_cannot_be_read_delays_no_mail(
-    harness: Harness, mailer: ScriptedMailer
+    harness: DeliveryHarness, mailer: ScriptedMailer
 ) -> None:
     harness.add_link()
     spoil(harness, keys.profile("acme"))

@@ -113,7 +113,7 @@ class Request:
 
 
 @dataclass
-class Model:
+class ReferenceModel:
     now: datetime
     links: dict[str, Link] = field(default_factory=dict)
     """Those that can be read, oldest first."""
