@@ -16,7 +16,7 @@ PaymentLinkError
 └── Unreadable            a key in Redis holds something that the service did not write
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
@@ -28,9 +28,13 @@ V = TypeVar("V")
 
 
 class PaymentLinkError(Exception):
-    """The base of all. ``code`` is stable and for programs; the message is for people."""
+    """The base of all. ``code`` is stable and for programs; ``message`` is for people."""
 
     code = "error"
+    message = ""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.message)
 
 
 class Fault(NamedTuple):
@@ -54,8 +58,8 @@ class Invalid(PaymentLinkError):
 class Faults:
     """Collects the faults of several fields, to report all of them at once."""
 
-    def __init__(self, found: Sequence[Fault] = ()) -> None:
-        self.found = list(found)
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
 
     def __contains__(self, field: str) -> bool:
         return any(fault.field == field for fault in self.found)
@@ -106,32 +110,22 @@ class Unauthenticated(PaymentLinkError):
 
 class TokenRequired(Unauthenticated):
     code = "token_required"
-
-    def __init__(self) -> None:
-        super().__init__("an admin token is required: Authorization: Bearer <token>")
+    message = "an admin token is required: Authorization: Bearer <token>"
 
 
 class TokenInvalid(Unauthenticated):
     code = "token_invalid"
-
-    def __init__(self, message: str = "the token is not valid") -> None:
-        super().__init__(message)
+    message = "the token is not valid"
 
 
 class OtpRequired(Unauthenticated):
     code = "otp_required"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the link opens with the token of its recipient, who gets it for a one-time password"
-        )
+    message = "the link opens with the token of its recipient, who gets it for a one-time password"
 
 
 class OtpInvalid(Unauthenticated):
     code = "otp_invalid"
-
-    def __init__(self) -> None:
-        super().__init__("the code is wrong, used or expired")
+    message = "the code is wrong, used or expired"
 
 
 class Forbidden(PaymentLinkError):
@@ -140,16 +134,12 @@ class Forbidden(PaymentLinkError):
 
 class LinkNotFound(PaymentLinkError):
     code = "link_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such payment link")
+    message = "there is no such payment link"
 
 
 class IdempotencyConflict(PaymentLinkError):
     code = "idempotency_conflict"
-
-    def __init__(self) -> None:
-        super().__init__("that Idempotency-Key came with another request before")
+    message = "that Idempotency-Key came with another request before"
 
 
 class LimitReached(PaymentLinkError):
@@ -172,10 +162,4 @@ class Unavailable(PaymentLinkError):
 
 class Unreadable(PaymentLinkError):
     code = "record_unreadable"
-
-    def __init__(
-        self,
-        message: str = "what is stored of this cannot be read;"
-        " an operator finds the key in the log",
-    ) -> None:
-        super().__init__(message)
+    message = "what is stored of this cannot be read; an operator finds the key in the log"
