@@ -84,9 +84,9 @@ async def refusing_until_claimed(pipeline: AutoPipeline, redis_url: str) -> Asyn
     async def claim() -> None:
         with suppress(StartupError):
             await asyncio.to_thread(wait_for_data, redis_url, stopping)
-            pipeline.stop_refusing()
+            pipeline.is_refusing = False
 
-    pipeline.start_refusing()
+    pipeline.is_refusing = True
     claiming = asyncio.create_task(claim())
     await asyncio.wait([claiming], timeout=REDIS_TIMEOUT_SECONDS)
     try:

@@ -37,6 +37,7 @@ class AutoPipeline:
 
     Connections belong to the pipeline, never to a request: a request that is canceled leaves its
     command behind. A caller waits ``REDIS_TIMEOUT_SECONDS`` at most, and no command is sent twice.
+    While ``is_refusing``, every command is refused as if Redis did not answer.
     """
 
     def __init__(self, connection: redis.asyncio.Redis | redis.asyncio.RedisCluster) -> None:
@@ -48,7 +49,7 @@ class AutoPipeline:
         )
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = self._is_refusing = False
+        self._closed = self.is_refusing = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -63,13 +64,6 @@ class AutoPipeline:
             if not pending.reply.done():
                 pending.reply.set_result(Unavailable(STOPPING))
         await self._redis.aclose()
-
-    def start_refusing(self) -> None:
-        """Refuses all commands until ``stop_refusing``."""
-        self._is_refusing = True
-
-    def stop_refusing(self) -> None:
-        self._is_refusing = False
 
     async def run(self, command: Command[T]) -> T:
         """The reply to the command."""
@@ -101,7 +95,7 @@ class AutoPipeline:
     def _enqueue(self, command: Command[Any]) -> "asyncio.Future[Any]":
         if self._closed:
             raise Unavailable(STOPPING)
-        if self._is_refusing:
+        if self.is_refusing:
             raise Unavailable
         pending = self._pending
         while pending and pending[0].reply.done():
