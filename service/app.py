@@ -143,15 +143,13 @@ async def _connect(
     )
     doorbell, redis_clock = Doorbell(queue), RedisClock()
     async with AsyncExitStack() as stack:
-        pipeline = AutoPipeline(connect_async(settings.redis_url))
-        await stack.enter_async_context(pipeline)
+        pipeline = await stack.enter_async_context(AutoPipeline(connect_async(settings.redis_url)))
         stack.push_async_callback(doorbell.close)
         context = create_context(settings, pipeline, doorbell, clock or redis_clock)
         app.state.context, app.state.readiness_check = context, ReadinessCheck(context)
         await stack.enter_async_context(refusing_until_claimed(pipeline, settings.redis_url))
         if clock is None:
-            heartbeat = Heartbeat("web", redis_clock)
-            await stack.enter_async_context(keep_recording(heartbeat, pipeline))
+            await stack.enter_async_context(keep_recording(Heartbeat("web", redis_clock), pipeline))
         yield
 
 

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from jwt.types import Options
 
 from service.errors import TokenInvalid
 from service.values.ids import is_org_id
@@ -80,8 +79,9 @@ class CustomerTokens:
             "exp": int((now + CUSTOMER_TOKEN_LIFETIME).timestamp()),
             "jti": jti,
         }
-        headers = {"typ": CUSTOMER_JWT_TYP}
-        return jwt.encode(claims, self._key.key, self._key.algorithm, headers=headers)
+        return jwt.encode(
+            claims, self._key.key, self._key.algorithm, headers={"typ": CUSTOMER_JWT_TYP}
+        )
 
     def verify(self, token: str, *, now: datetime) -> str:
         """The canonical e-mail that ``token`` was issued for.
@@ -193,8 +193,7 @@ class _Validity(NamedTuple):
 @lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
 def _verify_customer(token: str, key: VerificationKey) -> tuple[str, _Validity]:
     """The canonical e-mail in ``token``."""
-    required = ["exp", "iat", "sub", "aud", "jti", "type"]
-    header, claims = _decode(token, key, CUSTOMER_AUDIENCE, required)
+    header, claims = _decode(token, key, CUSTOMER_AUDIENCE, ["iat", "jti", "type"])
     if header.get("typ") != CUSTOMER_JWT_TYP or claims["type"] != CUSTOMER_TYPE:
         raise TokenInvalid
     return claims["sub"], _read_validity(claims)
@@ -208,8 +207,7 @@ def _verify_admin(
 
     The caller reports an expired token before that.
     """
-    required = ["exp", "sub", "aud", *(["iss"] if issuer else [])]
-    header, claims = _decode(token, key, ADMIN_AUDIENCE, required, issuer)
+    header, claims = _decode(token, key, ADMIN_AUDIENCE, ["iss"] if issuer else [], issuer)
     if header.get("typ") == CUSTOMER_JWT_TYP or claims.get("type") == CUSTOMER_TYPE:
         raise TokenInvalid
     return _read_admin(claims), _read_validity(claims)
@@ -222,16 +220,12 @@ def _decode(
     required: Sequence[str],
     issuer: str | None = None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Header and claims of ``token``, with signature, audience and issuer verified."""
+    """Header and claims of ``token``, with signature, audience and issuer verified.
+
+    ``exp``, ``sub`` and ``aud`` are required in every token, others besides.
+    """
     if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
         raise TokenInvalid
-    options: Options = {
-        "require": list(required),
-        "verify_exp": False,
-        "verify_iat": False,
-        "verify_nbf": False,
-        "strict_aud": False,
-    }
     try:
         decoded = jwt.decode_complete(
             token,
@@ -239,7 +233,13 @@ def _decode(
             algorithms=[key.algorithm],
             audience=audience,
             issuer=issuer,
-            options=options,
+            options={
+                "require": ["exp", "sub", "aud", *required],
+                "verify_exp": False,
+                "verify_iat": False,
+                "verify_nbf": False,
+                "strict_aud": False,
+            },
         )
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise TokenInvalid from None

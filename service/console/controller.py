@@ -33,10 +33,13 @@ class ConsoleController(Controller):
         """The page. It holds no data: its script fetches them."""
         decimals = sorted(currencies().items())
         template = get_templates("service.console").get_template("console.html")
-        page = template.render(
-            root=context_of(request).base_path,
-            languages={tag: get_language(tag).display_name for tag in LANGUAGES},
-            org_id_pattern=HTML_ORG_ID_PATTERN,
-            currencies=" ".join(f"{code}{digits}" for code, digits in decimals),
+        return Response(
+            template.render(
+                root=context_of(request).base_path,
+                languages={tag: get_language(tag).display_name for tag in LANGUAGES},
+                org_id_pattern=HTML_ORG_ID_PATTERN,
+                currencies=" ".join(f"{code}{digits}" for code, digits in decimals),
+            ),
+            media_type="text/html",
+            headers=POLICY_HEADER,
         )
-        return Response(page, media_type="text/html", headers=POLICY_HEADER)

@@ -29,7 +29,7 @@ class Heartbeat:
         """``pid`` defaults to this process's. A restarted child keeps its parent's heartbeat."""
         self.process_type = process_type
         self.clock = clock
-        self._process = process_name(pid or os.getpid())
+        self._process = f"{host_name()}:{pid or os.getpid()}"
         self._is_skewed = False
 
     def record(self) -> Command[float]:
@@ -52,8 +52,11 @@ class Heartbeat:
     def _log_skew(self) -> None:
         was_skewed, self._is_skewed = self._is_skewed, abs(self.clock.skew) >= MAX_CLOCK_SKEW
         if self._is_skewed and not was_skewed:
-            seconds = round(self.clock.skew.total_seconds(), 1)
-            log.warning("clock_skew", process=self.process_type, seconds=seconds)
+            log.warning(
+                "clock_skew",
+                process=self.process_type,
+                seconds=round(self.clock.skew.total_seconds(), 1),
+            )
         if was_skewed and not self._is_skewed:
             log.info("clock_in_step", process=self.process_type)
 
@@ -69,11 +72,6 @@ async def keep_recording(heartbeat: Heartbeat, pipeline: AutoPipeline) -> AsyncI
         recording.cancel()
         await asyncio.wait([recording])
         await _run(heartbeat.remove(), pipeline)
-
-
-def process_name(pid: int) -> str:
-    """The name of a process of this machine in heartbeats."""
-    return f"{host_name()}:{pid}"
 
 
 def host_name() -> str:

@@ -124,11 +124,10 @@ async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
 
 
 async def _check_readiness(context: Context) -> Readiness:
-    send_limit = otps.ceiling(context.settings.otp.sends_per_minute)
     found, backlog, [reached] = await asyncio.gather(
         query_partitions(context.pipeline, store.read, PROCESS_TYPES),
         read_backlog(context),
-        context.pipeline.run_each([check(send_limit)]),
+        context.pipeline.run_each([check(otps.ceiling(context.settings.otp.sends_per_minute))]),
     )
     processes = {
         process_type: found.by_partition.get(process_type, []) for process_type in PROCESS_TYPES

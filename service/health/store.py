@@ -41,8 +41,10 @@ def _seconds(time: list[str]) -> float:
 def _decode(reply: list[Any]) -> list[ProcessHealth]:
     now_ms = _seconds(reply[0]) * 1000
     names, values = reply[1][::2], [value.split() for value in reply[1][1::2]]
-    processes = [
-        ProcessHealth(name, max(0.0, now_ms - int(at)) * MILLISECOND, int(skew) * MILLISECOND)
-        for name, (at, skew) in zip(names, values, strict=True)
-    ]
-    return sorted(processes, key=lambda process: process.heartbeat_age)
+    return sorted(
+        (
+            ProcessHealth(name, max(0.0, now_ms - int(at)) * MILLISECOND, int(skew) * MILLISECOND)
+            for name, (at, skew) in zip(names, values, strict=True)
+        ),
+        key=lambda process: process.heartbeat_age,
+    )

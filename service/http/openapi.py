@@ -109,8 +109,12 @@ def extended_operation(
         def __post_init__(self) -> None:
             for status in statuses:
                 response: Any = (self.responses or {})[str(status)]
-                content = response.content or {}
-                response.content = {**(first or {}), **content, **(first or {}), **(last or {})}
+                response.content = {
+                    **(first or {}),
+                    **(response.content or {}),
+                    **(first or {}),
+                    **(last or {}),
+                }
                 response.links = {
                     operation_id: Link(operation_id=operation_id, parameters=dict(parameters))
                     for operation_id, parameters in (links or {}).items()

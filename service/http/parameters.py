@@ -80,9 +80,10 @@ def _known_parameters(handler: HTTPRouteHandler) -> set[str] | None:
     """Names of the parameters that the handler reads from the query; None for a page."""
     if not handler.resolve_include_in_schema() or handler.opt.get("ignore_query"):
         return None
-    parameters = handler.parsed_fn_signature.parameters.values()
     return {
-        field.name for field in parameters if isinstance(field.kwarg_definition, QueryParameter)
+        field.name
+        for field in handler.parsed_fn_signature.parameters.values()
+        if isinstance(field.kwarg_definition, QueryParameter)
     }
 
 

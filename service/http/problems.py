@@ -102,8 +102,12 @@ def problem(
     faults: Sequence[errors.Fault] = (),
 ) -> JsonResponse[Problem]:
     """The response that reports a problem."""
-    body = problem_body(status, code, detail, faults)
-    return JsonResponse(body, status_code=status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+    return JsonResponse(
+        problem_body(status, code, detail, faults),
+        status_code=status,
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
+    )
 
 
 def status_of(error: errors.PaymentLinkError) -> int:

@@ -18,5 +18,8 @@ def content_security_policy(**sources: str) -> dict[str, str]:
     ``script_src="'none'"`` sets the directive ``script-src``.
     """
     directives = PAGE_SOURCES | {name.replace("_", "-"): value for name, value in sources.items()}
-    policy = "; ".join(f"{name} {value}" for name, value in directives.items())
-    return {"Content-Security-Policy": policy}
+    return {
+        "Content-Security-Policy": "; ".join(
+            f"{name} {value}" for name, value in directives.items()
+        )
+    }

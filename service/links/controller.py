@@ -135,8 +135,9 @@ class LinkController(Controller):
         headers = {"Location": f"{context.base_path}/payment-links/{link.id}"}
         if not is_new:
             headers |= REPLAYED
-        body = _body(context, link, context.clock(), for_admin=True)
-        return JsonResponse(body, status_code=201, headers=headers)
+        return JsonResponse(
+            _body(context, link, context.clock(), for_admin=True), status_code=201, headers=headers
+        )
 
     @get(
         "/{link_id:str}",
@@ -186,8 +187,9 @@ class LinkController(Controller):
             for_admin = await require_access(request, link)
         except (OtpRequired, TokenInvalid, Forbidden, Unavailable):
             return MaskedVerification(status is Status.ACTIVE, status, masked_link(link, now=now))
-        body = _body(context, link, now, for_admin=for_admin)
-        return Verification(status is Status.ACTIVE, status, body)
+        return Verification(
+            status is Status.ACTIVE, status, _body(context, link, now, for_admin=for_admin)
+        )
 
     @delete(
         "/{link_id:str}",
@@ -318,15 +320,17 @@ class OrgLinkController(Controller):
             await operations.read_page(
                 context, org_id, now=now, limit=1, status=status, cursor=cursor
             )
-            lines = _encode_lines(context, org_id, status, cursor)
-            stream: Response[Any] = Stream(lines, media_type=NDJSON)
+            stream: Response[Any] = Stream(
+                _encode_lines(context, org_id, status, cursor), media_type=NDJSON
+            )
             return stream
         page = await operations.read_page(
             context, org_id, now=now, limit=limit, status=status, cursor=cursor
         )
         counts = Counts(**{status.value: count for status, count in page.counts.items()})
-        bodies = _bodies(context, page.links, now)
-        return JsonResponse(LinkPage(page.total, counts, bodies, page.next_cursor))
+        return JsonResponse(
+            LinkPage(page.total, counts, _bodies(context, page.links, now), page.next_cursor)
+        )
 
 
 class DispatchController(Controller):
@@ -367,8 +371,7 @@ class DispatchController(Controller):
 
 
 def _body(context: Context, link: Link, now: datetime, *, for_admin: bool) -> LinkBody:
-    public_url = context.settings.public_url
-    return link_body(link, now=now, public_url=public_url, for_admin=for_admin)
+    return link_body(link, now=now, public_url=context.settings.public_url, for_admin=for_admin)
 
 
 def _bodies(context: Context, links: Sequence[Link], now: datetime) -> list[LinkBody]:

@@ -121,11 +121,10 @@ def active_ids(
     partition: str, recipient: str, *, now: datetime, offset: int, limit: int
 ) -> Command[list[str]]:
     """The partition's active links to ``recipient``, a canonical e-mail; first to end first."""
-    key = keys.email(partition, recipient)
     return command(
         partial(keys.full_ids, partition),
         "ZRANGEBYSCORE",
-        key,
+        keys.email(partition, recipient),
         f"({datetime_to_ms(now)}",
         "+inf",
         "LIMIT",

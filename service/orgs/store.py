@@ -38,12 +38,10 @@ def get_profile(org_id: str) -> Command[Profile]:
 
 def put_profile(org_id: str, profile: Profile) -> Command[None]:
     """Replaces the organization's profile."""
-    text = msgspec.json.encode(profile).decode()
-    return command(lambda _: None, "SET", keys.profile(org_id), text)
+    return command(
+        lambda _: None, "SET", keys.profile(org_id), msgspec.json.encode(profile).decode()
+    )
 
 
 def _decode_profile(text: str | None) -> Profile:
-    return EMPTY_PROFILE if text is None else _PROFILE_DECODER.decode(text)
-
-
-_PROFILE_DECODER = msgspec.json.Decoder(Profile)
+    return EMPTY_PROFILE if text is None else msgspec.json.decode(text, type=Profile)

@@ -160,11 +160,10 @@ def redeem(
 
 def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
     """Nonces of the codes that ``email`` has verified and that a link can still name."""
-    key = keys.otp_verified(email)
     return command(
         lambda reply: [bytes.fromhex(nonce) for nonce in reply],
         "ZRANGEBYSCORE",
-        key,
+        keys.otp_verified(email),
         f"({datetime_to_ms(now)}",
         "+inf",
     )

@@ -84,14 +84,17 @@ class PageController(Controller):
         With ``application/json`` named in ``Accept``, the answer is the link as JSON.
         """
         if wants_page(request):
-            view = await load_page_view(request, link_id)
-            return await _render_page(request, view)
+            return await _render_page(request, await load_page_view(request, link_id))
         context = context_of(request)
         link = await links.find(context, link_id)
         for_admin = await require_access(request, link)
-        public_url = context.settings.public_url
         return JsonResponse(
-            link_body(link, now=context.clock(), public_url=public_url, for_admin=for_admin)
+            link_body(
+                link,
+                now=context.clock(),
+                public_url=context.settings.public_url,
+                for_admin=for_admin,
+            )
         )
 
     @post("/code", status_code=200)
@@ -160,8 +163,7 @@ class PageController(Controller):
     )
     async def logo(self, request: PublicRequest, link_id: PathLinkId) -> Response[bytes]:
         """The logo of the link's organization, for visitors who may see the link."""
-        view = await load_page_view(request, link_id)
-        logo = view.profile.logo_file
+        logo = (await load_page_view(request, link_id)).profile.logo_file
         if logo is None:
             raise NotFoundException
         return Response(logo.content, media_type=f"image/{logo.subtype}")
@@ -187,8 +189,7 @@ def _refuse_cross_site(request: PublicRequest) -> None:
 async def _read_form(request: PublicRequest) -> dict[str, str]:
     """The fields of a form (application/x-www-form-urlencoded); none if it is malformed."""
     try:
-        body = (await request.body()).decode()
-        return dict(parse_qsl(body, max_num_fields=MAX_FORM_FIELDS))
+        return dict(parse_qsl((await request.body()).decode(), max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         return {}
 

@@ -7,14 +7,13 @@ from litestar import Controller, Response, get
 from litestar.enums import MediaType
 from litestar.response import File
 
-from service.http.accept import prefers_json
 from service.http.docs_page import TITLE
 from service.http.request import PublicRequest, context_of
-from service.http.request_headers import header_values
 from service.http.responses import JsonResponse
 from service.http.security_policy import content_security_policy
 from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
+from service.pages.rendering import wants_page
 
 ASSETS_PATH = "/assets"
 FILES = {
@@ -40,7 +39,7 @@ class HomeController(Controller):
     async def home(self, request: PublicRequest) -> Response[Any]:
         """Links to the other pages; as JSON if the client names it."""
         context = context_of(request)
-        if prefers_json(",".join(header_values(request, b"accept"))):
+        if not wants_page(request):
             public_url = context.settings.public_url
             urls = {name: public_url + path for name, path in ENTRY_POINTS.items()}
             return JsonResponse({"title": TITLE} | urls)

@@ -98,8 +98,7 @@ def has_expired(view: PageView, since: str) -> bool:
 
 def render_expired(view: PageView) -> Response[str]:
     """The form after its code, and everything about it, has expired."""
-    gettext = view.language.messages.gettext
-    message = gettext("This code has expired. Ask for another.")
+    message = view.language.messages.gettext("This code has expired. Ask for another.")
     return render_form(view, OtpForm(sent_at=None), message)
 
 

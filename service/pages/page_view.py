@@ -11,13 +11,13 @@ from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_network_of
 from service.http.request import PublicRequest, context_of
-from service.http.request_headers import cookie_value
+from service.http.request_headers import cookie_value, header_values
 from service.i18n.language import get_language
 from service.links import operations as links
 from service.links.model import PAGES_PATH, Link, Status, page_path
 from service.orgs import store as orgs
 from service.orgs.model import EMPTY_PROFILE, Profile
-from service.pages.rendering import accepted_languages, render
+from service.pages.rendering import render
 from service.values.languages import choose_locale
 
 
@@ -31,8 +31,8 @@ class PageView:
         self.context = context_of(request)
         self.now = self.context.clock()
         self.link = link
-        locale = choose_locale(link.locale, accepted_languages(request), profile.locale)
-        self.language = get_language(locale)
+        accepted = header_values(request, b"accept-language")
+        self.language = get_language(choose_locale(link.locale, *accepted, profile.locale))
         self.client_network = client_network_of(request)
         self._token = cookie_value(request, self._token_cookie_name)
         self.profile = profile if self.is_verified else EMPTY_PROFILE

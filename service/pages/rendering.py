@@ -11,7 +11,7 @@ from service.context import Context
 from service.errors import LinkNotFound, PaymentLinkError
 from service.http.accept import prefers_json
 from service.http.problems import problem_of
-from service.http.request import Connection, PublicRequest, context_of
+from service.http.request import PublicRequest, context_of
 from service.http.request_headers import header_values
 from service.http.security_policy import content_security_policy
 from service.i18n.language import get_language, get_templates
@@ -69,17 +69,13 @@ def wants_page(request: PublicRequest) -> bool:
     return not prefers_json(",".join(header_values(request, b"accept")))
 
 
-def accepted_languages(connection: Connection) -> str:
-    """The request's ``Accept-Language``."""
-    return ",".join(header_values(connection, b"accept-language"))
-
-
 def _render_error(request: PublicRequest, error: Exception) -> Response[Any]:
     """A page for browsers, and a problem for programs."""
     problem = problem_of(request, error)
     if not wants_page(request):
         return problem
-    locale, link_id = choose_locale(accepted_languages(request)), request.path_params.get("link_id")
+    locale = choose_locale(*header_values(request, b"accept-language"))
+    link_id = request.path_params.get("link_id")
     gettext = get_language(locale).messages.gettext
     if isinstance(error, LinkNotFound):
         headline = gettext("There is no such link")
