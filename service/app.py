@@ -12,7 +12,6 @@ from typing import Any
 from litestar import Litestar, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
-from litestar.enums import ScopeType
 from litestar.types import ControllerRouterHandler
 
 from config.settings import Settings, load
@@ -51,15 +50,6 @@ from service.storage.pipeline import AutoPipeline
 QUEUE_TIMEOUT_SECONDS = 2
 GARBAGE_THRESHOLD = 20_000
 """New objects between two collections: a request makes some hundred, of which few need one."""
-EXPOSED_HEADERS = [
-    "Allow",
-    "Idempotency-Replayed",
-    "Location",
-    "Retry-After",
-    "WWW-Authenticate",
-    "X-Request-ID",
-]
-"""Response headers that scripts of ``CORS_ORIGINS`` may read."""
 HANDLERS: list[ControllerRouterHandler] = [
     ConsoleController,
     HealthController,
@@ -75,20 +65,13 @@ HANDLERS: list[ControllerRouterHandler] = [
     page_assets_handler,
     schema_assets_handler,
 ]
-EXAMPLES = (
-    *links_schemas.EXAMPLES,
-    *otps_schemas.EXAMPLES,
-    *orgs_schemas.EXAMPLES,
-    *health_schemas.EXAMPLES,
-)
-"""Of every request body and answer, for the API's description."""
 
 
 class PaymentLinks(Litestar):
     """The application. Every request is logged, those that match no route included."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == ScopeType.HTTP:
+        if scope["type"] == "http":
             refused = find_head_problem(scope)
             app = super().__call__ if refused is None else refused.to_asgi_response()
             await serve_logged(app, scope, receive, send, self.state.drain.is_draining)
@@ -103,6 +86,12 @@ def create_app(
 
     Without ``clock`` it uses the store's time, and records heartbeats.
     """
+    examples = (
+        *links_schemas.EXAMPLES,
+        *otps_schemas.EXAMPLES,
+        *orgs_schemas.EXAMPLES,
+        *health_schemas.EXAMPLES,
+    )
     return PaymentLinks(
         route_handlers=HANDLERS,
         lifespan=[partial(_connect, settings=settings, clock=clock)],
@@ -113,7 +102,7 @@ def create_app(
         request_class=TimedRequest,
         response_class=JsonResponse,
         cors_config=_cors_config(settings.cors_origins),
-        openapi_config=openapi_config(EXAMPLES, version("payment-links"), settings.public_url),
+        openapi_config=openapi_config(examples, version("payment-links"), settings.public_url),
         logging_config=None,
     )
 
@@ -166,7 +155,16 @@ def _cors_config(origins: tuple[str, ...]) -> CORSConfig | None:
         return None
     # An allowed origin may send any header: its libraries add trace ids, versions and more.
     return CORSConfig(
-        allow_origins=list(origins), allow_headers=["*"], expose_headers=EXPOSED_HEADERS
+        allow_origins=list(origins),
+        allow_headers=["*"],
+        expose_headers=[
+            "Allow",
+            "Idempotency-Replayed",
+            "Location",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Request-ID",
+        ],
     )
 
 

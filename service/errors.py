@@ -92,7 +92,6 @@ class Faults:
         return Invalid(field, message, *others)
 
     def raise_if_any(self) -> None:
-        """Raises ``Invalid`` if there are faults."""
         if self.found:
             raise self.as_error()
 

@@ -70,7 +70,6 @@ class CustomerTokens:
         self._key = VerificationKey(derive_key(secret, "customer-jwt"), "HS256")
 
     def issue(self, email: str, *, now: datetime, jti: str) -> str:
-        """A token for the canonical ``email``."""
         claims = {
             "type": CUSTOMER_TYPE,
             "sub": email,

@@ -10,7 +10,6 @@ from litestar import Request
 from litestar.datastructures.headers import Accept
 from litestar.datastructures.multi_dicts import MultiDict
 from litestar.dto import AbstractDTO, DTOFieldDefinition
-from litestar.enums import MediaType
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.openapi.spec import Reference, Schema
 from litestar.types import Empty
@@ -134,7 +133,7 @@ class JsonBodyDTO(AbstractDTO[T]):
         media_types = header_values(self.asgi_connection, b"content-type")
         encodings = header_values(self.asgi_connection, b"content-encoding")
         media_type = media_types[0].partition(";")[0].strip().lower() if media_types else ""
-        if media_type != MediaType.JSON or (encodings and encodings[0].lower() != "identity"):
+        if media_type != "application/json" or (encodings and encodings[0].lower() != "identity"):
             raise UnsupportedMediaType
         try:
             return read_body(

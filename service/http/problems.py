@@ -54,8 +54,6 @@ class UnsupportedMediaType(HTTPException):
 
 
 class MalformedBody(HTTPException):
-    """The body is not JSON."""
-
     status_code = 400
 
 

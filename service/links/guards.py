@@ -5,7 +5,6 @@ from service.auth.tokens import is_customer_token
 from service.errors import Forbidden, OtpRequired, TokenInvalid, Unavailable
 from service.http.request import Connection, context_of
 from service.links.model import Link
-from service.values.email import canonical
 
 
 async def require_access(connection: Connection, link: Link) -> bool:
@@ -27,9 +26,8 @@ async def require_access(connection: Connection, link: Link) -> bool:
     context = context_of(connection)
     is_admin = False
     try:
-        allowed = context.customer_tokens.verify(token, now=context.clock()) == canonical(
-            link.email
-        )
+        email = context.customer_tokens.verify(token, now=context.clock())
+        allowed = email == link.recipient
     except TokenInvalid:
         if is_customer_token(token):
             raise

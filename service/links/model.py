@@ -80,7 +80,6 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def due_at(self) -> datetime:
-        """When its e-mail is due."""
         return self.scheduled_at or self.created_at
 
     @property

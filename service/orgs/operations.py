@@ -9,8 +9,10 @@ from service.storage.partitions import PartitionReplies, query_partitions
 
 async def find_orgs(context: Context, prefix: str) -> tuple[list[str], list[str]]:
     """The ids that begin with ``prefix``, in any case and in order, and unreadable partitions."""
-    list_ids = partial(store.list_ids, now=context.clock(), retention=context.settings.retention)
-    answers: PartitionReplies[list[str]] = await query_partitions(context.pipeline, list_ids)
+    answers: PartitionReplies[list[str]] = await query_partitions(
+        context.pipeline,
+        partial(store.list_ids, now=context.clock(), retention=context.settings.retention),
+    )
     found = [
         org_id
         for ids in answers.by_partition.values()

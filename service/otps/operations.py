@@ -134,7 +134,6 @@ async def waiting_times(
 
 
 def _mailbox_limits(context: Context, email: str) -> list[RateLimit]:
-    """Limits of the codes sent to the canonical ``email``."""
     limits = context.settings.otp
     return store.mailbox_limits(
         email,

@@ -198,7 +198,7 @@ def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
     """Redirects to the page; with ``token``, its cookie replaces the code's."""
     redirect = Redirect(view.path, status_code=303)
     if token is not None:
-        redirect.set_cookie(view.make_token_cookie_name(token))
+        redirect.set_cookie(view.make_token_cookie(token))
         redirect.delete_cookie(CODE_COOKIE, view.path)
     return redirect
 
@@ -243,7 +243,6 @@ async def _render_send_limit(
 
 
 def _render_ended(view: PageView) -> Response[str]:
-    """The page of a link that has ended."""
     gettext, isolated_org = view.language.messages.gettext, view.language.isolate(view.org)
     if view.link.status(view.now) is Status.REVOKED:
         headline = gettext("This link was withdrawn")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from litestar import Controller, Response, get
-from litestar.enums import MediaType
 from litestar.response import File
 
 from service.http.docs_page import TITLE
@@ -46,7 +45,7 @@ class HomeController(Controller):
         template = get_templates("service.pages").get_template("home.html")
         return Response(
             template.render(root=context.base_path, title=TITLE),
-            media_type=MediaType.HTML,
+            media_type="text/html",
             headers=POLICY_HEADER | {"Vary": "Accept"},
         )
 
@@ -64,4 +63,4 @@ class HomeController(Controller):
         """What crawlers may fetch (RFC 9309)."""
         root = context_of(request).base_path
         lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in DISALLOWED)]
-        return Response("\n".join(lines) + "\n", media_type=MediaType.TEXT)
+        return Response("\n".join(lines) + "\n", media_type="text/plain")

@@ -36,7 +36,6 @@ class SentCode(msgspec.Struct, frozen=True):
 
     @classmethod
     def read(cls, request: PublicRequest) -> "SentCode | None":
-        """The code in the request's cookie, if it has ours."""
         match = _COOKIE_VALUE.fullmatch(cookie_value(request, CODE_COOKIE) or "")
         if match is None:
             return None
@@ -44,7 +43,6 @@ class SentCode(msgspec.Struct, frozen=True):
         return cls(datetime_from_ms(milliseconds) if milliseconds else None, match[2])
 
     def make_cookie(self, view: PageView) -> Cookie:
-        """The cookie, for this link's pages only."""
         milliseconds = datetime_to_ms(self.sent_at) if self.sent_at else 0
         lifetime = view.context.settings.otp.ttl + COOKIE_GRACE
         return view.make_cookie(

@@ -57,12 +57,11 @@ class PageView:
         return email == self.link.recipient
 
     def render(self, template: str, *, status: int = 200, **values: object) -> Response[str]:
-        """The page that ``template`` makes of ``values``."""
         values |= {"org": self.org, "page": self.path}
         locale = self.language.tag
         return render(self.context, locale, self.profile, template, values, status=status)
 
-    def make_token_cookie_name(self, token: str) -> Cookie:
+    def make_token_cookie(self, token: str) -> Cookie:
         """A cookie with the customer token, for all links to its mailbox."""
         path = self.context.base_path + PAGES_PATH
         lifetime = int(CUSTOMER_TOKEN_LIFETIME.total_seconds())

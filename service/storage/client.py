@@ -30,7 +30,6 @@ class RedisClient:
         return self._connection
 
     def run(self, command: Command[T]) -> T:
-        """The reply to the command."""
         return self.run_all([command])[0]
 
     def run_all(self, commands: Sequence[Command[T]]) -> list[T]:

@@ -37,7 +37,6 @@ class Command(NamedTuple, Generic[T_co]):
 
     @property
     def keys(self) -> tuple[Argument, ...]:
-        """The keys that the command reads or writes."""
         if self.script is None:
             return self.args[1:] if self.args[0] == "EXISTS" else self.args[1:2]
         return self.args[3 : 3 + int(self.args[2])]
@@ -50,7 +49,6 @@ class Command(NamedTuple, Generic[T_co]):
 
     @property
     def name(self) -> str:
-        """The name of the command, or of its script."""
         return self.script.name if self.script else str(self.args[0])
 
 

@@ -69,7 +69,6 @@ def connect_async(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
 
 
 def _sentinels(parts: SplitResult) -> list[tuple[str, int]]:
-    """Host and port of each Sentinel."""
     addresses = parts.netloc.rpartition("@")[2].split(",")
     hosts_and_ports = (address.partition(":") for address in addresses)
     return [(host, int(port or 26379)) for host, _, port in hosts_and_ports]

@@ -16,8 +16,6 @@ UNKNOWN = "unknown"
 
 
 class WrongDataVersionError(Exception):
-    """The store holds data of another version."""
-
     def __init__(self, found: str) -> None:
         super().__init__(
             f"holds data of version {found[:20]}, and this release reads"

@@ -64,7 +64,6 @@ def _describe_permission(message: str) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what led to it."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -100,7 +100,6 @@ class RedisWireProtocol(asyncio.Protocol):
         self._transport.set_protocol(self)
 
     def send(self, command: Command[Any], reply: Reply) -> None:
-        """Adds the command to the next batch."""
         args: Any = command.args  # hiredis declares a tuple of one
         self._replies.append(reply)
         self._buffer.append(hiredis.pack_command(args))

@@ -66,7 +66,6 @@ class AutoPipeline:
         await self._redis.aclose()
 
     async def run(self, command: Command[T]) -> T:
-        """The reply to the command."""
         reply = await self._enqueue(command)
         if isinstance(reply, NoScriptError):
             reply = await self._enqueue(command.with_source())
