@@ -169,7 +169,7 @@ def _cors_config(origins: tuple[str, ...]) -> CORSConfig | None:
 
 
 def _tune_garbage_collector() -> None:
-    """Excludes the objects of the start, which stay: scanning them took 10 % of all time."""
+    """Exempts objects made at startup, which stay: scanning them took 10 % of all time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)

@@ -100,7 +100,7 @@ class DeliveryWorker(Generic[Payload]):
         return list(waiting)
 
     def _send_batch(self, partitions: Sequence[str], mailer: Mailer) -> tuple[list[str], list[str]]:
-        """Returns the partitions in which more may wait: first those of which some was sent."""
+        """Returns the partitions in which more may wait: those it sent some of, then the others."""
         ends_at = self._clock() + BATCH_BUDGET
         messages = self._claim(partitions)
         remaining = list(dict.fromkeys(message.partition for message in messages))

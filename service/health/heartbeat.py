@@ -46,7 +46,7 @@ class Heartbeat:
         return command._replace(decode=decode)
 
     def remove(self) -> Command[bool]:
-        """For a process that stops as it was asked to."""
+        """Removes the heartbeat of a process that stops because it was asked to."""
         return store.remove(self.process_type, self._process)
 
     def _log_skew(self) -> None:

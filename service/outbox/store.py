@@ -1,6 +1,6 @@
 """E-mails that wait in queues: claimed under a lease, and renewed.
 
-A member of a queue stands for an e-mail; what it is, the capability that adds it knows.
+A member of a queue stands for an e-mail; only the capability that added it knows which.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The clock of Redis, by which every process goes: so a process finds due what another scheduled.
+"""The clock of Redis, which every process uses: so all agree on what is due.
 
 It does not matter what the clocks of their machines show.
 """

@@ -60,18 +60,18 @@ def command(decode: Callable[[Any], T], *args: Argument) -> Command[T]:
 def run_script(
     decode: Callable[[Any], T], name: str, keys: Sequence[str], *args: Argument
 ) -> Command[T]:
-    """A command that runs the script ``<room>/<name>`` on ``keys``."""
+    """A command that runs the script ``<package>/<name>`` on ``keys``."""
     script = load_script(name)
     return Command(("EVALSHA", script.sha, len(keys), *keys, *args), decode, script)
 
 
 @cache
 def load_script(name: str) -> Script:
-    """The script ``<room>/<name>``: the file ``service/<room>/scripts/<name>.lua``."""
-    room, _, stem = name.partition("/")
+    """The script ``<package>/<name>``, in ``service/<package>/scripts/<name>.lua``."""
+    package, _, stem = name.partition("/")
     constants = f"local TTL_MARGIN = {duration_ms(TTL_MARGIN)}\n"
     common = (files("service.storage") / "scripts" / "common.lua").read_text()
-    own = (files(f"service.{room}") / "scripts" / f"{stem}.lua").read_text()
+    own = (files(f"service.{package}") / "scripts" / f"{stem}.lua").read_text()
     source = constants + common + own
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 

@@ -34,8 +34,10 @@ class LinkMailHandler:
         return mail_store.load_claimed(partition, full_ids(partition, members))
 
     def compose(self, payload: Link, now: datetime) -> Mail:
-        if payload.status(now) is not Status.ACTIVE:
-            raise SkipMessage(f"the link was {payload.status(now)} before it could be sent")
+        status = payload.status(now)
+        if status is not Status.ACTIVE:
+            ended = "was revoked" if status is Status.REVOKED else "expired"
+            raise SkipMessage(f"the link {ended} before it could be sent")
         if payload.delivery.state not in {DeliveryState.QUEUED, DeliveryState.SCHEDULED}:
             raise SkipMessage(f"the mail was {payload.delivery.state} already")
         return compose_link_mail(

@@ -11,7 +11,7 @@ from tests.support.api import FromPeer
 
 
 class InProcessApp:
-    """The application, served on an event loop that runs while a request does."""
+    """The application, on an event loop that runs only while a request is being answered."""
 
     def __init__(self, app: Litestar) -> None:
         self._app = app

@@ -17,7 +17,7 @@ def children(pid: int) -> list[int]:
 
 
 def runs(pid: int) -> bool:
-    """Whether the process has not ended, be it that nobody has asked how."""
+    """Whether the process has not ended. A zombie has."""
     status = Path(f"/proc/{pid}/status")
     return status.exists() and "State:\tZ" not in status.read_text()
 

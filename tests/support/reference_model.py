@@ -263,7 +263,7 @@ class ReferenceModel:
             if link.status(self.now) == "active":
                 self.settle(link, answer)
             else:
-                link.fail("the link was expired before it could be sent", self.now)
+                link.fail("the link expired before it could be sent", self.now)
                 link.owe(None)
         return {link.id for link in claimed if link.status(self.now) == "active"}
 

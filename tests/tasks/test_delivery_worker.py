@@ -463,7 +463,7 @@ class TestDropped:
         assert mailer.sent == []
         found = harness.link(link).delivery
         assert (found.state, found.attempts) == (DeliveryState.FAILED, 0)
-        assert found.error == "the link was expired before it could be sent"
+        assert found.error == "the link expired before it could be sent"
         assert harness.lease_of(link) is None
 
     def test_a_deleted_link_leaves_the_outbox(self, harness: DeliveryHarness) -> None:
@@ -676,7 +676,7 @@ class TestOneAtATime:
         harness.clock.now = short.expires_at - timedelta(milliseconds=800)
         harness.link_worker(mailer).run([PARTITION])
         assert mailer.recipients == [link.email for link in made]
-        assert harness.link(short).delivery.error == "the link was expired before it could be sent"
+        assert harness.link(short).delivery.error == "the link expired before it could be sent"
 
     def test_a_mail_that_breaks_its_maker_does_not_break_the_one_before(
         self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,5 @@
--- Takes due e-mails under a lease: scheduled ones first, then those whose moment in the outbox has
--- come, which half of the limit is kept for.
+-- Takes due e-mails under a lease: scheduled ones first, then those that are due in the outbox, for
+-- which half of the limit is reserved.
 -- KEYS outbox
 --      scheduled: of links only
 --      pending_since: of links only, and only under a lease
