@@ -1,7 +1,7 @@
 // The entry point: signs the user in, and shows what the address names (route.js).
 
 import { callApi, storeToken, Problem, readClaims, token } from "./api.js";
-import * as links from "./list.js";
+import * as links from "./link_list.js";
 import { clear, showForm } from "./create.js";
 import { showLink } from "./detail.js";
 import { h, icon, announce } from "./dom.js";

@@ -1,7 +1,7 @@
 // The form for a new link. Its Idempotency-Key ensures that repeated clicks create one link.
 
 import { callApi, encodeBody } from "./api.js";
-import { reloadList } from "./list.js";
+import { reloadList } from "./link_list.js";
 import { CURRENCIES, parseAmount, findFault } from "./validation.js";
 import { showCreated } from "./detail.js";
 import { h, announce } from "./dom.js";

@@ -1,21 +1,17 @@
 // The dialog of one link: its address, QR code and details, and the buttons to revoke it.
 
 import { callApi, readClaims, root, token } from "./api.js";
-import { findListed, reloadList } from "./list.js";
+import { findListed, reloadList } from "./link_list.js";
 import { dialogHeader } from "./dialogs.js";
+import { errorState, h, announce, shareBox, emptyState } from "./dom.js";
 import {
   formatAmount,
   badge,
   deliveryCells,
   breakableEmail,
-  errorState,
-  h,
   formatTime,
   plural,
-  announce,
-  shareBox,
-  emptyState,
-} from "./dom.js";
+} from "./format.js";
 import { confirmRevocation } from "./revoke.js";
 import { closeTop, currentRoute, pushRoute, replaceRoute } from "./route.js";
 

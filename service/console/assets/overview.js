@@ -1,18 +1,8 @@
 // The overview for internal-admins: outgoing mail of all organizations, failures, organizations.
 
 import { callApi } from "./api.js";
-import {
-  breakableEmail,
-  errorState,
-  h,
-  formatTime,
-  formatNumber,
-  retryDelay,
-  plural,
-  announce,
-  formatDuration,
-  emptyState,
-} from "./dom.js";
+import { errorState, h, retryDelay, announce, emptyState } from "./dom.js";
+import { breakableEmail, formatTime, formatNumber, plural, formatDuration } from "./format.js";
 import { formatHash, pushRoute } from "./route.js";
 
 const REFRESH_INTERVAL_MS = 10_000;

@@ -2,7 +2,8 @@
 
 import { callApi, readClaims, token } from "./api.js";
 import { dialogHeader } from "./dialogs.js";
-import { formatAmount, breakableEmail, h, formatTime, plural } from "./dom.js";
+import { h } from "./dom.js";
+import { formatAmount, breakableEmail, formatTime, plural } from "./format.js";
 import { closeTop } from "./route.js";
 
 const PAGE_SIZE = 1000;

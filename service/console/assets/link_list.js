@@ -1,23 +1,17 @@
 // An organization's links: how many of each status, a page at a time.
 
 import { callApi, Problem, readClaims, token } from "./api.js";
+import { copyLink, errorState, h, icon, retryDelay, announce, emptyState } from "./dom.js";
 import {
   formatAmount,
   badge,
-  copyLink,
   deliveryCells,
   breakableEmail,
-  errorState,
-  h,
-  icon,
   formatTime,
   formatNumber,
-  retryDelay,
   plural,
-  announce,
-  emptyState,
-} from "./dom.js";
-import { isConfigured, findSimilarIds } from "./orgs.js";
+} from "./format.js";
+import { isConfigured, findSimilarIds } from "./org_suggestions.js";
 import { formatHash, closeTop, currentRoute, canGoBack, pushRoute, replaceRoute } from "./route.js";
 
 const LIMIT = 25;
