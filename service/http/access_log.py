@@ -19,7 +19,6 @@ CACHEABLE_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy
 """Of responses whose route sets ``Cache-Control``."""
 PRIVATE_HEADERS = [*CACHEABLE_HEADERS, (b"cache-control", b"no-store")]
 """Of all other responses."""
-CLOSE_HEADER = (b"connection", b"close")
 UNLOGGED_PATHS = {"/healthz", "/readyz"}
 """Not logged unless they fail: load balancers request them every few seconds."""
 
@@ -45,7 +44,7 @@ async def serve_logged(
             headers = [*message["headers"], (b"x-request-id", request_id.encode())]
             headers += CACHEABLE_HEADERS if b"cache-control" in dict(headers) else PRIVATE_HEADERS
             if is_stopping():
-                headers.append(CLOSE_HEADER)
+                headers.append((b"connection", b"close"))
             message["headers"] = headers
         elif method == "HEAD":
             message["body"] = b""

@@ -15,7 +15,6 @@ MAX_HEADERS_BYTES = 16 * 1024
 """Of all header lines together."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?")
 """uri-host [ ":" port ] (RFC 9110, 7.2); in http URLs the host is not empty."""
-HTTP_1_0 = {"1", "1.0"}
 
 CLOSE = {"Connection": "close"}
 BAD_HOST = problem(
@@ -53,6 +52,6 @@ def _names_one_host(scope: Any) -> bool:
     """
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     has_none = hosts in ([], [b""])  # Granian passes an empty one
-    if has_none and scope["http_version"] in HTTP_1_0:
+    if has_none and scope["http_version"] in {"1", "1.0"}:
         return True
     return len(hosts) == 1 and HOST.fullmatch(hosts[0]) is not None

@@ -61,7 +61,6 @@ from service.values.time import format_time
 
 NDJSON = "application/x-ndjson"
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
-SVG_EXAMPLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>'
 DEFAULT_QR_PIXELS = 256
 QR_EXECUTOR = ThreadPoolExecutor(max_workers=1, thread_name_prefix="qr")
 """Drawing takes up to 9 ms, too long for the event loop; more threads would slow the loop down."""
@@ -87,7 +86,10 @@ CREATE_LINK_OPENAPI = extended_operation(
     },
 )
 QR_OPENAPI = extended_operation(
-    200, first=binary_media(SVG, SVG_EXAMPLE) | binary_media(PNG) | binary_media(BYTES)
+    200,
+    first=binary_media(SVG, '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 37 37">…</svg>')
+    | binary_media(PNG)
+    | binary_media(BYTES),
 )
 LIST_LINKS_OPENAPI = extended_operation(
     200,

@@ -45,12 +45,11 @@ class CustomerToken(Struct, frozen=True):
     expires_in: int
 
 
-EXAMPLE_JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
-BEARER = "Bearer"
-"""The type of token (RFC 6750)."""
 EXAMPLES: tuple[Struct, ...] = (
     SendOtp(EXAMPLE_EMAIL),
     SubmitOtp(EXAMPLE_EMAIL, "042817"),
     OtpSent(expires_in=600, resend_after=60),
-    CustomerToken(EXAMPLE_JWT, BEARER, expires_in=86400),
+    CustomerToken(
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl", "Bearer", expires_in=86400
+    ),
 )
