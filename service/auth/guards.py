@@ -7,8 +7,7 @@ Litestar's ``guards``, the handler is copied at each request: 7 us, a tenth of a
 from service.auth.tokens import Admin, Role, verify_admin
 from service.errors import Forbidden, TokenInvalid, TokenRequired
 from service.http.parameters import check_query
-from service.http.request import AnyRequest, Connection, context_of
-from service.http.request_headers import header_values
+from service.http.request import AnyRequest, Connection, context_of, header_values
 
 
 async def require_admin(request: AnyRequest) -> None:

@@ -18,8 +18,7 @@ from litestar.typing import FieldDefinition
 from service.http.accept import MAX_ACCEPT_HEADER_CHARACTERS
 from service.http.json_reader import read_body
 from service.http.problems import MalformedBody, RequestTimeout, UnsupportedMediaType
-from service.http.request import context_of
-from service.http.request_headers import header_values
+from service.http.request import context_of, header_values
 
 T = TypeVar("T")
 

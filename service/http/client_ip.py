@@ -8,8 +8,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 
-from service.http.request import Connection, context_of
-from service.http.request_headers import header_values
+from service.http.request import Connection, context_of, header_values
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 MAX_HOPS = 100

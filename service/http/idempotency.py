@@ -7,8 +7,7 @@ import msgspec
 from litestar.params import HeaderParameter
 
 from service.errors import Invalid
-from service.http.request import AnyRequest, context_of
-from service.http.request_headers import header_values
+from service.http.request import AnyRequest, context_of, header_values
 from service.storage.idempotency import IdempotentRequest
 
 HEADER = "Idempotency-Key"

@@ -13,8 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import File
 
-from service.http.request import AnyRequest
-from service.http.request_headers import header_values
+from service.http.request import AnyRequest, header_values
 
 SHARED_ASSETS = Path(__file__).parent / "assets"
 """Styles and the icon that more than one page uses."""

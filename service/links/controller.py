@@ -31,8 +31,7 @@ from service.http.openapi import (
 )
 from service.http.parameters import MAX_VALUE_CHARACTERS, PathLinkId, PathOrgId
 from service.http.problems import READS_ONLY
-from service.http.request import AdminRequest, PublicRequest, context_of
-from service.http.request_headers import header_values
+from service.http.request import AdminRequest, PublicRequest, context_of, header_values
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
 from service.links import operations, qr, store

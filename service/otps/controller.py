@@ -8,8 +8,7 @@ from service.errors import OtpInvalid
 from service.http.body import JsonBodyDTO
 from service.http.client_ip import client_network_of
 from service.http.openapi import BODY_STATUSES, problem_responses
-from service.http.request import PublicRequest, context_of
-from service.http.request_headers import header_values
+from service.http.request import PublicRequest, context_of, header_values
 from service.otps.operations import redeem_code, send_code
 from service.otps.schemas import CustomerToken, OtpSent, SendOtp, SubmitOtp
 from service.values.languages import choose_locale

@@ -17,8 +17,7 @@ from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired
 from service.http.openapi import ANYONE, extended_operation, problem_responses, text_media
 from service.http.parameters import IGNORE_QUERY, PathLinkId
 from service.http.problems import EXCEPTION_HANDLERS
-from service.http.request import PublicRequest, context_of
-from service.http.request_headers import header_values
+from service.http.request import PublicRequest, context_of, header_values
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
 from service.links import operations as links

@@ -8,8 +8,7 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
 
-from service.http.request import PublicRequest
-from service.http.request_headers import cookie_value
+from service.http.request import PublicRequest, cookie_value
 from service.otps import operations
 from service.otps import store as otps
 from service.otps.model import derive_reference

@@ -10,8 +10,7 @@ from litestar.datastructures import Cookie
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_network_of
-from service.http.request import PublicRequest, context_of
-from service.http.request_headers import cookie_value, header_values
+from service.http.request import PublicRequest, context_of, cookie_value, header_values
 from service.i18n.language import get_language
 from service.links import operations as links
 from service.links.model import PAGES_PATH, Link, Status, page_path

@@ -11,8 +11,7 @@ from service.context import Context
 from service.errors import LinkNotFound, PaymentLinkError
 from service.http.accept import prefers_json
 from service.http.problems import problem_of
-from service.http.request import PublicRequest, context_of
-from service.http.request_headers import header_values
+from service.http.request import PublicRequest, context_of, header_values
 from service.http.security_policy import content_security_policy
 from service.i18n.language import get_language, get_templates
 from service.links.model import PAGES_PATH, page_path
