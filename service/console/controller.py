@@ -13,9 +13,8 @@ from service.values.languages import LANGUAGES
 from service.values.money import currencies
 
 ASSETS_PATH = "/console/assets"
-ASSETS_FOLDER = Path(__file__).parent / "assets"
-FILES = {file.name: file for file in [*ASSETS_FOLDER.iterdir(), SHARED_ASSETS / "base.css"]}
-console_assets_handler = serve_files(ASSETS_PATH, FILES)
+FILES = [*(Path(__file__).parent / "assets").iterdir(), SHARED_ASSETS / "base.css"]
+console_assets_handler = serve_files(ASSETS_PATH, *FILES)
 # With trusted types, a browser refuses to parse text as HTML, so a faulty script cannot inject any.
 POLICY_HEADER = content_security_policy(
     **{"require-trusted-types-for": "'script'", "trusted-types": "'none'"}

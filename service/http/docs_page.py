@@ -29,11 +29,9 @@ SECURITY_SCHEMES = {"admin": "An admin's token.", "customer": "From PUT /payment
 _SWAGGER_UI = Path(str(files("litestar_offline_docs"))) / "static"
 schema_assets_handler = serve_files(
     "/schema/assets",
-    {
-        "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",
-        "swagger-ui-bundle.js": _SWAGGER_UI / "swagger-ui-bundle.js",
-        "reference.js": SHARED_ASSETS / "reference.js",
-    },
+    _SWAGGER_UI / "swagger-ui.css",
+    _SWAGGER_UI / "swagger-ui-bundle.js",
+    SHARED_ASSETS / "reference.js",
 )
 
 

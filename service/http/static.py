@@ -1,7 +1,6 @@
 """Styles, scripts and icons of pages."""
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,18 +22,19 @@ CACHE_CONTROL = CacheControlHeader(public=True, max_age=60)
 """Short, so that a page is not made of old and new files for long."""
 
 
-def serve_files(path: str, files: Mapping[str, Path]) -> HTTPRouteHandler:
+def serve_files(path: str, *files: Path) -> HTTPRouteHandler:
     """A handler that serves ``files`` by their names under ``path``."""
+    by_name = {file.name: file for file in files}
 
     @get(f"{path}/{{name:str}}", include_in_schema=False, cache_control=CACHE_CONTROL)
     async def file(request: AnyRequest, name: FromPath[str]) -> Response[Any]:
-        if name not in files:
+        if name not in by_name:
             raise NotFoundException
-        etag = _etag(files[name])
+        etag = _etag(by_name[name])
         if etag.to_header() in ",".join(header_values(request, b"if-none-match")):
             return Response(b"", status_code=304, headers={"ETag": etag.to_header()})
         return File(
-            files[name],
+            by_name[name],
             filename=name,
             etag=etag,
             content_disposition_type="inline",

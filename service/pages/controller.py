@@ -39,13 +39,13 @@ from service.pages.rendering import ASSETS_PATH, ERROR_PAGES, wants_page
 from service.values.email import mask
 
 ASSETS_FOLDER = Path(__file__).parent / "assets"
-FILES = {
-    "base.css": SHARED_ASSETS / "base.css",
-    "pay.css": ASSETS_FOLDER / "pay.css",
-    "pay.js": ASSETS_FOLDER / "pay.js",
-}
 MAX_FORM_FIELDS = 8
-page_assets_handler = serve_files(ASSETS_PATH, FILES)
+page_assets_handler = serve_files(
+    ASSETS_PATH,
+    SHARED_ASSETS / "base.css",
+    ASSETS_FOLDER / "pay.css",
+    ASSETS_FOLDER / "pay.js",
+)
 
 
 class PageController(Controller):

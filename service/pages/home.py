@@ -14,12 +14,9 @@ from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
 from service.i18n.language import get_templates
 from service.pages.rendering import wants_page
 
-ASSETS_PATH = "/assets"
-FILES = {
-    "base.css": SHARED_ASSETS / "base.css",
-    "home.css": Path(__file__).parent / "assets" / "home.css",
-}
-home_assets_handler = serve_files(ASSETS_PATH, FILES)
+home_assets_handler = serve_files(
+    "/assets", SHARED_ASSETS / "base.css", Path(__file__).parent / "assets" / "home.css"
+)
 POLICY_HEADER = content_security_policy(script_src="'none'", connect_src="'none'", img_src="'self'")
 ENTRY_POINTS = {
     "console": "/console",

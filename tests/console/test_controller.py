@@ -5,9 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from service.console.controller import ASSETS_PATH, FILES
+from service.console import controller
+from service.console.controller import ASSETS_PATH
 from service.health.model import Reason
 from tests.support.api import Api
+
+FILES = {file.name: file for file in controller.FILES}
 
 
 def policy_of(api: Api) -> dict[str, str]:
