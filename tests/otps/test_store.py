@@ -6,13 +6,32 @@ from datetime import datetime, timedelta
 import pytest
 
 from service.otps import store as otps
-from service.otps.store import Otp, TriesUsedUp
-from service.outbox import store as outbox
-from service.outbox.queues import OTPS
+from service.otps.store import Otp
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.command import command
 from service.values.ids import partition_of
+from tests.otps.store_calls import (
+    DAY,
+    EMAIL,
+    FAILURES,
+    HOUR,
+    LEASE,
+    MINUTE,
+    NONCE,
+    OF_NETWORK,
+    OTHER,
+    TAGGED,
+    TEN_MINUTES,
+    claim,
+    create,
+    failures,
+    is_owed,
+    open_code,
+    redeem,
+    settle,
+    try_code,
+    verified,
+)
 from tests.support.clock import Clock
 from tests.support.factories import (
     MILLISECOND,
@@ -21,72 +40,9 @@ from tests.support.factories import (
     exists,
     goes_at,
     members,
-    score,
     snapshot,
     ttl,
 )
-
-EMAIL = "jane@example.com"
-NONCE, OTHER = b"\x00n" * 8, b"\xffo" * 8
-TEN_MINUTES, MINUTE, HOUR, DAY = (
-    timedelta(minutes=10),
-    timedelta(minutes=1),
-    timedelta(hours=1),
-    timedelta(days=1),
-)
-LEASE = timedelta(seconds=20)
-TAGGED, NETWORK = "jane+shop@example.com", "203.0.113.7"
-FAILURES, OF_NETWORK = keys.otp_limit(EMAIL, "failures_day"), keys.otp_failures(EMAIL, NETWORK)
-
-
-def create(client: RedisClient, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> None:
-    client.run(otps.create(email, nonce, now=now, ttl=TEN_MINUTES))
-
-
-def try_code(
-    client: RedisClient,
-    now: datetime,
-    *,
-    email: str = EMAIL,
-    network: str = NETWORK,
-    failures_per_day: int = 100,
-) -> bytes | TriesUsedUp | None:
-    return client.run(
-        otps.start_attempt(email, network, now=now, max_tries=5, failures_per_day=failures_per_day)
-    )
-
-
-def redeem(client: RedisClient, now: datetime, nonce: bytes = NONCE, *, email: str = EMAIL) -> bool:
-    return client.run(otps.redeem(email, NETWORK, nonce, now=now, verified_for=DAY))
-
-
-def verified(client: RedisClient, now: datetime, *, email: str = EMAIL) -> list[bytes]:
-    return client.run(otps.verified(email, now=now))
-
-
-def claim(client: RedisClient, now: datetime) -> list[str]:
-    return client.run(
-        outbox.claim(OTPS, partition_of(EMAIL), now=now, lease_deadline=now + LEASE, limit=10)
-    )
-
-
-def open_code(client: RedisClient, email: str = EMAIL) -> Otp | ValueError | None:
-    (opened,) = client.run(otps.load_claimed(partition_of(email), [email]))
-    return opened
-
-
-def settle(client: RedisClient, deadline: datetime, retry_at: datetime | None = None) -> bool:
-    return client.run(otps.settle(EMAIL, lease_deadline=deadline, retry_at=retry_at))
-
-
-def is_owed(client: RedisClient) -> datetime | None:
-    """When the code's mail must be looked at again, if it is owed."""
-    return score(client, keys.otp_outbox(partition_of(EMAIL)), EMAIL)
-
-
-def failures(client: RedisClient, key: str = FAILURES) -> int:
-    """How many tries count as failed today."""
-    return int(client.run(command(str, "GET", key)) if exists(client, key) else 0)
 
 
 class TestCreate:
@@ -139,168 +95,6 @@ class TestCreate:
             OTHER,
         ]
         assert sorted(claim(client, clock.now)) == [TAGGED, EMAIL]
-
-
-class TestTry:
-    def test_a_try_gives_what_to_compare_with(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        assert try_code(client, clock.now) == NONCE
-
-    def test_a_code_is_tried_five_times(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        assert [try_code(client, clock.now) for _ in range(7)] == [NONCE] * 5 + [None] * 2
-
-    def test_a_new_code_has_tries_of_its_own(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        for _ in range(5):
-            try_code(client, clock.now)
-        create(client, clock.now, OTHER)
-        assert try_code(client, clock.now) == OTHER
-
-    def test_the_day_has_ten_failures_over_all_codes(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        tried = []
-        for nonce in (NONCE, OTHER, NONCE):
-            create(client, clock.now, nonce)
-            tried += [
-                try_code(client, clock.now, network=str(number), failures_per_day=10)
-                for number in range(4)
-            ]
-        assert tried[:10] == [NONCE] * 4 + [OTHER] * 4 + [NONCE] * 2
-        assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[10:])
-
-    def test_e_mails_that_differ_in_their_tags_share_them(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        for number in range(10):
-            create(client, clock.now, email=f"jane+{number}@example.com")
-            try_code(
-                client,
-                clock.now,
-                email=f"jane+{number}@example.com",
-                network=str(number),
-                failures_per_day=10,
-            )
-        create(client, clock.now)
-        assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
-
-    @pytest.mark.parametrize(("failures_per_day", "half"), [(10, 5), (5, 2), (1, 1)])
-    def test_one_network_can_use_up_half_of_a_days_tries(
-        self, client: RedisClient, clock: Clock, failures_per_day: int, half: int
-    ) -> None:
-        create(client, clock.now)
-        tried = []
-        for nonce in (NONCE, OTHER):
-            create(client, clock.now, nonce)
-            tried += [
-                try_code(client, clock.now, failures_per_day=failures_per_day) for _ in range(3)
-            ]
-        assert tried[:half] == ([NONCE] * 3 + [OTHER] * 2)[:half]
-        assert all(isinstance(outcome, TriesUsedUp) for outcome in tried[half:])
-
-    def test_the_other_half_is_left_to_others(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [
-            NONCE
-        ] * 5 + [None] * 15
-        create(client, clock.now, OTHER)
-        assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
-        assert try_code(client, clock.now, network="198.51.100.9", failures_per_day=10) == OTHER
-
-    def test_a_network_that_used_up_its_half_does_not_learn_whether_there_is_a_code(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        create(client, clock.now)
-        for _ in range(5):
-            try_code(client, clock.now, failures_per_day=10)
-        for prepare in (delete, lambda *_: create(client, clock.now, OTHER)):
-            prepare(client, keys.otp(EMAIL))
-            assert isinstance(try_code(client, clock.now, failures_per_day=10), TriesUsedUp)
-
-    def test_who_failed_too_often_may_try_again_within_a_day(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        create(client, clock.now)
-        try_code(client, clock.now)
-        refusal = try_code(client, clock.now, failures_per_day=1)
-        assert isinstance(refusal, TriesUsedUp)
-        assert DAY - timedelta(seconds=10) < refusal.retry_after <= DAY
-
-    def test_the_next_day_begins_anew(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        try_code(client, clock.now)
-        delete(client, FAILURES)
-        delete(client, OF_NETWORK)
-        assert try_code(client, clock.now, failures_per_day=1) == NONCE
-
-    def test_a_refused_try_changes_nothing(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        try_code(client, clock.now)
-        before = snapshot(client)
-        try_code(client, clock.now, failures_per_day=1)
-        assert snapshot(client) == before
-
-    def test_tries_count_only_while_a_code_is_outstanding(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        assert [try_code(client, clock.now, failures_per_day=10) for _ in range(20)] == [None] * 20
-        assert all_keys(client) == set()
-        create(client, clock.now)
-        assert try_code(client, clock.now, failures_per_day=10) == NONCE
-
-    def test_tries_of_a_code_that_has_expired_do_not_count(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        create(client, clock.now)
-        before = snapshot(client)
-        assert try_code(client, clock.now + TEN_MINUTES) is None
-        assert snapshot(client) == before
-
-    def test_tries_of_a_code_that_was_tried_too_often_count(
-        self, client: RedisClient, clock: Clock
-    ) -> None:
-        create(client, clock.now)
-        for _ in range(7):
-            try_code(client, clock.now)
-        assert failures(client) == 7
-
-    @pytest.mark.parametrize("key", [FAILURES, OF_NETWORK], ids=["of the e-mail", "of the network"])
-    def test_the_day_begins_with_the_first_failure(
-        self, client: RedisClient, clock: Clock, key: str
-    ) -> None:
-        create(client, clock.now)
-        try_code(client, clock.now)
-        first = goes_at(client, key)
-        assert DAY - timedelta(seconds=10) < ttl(client, key) <= DAY
-        try_code(client, clock.now)
-        assert goes_at(client, key) == first
-
-    @pytest.mark.parametrize(
-        ("late", "outcome"),
-        [
-            pytest.param(-MILLISECOND, NONCE, id="a millisecond before"),
-            pytest.param(timedelta(0), None, id="at its end"),
-            pytest.param(MILLISECOND, None, id="a millisecond later"),
-        ],
-    )
-    def test_an_expired_code_cannot_be_tried(
-        self, client: RedisClient, clock: Clock, late: timedelta, outcome: bytes | None
-    ) -> None:
-        create(client, clock.now)
-        assert try_code(client, clock.now + TEN_MINUTES + late) == outcome
-
-    def test_a_try_does_not_prolong_the_code(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        before = goes_at(client, keys.otp(EMAIL))
-        try_code(client, clock.now)
-        assert goes_at(client, keys.otp(EMAIL)) == before
-
-    def test_of_twenty_who_race_five_may_compare(self, client: RedisClient, clock: Clock) -> None:
-        create(client, clock.now)
-        with ThreadPoolExecutor(10) as pool:
-            tried = list(pool.map(lambda _: try_code(client, clock.now), range(20)))
-        assert tried.count(NONCE) == 5
 
 
 class TestRedeem:
