@@ -30,30 +30,30 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{units[match[2]]: int(match[1])})
 
 
-def duration(least: str, most: str) -> Callable[[str], timedelta]:
-    """A parser of durations from ``least`` to ``most``."""
+def duration_parser(minimum: str, maximum: str) -> Callable[[str], timedelta]:
+    """A parser of durations from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> timedelta:
         value = parse_duration(text)
-        if not parse_duration(least) <= value <= parse_duration(most):
-            raise ValueError(f"must lie between {least} and {most}")
+        if not parse_duration(minimum) <= value <= parse_duration(maximum):
+            raise ValueError(f"must lie between {minimum} and {maximum}")
         return value
 
     return parse
 
 
-def number(least: int, most: int = 1_000_000) -> Callable[[str], int]:
-    """A parser of whole numbers from ``least`` to ``most``."""
+def number_parser(minimum: int, maximum: int = 1_000_000) -> Callable[[str], int]:
+    """A parser of whole numbers from ``minimum`` to ``maximum``."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,7}", text) or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
+        if not re.fullmatch(r"[0-9]{1,7}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     return parse
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def choice_parser(*choices: str) -> Callable[[str], str]:
     """A parser of one of ``choices``."""
 
     def parse(text: str) -> str:

@@ -14,9 +14,9 @@ import msgspec
 
 from config.parsers import (
     IPNetwork,
-    duration,
-    number,
-    one_of,
+    choice_parser,
+    duration_parser,
+    number_parser,
     parse_host,
     parse_mailbox,
     parse_networks,
@@ -51,29 +51,29 @@ class OtpSettings(msgspec.Struct, frozen=True, rename=lambda name: f"OTP_{name.u
     The variable of each is its name in capitals after ``OTP_``: ``OTP_TTL``.
     """
 
-    ttl: Annotated[timedelta, duration("1m", "24h")] = timedelta(minutes=10)
+    ttl: Annotated[timedelta, duration_parser("1m", "24h")] = timedelta(minutes=10)
     """How long a code is good."""
-    max_tries: Annotated[int, number(1, 10)] = 5
+    max_tries: Annotated[int, number_parser(1, 10)] = 5
     """How often one code may be tried."""
-    resend_after: Annotated[timedelta, duration("1s", "1h")] = timedelta(seconds=60)
+    resend_after: Annotated[timedelta, duration_parser("1s", "1h")] = timedelta(seconds=60)
     """The least time between two codes for one e-mail."""
-    sends_per_hour: Annotated[int, number(1)] = 5
+    sends_per_hour: Annotated[int, number_parser(1)] = 5
     """Codes for one e-mail in an hour."""
-    sends_per_day: Annotated[int, number(1)] = 10
+    sends_per_day: Annotated[int, number_parser(1)] = 10
     """Codes for one e-mail in a day."""
-    failures_per_day: Annotated[int, number(1)] = 10
+    failures_per_day: Annotated[int, number_parser(1)] = 10
     """Failed tries for one e-mail in a day, over all its codes; one client network has half."""
-    sends_per_minute: Annotated[int, number(1)] = 600
+    sends_per_minute: Annotated[int, number_parser(1)] = 600
     """Codes for all e-mails together in a minute."""
-    unverified_per_hour: Annotated[int, number(1)] = 20
+    unverified_per_hour: Annotated[int, number_parser(1)] = 20
     """Wrong pre-verified codes of an organization for one e-mail in an hour."""
-    client_sends_per_hour: Annotated[int, number(1)] = 30
+    client_sends_per_hour: Annotated[int, number_parser(1)] = 30
     """Codes that one client address, or IPv6 /64, asks for in an hour.
 
     The networks around it have more: an IPv4 /24 10 times as many, an IPv6 /56 5 times,
     an IPv6 /48 20 times.
     """
-    client_failures_per_hour: Annotated[int, number(1)] = 100
+    client_failures_per_hour: Annotated[int, number_parser(1)] = 100
     """Failed tries of one client address in an hour; the networks around it have more, as above."""
 
 
@@ -99,9 +99,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     Without it, mails become files in ``DATA_DIR/outbox``."""
     mail_from: Annotated[str, parse_mailbox] = "Payment Links <payment-links@localhost>"
     """The sender of every mail: ``Name <address>``, or an address. Required with ``SMTP_URL``."""
-    link_ttl: Annotated[timedelta, duration("5m", "365d")] = timedelta(hours=72)
+    link_ttl: Annotated[timedelta, duration_parser("5m", "365d")] = timedelta(hours=72)
     """How long a link is good after it is sent, unless its request sets the end."""
-    retention: Annotated[timedelta, duration("1m", "3650d")] = timedelta(days=90)
+    retention: Annotated[timedelta, duration_parser("1m", "3650d")] = timedelta(days=90)
     """How long a link stays readable after it has ended."""
     otp: OtpSettings = OtpSettings()
     """The limits of one-time passwords, a variable each."""
@@ -115,11 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """The directory of the embedded store's files, its secret, and mails that become files."""
     host: Annotated[str, parse_host, WEB_ONLY] = "127.0.0.1"
     """The address that ``web`` listens on, or a name that resolves to it."""
-    port: Annotated[int, number(1, 65535), WEB_ONLY] = 8000
+    port: Annotated[int, number_parser(1, 65535), WEB_ONLY] = 8000
     """The port that ``web`` listens on."""
-    web_concurrency: Annotated[int, number(1, 64), WEB_ONLY] = 1
+    web_concurrency: Annotated[int, number_parser(1, 64), WEB_ONLY] = 1
     """How many processes ``web`` has."""
-    log_format: Annotated[str, one_of("console", "json")] = "console"
+    log_format: Annotated[str, choice_parser("console", "json")] = "console"
     """The format of log lines."""
     trusted_proxies: Annotated[tuple[IPNetwork, ...], parse_networks] = ()
     """Addresses or networks of proxies whose ``X-Forwarded-For`` counts."""

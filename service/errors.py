@@ -137,6 +137,8 @@ class LinkNotFound(PaymentLinkError):
 
 
 class IdempotencyConflict(PaymentLinkError):
+    """The Idempotency-Key belongs to an earlier request that differs from this one."""
+
     code = "idempotency_conflict"
     message = "that Idempotency-Key came with another request before"
 

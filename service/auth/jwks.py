@@ -30,7 +30,7 @@ FETCH_TIMEOUT_SECONDS = 4.0
 """For the whole key set, so that requests that wait for it are answered within 5 seconds."""
 MAX_KEY_SET_BYTES = 256 * 1024
 
-Keys = Mapping[str | None, VerificationKey]
+KeysByKid = Mapping[str | None, VerificationKey]
 """Keys by their ``kid``. A single key also has the name None, for tokens without a ``kid``."""
 
 
@@ -43,7 +43,7 @@ class KeySet:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: Keys = {}
+        self._keys: KeysByKid = {}
         self._fetched_at = self._tried_at = float("-inf")
         self._background_refresh: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -66,7 +66,7 @@ class KeySet:
             raise Unavailable("the identity provider's keys cannot be had")
         raise TokenInvalid("the token names no key of the identity provider")
 
-    async def fetch(self) -> Keys:
+    async def fetch(self) -> KeysByKid:
         """Fetches the key set.
 
         Raises:
@@ -113,7 +113,7 @@ class KeySet:
             return body
 
 
-def _parse_keys(key_set: Any) -> Keys:
+def _parse_keys(key_set: Any) -> KeysByKid:
     """The usable keys. Members that are no keys, or keys for something else, are ignored.
 
     Raises:

@@ -59,7 +59,7 @@ def _check_mail(settings: Settings) -> CheckResult:
         return warning("mail", f"SMTP_URL is not set: mails become files in {outbox}")
     server = f"{smtp.host}:{smtp.port}"
     try:
-        is_secure = SmtpMailer(**msgspec.structs.asdict(smtp)).probe()
+        is_secure = SmtpMailer(**msgspec.structs.asdict(smtp)).check_login_and_tls()
     except MailerUnavailable as error:
         return failure("mail", f"{server} does not let us in: {error}")
     if is_secure:

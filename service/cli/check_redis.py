@@ -29,7 +29,7 @@ def check_redis(url: str) -> Iterator[CheckResult]:
     """Checks the Redis that holds the links."""
     checks = {
         "commands": _check_commands,
-        "version": _check_version,
+        "version": _check_server_version,
         "persistence": _check_persistence,
         "eviction": _check_eviction,
         "data": _check_data,
@@ -40,7 +40,7 @@ def check_redis(url: str) -> Iterator[CheckResult]:
 
 def check_queue_redis(url: str) -> Iterator[CheckResult]:
     """Checks RQ's Redis where it is another one: nothing is lost with its data."""
-    checks = {"version": _check_version, "clock": _check_clock}
+    checks = {"version": _check_server_version, "clock": _check_clock}
     return _check("queue redis", _connect_queue, url, checks)
 
 
@@ -91,7 +91,7 @@ def _check_commands(component: str, client: Any) -> CheckResult:
     return ok(component, "allowed")
 
 
-def _check_version(component: str, client: Any) -> CheckResult:
+def _check_server_version(component: str, client: Any) -> CheckResult:
     info = _info(client)
     if info is None:
         return warning(component, "unknown: INFO is not allowed")

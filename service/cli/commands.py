@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from config.parsers import duration
+from config.parsers import duration_parser
 from config.settings import MissingSettingsError, Settings, SettingsError
 from service.auth.tokens import DEFAULT_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.errors import Invalid
@@ -145,7 +145,7 @@ def _parse_admin(role: str, org: str | None, subject: str) -> Admin:
 
 def _parse_lifetime(text: str) -> timedelta:
     try:
-        return duration("1s", "366d")(text)
+        return duration_parser("1s", "366d")(text)
     except ValueError as error:
         raise click.UsageError(f"--life: {error}") from None
 

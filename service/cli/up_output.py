@@ -40,7 +40,7 @@ def print_welcome(settings: Settings) -> None:
         f"  Mails    {_mail_destination(settings)}",
     ]
     if not (settings.admin_jwt_public_key or settings.admin_jwks_url):
-        lines += _first_request(settings, url)
+        lines += _token_and_curl_lines(settings, url)
     click.echo("\n".join([*lines, ""]))
 
 
@@ -57,7 +57,7 @@ def _mail_destination(settings: Settings) -> str:
     return f"files in {settings.data_dir / 'outbox'} (SMTP_URL is not set)"
 
 
-def _first_request(settings: Settings, url: str) -> list[str]:
+def _token_and_curl_lines(settings: Settings, url: str) -> list[str]:
     token = issue_admin_token(
         settings.secret_key,
         Admin("payment-links up", Role.INTERNAL_ADMIN),

@@ -54,12 +54,12 @@ class TimedRequest(Request[Any, Any, Any]):
         if self._body is not Empty:
             return self._body
         try:
-            self._body = body = await _run_within(BODY_TIMEOUT_SECONDS, self._read())
+            self._body = body = await _run_within(BODY_TIMEOUT_SECONDS, self._read_body())
         except TimeoutError:
             raise RequestTimeout from None
         return body
 
-    async def _read(self) -> bytes:
+    async def _read_body(self) -> bytes:
         for name, value in self.scope["headers"]:
             if name == b"content-length" and int(value) > MAX_BODY_BYTES:
                 raise RequestEntityTooLarge

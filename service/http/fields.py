@@ -33,7 +33,7 @@ LinkId = Annotated[
     str, Meta(examples=[EXAMPLE_LINK_ID], extra_json_schema={"pattern": f"^{LINK_ID_PATTERN}$"})
 ]
 """The pattern is described, not checked: an id that breaks it is answered with 404, not 422."""
-LocaleTag = Annotated[
+LanguageTag = Annotated[
     str,
     Meta(
         examples=["en", "pt-BR"],

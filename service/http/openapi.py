@@ -31,7 +31,7 @@ ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
 """``security`` of routes that show a link: a gated one needs a customer's or admin's token."""
 BODY_STATUSES = (400, 408, 413, 415, 422)
 """Problems of routes that take a body."""
-TYPICAL_ERRORS: dict[int, errors.PaymentLinkError] = {
+EXAMPLE_ERROR_BY_STATUS: dict[int, errors.PaymentLinkError] = {
     401: errors.TokenRequired(),
     403: errors.Forbidden("the token is another organization's"),
     404: errors.LinkNotFound(),
@@ -63,7 +63,7 @@ def problem_responses(
 
     ``examples`` are errors that the route raises in place of the typical ones.
     """
-    raised = TYPICAL_ERRORS | {status_of(error): error for error in examples}
+    raised = EXAMPLE_ERROR_BY_STATUS | {status_of(error): error for error in examples}
     return {
         status: ResponseSpec(
             Problem,
@@ -135,7 +135,7 @@ def complete_description(
     for schema in components.values():
         schema.pop("default", None)  # Litestar adds a parameter's default to the schema of its type
     components |= _schemas([*map(type, examples), Problem])
-    values = {type(example).__name__: _to_json(example) for example in examples}
+    examples_by_name = {type(example).__name__: _to_json(example) for example in examples}
     operations = [
         operation for path in description["paths"].values() for operation in path.values()
     ]
@@ -143,9 +143,9 @@ def complete_description(
         for parameter in operation.get("parameters", []):
             parameter["schema"] = _without_null(parameter["schema"])
         if body := operation.get("requestBody"):
-            _complete_body(body, components, values)
+            _complete_request_body(body, components, examples_by_name)
         for status, response in operation["responses"].items():
-            _complete_response(status, response, values)
+            _complete_response(status, response, examples_by_name)
     return description
 
 
@@ -209,18 +209,18 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     return schema | options[0] if options else schema
 
 
-def _complete_body(
-    body: dict[str, Any], components: Mapping[str, Any], values: Mapping[str, Any]
+def _complete_request_body(
+    body: dict[str, Any], components: Mapping[str, Any], examples: Mapping[str, Any]
 ) -> None:
     content = body["content"]["application/json"]
     is_nullable = "oneOf" in content["schema"]
     content["schema"] = _without_null(content["schema"])
     name = content["schema"]["$ref"].rpartition("/")[2]
     body["required"] = not is_nullable or bool(components[name].get("required"))
-    _add_examples(content, values)
+    _add_examples(content, examples)
 
 
-def _complete_response(status: str, response: dict[str, Any], values: Mapping[str, Any]) -> None:
+def _complete_response(status: str, response: dict[str, Any], examples: Mapping[str, Any]) -> None:
     headers = response.setdefault("headers", {})
     for name, text in (HEADERS | PROBLEM_HEADERS.get(status, {})).items():
         headers[name] = {"description": text, "required": True}
@@ -232,15 +232,15 @@ def _complete_response(status: str, response: dict[str, Any], values: Mapping[st
         schema = content["schema"]
         if "oneOf" in schema:  # schemas are open: what fits the longer one fits the shorter one too
             schema["anyOf"] = schema.pop("oneOf")
-        _add_examples(content, values)
+        _add_examples(content, examples)
 
 
-def _add_examples(content: dict[str, Any], values: Mapping[str, Any]) -> None:
+def _add_examples(content: dict[str, Any], examples: Mapping[str, Any]) -> None:
     """Adds an example of each schema that ``content`` may have, unless it has examples."""
     options = content["schema"].get("anyOf", [content["schema"]])
     names = [option["$ref"].rpartition("/")[2] for option in options if "$ref" in option]
     if names and "examples" not in content:
-        content["examples"] = {name: {"value": values[name]} for name in names}
+        content["examples"] = {name: {"value": examples[name]} for name in names}
 
 
 def _to_json(body: msgspec.Struct) -> Any:

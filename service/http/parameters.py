@@ -49,7 +49,7 @@ async def check_query(request: AnyRequest) -> None:
     faults.raise_if_any()
 
 
-def parameter_faults(handler: HTTPRouteHandler, names: Iterable[str]) -> Faults:
+def describe_invalid_parameters(handler: HTTPRouteHandler, names: Iterable[str]) -> Faults:
     """The faults of parameters with values of the wrong type. ``names`` are those in Python."""
     parameters = handler.parsed_fn_signature.parameters
     faults = Faults()
@@ -70,7 +70,7 @@ def _check_values(request: AnyRequest, faults: Faults) -> None:
             wrong.append(name)
     faults.found += [
         fault
-        for fault in parameter_faults(request.route_handler, wrong).found
+        for fault in describe_invalid_parameters(request.route_handler, wrong).found
         if fault.field not in faults
     ]
 

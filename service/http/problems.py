@@ -12,7 +12,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET
 
 from service import errors
-from service.http.parameters import parameter_faults
+from service.http.parameters import describe_invalid_parameters
 from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
 from service.http.schemas import FieldError, Problem
@@ -143,7 +143,9 @@ def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:
         if any(item.get("source") == "body" for item in extra):
             return problem(400, CODES[400], "a body is required")
         if names := [item["key"] for item in extra if "key" in item]:
-            return from_domain(request, parameter_faults(request.route_handler, names).as_error())
+            return from_domain(
+                request, describe_invalid_parameters(request.route_handler, names).as_error()
+            )
     if error.status_code >= 500:
         return _from_unexpected_error(request, error)
     code = (

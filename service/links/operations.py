@@ -47,7 +47,7 @@ async def create(
         None if repeatable is None else await context.pipeline.run(idempotency.find(repeatable))
     )
     for _ in range(MAX_CREATE_ATTEMPTS):
-        existing = await _find_created(context, repeatable, record)
+        existing = await _find_earlier_link(context, repeatable, record)
         if existing is not None:
             return existing, False
         link = model.create(
@@ -75,10 +75,14 @@ async def create(
     raise Unavailable("the link could not be stored")
 
 
-async def _find_created(
+async def _find_earlier_link(
     context: Context, repeatable: IdempotentRequest | None, record: IdempotencyRecord | None
 ) -> Link | None:
-    """The link that an earlier request created; None if there was none, or its link is gone."""
+    """The link that an earlier request with the same key created; None if there is none.
+
+    Raises:
+        IdempotencyConflict: that request was another one.
+    """
     if repeatable is None or record is None:
         return None
     if record.fingerprint != repeatable.fingerprint:

@@ -16,8 +16,8 @@ from service.http.fields import (
     EXAMPLE_TIME,
     Amount,
     Email,
+    LanguageTag,
     LinkId,
-    LocaleTag,
     OrgId,
     Time,
     Timestamp,
@@ -69,9 +69,10 @@ class CreateLink(RequestBody, frozen=True, kw_only=True):
     otp: Code | None = None
     otp_required: bool | None = False
     notify: bool | None = True
-    locale: LocaleTag | None = None
+    locale: LanguageTag | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
+        """The request with every value checked and normalized."""
         fields = msgspec.structs.asdict(self)
         fields |= {"otp_required": bool(self.otp_required), "notify": self.notify is not False}
         return validate_request(LinkRequest(**fields), now=now, faults=faults)
@@ -85,6 +86,7 @@ class RevokeLinks(RequestBody, frozen=True):
     email: Email | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> str | None:
+        """The canonical address whose links are revoked; None for all of the organization's."""
         if self.email is not None:
             return parse_recipient(self.email, faults)
         super().parse(now, faults)
@@ -95,6 +97,7 @@ class RevokeRecipient(RequestBody, frozen=True):
     email: Email
 
     def parse(self, now: datetime, faults: Faults | None = None) -> str:
+        """The canonical address whose links are revoked."""
         return parse_recipient(self.email, faults)
 
 

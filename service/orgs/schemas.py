@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct, structs
 
 from service.errors import Faults
-from service.http.fields import EXAMPLE_ORG_ID, Email, LocaleTag, UnreadablePartitions
+from service.http.fields import EXAMPLE_ORG_ID, Email, LanguageTag, UnreadablePartitions
 from service.http.schemas import RequestBody
 from service.orgs.model import (
     COLOR_PATTERN,
@@ -57,10 +57,11 @@ class PutProfile(RequestBody, frozen=True, kw_only=True):
     colour: Color | None = None
     logo: Logo | None = None
     reply_to: Email | None = None
-    locale: LocaleTag | None = None
+    locale: LanguageTag | None = None
     time_zone: TimeZone | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> Profile:
+        """The profile with every value checked."""
         return parse_profile(Profile(**structs.asdict(self)), faults)
 
 

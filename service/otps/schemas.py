@@ -19,6 +19,7 @@ class SendOtp(RequestBody, frozen=True):
     email: Email
 
     def parse(self, now: datetime, faults: Faults | None = None) -> str:
+        """The canonical address."""
         return parse_recipient(self.email, faults)
 
 
@@ -27,6 +28,7 @@ class SubmitOtp(RequestBody, frozen=True):
     otp: Code
 
     def parse(self, now: datetime, faults: Faults | None = None) -> tuple[str, str]:
+        """The canonical address, and the code."""
         faults = faults or Faults()
         faults.check(parse_code, self.otp)
         return parse_recipient(self.email, faults), self.otp

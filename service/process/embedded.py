@@ -97,7 +97,7 @@ def _shut_down_orphan(url: str) -> None:
     with suppress(RedisError, OSError), connection as client:
         client.shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    while _is_running(url) and time.monotonic() < deadline:
+    while _is_store_running(url) and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
@@ -185,7 +185,7 @@ def _log_lines(data_dir: Path) -> list[str]:
     return log.read_text(errors="replace").splitlines() if log.exists() else []
 
 
-def _is_running(url: str) -> bool:
+def _is_store_running(url: str) -> bool:
     """Whether a store listens at ``url``, also one that still reads its files."""
     with connect_queue(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
         try:

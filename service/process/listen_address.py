@@ -22,7 +22,7 @@ def find_address(host: str, port: int, *, shared: bool) -> str:
     last_error = OSError(errno.EADDRNOTAVAIL, "no address")
     for family, _, _, _, address in sorted(found, key=lambda info: info[0] != socket.AF_INET):
         try:
-            _bind(family, address, shared=shared)
+            _check_can_bind(family, address, shared=shared)
             return str(address[0])
         except OSError as error:
             last_error = error
@@ -31,7 +31,7 @@ def find_address(host: str, port: int, *, shared: bool) -> str:
     raise StartupError(_describe(last_error, host, port))
 
 
-def _bind(family: int, address: tuple[object, ...], *, shared: bool) -> None:
+def _check_can_bind(family: int, address: tuple[object, ...], *, shared: bool) -> None:
     with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:

@@ -19,7 +19,7 @@ PERMISSION_ERRORS = (
     "can't access at least one of the keys",
 )
 """Parts of messages that report a permission error of a script as an error in the script."""
-MAX_DESCRIPTION_LENGTH = 200
+MAX_LOGGED_ERROR_CHARACTERS = 200
 
 
 def describe_failure(error: BaseException) -> str:
@@ -51,7 +51,7 @@ def _describe_known(cause: BaseException) -> str | None:
 def _describe_unknown(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
         return os.strerror(cause.errno)
-    return f"{type(cause).__name__}: {cause}"[:MAX_DESCRIPTION_LENGTH]
+    return f"{type(cause).__name__}: {cause}"[:MAX_LOGGED_ERROR_CHARACTERS]
 
 
 def _describe_permission(message: str) -> str:

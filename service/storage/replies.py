@@ -8,7 +8,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from service.errors import Unavailable, Unreadable
 from service.storage.command import Command
-from service.storage.error_descriptions import is_permission_error
+from service.storage.error_descriptions import MAX_LOGGED_ERROR_CHARACTERS, is_permission_error
 from service.storage.keys import for_log
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,6 @@ DATA_ERRORS = (
 """Parts of error messages about a key that holds something else than the command expects."""
 TRANSIENT_ERRORS = ("BUSY", "MISCONF", "NOREPLICAS")
 """Codes of temporary errors for which redis-py has no class."""
-MAX_REASON_LENGTH = 200
 
 
 def missing_scripts(
@@ -88,7 +87,7 @@ def _raise(command: Command[Any], error: Exception) -> NoReturn:
     if not isinstance(error, ResponseError) or is_transient(error) or is_permission_error(error):
         raise Unavailable from error
     if any(part in str(error) for part in DATA_ERRORS):
-        _log_unreadable(command, str(error)[:MAX_REASON_LENGTH])
+        _log_unreadable(command, str(error)[:MAX_LOGGED_ERROR_CHARACTERS])
         raise Unreadable from error
     raise error
 

@@ -99,7 +99,7 @@ class SmtpMailer(Mailer):
             self._close()  # in the middle of this e-mail
             raise
 
-    def probe(self) -> bool:
+    def check_login_and_tls(self) -> bool:
         """Opens a session and closes it again; returns whether it is encrypted.
 
         Raises:

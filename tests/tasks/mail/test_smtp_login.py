@@ -83,11 +83,11 @@ class TestTls:
     def test_a_probe_reports_whether_the_session_is_encrypted(
         self, tls: Tls, mail_server: MailServer
     ) -> None:
-        assert not mailer_for(mail_server).probe()
+        assert not mailer_for(mail_server).check_login_and_tls()
         with MailServer(tls_context=tls.server) as server:
-            assert mailer_for(server, tls=tls.client).probe()
+            assert mailer_for(server, tls=tls.client).check_login_and_tls()
         with MailServer(ssl_context=tls.server) as server:
-            assert mailer_for(server, implicit_tls=True, tls=tls.client).probe()
+            assert mailer_for(server, implicit_tls=True, tls=tls.client).check_login_and_tls()
 
 
 class TestLogin:
