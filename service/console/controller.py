@@ -7,7 +7,7 @@ from litestar import Controller, Response, get
 from service.http.request import PublicRequest, context_of
 from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
-from service.i18n.language import get_language, get_templates
+from service.i18n.formats import get_formats, get_templates
 from service.values.ids import ORG_ID_PATTERN
 from service.values.languages import LANGUAGES
 from service.values.money import currencies
@@ -35,7 +35,7 @@ class ConsoleController(Controller):
         return Response(
             template.render(
                 root=context_of(request).base_path,
-                languages={tag: get_language(tag).display_name for tag in LANGUAGES},
+                languages={tag: get_formats(tag).display_name for tag in LANGUAGES},
                 org_id_pattern=HTML_ORG_ID_PATTERN,
                 currencies=" ".join(f"{code}{digits}" for code, digits in decimals),
             ),

@@ -16,7 +16,7 @@ from service.http.openapi import complete_description
 from service.http.request import context_of
 from service.http.security_policy import content_security_policy
 from service.http.static import SHARED_ASSETS, serve_files
-from service.i18n.language import get_templates
+from service.i18n.formats import get_templates
 
 TITLE = "Payment Link Service"
 TAGS = {

@@ -108,7 +108,7 @@ class PageController(Controller):
                 view.context,
                 view.link.recipient,
                 view.client_network,
-                locale=view.language.tag,
+                locale=view.formats.tag,
                 org_id=view.link.org_id,
             )
         except LimitReached as error:
@@ -137,7 +137,7 @@ class PageController(Controller):
             is_expired = has_expired(view, fields.get("since", ""))
             return render_expired(view) if is_expired else _render_cookies_needed(view)
         if otp is None:
-            message = view.language.messages.gettext("Enter the six digits of the code.")
+            message = view.formats.messages.gettext("Enter the six digits of the code.")
             return render_form(view, await load_form(view, sent), message)
         try:
             token = await otps.redeem_code(
@@ -217,7 +217,7 @@ async def _render_page(request: PublicRequest, view: PageView) -> Response[Any]:
     return view.render(
         "link",
         link={
-            "amount": view.language.format_amount(link.payment_amount, link.currency),
+            "amount": view.formats.format_amount(link.payment_amount, link.currency),
             "reference": link.transaction_id,
             "expires_at": link.expires_at,
             "left": link.expires_at - view.now,
@@ -234,15 +234,15 @@ async def _render_send_limit(
     """The form where another code cannot be sent for ``wait``."""
     sent = SentCode.read(request) or SentCode(None, secrets.token_hex(16))
     form = msgspec.structs.replace(await load_form(view, sent), send_wait=wait)
-    text = view.language.messages.gettext("Another code can be sent in %(span)s.")
-    message = text % {"span": view.language.format_wait(wait)}
+    text = view.formats.messages.gettext("Another code can be sent in %(span)s.")
+    message = text % {"span": view.formats.format_wait(wait)}
     page = render_form(view, form, message, is_too_soon=True)
     page.set_cookie(sent.make_cookie(view))
     return page
 
 
 def _render_ended(view: PageView) -> Response[str]:
-    gettext, isolated_org = view.language.messages.gettext, view.language.isolate(view.org)
+    gettext, isolated_org = view.formats.messages.gettext, view.formats.isolate(view.org)
     if view.link.status(view.now) is Status.REVOKED:
         headline = gettext("This link was withdrawn")
         explanation = gettext("Nothing was charged.")
@@ -267,7 +267,7 @@ def _render_ended(view: PageView) -> Response[str]:
 
 def _render_cookies_needed(view: PageView) -> Response[str]:
     """The page for a browser that does not keep cookies."""
-    gettext = view.language.messages.gettext
+    gettext = view.formats.messages.gettext
     return view.render(
         "notice",
         headline=gettext("Cookies are needed"),

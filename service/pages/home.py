@@ -11,7 +11,7 @@ from service.http.request import PublicRequest, context_of
 from service.http.responses import JsonResponse
 from service.http.security_policy import content_security_policy
 from service.http.static import CACHE_CONTROL, SHARED_ASSETS, serve_files
-from service.i18n.language import get_templates
+from service.i18n.formats import get_templates
 from service.pages.rendering import wants_page
 
 home_assets_handler = serve_files(

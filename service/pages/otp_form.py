@@ -95,7 +95,7 @@ def has_expired(view: PageView, since: str) -> bool:
 
 def render_expired(view: PageView) -> Response[str]:
     """The form after its code, and everything about it, has expired."""
-    message = view.language.messages.gettext("This code has expired. Ask for another.")
+    message = view.formats.messages.gettext("This code has expired. Ask for another.")
     return render_form(view, OtpForm(sent_at=None), message)
 
 
@@ -112,10 +112,10 @@ def render_form(
     ``is_wrong``: a wrong code was entered. ``is_too_soon``: another code cannot be sent yet.
     """
     if form.try_wait:
-        message = view.language.messages.gettext(
+        message = view.formats.messages.gettext(
             "Too many wrong codes. You can try again in %(span)s."
         )
-        error = message % {"span": view.language.format_wait(form.try_wait)}
+        error = message % {"span": view.formats.format_wait(form.try_wait)}
     error = error or _describe_code(view, form, is_wrong=is_wrong)
     tries = form.tries_left
     has_failed = tries is not None and tries < view.context.settings.otp.max_tries
@@ -132,7 +132,7 @@ def render_form(
 
 def _describe_code(view: PageView, form: OtpForm, *, is_wrong: bool) -> str:
     """Why the code does not open the link; "" if it may."""
-    gettext, tries = view.language.messages.gettext, form.tries_left
+    gettext, tries = view.formats.messages.gettext, form.tries_left
     if tries == 0:
         return gettext("This code was tried too often. Ask for another.")
     if tries is not None:
@@ -148,10 +148,10 @@ def _describe_code(view: PageView, form: OtpForm, *, is_wrong: bool) -> str:
 
 
 def _format_tries(view: PageView, tries: int) -> str:
-    text = view.language.messages.ngettext(
+    text = view.formats.messages.ngettext(
         "You have %(number)s try left.", "You have %(number)s tries left.", tries
     )
-    return text % {"number": view.language.format_number(tries)}
+    return text % {"number": view.formats.format_number(tries)}
 
 
 def _is_over(view: PageView, sent_at: datetime) -> bool:

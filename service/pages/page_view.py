@@ -11,7 +11,7 @@ from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_network_of
 from service.http.request import PublicRequest, context_of, cookie_value, header_values
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.links import operations as links
 from service.links.model import PAGES_PATH, Link, Status, page_path
 from service.orgs import store as orgs
@@ -31,7 +31,7 @@ class PageView:
         self.now = self.context.clock()
         self.link = link
         accepted = header_values(request, b"accept-language")
-        self.language = get_language(choose_locale(link.locale, *accepted, profile.locale))
+        self.formats = get_formats(choose_locale(link.locale, *accepted, profile.locale))
         self.client_network = client_network_of(request)
         self._token = cookie_value(request, self._token_cookie_name)
         self.profile = profile if self.is_verified else EMPTY_PROFILE
@@ -57,7 +57,7 @@ class PageView:
 
     def render(self, template: str, *, status: int = 200, **values: object) -> Response[str]:
         values |= {"org": self.org, "page": self.path}
-        locale = self.language.tag
+        locale = self.formats.tag
         return render(self.context, locale, self.profile, template, values, status=status)
 
     def make_token_cookie(self, token: str) -> Cookie:

@@ -13,7 +13,7 @@ from service.http.accept import prefers_json
 from service.http.problems import problem_of
 from service.http.request import PublicRequest, context_of, header_values
 from service.http.security_policy import content_security_policy
-from service.i18n.language import get_language, get_templates
+from service.i18n.formats import get_formats, get_templates
 from service.links.model import PAGES_PATH, page_path
 from service.orgs.model import EMPTY_PROFILE, Profile, text_color
 from service.values.ids import is_link_id
@@ -38,7 +38,7 @@ def render(
     nonce, color = secrets.token_urlsafe(16), profile.brand_color
     policy = content_security_policy(style_src=f"'self' 'nonce-{nonce}'", form_action="'self'")
     common = {
-        "language": get_language(locale),
+        "formats": get_formats(locale),
         "root": context.base_path,
         "assets": context.base_path + ASSETS_PATH,
         "nonce": nonce,
@@ -75,7 +75,7 @@ def _render_error(request: PublicRequest, error: Exception) -> Response[Any]:
         return problem
     locale = choose_locale(*header_values(request, b"accept-language"))
     link_id = request.path_params.get("link_id")
-    gettext = get_language(locale).messages.gettext
+    gettext = get_formats(locale).messages.gettext
     if isinstance(error, LinkNotFound):
         headline = gettext("There is no such link")
         explanation = gettext("Its address may be cut short, or the link is long gone.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from service.errors import Invalid
-from service.i18n.language import Language, get_templates
+from service.i18n.formats import LocaleFormats, get_templates
 from service.orgs.model import Profile, border_color, text_color
 from service.values.email import to_ascii
 from service.values.languages import language_of
@@ -25,7 +25,7 @@ def render_mail(
     recipient: str,
     subject: str,
     values: Mapping[str, object],
-    language: Language,
+    formats: LocaleFormats,
     profile: Profile,
     sender: str,
     now: datetime,
@@ -35,9 +35,9 @@ def render_mail(
 
     ``identity`` distinguishes it from every other e-mail; it becomes the Message-ID.
     """
-    templates, color = get_templates("tasks.mail", language_of(language.tag)), profile.brand_color
-    start, end = ("left", "right") if language.direction == "ltr" else ("right", "left")
-    values = {**values, "language": language}
+    templates, color = get_templates("tasks.mail", language_of(formats.tag)), profile.brand_color
+    start, end = ("left", "right") if formats.direction == "ltr" else ("right", "left")
+    values = {**values, "formats": formats}
     style = {
         "subject": subject,
         "color": color,
@@ -53,7 +53,7 @@ def render_mail(
         reply_to=_reply_to(profile),
         recipient=to_ascii(recipient),
         subject=subject,
-        language=language.tag,
+        language=formats.tag,
         date=now,
         identity=identity,
         kind=kind,

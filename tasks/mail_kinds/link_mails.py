@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.links import mail_store
 from service.links.model import DeliveryState, Link, Status, page_path
 from service.orgs.model import Profile
@@ -90,17 +90,15 @@ def compose_link_mail(
     link: Link, *, profile: Profile, url: str, sender: str, now: datetime
 ) -> Mail:
     """The e-mail that brings ``link`` to its recipient, with the same Message-ID each time."""
-    language = get_language(choose_locale(link.locale, profile.locale))
-    gettext, isolate = language.messages.gettext, language.isolate
-    amount = avoid_no_break_spaces(language.format_amount(link.payment_amount, link.currency))
+    formats = get_formats(choose_locale(link.locale, profile.locale))
+    gettext, isolate = formats.messages.gettext, formats.isolate
+    amount = avoid_no_break_spaces(formats.format_amount(link.payment_amount, link.currency))
     values: dict[str, object] = {
         "org": isolate(profile.display_name or link.org_id),
         "amount": amount and isolate(amount),
         "reference": link.transaction_id and isolate(link.transaction_id),
         "url": url,
-        "expires_at": avoid_no_break_spaces(
-            language.format_datetime(link.expires_at, profile.zone)
-        ),
+        "expires_at": avoid_no_break_spaces(formats.format_datetime(link.expires_at, profile.zone)),
         "otp_required": link.otp_required,
         # The font size at which the amount fits into a line of ``width``; both in pixels.
         "amount_size": lambda width: min(32, int(width / (0.68 * len(amount)))),
@@ -118,7 +116,7 @@ def compose_link_mail(
         recipient=link.email,
         subject=subject % values,
         values=values,
-        language=language,
+        formats=formats,
         profile=profile,
         sender=sender,
         now=now,

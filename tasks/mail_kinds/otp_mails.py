@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.orgs.model import Profile
 from service.otps import store as otps
 from service.otps.model import derive_code
@@ -68,20 +68,20 @@ class OtpMailHandler:
 
 def compose_otp_mail(otp: Otp, code: str, *, profile: Profile, sender: str, now: datetime) -> Mail:
     """The e-mail that brings ``code`` to the owner of the mailbox."""
-    language = get_language(choose_locale(otp.locale, profile.locale))
+    formats = get_formats(choose_locale(otp.locale, profile.locale))
     minutes = max(1, round((otp.expires_at - now).total_seconds() / 60))
     org = profile.display_name or otp.org_id
     values: dict[str, object] = {
-        "org": org and language.isolate(org),
+        "org": org and formats.isolate(org),
         "code": code,
-        "span": avoid_no_break_spaces(language.format_duration(timedelta(minutes=minutes))),
+        "span": avoid_no_break_spaces(formats.format_duration(timedelta(minutes=minutes))),
     }
     return render_mail(
         "otp",
         recipient=otp.email,
-        subject=language.messages.gettext("%(code)s is your payment code") % values,
+        subject=formats.messages.gettext("%(code)s is your payment code") % values,
         values=values,
-        language=language,
+        formats=formats,
         profile=profile,
         sender=sender,
         now=now,

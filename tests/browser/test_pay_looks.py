@@ -9,7 +9,7 @@ import pytest
 import segno
 from playwright.sync_api import Locator, expect
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
@@ -169,7 +169,7 @@ def test_every_refusal_fits_the_smallest_phone_in_every_language(
     for name, (path, status) in ended.items():
         visitor.open(path, status)
         visitor.check(f"pay {name}, {language}")
-    gated, spoken = path_of(make(admin, email, otp_required=True)), get_language(language)
+    gated, spoken = path_of(make(admin, email, otp_required=True)), get_formats(language)
     page = visitor.open(gated)
     page.locator("main button").click()
     expect(page.locator("#otp")).to_be_focused()

@@ -217,7 +217,7 @@ def test_a_request_that_does_not_name_one_host_is_refused(
 def test_a_request_that_names_one_host_is_served(
     service: Service, line: str, hosts: list[str]
 ) -> None:
-    """HTTP/1.0, which balancers' probes still get_language, does without."""
+    """HTTP/1.0, which balancers' probes still speak, does without."""
     [answer] = parse_responses(
         exchange(service.port, head(line, *(f"Host: {host}" for host in hosts)))
     )

@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.storage import keys
 from service.values.ids import partition_of
 from tests.support.api import JANE, JOHN, Api, MakeApi, different_code
@@ -29,7 +29,7 @@ def is_open(page: httpx.Response) -> bool:
 
 def clock_of(api: Api) -> str:
     """The time as an English page writes it, with plain spaces."""
-    return re.sub(r"\s+", " ", get_language("en").format_time(api.now))
+    return re.sub(r"\s+", " ", get_formats("en").format_time(api.now))
 
 
 def asks_for_a_code(page: httpx.Response) -> bool:

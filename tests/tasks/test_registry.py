@@ -11,7 +11,7 @@ import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
 from config.settings import load
-from service.i18n.language import get_language, get_templates
+from service.i18n.formats import get_formats, get_templates
 from service.orgs.model import EMPTY_PROFILE
 from service.outbox import store as outbox
 from service.outbox.doorbell import take_pending
@@ -57,7 +57,7 @@ class ReceiptMails:
             recipient=payload.email,
             subject="Thank you",
             values={},
-            language=get_language("en"),
+            formats=get_formats("en"),
             profile=EMPTY_PROFILE,
             sender=self._sender,
             now=now,

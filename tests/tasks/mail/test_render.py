@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.links.model import Delivery, DeliveryState, Link
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
@@ -290,7 +290,7 @@ class TestAmounts:
     @pytest.mark.parametrize("currency", ["JPY", "KWD", "NGN", "EUR", None], ids=str)
     def test_subject_and_parts_show_the_same_amount(self, currency: str | None) -> None:
         message = mail(payment_amount=Decimal(1000), currency=currency)
-        shown = get_language("en").format_amount(Decimal(1000), currency).replace("\u00a0", " ")
+        shown = get_formats("en").format_amount(Decimal(1000), currency).replace("\u00a0", " ")
         assert str(message["Subject"]).endswith(f"for {shown}")
         assert f"payment of {shown}." in text_of(message)
         assert shown in Shown(html_of(message)).text
@@ -501,7 +501,7 @@ def test_times_are_in_the_organization_s_zone_and_say_so(locale: str) -> None:
     link = make_link(locale=locale)
     message = mail(link, profile=Profile(time_zone="Africa/Lagos"))
     until = avoid_no_break_spaces(
-        get_language(locale).format_datetime(link.expires_at, ZoneInfo("Africa/Lagos"))
+        get_formats(locale).format_datetime(link.expires_at, ZoneInfo("Africa/Lagos"))
     )
     assert until.endswith(" WAT")
     for part in (text_of(message), html_of(message)):

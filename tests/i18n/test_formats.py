@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from service.i18n.language import get_language
+from service.i18n.formats import get_formats
 from service.values.languages import LANGUAGES
 
 MOMENT = datetime(2026, 11, 26, 10, 30, tzinfo=UTC)
@@ -47,11 +47,11 @@ def plain(text: str) -> str:
 def test_an_amount_is_written_as_the_currency_and_the_language_have_it(
     locale: str, amount: str, currency: str | None, written: str
 ) -> None:
-    assert plain(get_language(locale).format_amount(Decimal(amount), currency)) == written
+    assert plain(get_formats(locale).format_amount(Decimal(amount), currency)) == written
 
 
 def test_no_amount_is_nothing() -> None:
-    assert get_language("en").format_amount(None, "USD") == ""
+    assert get_formats("en").format_amount(None, "USD") == ""
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_no_amount_is_nothing() -> None:
     ],
 )
 def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
-    assert plain(get_language(locale).format_datetime(MOMENT)) == written
+    assert plain(get_formats(locale).format_datetime(MOMENT)) == written
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,13 @@ def test_a_moment_is_written_to_the_minute(locale: str, written: str) -> None:
     ],
 )
 def test_a_moment_says_its_zone(zone: str, written: str) -> None:
-    assert plain(get_language("en-GB").format_datetime(MOMENT, ZoneInfo(zone))) == written
+    assert plain(get_formats("en-GB").format_datetime(MOMENT, ZoneInfo(zone))) == written
 
 
 def test_a_moment_in_summer_is_in_summer_time() -> None:
     assert (
         plain(
-            get_language("en-GB").format_datetime(
-                MOMENT.replace(month=7), ZoneInfo("Europe/Berlin")
-            )
+            get_formats("en-GB").format_datetime(MOMENT.replace(month=7), ZoneInfo("Europe/Berlin"))
         )
         == "26 July 2026, 12:30 CEST"
     )
@@ -97,7 +95,7 @@ def test_a_moment_in_summer_is_in_summer_time() -> None:
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 def test_a_zone_is_named_alike_in_every_language(locale: str) -> None:
-    assert plain(get_language(locale).format_datetime(MOMENT, ZoneInfo("Africa/Lagos"))).endswith(
+    assert plain(get_formats(locale).format_datetime(MOMENT, ZoneInfo("Africa/Lagos"))).endswith(
         " WAT"
     )
 
@@ -114,7 +112,7 @@ def test_a_zone_is_named_alike_in_every_language(locale: str) -> None:
     ],
 )
 def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str) -> None:
-    assert get_language("en").format_duration(span) == written
+    assert get_formats("en").format_duration(span) == written
 
 
 @pytest.mark.parametrize(
@@ -131,22 +129,22 @@ def test_a_span_is_told_in_its_largest_whole_unit(span: timedelta, written: str)
     ],
 )
 def test_a_wait_is_never_told_too_short(span: timedelta, written: str) -> None:
-    assert get_language("en").format_wait(span) == written
+    assert get_formats("en").format_wait(span) == written
 
 
 @pytest.mark.parametrize(("language", "written"), [("en", "a@b"), ("ar", "\u2068a@b\u2069")])
 def test_a_value_stands_apart_where_the_language_is_written_from_right_to_left(
     language: str, written: str
 ) -> None:
-    assert get_language(language).isolate("a@b") == written
+    assert get_formats(language).isolate("a@b") == written
 
 
 def test_arabic_has_its_own_plurals_and_direction() -> None:
-    arabic = get_language("ar")
+    arabic = get_formats("ar")
     assert [arabic.format_duration(timedelta(days=days)) for days in (1, 2, 3, 11)] == [
         "يوم",
         "يومان",
         "3 أيام",
         "11 يومًا",
     ]
-    assert [get_language(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]
+    assert [get_formats(language).direction for language in LANGUAGES] == ["ltr"] * 6 + ["rtl"]

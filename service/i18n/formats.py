@@ -1,4 +1,4 @@
-"""A language: its messages (gettext), and its formats of amounts and times (CLDR)."""
+"""Formats of amounts and times for a locale (CLDR), and messages in its language (gettext)."""
 
 import io
 import re
@@ -30,8 +30,8 @@ UNITS: dict[Unit, timedelta] = {
 _BETWEEN_LETTER_AND_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
 
 
-class Language:
-    """The language and formats of ``locale``, a tag that ``parse_locale`` accepts."""
+class LocaleFormats:
+    """Formats for ``locale``, a tag that ``parse_locale`` accepts, and messages in its language."""
 
     def __init__(self, locale: str) -> None:
         self.tag = locale
@@ -106,7 +106,7 @@ class Language:
         return pattern.replace("{0}", time).replace("{1}", date)
 
 
-get_language = cache(Language)
+get_formats = cache(LocaleFormats)
 
 
 @cache
