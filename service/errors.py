@@ -21,7 +21,7 @@ from datetime import timedelta
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 MAX_QUOTED_NAME_CHARACTERS = 64
-"""Of an unknown field or parameter that an answer quotes."""
+"""Limits how much of an unknown field's or parameter's name a response quotes."""
 P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")

@@ -35,15 +35,15 @@ from tasks.message import (
 log = structlog.get_logger(__name__)
 
 LEASE_DURATION = timedelta(seconds=20)
-"""Longer than one e-mail may take."""
+"""How long a lease lasts without renewal: longer than one e-mail may take."""
 BATCH_SIZE = 220
 """E-mails that are claimed together in a partition."""
 PARTITIONS_PER_ROUND = 4
 """Partitions whose batches are claimed in one round trip, and loaded in another."""
 BATCH_BUDGET = timedelta(seconds=1)
-"""After this time, a batch is released and the next partitions have their turn."""
+"""The time after which a batch is released and the next partitions have their turn."""
 JOB_BUDGET_SECONDS = 10.0
-"""After this time, a job ends, and another one continues."""
+"""The time after which a job ends, and another one continues."""
 MAX_BACKOFF_WITHOUT_SERVER = timedelta(minutes=1)
 MAX_BACKOFF = timedelta(minutes=15)
 MAX_ERROR_LENGTH = 500

@@ -35,7 +35,7 @@ from service.storage.error_descriptions import describe_failure
 log = structlog.get_logger(__name__)
 
 LOCK_TTL_SECONDS = 2
-"""The lock of a killed scheduler expires. Two schedulers do no harm: they enqueue one job."""
+"""The time after which a killed scheduler's lock expires. Two schedulers enqueue one job."""
 
 
 class PeriodicScheduler(Scheduler):  # type: ignore[misc]

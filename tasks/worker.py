@@ -29,7 +29,7 @@ from tasks.runtime import Runtime, create_runtime, current_runtime
 log = structlog.get_logger(__name__)
 
 WORKER_TTL_SECONDS = 16
-"""RQ waits for a job 15 s less than this, then records that the worker is alive."""
+"""The expiry of RQ's record of a worker. RQ waits 15 s less for a job, then renews the record."""
 STOP_TIMEOUT_SECONDS = 15.0
 
 

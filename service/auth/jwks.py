@@ -22,12 +22,12 @@ from service.errors import TokenInvalid, Unavailable
 log = structlog.get_logger(__name__)
 
 REFRESH_INTERVAL_SECONDS = 300.0
-"""Older keys are fetched again in the background."""
+"""Keys that are older are fetched again in the background."""
 MAX_AGE_SECONDS = 3600.0
-"""Older keys are not used: the provider may have revoked them while it did not answer us."""
+"""Keys that are older are not used: the provider may have revoked them meanwhile."""
 MIN_FETCH_INTERVAL_SECONDS = 10.0
 FETCH_TIMEOUT_SECONDS = 4.0
-"""For the whole key set, so that requests that wait for it are answered within 5 seconds."""
+"""Limits the fetch of the whole key set: requests that wait for it are answered within 5 s."""
 MAX_KEY_SET_BYTES = 256 * 1024
 
 KeysByKid = Mapping[str | None, VerificationKey]

@@ -19,7 +19,7 @@ from tasks.mail.mime import KIND_HEADER
 
 DIGIT = re.compile(r"\d")
 LINK_URL = re.compile(rf"^https?://\S+{page_path(LINK_ID_PATTERN)}$", re.MULTILINE)
-"""In a mail, a link's URL has a line of its own."""
+"""Finds the link in the text of a mail, where it has a line of its own."""
 EXAMPLE = (
     '{"email": "jane@example.com", "org_id": "acme", '
     '"payment_amount": 125000.50, "currency": "NGN"}'

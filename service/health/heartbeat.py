@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_INTERVAL_SECONDS = 2.0
 UNSET_CLOCK_INTERVAL_SECONDS = 0.1
-"""Until the store has set the clock: it did not answer when the process started."""
+"""The interval until the store sets the clock, if it did not answer when the process started."""
 
 
 class Heartbeat:

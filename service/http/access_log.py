@@ -16,11 +16,11 @@ log = structlog.get_logger("service.requests")
 Send = Callable[[Any], Awaitable[None]]
 _SAFE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 CACHEABLE_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-"""Of responses whose route sets ``Cache-Control``."""
+"""Headers added to responses whose route sets ``Cache-Control``."""
 PRIVATE_HEADERS = [*CACHEABLE_HEADERS, (b"cache-control", b"no-store")]
-"""Of all other responses."""
+"""Headers added to all other responses."""
 UNLOGGED_PATHS = {"/healthz", "/readyz"}
-"""Not logged unless they fail: load balancers request them every few seconds."""
+"""Requests of these are logged only if they fail: load balancers send them every few seconds."""
 
 
 async def serve_logged(

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_SECONDS = 5.0
-"""Shorter than the process waits for requests when it stops."""
+"""Limits how long a body may take. A process that stops waits longer for its requests."""
 
 
 class TimedRequest(Request[Any, Any, Any]):

@@ -7,12 +7,12 @@ from service.http.problems import CODES, problem
 from service.http.responses import JsonResponse
 
 MAX_TARGET_BYTES = 8 * 1024
-"""Of path and query. RFC 9112, 3, recommends to accept 8,000."""
+"""Limits path and query together. RFC 9112, 3, recommends at least 8,000."""
 MAX_PATH_BYTES = 1024
-"""Our paths have at most 200. Litestar caches the last 1,024 paths, whatever their length."""
+"""Limits the path: ours have at most 200, and Litestar caches the last 1,024 of any length."""
 MAX_PARAMETERS = 100
 MAX_HEADERS_BYTES = 16 * 1024
-"""Of all header lines together."""
+"""Limits all header lines together."""
 HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|([A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?")
 """uri-host [ ":" port ] (RFC 9110, 7.2); in http URLs the host is not empty."""
 

@@ -21,7 +21,7 @@ from service.values.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_UNKNOWN_FIELDS = 100
-"""How many of them an answer names: a body has room for thousands."""
+"""Limits how many unknown fields a response names: a body has room for thousands."""
 INTEGER_LIMIT = 10**15
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -34,7 +34,7 @@ TYPE_RULES: dict[type[inspect.Type], str] = {
     inspect.DateTimeType: "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
     inspect.StrType: "must be text",
 }
-"""By the type of a field: the message for a value that is not of it."""
+"""Messages for values of a wrong type, by the type of the field."""
 
 
 class Field(NamedTuple):

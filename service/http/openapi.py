@@ -30,7 +30,7 @@ ADMIN_ONLY: list[dict[str, list[str]]] = [{"admin": []}]
 ANYONE: list[dict[str, list[str]]] = [{}, {"customer": []}, {"admin": []}]
 """``security`` of routes that show a link: a gated one needs a customer's or admin's token."""
 BODY_STATUSES = (400, 408, 413, 415, 422)
-"""Problems of routes that take a body."""
+"""Statuses of the problems of routes that take a body."""
 EXAMPLE_ERROR_BY_STATUS: dict[int, errors.PaymentLinkError] = {
     401: errors.TokenRequired(),
     403: errors.Forbidden("the token is another organization's"),
@@ -40,14 +40,14 @@ EXAMPLE_ERROR_BY_STATUS: dict[int, errors.PaymentLinkError] = {
     429: errors.LimitReached("a code was sent to this e-mail a moment ago", timedelta(seconds=60)),
     503: errors.Unavailable(),
 }
-"""By status: the example of a problem, unless a route gives another."""
+"""Errors whose problems are the examples of a status, unless a route gives another."""
 HTTP_PROBLEMS: dict[int, tuple[str, str]] = {
     400: (CODES[400], "JSON is malformed: expected ',' or '}' (byte 31)"),
     408: (CODES[408], RequestTimeout.detail),
     413: (CODES[413], HTTPStatus(413).phrase),
     415: ("unsupported_media_type", UnsupportedMediaType.detail),
 }
-"""By status: code and detail of the problems that are not domain errors."""
+"""Code and detail of the problems that are not domain errors, by status."""
 HEADERS = {"X-Request-ID": "The caller's, or a new one; logs name it."}
 PROBLEM_HEADERS = {
     "401": {"WWW-Authenticate": "How to authenticate (RFC 6750)."},

@@ -15,7 +15,7 @@ from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN, ORG_ID_RULE
 PathLinkId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_PATTERN}$"})]
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
 MAX_VALUE_CHARACTERS = 128
-"""Of the longest value of any parameter, which is a cursor."""
+"""Limits any parameter's value; the longest is a cursor."""
 IGNORE_QUERY = {"ignore_query": True}
 """``opt`` of a page: others add parameters to links (``?fbclid=``)."""
 

@@ -17,9 +17,9 @@ from service.http.request import AnyRequest, header_values
 SHARED_ASSETS = Path(__file__).parent / "assets"
 """Styles and the icon that more than one page uses."""
 CHUNK_BYTES = 16 * 1024
-"""Small, since the server buffers a dozen chunks for a client that does not read."""
+"""A small size: the server buffers a dozen chunks for a client that does not read."""
 CACHE_CONTROL = CacheControlHeader(public=True, max_age=60)
-"""Short, so that a page is not made of old and new files for long."""
+"""Caches files only briefly, so that a page does not mix old and new files for long."""
 
 
 def serve_files(path: str, *files: Path) -> HTTPRouteHandler:

@@ -8,7 +8,7 @@ from service.links.model import Link
 
 
 async def require_access(connection: Connection, link: Link) -> bool:
-    """Lets pass everybody, or, for a gated link, its customer and admins of its organization.
+    """Admits anyone; to a gated link, only its customer and admins of its organization.
 
     Returns:
         Whether the caller is an admin of its organization, who may read all of it.

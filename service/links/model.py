@@ -18,7 +18,7 @@ from service.values.time import assume_utc, truncate_to_ms
 
 MAX_TRANSACTION_ID_CHARACTERS = 128
 PAGES_PATH = "/pay"
-"""Under ``PUBLIC_URL``."""
+"""The path of the customers' pages, under ``PUBLIC_URL``."""
 SCHEDULE_GRACE = timedelta(seconds=60)
 """How far in the past a time of sending may lie, since clocks differ."""
 MAX_SCHEDULE_AHEAD = timedelta(days=365)
@@ -48,7 +48,7 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """The state of the link's e-mail, and how often it was tried to send it."""
+    """The state of the link's e-mail, and how many attempts to send it were made."""
 
     state: DeliveryState
     attempts: int = 0

@@ -23,7 +23,7 @@ from service.values.ids import is_link_id, partition_of
 from service.values.time import datetime_to_ms, format_time
 
 PRUNE_EVERY = 16
-"""One create in so many, by its millisecond, also prunes the indexes that it writes to."""
+"""How many creates there are to one that also prunes its indexes; its millisecond decides."""
 
 
 class Page(msgspec.Struct, frozen=True):

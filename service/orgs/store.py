@@ -14,7 +14,7 @@ from service.storage.command import Command, command
 from service.values.time import datetime_to_ms
 
 MAX_IDS_PER_PARTITION = 1000
-"""A quarter of a million in all partitions."""
+"""Limits a list of organizations to a quarter of a million in all partitions."""
 
 
 def list_ids(partition: str, *, now: datetime, retention: timedelta) -> Command[list[str]]:

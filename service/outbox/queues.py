@@ -35,4 +35,4 @@ LINKS = MailQueue("links", keys.outbox, keys.scheduled, keys.pending_since)
 OTPS = MailQueue("otps", keys.otp_outbox)
 QUEUES = (LINKS, OTPS)
 SCAN_QUEUE = OTPS
-"""Its worker also runs the scan: no organization's campaign keeps it busy."""
+"""The queue whose worker also runs the scan: no organization's campaign keeps it busy."""

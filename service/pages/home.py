@@ -25,7 +25,7 @@ ENTRY_POINTS = {
     "health": "/readyz",
 }
 DISALLOWED = ("/orgs", "/outbox", "/payment-links")
-"""To crawlers. Pages are allowed: they say ``noindex``, and link previews fetch them."""
+"""Paths that crawlers must not fetch. Pages say ``noindex`` instead: link previews fetch them."""
 
 
 class HomeController(Controller):

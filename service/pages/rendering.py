@@ -21,7 +21,7 @@ from service.values.languages import choose_locale, language_of
 
 ASSETS_PATH = f"{PAGES_PATH}/assets"
 KEPT_HEADERS = {"Retry-After", "Connection"}
-"""Of a problem, on the page that is sent instead."""
+"""Headers of a problem that the page sent in its place keeps."""
 
 
 def render(
@@ -106,4 +106,4 @@ def _render_error(request: PublicRequest, error: Exception) -> Response[Any]:
 ERROR_PAGES: ExceptionHandlersMap = dict.fromkeys(
     (PaymentLinkError, HTTPException, Exception), _render_error
 )
-"""All three, because Litestar prefers the handler of the nearest class, the application's too."""
+"""Handlers of all three classes: Litestar prefers the nearest class's, even the application's."""

@@ -58,7 +58,10 @@ def _lock(file: FileIO, data_dir: Path) -> None:
 
 
 def has_lock_owner(data_dir: Path) -> bool:
-    """Whether an ``up`` holds the lock, or was killed while it did: one that ends empties it."""
+    """Whether the lock names a process: an ``up`` that runs, or one that was killed.
+
+    An ``up`` that ends by itself empties the file.
+    """
     with _naming_errors(data_dir), suppress(FileNotFoundError, NotADirectoryError):
         return bool((data_dir / "up.lock").read_text().strip())
     return False

@@ -28,7 +28,7 @@ ALLOCATOR_TUNING = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=20000"}
 """How many freed pieces of a size the allocator keeps at hand. With glibc's 7, a store that has
 held a million links takes up to three times as long for hundreds of commands at once."""
 MIN_TUNABLE_GLIBC = (2, 31)
-"""Older ones count those pieces in a byte, and fail beyond 127."""
+"""The first glibc that can be tuned so: older ones count in a byte, and fail above 127."""
 
 
 def with_embedded_store(environ: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from service.storage.command import Command
 Reply = asyncio.Future[Any]
 
 MAX_PIPELINES_IN_FLIGHT = 4
-"""While all of them are in flight, commands wait and form the next one."""
+"""Limits the pipelines in flight: later commands wait, and form the next one."""
 MAX_PIPELINE_LENGTH = 256
 
 

@@ -16,7 +16,7 @@ from service.errors import Unavailable
 from service.storage.replies import CONNECTION_ERRORS
 
 REDIS_TIMEOUT_SECONDS = 1.25
-"""For a connection, and for a command: requests are answered within 2 s on a busy machine too."""
+"""Limits connecting, and each command: even a busy machine answers requests within 2 s."""
 OPTIONS: dict[str, Any] = {
     "decode_responses": True,
     "socket_timeout": REDIS_TIMEOUT_SECONDS,

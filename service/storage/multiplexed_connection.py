@@ -15,7 +15,7 @@ from service.storage.command import Command
 Reply = asyncio.Future[Any]
 
 MAX_BATCHES_IN_FLIGHT = 2
-"""One travels while Redis runs the other. Commands that come meanwhile form the next batch."""
+"""Limits the batches in flight: one travels while Redis runs the other, and later commands wait."""
 INCOMPLETE = object()
 """What the parser returns until a reply is complete."""
 

@@ -16,7 +16,7 @@ MAX_PARSED_CHARACTERS = 1000
 ENCODED_WORD = "=?"
 """The start of an encoded word (RFC 2047). Some mail programs decode it outside of headers too."""
 SIMPLE_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
-"""Valid in any domain. Most addresses have one; email-validator parses the others."""
+"""A local part that is valid in any domain, as most are; email-validator parses the others."""
 
 
 def parse_email(text: str, field: str = "email") -> str:

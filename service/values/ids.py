@@ -11,7 +11,7 @@ BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LINK_ID_DIGITS = 22
 LINK_ID_PATTERN = r"pl_[0-9a-f]{2}[0-9A-Za-z]{22}"
 ORG_ID_PATTERN = r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,64}"
-"""Neither ``.`` nor ``..``, which a URL's path resolves (RFC 3986, 3.3)."""
+"""Excludes ``.`` and ``..``, which a URL's path resolves (RFC 3986, 3.3)."""
 ORG_ID_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, and neither . nor .."
 _LINK_ID, _ORG_ID = re.compile(LINK_ID_PATTERN), re.compile(ORG_ID_PATTERN)
 

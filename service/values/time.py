@@ -11,9 +11,9 @@ from service.errors import Invalid
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 MAX_ZONE_NAME_CHARACTERS = 64
-"""Twice the length of the longest name."""
+"""Limits a zone's name to twice the longest one's length."""
 LOCAL_ZONES = {"Factory", "localtime"}
-"""In the databases of some machines only, and different on each."""
+"""Names that only some machines' databases have, each with another meaning."""
 
 
 def parse_time(text: str) -> datetime:

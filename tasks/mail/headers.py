@@ -10,12 +10,12 @@ from email.header import Header
 from email.quoprimime import header_encode
 
 MAX_LINE_LENGTH = 78
-"""RFC 5322, 2.1.1."""
+"""The longest line that RFC 5322, 2.1.1, recommends."""
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 ADDRESS = re.compile(rf"{_ATEXT}(\.{_ATEXT})*@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 """An address without quotes (RFC 5322, 3.4.1): we send to and from no other."""
 ENCODED_WORD_START = "=?"
-"""Text that contains it is itself encoded (RFC 2047), so that no reader decodes it twice."""
+"""The start of an encoded word (RFC 2047). Text with it is encoded, or readers would decode it."""
 _ATOMS = re.compile(rf"{_ATEXT}( {_ATEXT})*")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 

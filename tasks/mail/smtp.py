@@ -22,17 +22,17 @@ from tasks.mail.mime import Mail
 from tasks.mail.smtp_session import SmtpSession
 
 CONNECT_TIMEOUT_SECONDS = 10.0
-"""For the connection, TLS and the login together."""
+"""Limits connecting, TLS and the login together."""
 QUIT_TIMEOUT_SECONDS = 2.0
-"""For RSET and QUIT, on which no e-mail depends."""
+"""Limits RSET and QUIT, on which no e-mail depends."""
 LEASE_CHECK_TTL_SECONDS = 0.1
 """How long the reply to a lease check is valid."""
 START_INPUT_CODE = 354
-"""After this reply, the server takes all that follows for content, up to the final dot."""
+"""The reply after which the server reads content, up to the final dot."""
 AUTH_CODES = {530, 534, 535, 538}
 """Replies that concern the login, not the e-mail (RFC 4954, 6)."""
 CONNECTION_ERRORS = (smtplib.SMTPException, OSError, UnicodeError)
-"""A UnicodeError comes from a host name or a password that SMTP cannot encode."""
+"""Errors of the connection; a UnicodeError if SMTP cannot encode a host name or a password."""
 
 
 class SmtpMailer(Mailer):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-"""Linux only. A server may hold back its next reply (Nagle) until our ACK, up to 40 ms later."""
+"""Acknowledges at once, on Linux: a server may hold its next reply back (Nagle) until our ACK."""
 
 
 class SmtpSession(smtplib.SMTP):

@@ -153,7 +153,10 @@ def parse_responses(received: bytes) -> list[Answer]:
 
 
 def first_answer(received: bytes) -> tuple[Answer, bytes] | None:
-    """The first answer and the rest, or None if it is cut off; without a length, it is all."""
+    """The first response and the rest; None if it is incomplete.
+
+    A response without a length extends to the end.
+    """
     head, end, rest = received.partition(CRLF * 2)
     if not end:
         return None
