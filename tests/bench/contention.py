@@ -20,10 +20,10 @@ from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.bench.scale import ORG, fill
 from tests.support.admins import as_admin
-from tests.support.factories import make_link, put_all
+from tests.support.factories import make_link, store_links
 from tests.support.procfs import descendants, resident
 from tests.support.servers import store, valkey_server
-from tests.support.web import web
+from tests.support.web import run_web
 
 STREAMED, DISPATCHED = 1_000_000, 100_000
 STREAM, DISPATCH = "streaming 1,000,000 links as NDJSON", "dispatching 100,000 due links"
@@ -92,9 +92,9 @@ def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[i
         ensure_version(RedisClient(connect(server.url)))
         fill(server.url, count, 1 if later is None else count // 100, later)
         client = RedisClient(connect(server.url))
-        [link] = put_all(client, [make_link(datetime.now(UTC), notify=False)])
+        [link] = store_links(client, [make_link(datetime.now(UTC), notify=False)])
         client.close()
-        with web(Path(mkdtemp(dir=home)), server.url) as service:
+        with run_web(Path(mkdtemp(dir=home)), server.url) as service:
             pids = [service.web.process.pid, *descendants(service.web.process.pid)]
             yield service.port, max(pids, key=resident), link.id
 

@@ -34,7 +34,7 @@ from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.factories import create_link
 from tests.support.servers import store, stores
-from tests.support.web import web
+from tests.support.web import run_web
 
 T = TypeVar("T")
 
@@ -166,7 +166,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
         ensure_version(client)
         fill(client, count, organizations, timedelta(hours=1))
         client.close()
-        with web(folder, server.url) as service:
+        with run_web(folder, server.url) as service:
 
             def dispatch() -> int:
                 answer = httpx.post(

@@ -26,10 +26,10 @@ from service.values.time import datetime_to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.support.admins import admin_token
-from tests.support.factories import RETENTION, make_link, put_all
+from tests.support.factories import RETENTION, make_link, store_links
 from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
 from tests.support.service_processes import SECRET, UNLIMITED
-from tests.support.web import webs
+from tests.support.web import run_webs
 
 LINKS = 2000
 ARCHIVE = "archive"
@@ -98,17 +98,17 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
         server = stack.enter_context(store(valkey_server()))
         with _starting_on(2):
             [one] = stack.enter_context(
-                webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED)
+                run_webs(_folder(home / "one"), server.url, free_port(), **UNLIMITED)
             )
             [two] = stack.enter_context(
-                webs(
+                run_webs(
                     _folder(home / "two"), server.url, free_port(), WEB_CONCURRENCY="2", **UNLIMITED
                 )
             )
             bare_two = stack.enter_context(_without_us("litestar", processes=2))
         with _starting_on(1):
             [pinned] = stack.enter_context(
-                webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED)
+                run_webs(_folder(home / "one-core"), server.url, free_port(), **UNLIMITED)
             )
             bare_pinned = stack.enter_context(_without_us("litestar"))
         cast = Cast(
@@ -274,7 +274,7 @@ def _set(server: RedisServer) -> Stage:
     payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
     fields: dict[str, Any] = {"transaction_id": "INV-2026-000001", "currency": "NGN"}
     made = {
-        gated: put_all(
+        gated: store_links(
             client,
             [
                 make_link(now, email=email, otp_required=gated, notify=False, **fields)
@@ -288,7 +288,7 @@ def _set(server: RedisServer) -> Stage:
         for number in range(ARCHIVED)
     ]
     for first in range(0, ARCHIVED, PAGE):
-        put_all(client, archived[first : first + PAGE])
+        store_links(client, archived[first : first + PAGE])
     client.run_all(
         [
             otps.create(email, secrets.token_bytes(16), now=now, ttl=timedelta(minutes=10))
@@ -432,7 +432,14 @@ def _benchmark(server: RedisServer, commands: Sequence[Command[Any]]) -> float:
 def _without_us(target: str, processes: int = 1) -> Iterator[tuple[int, int]]:
     """Port and process of the same server with another application."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.bare", target, str(port), str(processes)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.framework_baseline",
+        target,
+        str(port),
+        str(processes),
+    ]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

@@ -19,8 +19,8 @@ from service.storage.connect import connect
 from service.storage.data_version import ensure_version
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
-from tests.bench.sink import Mail, Sink, sink
-from tests.support.factories import make_link, put_all
+from tests.bench.smtp_sink import Mail, Sink, sink
+from tests.support.factories import make_link, store_links
 from tests.support.procfs import cpu_seconds
 from tests.support.servers import RedisServer, valkey_server, wait_until
 from tests.support.service_processes import Process, Service
@@ -63,7 +63,7 @@ class Harness:
     def _owe(self, count: int) -> None:
         now = datetime.now(UTC)
         for batch in range(0, count, 100):
-            put_all(
+            store_links(
                 self._client,
                 [
                     make_link(

@@ -21,7 +21,7 @@ from rq import SimpleWorker
 
 from service.outbox.doorbell import JsonJob, JsonQueue
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
-from tests.bench.sink import Sink, sink
+from tests.bench.smtp_sink import Sink, sink
 from tests.support.servers import RedisServer, valkey_server, wait_until
 from tests.support.service_processes import UNLIMITED, Service
 

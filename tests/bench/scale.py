@@ -28,11 +28,11 @@ from service.values.ids import partition_of
 from service.values.time import datetime_to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
-from tests.support.factories import id_in, make_link, put_all
+from tests.support.factories import id_in, make_link, store_links
 from tests.support.procfs import cpu_clock, descendants
 from tests.support.servers import store, valkey_server
 from tests.support.service_processes import SECRET, UNLIMITED
-from tests.support.web import web
+from tests.support.web import run_web
 
 SMALL, LARGE = 1000, 1_000_000
 AT_ONCE = 500
@@ -86,7 +86,7 @@ class Place:
             id_in(str(key))
             for key in itertools.islice(self._redis.scan_iter("*:link:*", 1000), SAMPLE)
         ]
-        self._gated = put_all(
+        self._gated = store_links(
             self.client, [self._made(now, otp_required=True) for _ in range(SAMPLE)]
         )
         customers = CustomerTokens(SECRET.encode())
@@ -159,7 +159,7 @@ class Place:
             "revoke by e-mail, org-admin",
             "revoke by e-mail, internal-admin",
         }:
-            made = put_all(self.client, [self._made(datetime.now(UTC)) for _ in range(count)])
+            made = store_links(self.client, [self._made(datetime.now(UTC)) for _ in range(count)])
             if name == "revoke one":
                 return [
                     Request("DELETE", f"/payment-links/{link.id}", None, admin) for link in made
@@ -261,7 +261,7 @@ def _place(home: Path, count: int, organizations: int) -> Iterator[Place]:
     home.mkdir()
     with store(valkey_server()) as server:
         fill(server.url, count, organizations)
-        with web(home, server.url, **UNLIMITED) as service:
+        with run_web(home, server.url, **UNLIMITED) as service:
             pid = service.web.process.pid
             place = Place(service.port, [pid, *descendants(pid), server.process.pid], server.url)
             for name in NAMES:
@@ -289,7 +289,7 @@ def _fill(
     for first in range(*part, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, part[1]))
         owed: dict[str, Any] = {"notify": False} if later is None else {"scheduled_at": now + later}
-        put_all(
+        store_links(
             client,
             [
                 make_link(

@@ -22,8 +22,8 @@ from service.storage.connect import connect
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
-from tests.support.factories import UNKNOWN_LINK_ID, make_link, put
-from tests.support.programs import program
+from tests.support.factories import UNKNOWN_LINK_ID, make_link, store_link
+from tests.support.programs import require_program
 from tests.support.servers import MailServer, RedisServer, free_port
 from tests.support.service_processes import Service
 
@@ -288,7 +288,7 @@ def ended(service: Service, store: RedisClient) -> dict[str, tuple[str, int]]:
     with httpx.Client(base_url=service.url, headers=as_admin()) as admin:
         revoked = make_for(admin)
         admin.delete(f"/payment-links/{revoked['id']}").raise_for_status()
-    expired = put(store, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
+    expired = store_link(store, make_link(datetime.now(UTC) - timedelta(days=4), notify=False))
     return {
         "revoked": (path_of(revoked), 410),
         "expired": (f"/pay/{expired.id}", 410),
@@ -319,7 +319,7 @@ def make(service: Service) -> Any:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One a module, for while it runs no other test may use asyncio."""
-    chromium = program("chromium")
+    chromium = require_program("chromium")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield running
@@ -331,7 +331,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """axe-core, as a script."""
     home = tmp_path_factory.mktemp("axe")
     subprocess.run(
-        [program("npm"), "install", "--no-save", "--silent", "--prefix", str(home), AXE],
+        [require_program("npm"), "install", "--no-save", "--silent", "--prefix", str(home), AXE],
         check=True,
         timeout=120,
     )
@@ -378,7 +378,7 @@ def blocks_cookies(browser: Browser, service: Service, axe: str, tmp_path: Path)
     def make(*, script: bool) -> Visitor:
         context = browser.browser_type.launch_persistent_context(
             tmp_path,
-            executable_path=program("chromium"),
+            executable_path=require_program("chromium"),
             args=FLAGS,
             locale=LOCALE,
             java_script_enabled=script,

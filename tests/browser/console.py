@@ -13,7 +13,7 @@ from service.storage.client import RedisClient
 from service.storage.connect import connect
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 from tests.support.servers import RedisServer, wait_until
 from tests.support.service_processes import Service
 
@@ -103,7 +103,7 @@ def press_tab_to(page: Page, text: str) -> None:
 def show_all_states(service: Service, make: Any, own_store: RedisServer, org: str) -> None:
     """Links of every status, delivery and length."""
     client = RedisClient(connect(own_store.url))
-    put(
+    store_link(
         client,
         make_link(
             datetime.now(UTC) - timedelta(days=4),

@@ -12,7 +12,7 @@ from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import Visit
 from tests.browser.pay import BRAND, make, path_of
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 
 MARKS = str.maketrans("", "", ",\u200e\u200f")
 """Commas and marks of direction, on which editions of CLDR differ."""
@@ -136,7 +136,7 @@ def test_times_say_in_which_zone_they_are(
 ) -> None:
     assert admin.put("/orgs/acme/profile", json=BRAND | {"time_zone": zone}).status_code == 200
     utc = datetime.now(UTC) + (timedelta(days=1) if state == "active" else timedelta(days=-1))
-    link = put(store, make_link(utc - timedelta(days=3), locale="en-GB", notify=False))
+    link = store_link(store, make_link(utc - timedelta(days=3), locale="en-GB", notify=False))
     zones = {
         "utc": utc,
         "local": utc.astimezone(ZoneInfo("Africa/Lagos")),

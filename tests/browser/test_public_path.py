@@ -11,7 +11,7 @@ from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.balancer import stripping_proxy
-from tests.support.programs import program
+from tests.support.programs import require_program
 from tests.support.servers import MailServer, RedisServer, free_port
 from tests.support.service_processes import Service
 
@@ -28,7 +28,7 @@ def service(
     url = f"http://127.0.0.1:{port}{PATH}"
     with (
         Service(directory, own_store.url, mails.url, PUBLIC_URL=url) as running,
-        stripping_proxy(program("haproxy"), directory, port, PATH, running.port),
+        stripping_proxy(require_program("haproxy"), directory, port, PATH, running.port),
     ):
         running.url = url
         yield running

@@ -13,7 +13,7 @@ from service.storage.client import RedisClient
 from service.storage.command import command
 from service.storage.connect import connect
 from tests.support.clock import Clock
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
 from tests.support.service_processes import COMMAND, SECRET, Process
 
@@ -29,7 +29,7 @@ def old_store() -> Iterator[RedisServer]:
     """A store that 0.1.0 wrote to."""
     with store(valkey_server(), durable=True) as server:
         with closing(RedisClient(connect(server.url))) as client:
-            put(client, make_link(Clock().now))
+            store_link(client, make_link(Clock().now))
         yield server
 
 

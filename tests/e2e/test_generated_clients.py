@@ -13,11 +13,11 @@ import pytest
 
 from service.auth.tokens import Role
 from tests.support.admins import admin_token
-from tests.support.programs import program
+from tests.support.programs import require_program
 from tests.support.qr_codes import pixels_of_png, read
 from tests.support.servers import RedisServer
 from tests.support.service_processes import Service
-from tests.support.web import web
+from tests.support.web import run_web
 
 CLIENTS = Path(__file__).parent / "clients"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -27,7 +27,7 @@ PACKAGES = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
-    with web(tmp_path_factory.mktemp("web"), own_store.url) as running:
+    with run_web(tmp_path_factory.mktemp("web"), own_store.url) as running:
         yield running
 
 
@@ -80,7 +80,7 @@ def test_a_python_client_creates_verifies_and_draws_a_link(home: Path, service: 
 def test_a_typescript_client_creates_verifies_and_draws_a_link(
     home: Path, service: Service
 ) -> None:
-    run(home, program("npm"), "install", "--no-save", "--silent", *PACKAGES)
+    run(home, require_program("npm"), "install", "--no-save", "--silent", *PACKAGES)
     tools = home / "node_modules" / ".bin"
     run(home, tools / "openapi-typescript", "description.json", "--output", "description.d.ts")
     shutil.copy(CLIENTS / "use_client.ts", home)
@@ -99,7 +99,11 @@ def test_a_typescript_client_creates_verifies_and_draws_a_link(
     )
     said = json.loads(
         run(
-            home, program("node"), "use_client.js", service.url, admin_token(Role.ORG_ADMIN, "acme")
+            home,
+            require_program("node"),
+            "use_client.js",
+            service.url,
+            admin_token(Role.ORG_ADMIN, "acme"),
         )
     )
     assert read(*pixels_of_png(bytes(said["code"]))) == [said["url"]]

@@ -29,7 +29,7 @@ from tests.faults.hostile import (
     VALUES,
 )
 from tests.support.admins import admin_of
-from tests.support.factories import make_link, put_all
+from tests.support.factories import make_link, store_links
 from tests.support.procfs import children, descriptors, resident
 from tests.support.raw_http import (
     JSON,
@@ -44,7 +44,7 @@ from tests.support.raw_http import (
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer, wait_until
 from tests.support.service_processes import Service
-from tests.support.web import web
+from tests.support.web import run_web
 
 SERVERS_OWN = {400, 414, 431}
 """Granian's own answers, without a body, to what it cannot parse as a request."""
@@ -59,7 +59,7 @@ ESTABLISHED, CLOSE_WAIT = "01", "08"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
-    with web(tmp_path_factory.mktemp("web"), own_store.url) as running:
+    with run_web(tmp_path_factory.mktemp("web"), own_store.url) as running:
         yield running
     assert "internal_error" not in running.web.output()
 
@@ -445,7 +445,7 @@ def test_clients_that_do_not_read_a_large_file_cost_little(
     ports = {connection.getsockname()[1] for connection in connections}
     try:
         wait_until(lambda: served(service.port, ports) == len(ports), "all to be served")
-        assert service.lives()
+        assert service.is_alive()
         assert resident(server) - held_before < MEMORY + len(connections) * 0.5
     finally:
         for connection in connections:
@@ -567,7 +567,7 @@ def fill(store: RedisServer, number: int) -> None:
         for count in range(number)
     ]
     for some in range(0, number, 500):
-        put_all(client, made[some : some + 500])
+        store_links(client, made[some : some + 500])
     client.close()
 
 

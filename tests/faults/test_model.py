@@ -267,20 +267,20 @@ class Machine(RuleBasedStateMachine):
 
     @rule(span=spans("1 ms", "21 s", "61 s", "10 m", "1 h", "1 d", "30 d"))
     def wait(self, span: timedelta) -> None:
-        self.comparison.advance(self.comparison.model.now + span)
+        self.comparison.advance_to(self.comparison.model.now + span)
 
     @rule(which=st.integers(0, 5), late=spans("-1 ms", "0 s", "1 ms"))
     def wait_for_something(self, which: int, late: timedelta) -> None:
         """Until just before, at, or just after a moment at which something ends or is due."""
         if moments := self.comparison.model.moments():
-            self.comparison.advance(
+            self.comparison.advance_to(
                 max(self.comparison.model.now, moments[which % len(moments)] + late)
             )
 
     @rule()
     def wait_until_links_go(self) -> None:
         if self.comparison.model.links:
-            self.comparison.advance(
+            self.comparison.advance_to(
                 min(link.gone_at for link in self.comparison.model.links.values())
             )
 

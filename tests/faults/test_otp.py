@@ -18,7 +18,7 @@ from tests.support.raw_http import Answer, all_at_once, with_json
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer, free_port
 from tests.support.service_processes import SECRET
-from tests.support.web import webs
+from tests.support.web import run_webs
 
 pytestmark = pytest.mark.usefixtures("redis_db")
 AT_ONCE = 200
@@ -96,7 +96,7 @@ def two_webs(
 ) -> Iterator[list[int]]:
     """Two processes with limits as they come."""
     ports = [free_port(), free_port()]
-    with webs(
+    with run_webs(
         directories.mktemp("webs"),
         store.url,
         *ports,

@@ -17,7 +17,7 @@ from service.storage.client import RedisClient
 from service.storage.connect import connect
 from tasks.delivery_worker import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 from tests.support.proxy import Proxy
 from tests.support.run_length import RunLength
 from tests.support.servers import MailServer, RedisServer
@@ -77,7 +77,7 @@ class Deployment:
         self.queue.delete(open_rq_queue(SCAN_QUEUE, self.queue).key)
         time.sleep(0.2)  # one that the worker had begun is over
         recipient = next(self._recipients)
-        put(self.client, make_link(datetime.now(UTC), email=recipient))
+        store_link(self.client, make_link(datetime.now(UTC), email=recipient))
         self._mails.mailbox.wait_for(recipient, within=60)
         return time.monotonic() - began
 

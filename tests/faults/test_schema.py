@@ -17,7 +17,7 @@ from tests.support.admins import admin_token
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.service_processes import SECRET, UNLIMITED, Service
-from tests.support.web import web
+from tests.support.web import run_web
 
 HERE = Path(__file__).parent
 SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
@@ -36,7 +36,7 @@ TOKENS: dict[str, Callable[[], str]] = {
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
-    with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
+    with run_web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
         yield running
 
 

@@ -24,7 +24,7 @@ from service.storage.client import RedisClient
 from service.storage.connect import connect
 from service.values.ids import partition_of
 from tests.support.admins import as_admin
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 from tests.support.proxy import Proxy
 from tests.support.run_length import RunLength
 from tests.support.servers import (
@@ -103,7 +103,7 @@ class Stack(NamedTuple):
     def create_ending(self, name: str, life: timedelta) -> str:
         """The id of a link to ``name`` that lives for ``life``, which the API may not allow."""
         now = datetime.now(UTC)
-        return put(
+        return store_link(
             self.store,
             msgspec.structs.replace(make_link(now, email=address(name)), expires_at=now + life),
         ).id

@@ -29,11 +29,11 @@ from service.storage.client import RedisClient
 from service.storage.connect import connect
 from service.values.time import datetime_to_ms
 from tests.support.admins import admin_of, as_admin
-from tests.support.factories import RETENTION, id_in, ids_of, make_link, put
+from tests.support.factories import RETENTION, id_in, ids_of, make_link, store_link
 from tests.support.proxy import Proxy
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
-from tests.support.web import web
+from tests.support.web import run_web
 
 CALLERS = 16
 
@@ -93,7 +93,7 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(
             stopping.set()
             await asyncio.gather(*callers)
 
-    with web(tmp_path, f"unix://{embedded.socket_path(data_dir)}") as service:
+    with run_web(tmp_path, f"unix://{embedded.socket_path(data_dir)}") as service:
         asyncio.run(load_and_kill(service.url))
     with embedded.run_store(data_dir):
         found = store_in(data_dir)
@@ -144,7 +144,7 @@ def test_connections_that_are_reset_disturb_no_later_request(
 ) -> None:
     with (
         Proxy(own_store.socket) as proxy,
-        web(tmp_path, f"redis://127.0.0.1:{proxy.port}") as service,
+        run_web(tmp_path, f"redis://127.0.0.1:{proxy.port}") as service,
         admin_of(service.url) as client,
     ):
         for number in range(20):
@@ -205,7 +205,7 @@ def fill(data_dir: Path) -> None:
     )
     for number in range(300):
         scheduled_at = now + timedelta(hours=number) if number % 2 else None
-        link = put(
+        link = store_link(
             client,
             make_link(
                 now,

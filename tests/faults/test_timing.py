@@ -19,13 +19,13 @@ from service.otps.model import derive_code
 from service.storage.client import RedisClient
 from service.storage.connect import connect
 from tests.support.api import different_code
-from tests.support.factories import make_link, put
+from tests.support.factories import make_link, store_link
 from tests.support.procfs import cpu_clock, descendants
 from tests.support.raw_http import RawConnection, with_json
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.service_processes import SECRET, UNLIMITED, Service
-from tests.support.web import web
+from tests.support.web import run_web
 
 pytestmark = pytest.mark.alone
 
@@ -49,7 +49,7 @@ def nobody(_client: RedisClient, _email: str) -> None:
 
 
 def with_link(client: RedisClient, email: str) -> None:
-    put(client, make_link(datetime.now(UTC), email=email, otp_required=True, notify=False))
+    store_link(client, make_link(datetime.now(UTC), email=email, otp_required=True, notify=False))
 
 
 def with_code(client: RedisClient, email: str) -> None:
@@ -82,7 +82,7 @@ SUBMISSIONS = [
 
 @pytest.fixture(scope="module")
 def service(own_store: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
+    with run_web(tmp_path_factory.mktemp("web"), own_store.url, **UNLIMITED) as running:
         yield running
 
 

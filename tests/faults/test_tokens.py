@@ -23,7 +23,7 @@ from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.service_processes import COMMAND
 from tests.support.signing import pem, private_key
-from tests.support.web import web
+from tests.support.web import run_web
 
 Family = Callable[[TokenFactory], bytes | list[bytes]]
 """Draws a token, or the values of whole Authorization headers."""
@@ -237,7 +237,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
     )
     families, drawn, wrong = cycle(FAMILIES), Counter[str | None](), list[str]()
     with (
-        web(tmp_path, own_store.url, **set_up.settings) as service,
+        run_web(tmp_path, own_store.url, **set_up.settings) as service,
         raw_connections(*[service.port] * AT_ONCE) as callers,
     ):
         closed, opened = endpoints(callers[0], victim), endpoints(callers[0], control)

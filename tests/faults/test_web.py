@@ -19,14 +19,14 @@ from service.storage.connect import connect
 from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
-from tests.support.factories import make_link, put_all
+from tests.support.factories import make_link, store_links
 from tests.support.procfs import children, descriptors, runs
 from tests.support.proxy import Proxy
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer, free_port, wait_until
 from tests.support.service_processes import Process, Service
 from tests.support.steady_load import Load
-from tests.support.web import web, webs
+from tests.support.web import run_web, run_webs
 
 CALLERS = 16
 UNANSWERED = (
@@ -64,7 +64,7 @@ def test_stopped_behind_a_balancer_no_request_fails(
     """HAProxy polls ``/readyz``, and the processes have no privileges. Full: 20 SIGTERMs."""
     ports = free_port(), free_port()
     with (
-        webs(tmp_path, own_store.url, *ports, prefix=unprivileged()) as services,
+        run_webs(tmp_path, own_store.url, *ports, prefix=unprivileged()) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", run_length(1, 20)))
@@ -77,7 +77,7 @@ def test_a_process_stops_although_its_shutdown_fails(
     (tmp_path / "sitecustomize.py").write_text(FAULTY_SHUTDOWN)
     ports = free_port(), free_port()
     with (
-        webs(tmp_path, own_store.url, *ports, PYTHONPATH=str(tmp_path)) as services,
+        run_webs(tmp_path, own_store.url, *ports, PYTHONPATH=str(tmp_path)) as services,
         balancer(haproxy, tmp_path, ports) as port,
     ):
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", 2))
@@ -90,7 +90,7 @@ def test_stopped_on_a_shared_port_only_connections_of_that_moment_end_unanswered
 ) -> None:
     """The kernel gives a process connections until it closes, and moves none. Full: 20 SIGTERMs."""
     port, stops = free_port(), run_length(1, 20)
-    with webs(tmp_path, own_store.url, port, port) as services:
+    with run_webs(tmp_path, own_store.url, port, port) as services:
         load = asyncio.run(stop_under_load(services, f"http://127.0.0.1:{port}", stops))
     assert [failure for failure in load.failures if not failure.startswith(UNANSWERED)] == []
     assert len(load.failures) <= stops * CALLERS
@@ -103,7 +103,7 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(
     fill(own_store, "globex", 2_500)
     with (
         Proxy(own_store.socket) as proxy,
-        web(tmp_path, f"redis://127.0.0.1:{proxy.port}", WEB_CONCURRENCY="2") as service,
+        run_web(tmp_path, f"redis://127.0.0.1:{proxy.port}", WEB_CONCURRENCY="2") as service,
         admin_of(service.url) as client,
     ):
         with client.stream(
@@ -133,7 +133,7 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(
 def test_asked_twice_a_process_stops_at_once(
     own_store: RedisServer, tmp_path: Path, again: signal.Signals
 ) -> None:
-    with web(tmp_path, own_store.url) as service:
+    with run_web(tmp_path, own_store.url) as service:
         service.web.process.send_signal(signal.SIGTERM)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503, "the drain")
         service.web.process.send_signal(again)
@@ -144,12 +144,12 @@ def test_where_the_main_process_is_killed_its_workers_end(
     own_store: RedisServer, tmp_path: Path
 ) -> None:
     """They would serve on beside what is started next, with old settings."""
-    with web(tmp_path, own_store.url, WEB_CONCURRENCY="2") as service:
+    with run_web(tmp_path, own_store.url, WEB_CONCURRENCY="2") as service:
         workers = children(service.web.process.pid)
         service.web.kill()
         wait_until(lambda: not any(map(runs, workers)), "the workers to end", within=10)
         service.web.start()
-        wait_until(service.lives, "the web process")
+        wait_until(service.is_alive, "the web process")
 
 
 def test_a_process_that_is_still_starting_stops_at_once(
@@ -176,7 +176,7 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
     Full: 10,000 requests.
     """
     with (
-        web(tmp_path, own_store.url) as service,
+        run_web(tmp_path, own_store.url) as service,
         redis.Redis(unix_socket_path=str(own_store.socket)) as found,
     ):
         fill(own_store, "acme", 500)
@@ -205,7 +205,7 @@ def test_requests_that_are_abandoned_hold_nothing_and_disturb_nobody(
             for line in service.web.output().splitlines()
             if '"status": 5' in line or '"level": "error"' in line
         ]
-        assert (checked.failures, failed, service.lives()) == ([], [], True)
+        assert (checked.failures, failed, service.is_alive()) == ([], [], True)
 
 
 def forks(web: Process) -> int:
@@ -263,7 +263,7 @@ def requests(process: Process) -> int:
 def fill(store: RedisServer, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
     now, client = datetime.now(UTC), RedisClient(connect(store.url))
-    put_all(
+    store_links(
         client,
         (
             make_link(now, org_id=org_id, email=f"payer{number}@example.com", notify=False)

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.api import JANE, JSON, Api, amount_text, assert_invalid, assert_problem
+from tests.support.api import JANE, JSON, Api, assert_invalid, assert_problem, raw_payment_amount
 
 
 def post_raw(api: Api, members: str) -> httpx.Response:
@@ -38,10 +38,10 @@ def test_an_amount_is_kept_exactly(
     members = f'"payment_amount":{written}' + (f',"currency":"{currency}"' if currency else "")
     created = post_raw(api, members)
     assert created.status_code == 201, created.text
-    assert amount_text(created) == emitted
-    assert amount_text(api.get(created.json()["id"])) == emitted
-    assert amount_text(api.verify(created.json()["id"])) == emitted
-    assert amount_text(api.list()) == emitted
+    assert raw_payment_amount(created) == emitted
+    assert raw_payment_amount(api.get(created.json()["id"])) == emitted
+    assert raw_payment_amount(api.verify(created.json()["id"])) == emitted
+    assert raw_payment_amount(api.list()) == emitted
 
 
 @pytest.mark.parametrize(

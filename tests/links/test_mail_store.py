@@ -24,12 +24,12 @@ from tests.support.factories import (
     make_link,
     members,
     owed,
-    put,
-    put_all,
     queues_of,
     read,
     revoke,
     snapshot,
+    store_link,
+    store_links,
 )
 
 LEASE = timedelta(seconds=20)
@@ -56,7 +56,7 @@ def load_claimed(client: RedisClient, claimed: list[str]) -> list[Link | ValueEr
 
 class TestLoadClaimed:
     def test_claimed_links_are_read_in_order(self, client: RedisClient, clock: Clock) -> None:
-        made = put_all(
+        made = store_links(
             client, [make_link(clock.now, transaction_id=str(number)) for number in range(3)]
         )
         assert load_claimed(client, [link.id for link in made[::-1]]) == made[::-1]
@@ -64,7 +64,7 @@ class TestLoadClaimed:
     def test_a_scheduled_link_is_queued_when_it_is_loaded(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         (loaded,) = load_claimed(client, [link.id])
         assert loaded == read(client, link.id)
@@ -74,7 +74,7 @@ class TestLoadClaimed:
     def test_a_link_that_is_not_scheduled_stays_what_it_was(
         self, client: RedisClient, clock: Clock, state: str
     ) -> None:
-        link = put(client, make_link(clock.now, notify=state != "none"))
+        link = store_link(client, make_link(clock.now, notify=state != "none"))
         settle = {
             "sent": mail_store.mark_sent(link.id, now=clock.now),
             "failed": failed(link, clock.now),
@@ -85,7 +85,7 @@ class TestLoadClaimed:
         assert read(client, link.id) == before
 
     def test_a_link_that_is_gone_owes_nothing(self, client: RedisClient, clock: Clock) -> None:
-        gone, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        gone, other = store_links(client, [make_link(clock.now), make_link(clock.now)])
         delete(client, keys.link(gone.id))
         assert load_claimed(client, [gone.id, other.id]) == [None, other]
         assert (owed(client, gone), set(owed(client, other))) == ({}, {"outbox"})
@@ -93,7 +93,7 @@ class TestLoadClaimed:
     def test_a_link_that_was_revoked_meanwhile_says_so(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         revoke(client, link, clock.now)
         (loaded,) = load_claimed(client, [link.id])
@@ -103,7 +103,7 @@ class TestLoadClaimed:
     def test_a_batch_of_two_hundred_is_loaded_at_once(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(200)])
+        made = store_links(client, [make_link(clock.now) for _ in range(200)])
         assert load_claimed(client, [link.id for link in made]) == made
 
 
@@ -139,7 +139,7 @@ class TestSettle:
     @pytest.fixture
     def link(self, client: RedisClient, clock: Clock) -> Link:
         """A link under a lease."""
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         return link
 
@@ -293,7 +293,7 @@ class TestSettle:
 
 
 def test_queues_that_owe_nothing_any_more_are_gone(client: RedisClient, clock: Clock) -> None:
-    link, other = put_all(
+    link, other = store_links(
         client, [make_link(clock.now, scheduled_at=clock.now), make_link(clock.now)]
     )
     claim(client, clock.now)
@@ -308,7 +308,7 @@ class TestFailures:
         )
 
     def test_what_is_sent_or_put_off_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
-        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        first, second = store_links(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run_all([sent(first, clock.now), put_off(second, clock.now)])
         assert self.failures(client, clock.now) == mail_store.Failures(0, [])
@@ -317,7 +317,7 @@ class TestFailures:
     def test_the_latest_come_first_and_all_are_counted(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(3)])
+        made = store_links(client, [make_link(clock.now) for _ in range(3)])
         claim(client, clock.now)
         for link in made:
             clock.advance(seconds=1)
@@ -331,7 +331,7 @@ class TestFailures:
     def test_a_link_that_ends_afterwards_still_failed(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         client.run(failed(link, clock.now))
         revoke(client, link, clock.now)
@@ -345,7 +345,7 @@ class TestFailures:
     def test_a_link_failed_at_the_latest_when_it_expired(
         self, client: RedisClient, clock: Clock, wait: timedelta | None
     ) -> None:
-        link = put(
+        link = store_link(
             client, make_link(clock.now, scheduled_at=None if wait is None else clock.now + wait)
         )
         claim(client, link.due_at)
@@ -355,7 +355,7 @@ class TestFailures:
         )
 
     def test_what_went_out_after_all_is_no_failure(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         client.run_all([failed(link, clock.now), sent(link, clock.now)])
         assert self.failures(client, clock.now).total == 0
@@ -363,7 +363,7 @@ class TestFailures:
     def test_a_failure_is_told_of_for_the_retention(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        first, second = store_links(client, [make_link(clock.now), make_link(clock.now)])
         claim(client, clock.now)
         client.run(failed(first, clock.now))
         assert goes_at(client, keys.failed(PARTITION)) == clock.now + RETENTION
@@ -381,7 +381,7 @@ class TestScheduled:
     def test_mails_that_are_due_later_are_counted(
         self, client: RedisClient, clock: Clock, start: float, end: float | None, count: int
     ) -> None:
-        put_all(
+        store_links(
             client,
             [make_link(clock.now, scheduled_at=clock.now + late) for late in (HOUR, 2 * HOUR)],
         )

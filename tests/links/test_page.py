@@ -21,10 +21,10 @@ from tests.support.factories import (
     exists,
     make_link,
     members,
-    put,
-    put_all,
     read,
     revoke,
+    store_link,
+    store_links,
 )
 from tests.support.servers import wait_until
 
@@ -74,7 +74,7 @@ def all_pages(client: RedisClient, now: datetime, *, limit: int, **options: Any)
 def put_newest_last(client: RedisClient, clock: Clock, count: int, **fields: Any) -> list[str]:
     """Ids of links made a millisecond apart."""
     made = [make_link(clock.now + number * MILLISECOND, **fields) for number in range(count)]
-    return [link.id for link in put_all(client, made)]
+    return [link.id for link in store_links(client, made)]
 
 
 class TestPage:
@@ -90,7 +90,7 @@ class TestPage:
     def test_another_organizations_links_are_not_in_it(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        put(client, make_link(clock.now, org_id="globex"))
+        store_link(client, make_link(clock.now, org_id="globex"))
         assert page(client, clock.now).total == 0
 
     @pytest.mark.parametrize("kind", ["active", "revoked"])
@@ -100,9 +100,9 @@ class TestPage:
         """Its id may hold colons, and both may be in one partition."""
         pairs = ((f"org{number}", f"org{number}:{kind}") for number in range(10_000))
         pair = next(pair for pair in pairs if len(set(map(partition_of, pair))) == 1)
-        made = [put(client, make_link(clock.now, org_id=org_id)) for org_id in pair]
+        made = [store_link(client, make_link(clock.now, org_id=org_id)) for org_id in pair]
         for link in made:
-            revoke(client, put(client, make_link(clock.now, org_id=link.org_id)), clock.now)
+            revoke(client, store_link(client, make_link(clock.now, org_id=link.org_id)), clock.now)
         for link in made:
             found = page(client, clock.now, org_id=link.org_id, status=Status.ACTIVE)
             assert (found.total, found.ids) == (2, [link.id])
@@ -119,7 +119,7 @@ class TestPage:
     def test_pages_hold_links_of_one_moment_once(
         self, client: RedisClient, clock: Clock, limit: int, status: Status | None
     ) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(7)])
+        made = store_links(client, [make_link(clock.now) for _ in range(7)])
         ids = all_pages(client, clock.now, limit=limit, status=status)
         assert sorted(ids) == sorted(link.id for link in made)
 
@@ -133,14 +133,14 @@ class TestPage:
     def test_a_link_made_meanwhile_moves_nothing(self, client: RedisClient, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 4)
         cursor = page(client, clock.now, limit=2).next_cursor
-        put(client, make_link(clock.now + timedelta(seconds=1)))
+        store_link(client, make_link(clock.now + timedelta(seconds=1)))
         assert page(client, clock.now, limit=2, cursor=cursor).ids == ids[1::-1]
 
     def test_a_cursor_of_another_organization_gives_none_of_its_links(
         self, client: RedisClient, clock: Clock
     ) -> None:
         put_newest_last(client, clock, 4, org_id="globex")
-        own = put(client, make_link(clock.now - timedelta(seconds=1)))
+        own = store_link(client, make_link(clock.now - timedelta(seconds=1)))
         cursor = page(client, clock.now, org_id="globex", limit=2).next_cursor
         assert page(client, clock.now, cursor=cursor).ids == [own.id]
 
@@ -151,7 +151,7 @@ class TestPageOfAStatus:
         """Three links of each status, the last to end first, at the time of the clock."""
         lives = {Status.REVOKED: 3 * SOON, Status.ACTIVE: 2 * SOON, Status.EXPIRED: SOON}
         made = {
-            status: put_all(
+            status: store_links(
                 client,
                 [
                     make_link(clock.now, expires_at=clock.now + life + n * MILLISECOND)
@@ -201,7 +201,7 @@ class TestPageOfAStatus:
     def test_a_link_is_expired_from_the_moment_it_ends(
         self, client: RedisClient, clock: Clock, late: timedelta, status: Status
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         now = link.expires_at + late
         assert link.status(now) is status
         assert page(client, now).counts == dict.fromkeys(Status, 0) | {status: 1}
@@ -236,7 +236,7 @@ class TestPageOfAStatus:
         self, client: RedisClient, clock: Clock
     ) -> None:
         """Links of one campaign often end at one moment."""
-        put_all(client, [make_link(clock.now) for _ in range(6)])
+        store_links(client, [make_link(clock.now) for _ in range(6)])
         first = page(client, clock.now, status=Status.ACTIVE, limit=3)
         revoke(client, read(client, first.ids[-1]), clock.now)
         rest = page(client, clock.now, status=Status.ACTIVE, limit=3, cursor=first.next_cursor)
@@ -265,7 +265,7 @@ class TestRetention:
     def test_an_expired_link_leaves_the_list_when_its_retention_ends(
         self, client: RedisClient, clock: Clock, late: timedelta, total: int
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         found = page(client, link.expires_at + RETENTION + late)
         counts = {Status.ACTIVE: 0, Status.EXPIRED: total, Status.REVOKED: 0}
         assert found == Found(total, counts, [link.id] * total, None)
@@ -280,24 +280,24 @@ class TestRetention:
     def test_a_revoked_link_leaves_the_list_when_its_retention_ends(
         self, client: RedisClient, clock: Clock, late: timedelta, total: int
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         revoke(client, link, clock.now)
         found = page(client, clock.now + RETENTION + late)
         counts = {Status.ACTIVE: 0, Status.EXPIRED: 0, Status.REVOKED: total}
         assert found == Found(total, counts, [link.id] * total, None)
 
     def test_links_that_are_kept_stay_in_the_list(self, client: RedisClient, clock: Clock) -> None:
-        old = put(client, make_link(clock.now))
-        kept = put(client, make_link(clock.now + timedelta(days=1)))
+        old = store_link(client, make_link(clock.now))
+        kept = store_link(client, make_link(clock.now + timedelta(days=1)))
         assert page(client, old.expires_at + RETENTION).ids == [kept.id]
 
     def test_more_than_a_call_forgets_leave_total_and_counts_at_once(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(250)])
+        made = store_links(client, [make_link(clock.now) for _ in range(250)])
         for link in made[:125]:
             revoke(client, link, clock.now)
-        kept = put(client, make_link(clock.now + timedelta(days=1)))
+        kept = store_link(client, make_link(clock.now + timedelta(days=1)))
         found = page(client, made[0].expires_at + RETENTION)
         assert (found.total, found.counts) == (
             1,
@@ -306,7 +306,7 @@ class TestRetention:
         assert found.ids[0] == kept.id
 
     def test_pages_forget_old_links_part_by_part(self, client: RedisClient, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(250)])
+        made = store_links(client, [make_link(clock.now) for _ in range(250)])
         later = made[0].expires_at + RETENTION
         sizes = []
         for _ in range(3):
@@ -319,7 +319,7 @@ class TestRetention:
     ) -> None:
         """The last revoked link's retention ends with the index that it alone is in."""
         now, short = truncate_to_ms(datetime.now(UTC)), timedelta(milliseconds=200)
-        revoked, kept = put_all(client, [make_link(now), make_link(now + MILLISECOND)])
+        revoked, kept = store_links(client, [make_link(now), make_link(now + MILLISECOND)])
         client.run(links.revoke(revoked, now=now, retention=short))
         wait_until(lambda: not exists(client, keys.link(revoked.id)), "the retention to end")
         found = page(client, now + short, retention=short)
@@ -329,7 +329,7 @@ class TestRetention:
         self, client: RedisClient, clock: Clock
     ) -> None:
         """The index of active links begins anew after a revocation of the last; the total stays."""
-        long = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
+        long = store_link(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
         revoke(client, long, clock.now + SOON)
         made_at, short = clock.now - SOON, MILLISECOND
         brief = make_link(made_at, expires_at=clock.now)

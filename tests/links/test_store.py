@@ -25,13 +25,13 @@ from tests.support.factories import (
     make_link,
     members,
     owed,
-    put,
-    put_all,
     queues_of,
     read,
     revoke,
     score,
     snapshot,
+    store_link,
+    store_links,
 )
 
 
@@ -117,7 +117,7 @@ class TestCreate:
         self, client: RedisClient, clock: Clock, fields: dict[str, Any]
     ) -> None:
         clock.advance(milliseconds=7)
-        link = put(client, make_link(clock.now, **fields))
+        link = store_link(client, make_link(clock.now, **fields))
         assert client.run(links.get(link.id)) == link
         assert str(read(client, link.id).payment_amount) == str(link.payment_amount)
 
@@ -130,7 +130,7 @@ class TestCreate:
         self, client: RedisClient, clock: Clock, wait: timedelta
     ) -> None:
         at = clock.now + wait
-        link = put(
+        link = store_link(
             client, make_link(clock.now, scheduled_at=at, expires_at=max(at, clock.now) + SOON)
         )
         assert client.run(links.get(link.id)) == link
@@ -141,7 +141,7 @@ class TestCreate:
     def test_an_id_with_another_partition_is_another_id(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         elsewhere = UNKNOWN_LINK_ID[:5] + keys.local_id(link.id)
         assert client.run(links.get(elsewhere)) is None
         assert not revoke(client, msgspec.structs.replace(link, id=elsewhere), clock.now)
@@ -151,7 +151,7 @@ class TestCreate:
     def test_a_link_has_these_keys_and_no_others(
         self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
-        link = put(client, make(clock.now))
+        link = store_link(client, make(clock.now))
         partition = keys.partition_of_link(link.id)
         indexes = {
             keys.org("acme"),
@@ -167,14 +167,14 @@ class TestCreate:
     def test_the_e_mail_is_owed_when_it_is_due(
         self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
-        link = put(client, make(clock.now))
+        link = store_link(client, make(clock.now))
         assert owed(client, link) == dict.fromkeys(queues, link.due_at)
 
     @pytest.mark.parametrize(("make", "queues"), DELIVERIES)
     def test_the_record_goes_when_its_retention_ends(
         self, client: RedisClient, clock: Clock, make: Make, queues: set[str]
     ) -> None:
-        link = put(client, make(clock.now))
+        link = store_link(client, make(clock.now))
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
 
     @pytest.mark.parametrize("make", MAKES)
@@ -185,7 +185,7 @@ class TestCreate:
         self, client: RedisClient, clock: Clock, make: Make, days: tuple[int, int]
     ) -> None:
         ends = [clock.now + timedelta(days=number) for number in days]
-        made = put_all(
+        made = store_links(
             client, [msgspec.structs.replace(make(clock.now), expires_at=end) for end in ends]
         )
         indexes = all_keys(client) - {keys.link(link.id) for link in made}
@@ -193,7 +193,7 @@ class TestCreate:
         assert all(least <= goes_at(client, key) <= least + TTL_MARGIN for key in indexes)
 
     def test_indexes_sort_a_link_by_its_times(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
         assert score(client, keys.org("acme"), keys.local_id(link.id)) == link.created_at
         assert score(client, keys.active("acme"), keys.local_id(link.id)) == link.expires_at
@@ -202,7 +202,7 @@ class TestCreate:
     def test_a_second_link_of_the_same_id_changes_nothing(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         before = snapshot(client)
         other = msgspec.structs.replace(
             make_link(
@@ -217,7 +217,7 @@ class TestCreate:
         assert snapshot(client) == before
 
     def test_a_revoked_link_is_not_made_again(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         revoke(client, link, clock.now)
         assert client.run(links.create(link, now=clock.now, retention=RETENTION)) is False
         assert read(client, link.id).revoked_at == clock.now
@@ -232,8 +232,8 @@ class TestCreate:
     def test_one_new_link_in_a_few_makes_its_indexes_forget_old_ones(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        old = put(client, make_link(clock.now))
-        revoked = put(client, make_link(clock.now))
+        old = store_link(client, make_link(clock.now))
+        revoked = store_link(client, make_link(clock.now))
         revoke(client, revoked, clock.now)
         clock.now = old.expires_at + RETENTION
         new = put_newest_last(client, clock, links.PRUNE_EVERY)

@@ -23,18 +23,18 @@ from tests.support.factories import (
     make_link,
     members,
     owed,
-    put,
-    put_all,
     read,
     revoke,
     score,
     snapshot,
+    store_link,
+    store_links,
 )
 
 
 class TestRevoke:
     def test_a_revoked_link_says_since_when(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         clock.advance(hours=1)
         assert revoke(client, link, clock.now) is True
         assert read(client, link.id).revoked_at == clock.now
@@ -43,7 +43,7 @@ class TestRevoke:
     def test_a_revoked_link_stands_among_the_revoked_only(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        link, other = store_links(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
         email = keys.email(keys.partition_of_link(link.id), "jane@example.com")
         assert (
@@ -61,20 +61,20 @@ class TestRevoke:
     def test_the_e_mail_it_owes_is_taken_back(
         self, client: RedisClient, clock: Clock, make: Make
     ) -> None:
-        link = put(client, make(clock.now))
+        link = store_link(client, make(clock.now))
         revoke(client, link, clock.now)
         assert owed(client, link) == {}
         assert read(client, link.id).delivery.state == "none"
 
     def test_another_link_still_owes_its_e_mail(self, client: RedisClient, clock: Clock) -> None:
-        link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        link, other = store_links(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, link, clock.now)
         assert owed(client, other) == {"outbox": clock.now}
 
     def test_the_e_mail_of_a_claimed_link_is_taken_back(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
         client.run(outbox.claim(LINKS, partition, now=clock.now, lease_deadline=deadline, limit=10))
@@ -90,14 +90,14 @@ class TestRevoke:
         )
 
     def test_what_was_sent_stays_sent(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         client.run(mail_store.mark_sent(link.id, now=clock.now))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
 
     def test_what_failed_stays_failed(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         client.run(
             mail_store.mark_failed(
                 link.id,
@@ -114,7 +114,7 @@ class TestRevoke:
     def test_its_retention_begins_when_it_is_revoked(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         clock.advance(hours=1)
         revoke(client, link, clock.now)
         assert goes_at(client, keys.link(link.id)) == clock.now + RETENTION
@@ -122,13 +122,13 @@ class TestRevoke:
     def test_the_index_of_revoked_links_lives_as_long_as_they(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        first, second = put_all(client, [make_link(clock.now), make_link(clock.now)])
+        first, second = store_links(client, [make_link(clock.now), make_link(clock.now)])
         revoke(client, second, clock.now + timedelta(hours=1))
         revoke(client, first, clock.now)
         assert goes_at(client, keys.revoked("acme")) >= clock.now + timedelta(hours=1) + RETENTION
 
     def test_a_link_is_revoked_once(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         revoke(client, link, clock.now)
         before = snapshot(client)
         assert revoke(client, link, clock.now + timedelta(hours=1)) is False
@@ -145,7 +145,7 @@ class TestRevoke:
     def test_an_expired_link_cannot_be_revoked(
         self, client: RedisClient, clock: Clock, late: timedelta, revocable: bool
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         assert revoke(client, link, link.expires_at + late) is revocable
         assert (read(client, link.id).revoked_at is not None) is revocable
 
@@ -154,7 +154,9 @@ class TestRevoke:
         assert all_keys(client) == set()
 
     def test_of_ten_who_race_one_revokes(self, client: RedisClient, clock: Clock) -> None:
-        call = links.revoke(put(client, make_link(clock.now)), now=clock.now, retention=RETENTION)
+        call = links.revoke(
+            store_link(client, make_link(clock.now)), now=clock.now, retention=RETENTION
+        )
         with ThreadPoolExecutor(10) as pool:
             assert sorted(pool.map(client.run, [call] * 10)) == [False] * 9 + [True]
 
@@ -169,7 +171,7 @@ class TestActiveIds:
         )
 
     def test_the_case_of_an_e_mail_does_not_matter(self, client: RedisClient, clock: Clock) -> None:
-        made = put_all(
+        made = store_links(
             client,
             [
                 make_link(clock.now, email=email)
@@ -181,7 +183,7 @@ class TestActiveIds:
     def test_another_recipients_links_are_not_among_them(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now, email="john@example.com"))
+        link = store_link(client, make_link(clock.now, email="john@example.com"))
         assert self.active(client, link, clock.now) == []
 
     @pytest.mark.parametrize(
@@ -195,11 +197,11 @@ class TestActiveIds:
     def test_an_expired_link_is_not_among_them(
         self, client: RedisClient, clock: Clock, late: timedelta, active: bool
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         assert self.active(client, link, link.expires_at + late) == ([link.id] if active else [])
 
     def test_a_revoked_link_is_not_among_them(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         revoke(client, link, clock.now)
         assert self.active(client, link, clock.now) == []
 
@@ -223,7 +225,7 @@ class TestActiveIds:
             for number in range(3000)
             if keys.org(f"org-{number}")[:7] == keys.org("acme")[:7]
         ]
-        made = put_all(
+        made = store_links(
             client, [make_link(clock.now, org_id=org_id) for org_id in ["acme", *neighbours[:2]]]
         )
         assert set(self.active(client, made[0], clock.now)) == {link.id for link in made}

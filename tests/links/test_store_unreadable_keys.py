@@ -10,7 +10,7 @@ from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
 from tests.support.clock import Clock
-from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, put_all, read
+from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, read, store_links
 
 
 @pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])
@@ -51,4 +51,4 @@ def test_a_link_is_stored_without_the_index_of_revoked_links(
 ) -> None:
     client.run(command(int, "RPUSH", keys.revoked("acme"), "boom"))
     made = [make_link(clock.now + number * MILLISECOND) for number in range(PRUNE_EVERY)]
-    assert put_all(client, made) == made
+    assert store_links(client, made) == made

@@ -16,9 +16,9 @@ from tests.support.factories import (
     goes_at,
     make_link,
     members,
-    put,
-    put_all,
     revoke,
+    store_link,
+    store_links,
 )
 
 PARTITION = partition_of("acme")
@@ -36,23 +36,25 @@ def test_without_links_there_is_no_organization(client: RedisClient, clock: Cloc
 
 
 def test_an_organization_is_there_from_its_first_link_on(client: RedisClient, clock: Clock) -> None:
-    put_all(client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", "acme", BESIDE)])
+    store_links(
+        client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", "acme", BESIDE)]
+    )
     assert sorted(ids(client, clock.now)) == ["acme", BESIDE]
 
 
 def test_an_organization_is_there_until_its_last_link_is_forgotten(
     client: RedisClient, clock: Clock
 ) -> None:
-    last = put(
+    last = store_link(
         client, make_link(clock.now, expires_at=clock.now + timedelta(days=30, milliseconds=1))
     )
-    put(client, make_link(clock.now))
+    store_link(client, make_link(clock.now))
     assert ids(client, last.expires_at + RETENTION - MILLISECOND) == ["acme"]
     assert ids(client, last.expires_at + RETENTION + SECOND) == []
 
 
 def test_revoking_its_links_forgets_no_organization(client: RedisClient, clock: Clock) -> None:
-    revoke(client, put(client, make_link(clock.now)), clock.now)
+    revoke(client, store_link(client, make_link(clock.now)), clock.now)
     assert ids(client, clock.now) == ["acme"]
 
 
@@ -61,7 +63,7 @@ def test_the_index_goes_with_the_last_link_there_is(client: RedisClient, clock: 
         make_link(clock.now, expires_at=clock.now + timedelta(days=days, milliseconds=1))
         for days in (2, 9, 3)
     ]
-    put_all(client, made)
+    store_links(client, made)
     late = goes_at(client, keys.orgs(PARTITION)) - (made[1].expires_at + RETENTION)
     assert timedelta(0) <= late < TTL_MARGIN + SECOND
 
@@ -69,13 +71,13 @@ def test_the_index_goes_with_the_last_link_there_is(client: RedisClient, clock: 
 def test_an_organization_whose_links_are_forgotten_leaves_the_index_when_another_writes(
     client: RedisClient, clock: Clock
 ) -> None:
-    put(client, make_link(clock.now))
+    store_link(client, make_link(clock.now))
     clock.advance(days=94)
     later = [clock.now + number * MILLISECOND for number in range(PRUNE_EVERY)]
-    put_all(client, [make_link(now, org_id=BESIDE) for now in later])
+    store_links(client, [make_link(now, org_id=BESIDE) for now in later])
     assert members(client, keys.orgs(PARTITION)) == [BESIDE]
 
 
 def test_a_partition_has_one_index(client: RedisClient, clock: Clock) -> None:
-    put_all(client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", BESIDE)])
+    store_links(client, [make_link(clock.now, org_id=org_id) for org_id in ("acme", BESIDE)])
     assert [key for key in all_keys(client) if key.endswith(":orgs")] == [keys.orgs(PARTITION)]

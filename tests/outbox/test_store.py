@@ -22,10 +22,10 @@ from tests.support.factories import (
     goes_at,
     make_link,
     owed,
-    put,
-    put_all,
     revoke,
     snapshot,
+    store_link,
+    store_links,
 )
 
 LEASE = timedelta(seconds=20)
@@ -72,7 +72,7 @@ class TestClaim:
         assert all_keys(client) == set()
 
     def test_a_claimed_link_is_under_a_lease(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         assert claim(client, clock.now) == [link.id]
         assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
 
@@ -80,7 +80,7 @@ class TestClaim:
     def test_a_claimed_link_is_claimed_again_when_its_lease_ends(
         self, client: RedisClient, clock: Clock, late: timedelta, claimed: bool
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         assert claim(client, clock.now + LEASE + late) == ([link.id] if claimed else [])
 
@@ -88,41 +88,41 @@ class TestClaim:
     def test_a_scheduled_link_is_claimed_when_its_time_comes(
         self, client: RedisClient, clock: Clock, late: timedelta, claimed: bool
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         assert claim(client, clock.now + HOUR + late) == ([link.id] if claimed else [])
 
     def test_a_claimed_scheduled_link_is_scheduled_no_more(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert owed(client, link) == {"outbox": clock.now + LEASE, "pending_since": clock.now}
 
     def test_the_outbox_outlives_a_link_it_takes_over(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
 
     def test_the_outbox_is_kept_for_what_it_holds_already(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
-        put(client, make_link(clock.now, scheduled_at=clock.now))
+        link = store_link(client, make_link(clock.now, expires_at=clock.now + timedelta(days=365)))
+        store_link(client, make_link(clock.now, scheduled_at=clock.now))
         claim(client, clock.now)
         assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
 
     def test_scheduled_links_come_before_lapsed_ones(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        lapsed = put(client, make_link(clock.now))
-        scheduled = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        lapsed = store_link(client, make_link(clock.now))
+        scheduled = store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         assert claim(client, clock.now + HOUR) == [scheduled.id, lapsed.id]
 
     def test_the_longest_due_comes_first(self, client: RedisClient, clock: Clock) -> None:
         times = [clock.now + minutes * timedelta(minutes=1) for minutes in (2, 1, 3)]
-        second, first, third = put_all(
+        second, first, third = store_links(
             client, [make_link(clock.now, scheduled_at=at) for at in times]
         )
         assert claim(client, clock.now + HOUR) == [first.id, second.id, third.id]
@@ -133,11 +133,11 @@ class TestClaim:
     ) -> None:
         scheduled = [
             link.id
-            for link in put_all(
+            for link in store_links(
                 client, [make_link(clock.now, scheduled_at=clock.now) for _ in range(3)]
             )
         ]
-        lapsed = [link.id for link in put_all(client, [make_link(clock.now) for _ in range(2)])]
+        lapsed = [link.id for link in store_links(client, [make_link(clock.now) for _ in range(2)])]
         claimed = claim(client, clock.now, limit=limit)
         assert set(claimed) <= {*scheduled, *lapsed}
         assert len(claimed) == min(limit, 5)
@@ -145,7 +145,7 @@ class TestClaim:
     def test_neither_scheduled_nor_lapsed_ones_keep_the_others_waiting(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        put_all(
+        store_links(
             client,
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(8)],
         )
@@ -159,20 +159,20 @@ class TestClaim:
     def test_what_one_claim_leaves_is_left_for_the_next(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(5)])
+        made = store_links(client, [make_link(clock.now) for _ in range(5)])
         claimed = [claim(client, clock.now, limit=2) for _ in range(4)]
         assert list(map(len, claimed)) == [2, 2, 1, 0]
         assert set(chain(*claimed)) == {link.id for link in made}
 
     def test_another_partition_keeps_its_links(self, client: RedisClient, clock: Clock) -> None:
-        put(client, make_link(clock.now))
+        store_link(client, make_link(clock.now))
         other = "00" if PARTITION != "00" else "01"
         assert claim(client, clock.now, partition=other) == []
 
     def test_links_that_are_raced_for_are_claimed_once_each(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        made = put_all(
+        made = store_links(
             client,
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
         )
@@ -197,31 +197,31 @@ class TestClaimWindow:
     def test_a_window_has_its_start_but_not_its_end(
         self, client: RedisClient, clock: Clock, at: timedelta, claimed: bool
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now + at))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now + at))
         found = claim_window(client, clock.now, clock.now + HOUR, clock.now + 2 * HOUR)
         assert found == ([link.id] if claimed else [])
 
     def test_a_link_is_taken_from_its_schedule_once(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         window = clock.now, clock.now + 2 * HOUR
         claim_window(client, clock.now, *window)
         assert claim_window(client, clock.now, *window) == []
 
     def test_what_it_takes_is_due_at_once(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         claim_window(client, clock.now, clock.now, clock.now + 2 * HOUR)
         assert claim(client, clock.now) == [link.id]
 
     def test_it_leaves_links_that_are_not_scheduled(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        put(client, make_link(clock.now))
+        store_link(client, make_link(clock.now))
         assert claim_window(client, clock.now, clock.now - HOUR, clock.now + HOUR) == []
 
     def test_it_takes_no_more_than_asked_for(self, client: RedisClient, clock: Clock) -> None:
-        put_all(client, [make_link(clock.now, scheduled_at=clock.now + HOUR) for _ in range(5)])
+        store_links(client, [make_link(clock.now, scheduled_at=clock.now + HOUR) for _ in range(5)])
         window = clock.now, clock.now + 2 * HOUR
         assert [len(claim_window(client, clock.now, *window, limit=2)) for _ in range(4)] == [
             2,
@@ -234,20 +234,20 @@ class TestClaimWindow:
         self, client: RedisClient, clock: Clock
     ) -> None:
         """Whatever the clock of whoever claims it says."""
-        link = put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        link = store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
         claim_window(client, clock.now - timedelta(minutes=1), clock.now, clock.now + 2 * HOUR)
         assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
 
 
 class TestRenew:
     def test_a_renewed_lease_ends_later(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         assert renew(client, [link.id], clock.now + LEASE, clock.now + 2 * LEASE) == [link.id]
         assert claim(client, clock.now + LEASE) == []
 
     def test_a_released_link_is_claimed_at_once(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         renew(client, [link.id], clock.now + LEASE, clock.now)
         assert claim(client, clock.now) == [link.id]
@@ -255,14 +255,14 @@ class TestRenew:
     def test_a_lease_that_another_took_over_is_not_renewed(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         claim(client, clock.now)
         claim(client, clock.now + LEASE)
         assert renew(client, [link.id], clock.now + LEASE, clock.now + HOUR) == []
         assert owed(client, link)["outbox"] == clock.now + 2 * LEASE
 
     def test_only_what_is_held_is_renewed(self, client: RedisClient, clock: Clock) -> None:
-        made = put_all(client, [make_link(clock.now) for _ in range(4)])
+        made = store_links(client, [make_link(clock.now) for _ in range(4)])
         held, sent, revoked, gone = made
         claim(client, clock.now)
         client.run(mail_store.mark_sent(sent.id, now=clock.now))
@@ -286,7 +286,7 @@ class TestHasPending:
     def test_a_link_is_owed_until_its_mail_is_out(
         self, client: RedisClient, clock: Clock, later: timedelta | None
     ) -> None:
-        link = put(client, make_link(clock.now, scheduled_at=later and clock.now + later))
+        link = store_link(client, make_link(clock.now, scheduled_at=later and clock.now + later))
         assert client.run(outbox.has_pending(PARTITION))
         claim(client, link.due_at)
         assert client.run(outbox.has_pending(PARTITION))
@@ -294,7 +294,7 @@ class TestHasPending:
         assert not client.run(outbox.has_pending(PARTITION))
 
     def test_a_link_that_owes_no_mail_is_not_owed(self, client: RedisClient, clock: Clock) -> None:
-        put(client, make_link(clock.now, notify=False))
+        store_link(client, make_link(clock.now, notify=False))
         assert not client.run(outbox.has_pending(PARTITION))
 
     def test_a_code_is_owed(self, client: RedisClient, clock: Clock) -> None:
@@ -311,7 +311,7 @@ class TestDue:
         self, client: RedisClient, clock: Clock, late: timedelta, is_due: bool
     ) -> None:
         at = clock.now + HOUR
-        put(client, make_link(clock.now, scheduled_at=at))
+        store_link(client, make_link(clock.now, scheduled_at=at))
         expected = outbox.Due([LINKS], unsent=1, oldest=at)
         assert due(client, at + late) == (
             expected if is_due else outbox.Due([], unsent=0, oldest=None)
@@ -321,14 +321,14 @@ class TestDue:
     def test_a_claimed_link_is_due_when_its_lease_ends_and_unsent_meanwhile(
         self, client: RedisClient, clock: Clock, late: timedelta, is_due: bool
     ) -> None:
-        put(client, make_link(clock.now))
+        store_link(client, make_link(clock.now))
         claim(client, clock.now)
         expected = outbox.Due([LINKS] if is_due else [], unsent=1, oldest=clock.now)
         assert due(client, clock.now + LEASE + late) == expected
 
     def test_the_oldest_of_all_unsent_links_counts(self, client: RedisClient, clock: Clock) -> None:
-        put(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
-        put_all(client, [make_link(clock.now + number * MILLISECOND) for number in (2, 1, 3)])
+        store_link(client, make_link(clock.now, scheduled_at=clock.now + HOUR))
+        store_links(client, [make_link(clock.now + number * MILLISECOND) for number in (2, 1, 3)])
         found = due(client, clock.now + HOUR)
         assert (found.unsent, found.oldest) == (4, clock.now + MILLISECOND)
 
@@ -337,14 +337,14 @@ class TestDue:
         self, client: RedisClient, clock: Clock, early: timedelta
     ) -> None:
         at = clock.now + 2 * HOUR
-        link = put(client, make_link(clock.now, scheduled_at=at))
+        link = store_link(client, make_link(clock.now, scheduled_at=at))
         claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
         claim(client, at - early)
         client.run(mail_store.retry_later(link.id, error="421 try later", at=at + HOUR))
         assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
     def test_a_revoked_link_is_not_due(self, client: RedisClient, clock: Clock) -> None:
-        revoke(client, put(client, make_link(clock.now)), clock.now)
+        revoke(client, store_link(client, make_link(clock.now)), clock.now)
         assert due(client, clock.now) == outbox.Due([], unsent=0, oldest=None)
 
     @pytest.mark.parametrize(("late", "is_due"), MOMENTS)
@@ -360,7 +360,7 @@ class TestDue:
         assert due(client, clock.now + LEASE + late, partition) == expected
 
     def test_it_changes_nothing(self, client: RedisClient, clock: Clock) -> None:
-        put_all(client, [make_link(clock.now), make_link(clock.now, scheduled_at=clock.now)])
+        store_links(client, [make_link(clock.now), make_link(clock.now, scheduled_at=clock.now)])
         before = snapshot(client)
         due(client, clock.now)
         assert snapshot(client) == before
@@ -378,7 +378,7 @@ class TestClaimCodes:
         assert {*claims[0], *claims[1]} == set(emails)
 
     def test_no_links_are_among_them(self, client: RedisClient, clock: Clock) -> None:
-        link = put(client, make_link(clock.now))
+        link = store_link(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         assert (
             client.run(

@@ -22,7 +22,7 @@ from service.storage.client import RedisClient
 from service.storage.command import Command, command
 from service.storage.connect import connect
 from tests.support.clock import Clock
-from tests.support.factories import RETENTION, make_link, put, put_all, read
+from tests.support.factories import RETENTION, make_link, read, store_link, store_links
 from tests.support.servers import RedisServer
 
 COUNTER = "pl:{00}:counter"
@@ -42,18 +42,18 @@ def test_no_commands_have_no_replies(client: RedisClient) -> None:
 
 
 def test_replies_have_the_order_of_the_commands(client: RedisClient, clock: Clock) -> None:
-    made = put_all(client, [make_link(clock.now) for _ in range(300)])
+    made = store_links(client, [make_link(clock.now) for _ in range(300)])
     assert client.run_all([links.get(link.id) for link in made[::-1]]) == made[::-1]
 
 
 def test_a_wrong_command_is_no_outage(client: RedisClient, clock: Clock) -> None:
-    put(client, make_link(clock.now))
+    store_link(client, make_link(clock.now))
     with pytest.raises(ResponseError, match="wrong number"):
         client.run(command(str, "HGET", keys.org("acme")))
 
 
 def test_a_key_of_the_wrong_type_is_no_outage(client: RedisClient, clock: Clock) -> None:
-    link = put(client, make_link(clock.now))
+    link = store_link(client, make_link(clock.now))
     wrong = command(str, "HGET", keys.org("acme"), "field")
     with pytest.raises(Unreadable):
         client.run(wrong)
@@ -64,7 +64,7 @@ def test_a_key_of_the_wrong_type_is_no_outage(client: RedisClient, clock: Clock)
 
 def test_scripts_that_redis_lost_are_sent_again(client: RedisClient, clock: Clock) -> None:
     made = [make_link(clock.now), make_link(clock.now)]
-    put(client, made[0])
+    store_link(client, made[0])
     client.run(command(bool, "SCRIPT FLUSH"))
     commands: list[Command[Any]] = [
         mail_store.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
@@ -83,7 +83,7 @@ def test_a_missing_script_runs_once_for_each_command(client: RedisClient) -> Non
 def test_a_stalled_store_is_unavailable_within_two_seconds(
     client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
-    link, other = put_all(client, [make_link(clock.now), make_link(clock.now)])
+    link, other = store_links(client, [make_link(clock.now), make_link(clock.now)])
     began = time.monotonic()
     os.kill(own_store.process.pid, signal.SIGSTOP)
     try:
@@ -98,7 +98,7 @@ def test_a_stalled_store_is_unavailable_within_two_seconds(
 def test_a_stopped_store_is_unavailable_at_once(
     client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
-    link = put(client, make_link(clock.now))
+    link = store_link(client, make_link(clock.now))
     own_store.kill()
     began = time.monotonic()
     try:
@@ -115,7 +115,7 @@ def test_a_stopped_store_is_unavailable_at_once(
 def test_a_store_without_memory_is_unavailable_for_writes(
     client: RedisClient, own_store: RedisServer, clock: Clock
 ) -> None:
-    link = put(client, make_link(clock.now))
+    link = store_link(client, make_link(clock.now))
     with redis.Redis.from_url(own_store.url) as connection:
         connection.config_set("maxmemory", 1)
         try:

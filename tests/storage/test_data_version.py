@@ -18,7 +18,7 @@ from service.storage.data_version import (
     find_version,
 )
 from tests.support.clock import Clock
-from tests.support.factories import all_keys, make_link, put
+from tests.support.factories import all_keys, make_link, store_link
 from tests.support.servers import RedisServer
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def test_finding_the_version_writes_nothing(client: RedisClient) -> None:
 
 def test_data_of_this_version_is_accepted(client: RedisClient, clock: Clock) -> None:
     ensure_version(client)
-    put(client, make_link(clock.now))
+    store_link(client, make_link(clock.now))
     ensure_version(client)
 
 
@@ -64,7 +64,7 @@ def test_an_unreadable_version_is_refused(client: RedisClient) -> None:
 
 
 def test_links_without_a_version_have_the_oldest(client: RedisClient, clock: Clock) -> None:
-    put(client, make_link(clock.now))
+    store_link(client, make_link(clock.now))
     with pytest.raises(WrongDataVersionError, match="data of version 1,"):
         ensure_version(client)
     assert client.run(data_version.get_version()) is None
@@ -76,7 +76,7 @@ def test_processes_that_start_together_all_start(valkey: RedisServer) -> None:
     def start(number: int) -> None:
         with closing(RedisClient(connect(valkey.url))) as client:
             ensure_version(client)
-            put(client, make_link(Clock().now, org_id=f"org-{number}"))
+            store_link(client, make_link(Clock().now, org_id=f"org-{number}"))
 
     with closing(RedisClient(connect(valkey.url))) as client:
         for _ in range(20):
@@ -105,7 +105,7 @@ def test_links_that_another_process_creates_meanwhile_have_this_version(
 ) -> None:
     def another() -> None:
         ensure_version(client)
-        put(client, make_link(clock.now))
+        store_link(client, make_link(clock.now))
 
     ensure_version(RecordingClient(client, another))
 

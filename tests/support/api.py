@@ -200,7 +200,7 @@ def stamp(moment: datetime) -> str:
     return format_time(moment)
 
 
-def amount_text(response: httpx.Response) -> str:
+def raw_payment_amount(response: httpx.Response) -> str:
     """The amount as it stands in the answer, digit for digit."""
     match = re.search(r'"payment_amount":([^,}]+)', response.text)
     assert match is not None, response.text

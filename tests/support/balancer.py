@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.servers import free_port, wait_until
-from tests.support.service_processes import lives
+from tests.support.service_processes import is_alive
 
 CONFIGURATION = """
 defaults
@@ -70,7 +70,7 @@ def stripping_proxy(
 
 @contextmanager
 def _haproxy(binary: str, directory: Path, configuration: str, url: str) -> Iterator[None]:
-    """HAProxy, once the service lives at ``url``."""
+    """HAProxy, once the service is alive at ``url``."""
     file = directory / "haproxy.cfg"
     file.write_text(configuration)
     with (directory / "haproxy.log").open("wb") as log:
@@ -78,7 +78,7 @@ def _haproxy(binary: str, directory: Path, configuration: str, url: str) -> Iter
             [binary, "-db", "-f", str(file)], stdout=log, stderr=subprocess.STDOUT
         )
     try:
-        wait_until(lambda: lives(url), "the proxy")
+        wait_until(lambda: is_alive(url), "the proxy")
         yield
     finally:
         process.terminate()

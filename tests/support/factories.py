@@ -36,12 +36,12 @@ def make_link(
     )
 
 
-def put(client: RedisClient, link: Link) -> Link:
+def store_link(client: RedisClient, link: Link) -> Link:
     """Stores ``link``."""
-    return put_all(client, [link])[0]
+    return store_links(client, [link])[0]
 
 
-def put_all(client: RedisClient, made: Iterable[Link]) -> list[Link]:
+def store_links(client: RedisClient, made: Iterable[Link]) -> list[Link]:
     """Stores links, and gives them in the same order."""
     stored = list(made)
     results = client.run_all(

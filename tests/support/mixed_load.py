@@ -67,7 +67,7 @@ class SimulatedClient:
             self._list,
             self._revoke,
             self._err,
-            self._leave,
+            self._send_aborted_requests,
         ]
         async with self._admin, self._public:
             while not until.is_set():
@@ -105,7 +105,9 @@ class SimulatedClient:
         link = await self._create(email=self._address, otp_required=True, notify=False)
         self._latest_codes.codes.pop(self._address, None)
         if (
-            await self._ask(self._public.post("/payment-links/otp", json={"email": self._address}))
+            await self._send_request(
+                self._public.post("/payment-links/otp", json={"email": self._address})
+            )
         ).status_code == 429:
             return  # the last was asked for a moment ago
         async with asyncio.timeout(30):
@@ -158,7 +160,7 @@ class SimulatedClient:
             ),
         )
 
-    async def _leave(self) -> None:
+    async def _send_aborted_requests(self) -> None:
         await self._aborting_clients.ask(3, at_once=1)
 
     async def _create(self, **fields: object) -> str:
@@ -177,12 +179,12 @@ class SimulatedClient:
         }
 
     async def _expect(self, status: int, asked: Awaitable[httpx.Response]) -> httpx.Response:
-        answer = await self._ask(asked)
+        answer = await self._send_request(asked)
         assert answer.status_code == status, (
             f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
         )
         return answer
 
-    async def _ask(self, asked: Awaitable[httpx.Response]) -> httpx.Response:
+    async def _send_request(self, asked: Awaitable[httpx.Response]) -> httpx.Response:
         self.requests += 1
         return await asked

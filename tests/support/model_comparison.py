@@ -50,7 +50,6 @@ from tests.support.api import (
     stamp,
 )
 from tests.support.delivery_harness import SENDER, text_of
-from tests.support.mailers import ScriptedMailer
 from tests.support.reference_model import (
     DAY,
     DEFERRED,
@@ -65,6 +64,7 @@ from tests.support.reference_model import (
     ReferenceModel,
     backoff,
 )
+from tests.support.scripted_smtp import ScriptedMailer
 from tests.support.store_audit import StoreAudit
 
 SLACK = 20
@@ -92,10 +92,10 @@ class ModelComparison:
             return self.api.org(caller.name)
         return bearer(caller.token) if caller.token else {}
 
-    def advance(self, now: datetime) -> None:
+    def advance_to(self, now: datetime) -> None:
         before = self.model.counts_of_all()
         self.api.clock.now = now
-        self.model.advance(now)
+        self.model.advance_to(now)
         self.store_audit.age()
         self.claims = [(ids, deadline) for ids, deadline in self.claims if now < deadline + DAY]
         after = self.model.counts_of_all()
@@ -471,7 +471,7 @@ class ModelComparison:
 
     def check_all(self) -> None:
         """Reads everything in every way, once all leases are over and all e-mails out."""
-        self.advance(self.model.now + LONGEST_BACKOFF)
+        self.advance_to(self.model.now + LONGEST_BACKOFF)
         self.deliver("taken")
         for org_id in ORGS:
             for status in (None, *STATUSES):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 
-def program(name: str) -> str:
+def require_program(name: str) -> str:
     """Where ``name`` is. Without it its tests are skipped here, and fail in CI."""
     found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:

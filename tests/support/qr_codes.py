@@ -28,11 +28,11 @@ def pixels_of_png(file: bytes) -> tuple[bytes, int]:
     for at in range(0, len(lines), 1 + row_bytes):
         row = lines[at + 1 : at + 1 + row_bytes]
         assert lines[at] in {NO_FILTER, UP}
-        rows.append(row if lines[at] == NO_FILTER else _add(rows[-1], row))
+        rows.append(row if lines[at] == NO_FILTER else _undo_up_filter(rows[-1], row))
     return b"".join(
         bytes(255 * (row[x // 8] >> (7 - x % 8) & 1) for x in range(width)) for row in rows[1:]
     ), width
 
 
-def _add(above: bytes, row: bytes) -> bytes:
+def _undo_up_filter(above: bytes, row: bytes) -> bytes:
     return bytes((one + other) % 256 for one, other in zip(above, row, strict=True))

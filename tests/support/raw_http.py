@@ -55,7 +55,7 @@ class RawConnection:
 
     def receive(self) -> Answer:
         """The next answer, which says how long it is."""
-        while (found := first_answer(self._received)) is None:
+        while (found := split_first_response(self._received)) is None:
             piece = self._socket.recv(PIECE)
             if not piece:
                 raise ConnectionResetError("the server closed the connection")
@@ -146,13 +146,13 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
 def parse_responses(received: bytes) -> list[Answer]:
     """The complete answers in ``received``, in order, with interim ones (1xx)."""
     found = []
-    while next_one := first_answer(received):
+    while next_one := split_first_response(received):
         answer, received = next_one
         found.append(answer)
     return found
 
 
-def first_answer(received: bytes) -> tuple[Answer, bytes] | None:
+def split_first_response(received: bytes) -> tuple[Answer, bytes] | None:
     """The first response and the rest; None if it is incomplete.
 
     A response without a length extends to the end.

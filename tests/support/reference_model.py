@@ -128,7 +128,7 @@ class ReferenceModel:
     org_ends: dict[str, datetime] = field(default_factory=dict)
     """When the last link that each organization ever made would end."""
 
-    def advance(self, now: datetime) -> None:
+    def advance_to(self, now: datetime) -> None:
         self.now = now
         self.gone |= {link_id for link_id, link in self.links.items() if link.gone_at <= now}
         self.links = {link_id: link for link_id, link in self.links.items() if link.gone_at > now}

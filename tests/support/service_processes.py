@@ -166,15 +166,15 @@ class Service:
         except httpx.TransportError:
             return False
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the web process answers."""
-        return lives(self.url)
+        return is_alive(self.url)
 
     def logs(self) -> str:
         return "".join(process.output() for process in (self.web, self.worker, self.scheduler))
 
 
-def lives(url: str) -> bool:
+def is_alive(url: str) -> bool:
     """Whether a web process answers at ``url``."""
     try:
         return httpx.get(f"{url}/healthz").status_code == 200

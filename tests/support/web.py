@@ -14,14 +14,14 @@ STARTED = "Started worker-1"
 
 
 @contextmanager
-def web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
+def run_web(directory: Path, redis_url: str, **settings: str) -> Iterator[Service]:
     """Serves while the context lasts, with its log in ``directory``."""
-    with webs(directory, redis_url, free_port(), **settings) as [service]:
+    with run_webs(directory, redis_url, free_port(), **settings) as [service]:
         yield service
 
 
 @contextmanager
-def webs(
+def run_webs(
     directory: Path, redis_url: str, *ports: int, prefix: Sequence[str] = (), **settings: str
 ) -> Iterator[list[Service]]:
     """A web process for each of ``ports``, which may be equal; ``prefix`` runs the command."""
@@ -45,4 +45,4 @@ def webs(
 
 
 def _serves(service: Service) -> bool:
-    return STARTED in service.web.output() and service.lives()
+    return STARTED in service.web.output() and service.is_alive()

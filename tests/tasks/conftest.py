@@ -16,7 +16,7 @@ from tasks.delivery_worker import DeliveryWorker
 from tasks.runtime import Runtime, create_heartbeat, current_runtime
 from tests.support.clock import Clock
 from tests.support.delivery_harness import DeliveryHarness
-from tests.support.mailers import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer
 from tests.support.servers import RedisServer
 
 

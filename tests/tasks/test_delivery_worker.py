@@ -34,7 +34,7 @@ from tasks.mail.smtp import SmtpMailer
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.support.clock import Clock
 from tests.support.delivery_harness import ORG, PARTITION, DeliveryHarness
-from tests.support.mailers import Answer, ScriptedMailer, ScriptedServer, refusing
+from tests.support.scripted_smtp import Answer, ScriptedMailer, ScriptedServer, refusing
 from tests.support.servers import RedisServer, store, valkey_server
 
 MILLISECOND = timedelta(milliseconds=1)

@@ -22,7 +22,7 @@ from tasks.mail_kinds.registry import find_kind
 from tasks.runtime import Runtime, create_runtime
 from tests.support.clock import Clock
 from tests.support.delivery_harness import PARTITION, DeliveryHarness, text_of
-from tests.support.mailers import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer
 from tests.support.servers import MailServer, RedisServer, free_port
 
 JANE = "jane@example.com"

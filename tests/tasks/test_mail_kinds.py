@@ -30,7 +30,7 @@ from tests.support.delivery_harness import (
     received,
     text_of,
 )
-from tests.support.mailers import ScriptedMailer, refusing
+from tests.support.scripted_smtp import ScriptedMailer, refusing
 
 JANE = "jane@example.com"
 JANES = partition_of(JANE)

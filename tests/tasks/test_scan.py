@@ -11,7 +11,7 @@ from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
-from tests.support.mailers import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer
 
 JANE = "jane@example.com"
 

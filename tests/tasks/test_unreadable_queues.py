@@ -13,7 +13,7 @@ from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
-from tests.support.mailers import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer
 
 OTHERS = "globex"
 ELSEWHERE = partition_of(OTHERS)

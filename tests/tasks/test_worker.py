@@ -28,7 +28,7 @@ from tasks.runtime import Runtime, current_runtime
 from tasks.scheduler import PeriodicScheduler
 from tasks.worker import DoorbellWorker, record_heartbeat
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
-from tests.support.mailers import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer
 from tests.support.servers import RedisServer
 
 Runtimes = dict[MailQueue, Runtime]

@@ -12,7 +12,7 @@ from service.storage.client import RedisClient
 from service.storage.connect import connect, connect_async
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
-from tests.support.factories import make_link, put_all
+from tests.support.factories import make_link, store_links
 from tests.support.pipelines import (
     LINKS,
     Run,
@@ -43,7 +43,7 @@ def client(own_store: RedisServer) -> Iterator[RedisClient]:
 
 @pytest.fixture
 def links(client: RedisClient, clock: Clock) -> list[Link]:
-    return put_all(
+    return store_links(
         client, [make_link(clock.now, transaction_id=str(number)) for number in range(LINKS)]
     )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.mail import smtp
-from tests.support.mailers import ScriptedServer
+from tests.support.scripted_smtp import ScriptedServer
 from tests.support.servers import Pipelining
 from tests.support.tls import Tls, self_signed
 

@@ -12,7 +12,7 @@ from tasks.mail.files import FileMailer
 from tasks.mail.mailer import (
     MailerUnavailable,
 )
-from tests.support.smtp import (
+from tests.support.smtp_setup import (
     mail_to,
 )
 

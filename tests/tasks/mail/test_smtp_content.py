@@ -15,9 +15,9 @@ from tasks.mail.mailer import (
 from tasks.mail_kinds.link_mails import compose_link_mail
 from tests.support.delivery_harness import received
 from tests.support.factories import make_link
-from tests.support.mailers import ScriptedServer
+from tests.support.scripted_smtp import ScriptedServer
 from tests.support.servers import MailServer
-from tests.support.smtp import (
+from tests.support.smtp_setup import (
     CountingServer,
     mail_to,
     mailer_for,

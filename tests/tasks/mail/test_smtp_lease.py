@@ -12,8 +12,8 @@ from tasks.mail.mailer import (
     Refused,
     skip_lease_check,
 )
-from tests.support.mailers import ScriptedServer
-from tests.support.smtp import (
+from tests.support.scripted_smtp import ScriptedServer
+from tests.support.smtp_setup import (
     mail_to,
     mailer_for,
 )

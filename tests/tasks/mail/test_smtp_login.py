@@ -9,9 +9,9 @@ import pytest
 from tasks.mail.mailer import (
     MailerUnavailable,
 )
-from tests.support.mailers import ScriptedServer
+from tests.support.scripted_smtp import ScriptedServer
 from tests.support.servers import MailServer
-from tests.support.smtp import (
+from tests.support.smtp_setup import (
     PASSWORD,
     USER,
     CountingServer,

@@ -12,9 +12,9 @@ from tasks.mail.mailer import (
     Refused,
 )
 from tasks.mail.smtp_session import TCP_QUICKACK, SmtpSession
-from tests.support.mailers import ScriptedServer
 from tests.support.proxy import Proxy
-from tests.support.smtp import (
+from tests.support.scripted_smtp import ScriptedServer
+from tests.support.smtp_setup import (
     CountingServer,
     mail_to,
     mailer_for,

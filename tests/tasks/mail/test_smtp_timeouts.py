@@ -12,9 +12,9 @@ from tasks.mail.mailer import (
     MailerUnavailable,
     Refused,
 )
-from tests.support.mailers import ScriptedServer, refused_address
+from tests.support.scripted_smtp import ScriptedServer, refused_address
 from tests.support.servers import free_port, unreachable
-from tests.support.smtp import (
+from tests.support.smtp_setup import (
     CountingServer,
     mail_to,
     mailer_for,

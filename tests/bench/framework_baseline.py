@@ -1,7 +1,7 @@
 """The baselines: the framework without the service, and the server without the framework.
 
-``python -m tests.bench.bare litestar|asgi PORT PROCESSES`` serves one of them on Granian, as
-``payment-links web`` does.
+``python -m tests.bench.framework_baseline litestar|asgi PORT PROCESSES`` serves one of them on
+Granian, as ``payment-links web`` does.
 """
 
 import sys
@@ -123,7 +123,7 @@ def asgi() -> Any:
 
 if __name__ == "__main__":
     serve(
-        f"tests.bench.bare:{sys.argv[1]}",
+        f"tests.bench.framework_baseline:{sys.argv[1]}",
         host="127.0.0.1",
         port=int(sys.argv[2]),
         processes=int(sys.argv[3]),

@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tasks.mail.mime import Mail
 from tasks.mail.smtp import SmtpMailer
-from tests.support.mailers import ScriptedServer
+from tests.support.scripted_smtp import ScriptedServer
 from tests.support.servers import MailServer
 
 USER, PASSWORD = "ann", "pass word+1"
