@@ -164,8 +164,8 @@ def _stream(url: str) -> None:
     total = httpx.get(address, params={"limit": 1}, headers=as_admin()).json()["total"]
     with httpx.stream(
         "GET", address, headers={**as_admin(), "Accept": "application/x-ndjson"}, timeout=60
-    ) as answer:
-        for piece in answer.iter_raw():
+    ) as response:
+        for piece in response.iter_raw():
             lines += piece.count(b"\n")
     if lines != total:
         raise RuntimeError(f"{lines} of {total}")

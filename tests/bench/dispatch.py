@@ -169,13 +169,13 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
         with run_web(folder, server.url) as service:
 
             def dispatch() -> int:
-                answer = httpx.post(
+                response = httpx.post(
                     f"{service.url}/payment-links/scheduled",
                     json={},
                     headers=as_admin(),
                     timeout=120,
                 )
-                return int(answer.json()["queued"])
+                return int(response.json()["queued"])
 
             return _watched(connection, count, dispatch)
 

@@ -83,10 +83,10 @@ class Requests:
     def once(self) -> float:
         """Seconds from a request until its mail's content is with the server."""
         number, asked = self._mails.count, time.monotonic()
-        answer = self._client.post(
+        response = self._client.post(
             "/payment-links/otp", json={"email": f"payer{number}@example.com"}
         )
-        assert answer.status_code == 202, answer.text
+        assert response.status_code == 202, response.text
         return self._mails.time_of(number) - asked
 
 

@@ -314,11 +314,11 @@ def ask(port: int, requests: Sequence[Request]) -> list[float]:
         )
         began = time.perf_counter()
         connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        answer.read()
+        response = connection.getresponse()
+        response.read()
         taken.append((time.perf_counter() - began) * 1000)
-        if answer.status >= 300 and "otp" not in path:
-            raise RuntimeError(f"{method} {path}: {answer.status}")
+        if response.status >= 300 and "otp" not in path:
+            raise RuntimeError(f"{method} {path}: {response.status}")
     connection.close()
     return taken
 

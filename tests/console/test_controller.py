@@ -19,13 +19,13 @@ def policy_of(api: Api) -> dict[str, str]:
 
 
 def test_the_page_is_html_in_english_and_kept_by_nobody(api: Api) -> None:
-    answer = api.client.get("/console")
-    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (
+    response = api.client.get("/console")
+    assert (response.status_code, response.headers["content-type"].partition(";")[0]) == (
         200,
         "text/html",
     )
-    assert '<html lang="en">' in answer.text
-    assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == (
+    assert '<html lang="en">' in response.text
+    assert (response.headers["cache-control"], response.headers["referrer-policy"]) == (
         "no-store",
         "no-referrer",
     )

@@ -33,8 +33,8 @@ from tests.support.factories import make_link, store_links
 from tests.support.procfs import children, descriptors, resident
 from tests.support.raw_http import (
     JSON,
-    Answer,
     RawConnection,
+    RawResponse,
     chunked,
     exchange,
     parse_responses,
@@ -132,9 +132,9 @@ def test_hundreds_of_slow_requests_hold_no_other_up(service: Service, slow: Slow
         waited = []
         for _ in range(20):
             slow.go_on()
-            answer = client.post("/payment-links", json=json.loads(GOOD))
-            assert answer.status_code == 201
-            waited.append(answer.elapsed.total_seconds())
+            response = client.post("/payment-links", json=json.loads(GOOD))
+            assert response.status_code == 201
+            waited.append(response.elapsed.total_seconds())
     assert max(waited) < 1
 
 
@@ -193,10 +193,10 @@ def test_a_request_that_does_not_name_one_host_is_refused(
     """RFC 9112, 3.2. For an absolute target, the server adds a missing Host itself."""
     if target.startswith("http:") and not hosts:
         return
-    [answer] = parse_responses(
+    [response] = parse_responses(
         exchange(service.port, head(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts)))
     )
-    assert (answer.status, answer.json()["code"], answer.headers["connection"]) == (
+    assert (response.status, response.json()["code"], response.headers["connection"]) == (
         400,
         "malformed_request",
         "close",
@@ -218,10 +218,10 @@ def test_a_request_that_names_one_host_is_served(
     service: Service, line: str, hosts: list[str]
 ) -> None:
     """HTTP/1.0, which balancers' probes still speak, does without."""
-    [answer] = parse_responses(
+    [response] = parse_responses(
         exchange(service.port, head(line, *(f"Host: {host}" for host in hosts)))
     )
-    assert answer.status == 200
+    assert response.status == 200
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_a_request_that_names_one_host_is_served(
 def test_a_head_that_is_too_large_is_a_problem(
     service: Service, sent: bytes, status: int, code: str
 ) -> None:
-    [answer] = parse_responses(exchange(service.port, sent))
-    assert (answer.status, answer.json()["code"], answer.headers["content-type"]) == (
+    [response] = parse_responses(exchange(service.port, sent))
+    assert (response.status, response.json()["code"], response.headers["content-type"]) == (
         status,
         code,
         "application/problem+json",
@@ -266,10 +266,10 @@ def test_a_head_that_is_too_large_is_a_problem(
 
 @pytest.mark.parametrize("size", [140_000, 400_000, 2_000_000])
 def test_a_head_that_the_server_does_not_keep_is_refused(service: Service, size: int) -> None:
-    [answer] = parse_responses(
+    [response] = parse_responses(
         exchange(service.port, request("GET /pay/x HTTP/1.1", "Accept: " + "a" * size))
     )
-    assert answer.status == 431
+    assert response.status == 431
 
 
 OPEN = f"GET /pay/{LINK} HTTP/1.1"
@@ -319,10 +319,10 @@ def test_large_heads_leave_nothing_behind(
 
 
 def test_two_hosts_are_refused_in_http_1_0_too(service: Service) -> None:
-    [answer] = parse_responses(
+    [response] = parse_responses(
         exchange(service.port, head("GET /healthz HTTP/1.0", "Host: a", "Host: b"))
     )
-    assert answer.status == 400
+    assert response.status == 400
 
 
 @pytest.mark.parametrize("name", BROKEN_OFF)
@@ -385,7 +385,7 @@ def test_what_is_odd_but_clear_is_answered(
     service: Service, sent: bytes, statuses: list[int]
 ) -> None:
     received = exchange(service.port, sent)
-    assert [answer.status for answer in parse_responses(received)] == statuses, received
+    assert [response.status for response in parse_responses(received)] == statuses, received
     assert b"a" * 100 not in received
 
 
@@ -399,7 +399,8 @@ def test_pipelined_requests_are_answered_in_turn(service: Service) -> None:
         service.port, sent + request("GET /payment-links/x HTTP/1.1", f"X-Request-ID: {ids[-1]}")
     )
     assert [
-        (answer.status, answer.headers["x-request-id"]) for answer in parse_responses(received)
+        (response.status, response.headers["x-request-id"])
+        for response in parse_responses(received)
     ] == [(404, name) for name in ids]
 
 
@@ -408,7 +409,7 @@ def test_a_request_hidden_in_anothers_body_is_not_served(service: Service) -> No
     lengths = "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
     sent = f"{CREATE}\r\nHost: x\r\n{AUTHORIZATION}\r\n{JSON}{lengths}".encode() + chunked(GOOD)
     received = exchange(service.port, sent + request("GET /healthz HTTP/1.1"))
-    assert [answer.status for answer in parse_responses(received)] == [201]
+    assert [response.status for response in parse_responses(received)] == [201]
 
 
 def test_a_stream_waits_for_readers_that_do_not_read(
@@ -479,12 +480,14 @@ def test_a_body_that_is_not_there_within_5_seconds_is_a_problem(slow: Slow) -> N
         slow.go_on()
         closing = ready(waiting)
         told += [
-            answer for connection in closing for answer in parse_responses(read(connection, 1))
+            response for connection in closing for response in parse_responses(read(connection, 1))
         ]
         waiting -= set(closing)
     assert len(waiting) == 0
-    assert all(is_problem(answer) for answer in told)
-    assert {(answer.status, answer.json()["code"]) for answer in told} == {(408, "request_timeout")}
+    assert all(is_problem(response) for response in told)
+    assert {(response.status, response.json()["code"]) for response in told} == {
+        (408, "request_timeout")
+    }
 
 
 @pytest.mark.parametrize(
@@ -500,10 +503,10 @@ def test_a_field_that_is_there_twice_is_refused(service: Service, line: str, fie
             service.port,
             request(line, AUTHORIZATION, JSON, body=body(good)[:-1] + b"," + twice + b"}"),
         )
-        [answer] = parse_responses(received)
-        assert is_problem(answer), received
-        told = answer.json()
-        assert (answer.status, told["code"], [error["field"] for error in told["errors"]]) == (
+        [response] = parse_responses(received)
+        assert is_problem(response), received
+        told = response.json()
+        assert (response.status, told["code"], [error["field"] for error in told["errors"]]) == (
             422,
             "validation_failed",
             [field],
@@ -600,7 +603,7 @@ def body(fields: dict[str, bytes]) -> bytes:
 def is_refusal(received: bytes) -> bool:
     """A problem, the server's own short word, or nothing."""
     found = parse_responses(received)
-    own = [answer for answer in found if answer.status in SERVERS_OWN and not answer.body]
+    own = [response for response in found if response.status in SERVERS_OWN and not response.body]
     return not found or found == own[:1] or is_problem(*found)
 
 
@@ -609,7 +612,7 @@ def head(line: str, *headers: str) -> bytes:
     return "\r\n".join([line, *headers, "Connection: close", "", ""]).encode()
 
 
-def is_problem(*found: Answer) -> bool:
+def is_problem(*found: RawResponse) -> bool:
     """Whether that is one answer, and it a problem that is not ours (RFC 9457)."""
     if len(found) != 1 or found[0].headers.get("content-type") != "application/problem+json":
         return False

@@ -14,7 +14,7 @@ from service.otps.model import derive_code
 from service.storage import keys
 from service.values.email import canonical
 from tests.support.api import different_code
-from tests.support.raw_http import Answer, all_at_once, with_json
+from tests.support.raw_http import RawResponse, all_at_once, with_json
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer, free_port
 from tests.support.service_processes import SECRET
@@ -123,16 +123,16 @@ def another_client(number: int) -> list[str]:
     return forwarded(f"198.51.{number // 256}.{number % 256}")
 
 
-def statuses(answers: Sequence[Answer]) -> Counter[int]:
-    assert {answer.json()["code"] for answer in answers if answer.status == 429} <= {
+def statuses(answers: Sequence[RawResponse]) -> Counter[int]:
+    assert {response.json()["code"] for response in answers if response.status == 429} <= {
         "limit_reached"
     }
     assert all(
-        0 < int(answer.headers["retry-after"]) <= 86400
-        for answer in answers
-        if answer.status == 429
+        0 < int(response.headers["retry-after"]) <= 86400
+        for response in answers
+        if response.status == 429
     )
-    return Counter(answer.status for answer in answers)
+    return Counter(response.status for response in answers)
 
 
 def code_of(email: str, redis_db: "redis.Redis") -> str:

@@ -98,8 +98,12 @@ def test_without_redis_web_says_so_in_time_and_all_serve_again_when_it_is_back(
         assert_all_serve(stack, client, time.monotonic(), waiting)
         assert_drains(stack, client, set(waiting))
         assert processes(stack.service) == alive
-        assert [answer for answer in answers if answer[1:3] != (503, "1") or answer.took >= 2] == []
-        assert {answer.route for answer in answers} == {route for route, _ in requests(asked_for)}
+        assert [
+            response for response in answers if response[1:3] != (503, "1") or response.took >= 2
+        ] == []
+        assert {response.route for response in answers} == {
+            route for route, _ in requests(asked_for)
+        }
 
 
 def test_without_the_queue_s_redis_links_are_created_as_fast_and_mailed_when_it_is_back(
@@ -163,12 +167,12 @@ def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> li
                 if time.monotonic() > ends:
                     return
                 began = time.monotonic()
-                answer = request(client)
+                response = request(client)
                 answers.append(
                     Reply(
                         route,
-                        answer.status_code,
-                        answer.headers.get("retry-after"),
+                        response.status_code,
+                        response.headers.get("retry-after"),
                         time.monotonic() - began,
                     )
                 )
@@ -231,12 +235,12 @@ def create(
         else (datetime.now(UTC) + timedelta(seconds=scheduled_in)).isoformat()
     )
     while True:
-        answer = client.post(
+        response = client.post(
             "/payment-links", json={"email": email, "org_id": org_id, "scheduled_at": scheduled_at}
         )
-        if answer.status_code == 201:
-            return dict(answer.json())
-        assert time.monotonic() < until, answer.text
+        if response.status_code == 201:
+            return dict(response.json())
+        assert time.monotonic() < until, response.text
 
 
 @contextmanager

@@ -228,8 +228,8 @@ class Scenario:
             ).status_code
             == 401
         )
-        answer = web.put("/payment-links/otp", json={"email": address, "otp": code})
-        token = answer.json()["token"]
+        response = web.put("/payment-links/otp", json={"email": address, "otp": code})
+        token = response.json()["token"]
         self.tokens.append(token)
         assert web.get(f"/payment-links/{link['id']}", headers=bearer(token)).status_code == 200
         body = {"email": address, "org_id": "acme", "otp": code, "notify": False}
@@ -273,7 +273,7 @@ class Scenario:
             ),
             web.get(f"/orgs/{secret}/payment-links", headers=bearer(self.admins[0])),
         ]
-        assert max(answer.status_code for answer in answers) < 500
+        assert max(response.status_code for response in answers) < 500
 
     def break_records(self, link: dict[str, Any]) -> None:
         """The store holds what it should not: every script over it fails."""
@@ -290,7 +290,7 @@ class Scenario:
                 for token in self.tokens[-2:]
             ]
             revoked = web.delete(f"/payment-links/{link['id']}", headers=bearer(self.admins[1]))
-            assert {answer.status_code for answer in (submitted, *read, revoked)} == {500}
+            assert {response.status_code for response in (submitted, *read, revoked)} == {500}
         self.redis.delete(keys.link(link["id"]))
         self.redis.restore(keys.link(link["id"]), 0, kept)
 

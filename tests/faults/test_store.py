@@ -68,10 +68,10 @@ def test_twenty_kills_under_load_lose_no_acknowledged_link(
             }
             if number % 5 == 0:
                 body["scheduled_at"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-            answer = await client.post("/payment-links", json=body)
-            assert answer.status_code in {201, 503}, answer.text
-            if answer.status_code == 201:
-                acknowledged.append(answer.json()["id"])
+            response = await client.post("/payment-links", json=body)
+            assert response.status_code in {201, 503}, response.text
+            if response.status_code == 201:
+                acknowledged.append(response.json()["id"])
             else:
                 await asyncio.sleep(0.02)
 

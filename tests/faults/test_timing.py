@@ -167,10 +167,10 @@ def measure(
             wire.ask(kinds[0].ask(f"warm{round_}{number}@example.com"))
         for kind, piece in asked:
             began = {meter: read() for meter, read in meters.items()}
-            answer = wire.ask(piece)
+            response = wire.ask(piece)
             for meter, read in meters.items():
                 measured.times[kind.name][meter].append(read() - began[meter])
-            measured.answers.add((answer.status, answer.body, frozenset(answer.headers)))
+            measured.answers.add((response.status, response.body, frozenset(response.headers)))
 
 
 def meters_of(service: Service, store: RedisServer) -> dict[str, Meter]:

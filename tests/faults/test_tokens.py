@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.faults import alterations, forgeries
 from tests.faults.token_factory import ADMIN_KEY, Issuer, TokenFactory
 from tests.support.key_server import KeyServer, served
-from tests.support.raw_http import Answer, RawConnection, raw_connections, request, with_json
+from tests.support.raw_http import RawConnection, RawResponse, raw_connections, request, with_json
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.service_processes import COMMAND
@@ -87,7 +87,7 @@ class Endpoint(NamedTuple):
     method: str
     path: str
     body: Any
-    opens: Callable[[Answer], bool]
+    opens: Callable[[RawResponse], bool]
     to_customers: bool = False
 
     def ask(self, authorizations: list[bytes]) -> bytes:
@@ -102,19 +102,19 @@ class Endpoint(NamedTuple):
             else request(line, *headers, lasting=True)
         )
 
-    def refuses(self, answer: Answer) -> bool:
+    def refuses(self, response: RawResponse) -> bool:
         """``verify`` masks the link; all others answer that the token is invalid or too large."""
-        if answer.status == 431:
+        if response.status == 431:
             return True
         if self.path == "/payment-links/verify":
-            return answer.status == 200 and answer.json()["link"].keys() == {
+            return response.status == 200 and response.json()["link"].keys() == {
                 "id",
                 "status",
                 "expires_at",
                 "otp_required",
                 "email",
             }
-        return answer.status == 401 and answer.json()["code"] == "token_invalid"
+        return response.status == 401 and response.json()["code"] == "token_invalid"
 
 
 def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
@@ -128,7 +128,7 @@ def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
             "notify": False,
             "otp_required": gated,
         }
-        answer = wire.ask(
+        response = wire.ask(
             with_json(
                 "POST /payment-links HTTP/1.1",
                 body,
@@ -136,53 +136,56 @@ def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
                 lasting=True,
             )
         )
-        assert answer.status == 201, answer
-        made.append(answer.json()["id"])
+        assert response.status == 201, response
+        made.append(response.json()["id"])
     direct, gated_link = made
     create = {"email": factory.email, "org_id": factory.org_id, "notify": False}
     return [
-        Endpoint("POST", "/payment-links", create, lambda answer: answer.status == 201),
+        Endpoint("POST", "/payment-links", create, lambda response: response.status == 201),
         Endpoint(
             "GET",
             f"/orgs/{factory.org_id}/payment-links?limit=1",
             None,
-            lambda answer: answer.json()["total"] >= 2,
+            lambda response: response.json()["total"] >= 2,
         ),
         Endpoint(
-            "DELETE", f"/payment-links/{direct}", None, lambda answer: "revoked" in answer.json()
+            "DELETE",
+            f"/payment-links/{direct}",
+            None,
+            lambda response: "revoked" in response.json(),
         ),
         Endpoint(
             "DELETE",
             "/payment-links",
             {"email": f"nobody+{factory.email}"},
-            lambda answer: answer.json()["revoked"] == 0,
+            lambda response: response.json()["revoked"] == 0,
         ),
         Endpoint(
             "GET",
             f"/payment-links/{gated_link}",
             None,
-            lambda answer: answer.json()["email"] == factory.email,
+            lambda response: response.json()["email"] == factory.email,
             to_customers=True,
         ),
         Endpoint(
             "GET",
             f"/pay/{gated_link}",
             None,
-            lambda answer: answer.json()["email"] == factory.email,
+            lambda response: response.json()["email"] == factory.email,
             to_customers=True,
         ),
         Endpoint(
             "POST",
             "/payment-links/verify",
             {"link_id": gated_link},
-            lambda answer: answer.json()["link"]["email"] == factory.email,
+            lambda response: response.json()["link"]["email"] == factory.email,
             to_customers=True,
         ),
         Endpoint(
             "POST",
             "/payment-links/scheduled",
             {"period": 1},
-            lambda answer: answer.json()["due"] == 0,
+            lambda response: response.json()["due"] == 0,
         ),
     ]
 
@@ -246,10 +249,12 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
             for caller, one in zip(callers, asked, strict=True):
                 caller.send(one.endpoint.ask(one.authorizations))
             for caller, one in zip(callers, asked, strict=True):
-                answer = caller.receive()
+                response = caller.receive()
                 drawn[one.family] += 1
-                if not (one.endpoint.refuses(answer) if one.family else one.endpoint.opens(answer)):
-                    wrong.append(f"{one} was answered {answer}"[:2000])
+                if not (
+                    one.endpoint.refuses(response) if one.family else one.endpoint.opens(response)
+                ):
+                    wrong.append(f"{one} was answered {response}"[:2000])
         left = callers[0].ask(closed[1].ask([b"Bearer " + victim.internal_admin().signed()])).json()
     assert not wrong, "\n".join(wrong)
     assert (left["total"], left["counts"]["active"]) == (2, 2)

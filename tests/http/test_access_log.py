@@ -163,7 +163,7 @@ def test_nothing_private_is_logged_when_something_fails(
         api.verify(link["id"], admin),
         api.revoke(link["id"]),
     ]
-    assert [answer.status_code for answer in answers] == [500] * 4
+    assert [response.status_code for response in answers] == [500] * 4
     assert (
         leaks(text_of(entries, caplog), JANE, code, link["id"], admin["Authorization"].split()[1])
         == []
@@ -183,7 +183,7 @@ def test_nothing_private_is_logged_when_the_store_is_away(
         api.get(link_id),
         api.verify(link_id),
     ]
-    assert [answer.status_code for answer in answers] == [503] * 5
+    assert [response.status_code for response in answers] == [503] * 5
     assert leaks(text_of(entries, caplog), JANE, "918273", link_id) == []
 
 

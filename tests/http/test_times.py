@@ -70,6 +70,6 @@ def test_all_times_in_answers_have_three_decimals_and_a_z(api: Api, microsecond:
         *map(msgspec.json.decode, lines),
         api.dispatch_window(scheduled_at=stamp(at)).json(),
     ]
-    found = [times(answer) for answer in answers]
+    found = [times(response) for response in answers]
     assert all(found)
     assert [text for texts in found for text in texts if not WRITTEN.fullmatch(text)] == []

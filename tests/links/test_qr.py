@@ -38,11 +38,11 @@ def pixels_of_svg(text: str, scale: int = 4) -> tuple[bytes, int]:
 
 def test_the_drawing_says_the_links_url(api: Api) -> None:
     link = api.create()
-    answer = api.client.get(f"/payment-links/{link['id']}/qr")
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
-    assert read(*pixels_of_svg(answer.text)) == [link["url"]]
-    assert len(answer.content) < 4096
-    assert "<script" not in answer.text
+    response = api.client.get(f"/payment-links/{link['id']}/qr")
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/svg+xml")
+    assert read(*pixels_of_svg(response.text)) == [link["url"]]
+    assert len(response.content) < 4096
+    assert "<script" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_the_drawing_says_the_links_url(api: Api) -> None:
 )
 def test_a_png_has_the_largest_whole_scale_that_fits(api: Api, size: int, drawn: int) -> None:
     link = api.create()
-    answer = api.client.get(
+    response = api.client.get(
         f"/payment-links/{link['id']}/qr", params={"format": "png", "size": size}
     )
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
-    pixels, width = pixels_of_png(answer.content)
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+    pixels, width = pixels_of_png(response.content)
     assert (width, read(pixels, width)) == (drawn, [link["url"]])
 
 
@@ -110,7 +110,7 @@ def test_codes_are_drawn_one_at_a_time_and_once_for_all_who_ask_at_once(
     paths = [f"/payment-links/{api.create()['id']}/qr" for _ in range(4)] * 3
     with ThreadPoolExecutor(len(paths)) as callers:
         answers = list(callers.map(api.client.get, paths))
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in answers} == {200}
     assert (len(drawing.drawn), len(drawing.threads)) == (4, 1)
 
 

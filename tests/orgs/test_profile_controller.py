@@ -23,13 +23,13 @@ ALL = {
 
 
 def test_an_organization_that_said_nothing_has_an_empty_profile(api: Api) -> None:
-    answer = api.get_profile()
-    assert (answer.status_code, answer.json()) == (200, NOTHING)
+    response = api.get_profile()
+    assert (response.status_code, response.json()) == (200, NOTHING)
 
 
 def test_a_profile_comes_back_as_it_was_put(api: Api) -> None:
-    answer = api.put_profile(**ALL)
-    assert (answer.status_code, answer.json()) == (200, ALL)
+    response = api.put_profile(**ALL)
+    assert (response.status_code, response.json()) == (200, ALL)
     assert api.get_profile().json() == ALL
 
 

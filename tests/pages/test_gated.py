@@ -143,18 +143,18 @@ class TestAnErrorOfAForm:
 
     def test_of_too_much(self, api: Api, accept: str, kind: str) -> None:
         link = api.create(otp_required=True)
-        answer = api.client.post(
+        response = api.client.post(
             f"/pay/{link['id']}/token", content=b"x" * 65537, headers={"Accept": accept}
         )
-        assert (answer.status_code, answer.headers["content-type"]) == (413, kind)
+        assert (response.status_code, response.headers["content-type"]) == (413, kind)
 
     def test_of_our_own(
         self, api: Api, monkeypatch: pytest.MonkeyPatch, accept: str, kind: str
     ) -> None:
         monkeypatch.setattr("service.pages.controller.otps.send_code", lambda *_, **__: 1 / 0)
         link = api.create(otp_required=True)
-        answer = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
-        assert (answer.status_code, answer.headers["content-type"]) == (500, kind)
-        assert ("We cannot show this link right now" in answer.text) == (accept == "*/*")
-        assert (f'href="/pay/{link["id"]}">Try again<' in answer.text) == (accept == "*/*")
-        assert "ZeroDivisionError" not in answer.text
+        response = api.client.post(f"/pay/{link['id']}/code", headers={"Accept": accept})
+        assert (response.status_code, response.headers["content-type"]) == (500, kind)
+        assert ("We cannot show this link right now" in response.text) == (accept == "*/*")
+        assert (f'href="/pay/{link["id"]}">Try again<' in response.text) == (accept == "*/*")
+        assert "ZeroDivisionError" not in response.text

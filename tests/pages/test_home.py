@@ -15,12 +15,12 @@ HTML = {"Accept": "text/html"}
     "accept", ["*/*", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"]
 )
 def test_the_page_leads_to_console_description_and_health(api: Api, accept: str) -> None:
-    answer = api.client.get("/", headers={"Accept": accept})
-    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (
+    response = api.client.get("/", headers={"Accept": accept})
+    assert (response.status_code, response.headers["content-type"].partition(";")[0]) == (
         200,
         "text/html",
     )
-    places = re.findall(r'<a href="([^"]+)"', answer.text)
+    places = re.findall(r'<a href="([^"]+)"', response.text)
     assert places == ["/console", "/schema", "/readyz"]
     assert [api.client.get(place).status_code for place in places] == [200] * 3
 
@@ -62,10 +62,10 @@ def test_every_page_has_the_icon(api: Api, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/favicon.svg", "/favicon.ico"])
 def test_the_icon_is_a_small_drawing(api: Api, path: str) -> None:
-    answer = api.client.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
-    assert "max-age" in answer.headers["cache-control"]
-    assert len(answer.content) < 1024
+    response = api.client.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/svg+xml")
+    assert "max-age" in response.headers["cache-control"]
+    assert len(response.content) < 1024
 
 
 def test_crawlers_may_fetch_pages_to_learn_that_they_are_not_for_an_index(api: Api) -> None:

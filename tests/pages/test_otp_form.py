@@ -64,18 +64,18 @@ def test_cookies_are_for_our_pages_alone_and_for_no_script(api: Api, path: str, 
     if path == "code":
         api.forget_limit("resend")
     form = {"otp": api.code()} if path == "token" else {}
-    answer = api.client.post(
+    response = api.client.post(
         f"/pay/{link['id']}/{path}",
         data=form,
         headers=BROWSER | {"Cookie": cookie},
         follow_redirects=False,
     )
-    sent = answer.headers.get_list("set-cookie")[0]
+    sent = response.headers.get_list("set-cookie")[0]
     where = f"/pay/{link['id']}" if path == "code" else "/pay"
     for part in ("HttpOnly", f"Path={where};", "SameSite=lax", "Secure", f"Max-Age={life};"):
         assert part in f"{sent};", sent
-    assert answer.headers["location"].startswith(f"/pay/{link['id']}")
-    assert "?" not in answer.headers["location"]
+    assert response.headers["location"].startswith(f"/pay/{link['id']}")
+    assert "?" not in response.headers["location"]
 
 
 class TestWhoComesBack:
@@ -379,8 +379,10 @@ def test_a_form_of_nonsense_is_none(api: Api, browser: Browser) -> None:
     browser.ask()
     cookie = {"Cookie": f"payment_link_code={browser.cookies['payment_link_code'][0]}"}
     for content in (b"\xff" * 100, b"otp=1&" * 1000, b""):
-        answer = api.client.post(f"{browser.path}/token", content=content, headers=BROWSER | cookie)
-        assert error_of(answer) == "Enter the six digits of the code."
+        response = api.client.post(
+            f"{browser.path}/token", content=content, headers=BROWSER | cookie
+        )
+        assert error_of(response) == "Enter the six digits of the code."
 
 
 def test_a_code_of_no_link_is_not_asked_for(api: Api) -> None:

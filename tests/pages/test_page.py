@@ -51,8 +51,8 @@ def test_who_asks_for_json_by_name_gets_the_link(shop: Api) -> None:
 )
 def test_only_who_asks_for_json_by_name_gets_it(api: Api, accept: str, kind: str) -> None:
     link = api.create()
-    answer = api.client.get(f"/pay/{link['id']}", headers={"Accept": accept})
-    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    response = api.client.get(f"/pay/{link['id']}", headers={"Accept": accept})
+    assert (response.status_code, response.headers["content-type"]) == (200, kind)
 
 
 def test_accept_may_come_in_several_headers(api: Api) -> None:
@@ -346,8 +346,8 @@ def test_pages_let_nothing_in_from_elsewhere(api: Api) -> None:
 
 def test_head_answers_as_get_without_the_content(api: Api) -> None:
     link = api.create()
-    answer = api.client.head(f"/pay/{link['id']}")
-    assert (answer.status_code, answer.content, answer.headers["content-type"]) == (
+    response = api.client.head(f"/pay/{link['id']}")
+    assert (response.status_code, response.content, response.headers["content-type"]) == (
         200,
         b"",
         "text/html; charset=utf-8",

@@ -87,9 +87,9 @@ def acknowledged(client: httpx.Client, body: dict[str, str], key: str) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with suppress(httpx.TransportError):
-            answer = client.post("/payment-links", json=body, headers={"Idempotency-Key": key})
-            if answer.status_code == 201:
-                return str(answer.json()["id"])
-            assert answer.status_code == 503, answer.text
+            response = client.post("/payment-links", json=body, headers={"Idempotency-Key": key})
+            if response.status_code == 201:
+                return str(response.json()["id"])
+            assert response.status_code == 503, response.text
         time.sleep(0.1)
     raise AssertionError(f"no answer within {PATIENCE} s")

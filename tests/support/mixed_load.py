@@ -28,12 +28,12 @@ class LatestCodeMailbox(Mailbox):
         self.codes: dict[str, str] = {}
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        answer = await super().handle_DATA(server, session, envelope)
+        response = await super().handle_DATA(server, session, envelope)
         for message in self.messages:
             self._note(message)
         self.messages.clear()
         self.envelopes.clear()
-        return answer
+        return response
 
     def _note(self, message: EmailMessage) -> None:
         self.count += 1
@@ -164,10 +164,10 @@ class SimulatedClient:
         await self._aborting_clients.ask(3, at_once=1)
 
     async def _create(self, **fields: object) -> str:
-        answer = await self._expect(
+        response = await self._expect(
             201, self._admin.post("/payment-links", json=self._body() | fields)
         )
-        return str(answer.json()["id"])
+        return str(response.json()["id"])
 
     def _body(self) -> dict[str, object]:
         org_id = f"org-{self._chance.randrange(ORGS)}"
@@ -179,11 +179,12 @@ class SimulatedClient:
         }
 
     async def _expect(self, status: int, asked: Awaitable[httpx.Response]) -> httpx.Response:
-        answer = await self._send_request(asked)
-        assert answer.status_code == status, (
-            f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}"
+        response = await self._send_request(asked)
+        assert response.status_code == status, (
+            f"{response.request.method} {response.request.url}: "
+            f"{response.status_code} {response.text}"
         )
-        return answer
+        return response
 
     async def _send_request(self, asked: Awaitable[httpx.Response]) -> httpx.Response:
         self.requests += 1

@@ -57,20 +57,20 @@ class Browser:
             {"Cookie": "; ".join(f"{name}={value}" for name, value in sent.items())} if sent else {}
         )
         client = self.api.client
-        answer = client.request(
+        response = client.request(
             method, path, data=data, headers=BROWSER | headers | cookie, follow_redirects=False
         )
         client.cookies.clear()
         if not self.blocks_cookies:
-            self._keep(answer)
+            self._keep(response)
         return (
-            self._send("GET", answer.headers["location"], headers)
-            if answer.status_code == 303
-            else answer
+            self._send("GET", response.headers["location"], headers)
+            if response.status_code == 303
+            else response
         )
 
-    def _keep(self, answer: httpx.Response) -> None:
-        for header in answer.headers.get_list("set-cookie"):
+    def _keep(self, response: httpx.Response) -> None:
+        for header in response.headers.get_list("set-cookie"):
             for name, cookie in SimpleCookie(header).items():
                 self.cookies[name] = (cookie.value, cookie["path"])
                 if cookie["max-age"] == "0":

@@ -13,7 +13,7 @@ JSON = "Content-Type: application/json"
 PIECE = 65536
 
 
-class Answer(NamedTuple):
+class RawResponse(NamedTuple):
     """What came back; header names are in lower case."""
 
     status: int
@@ -43,7 +43,7 @@ class RawConnection:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def ask(self, request: bytes) -> Answer:
+    def ask(self, request: bytes) -> RawResponse:
         self.send(request)
         return self.receive()
 
@@ -53,17 +53,17 @@ class RawConnection:
             self._connect()
         self._socket.sendall(piece)
 
-    def receive(self) -> Answer:
+    def receive(self) -> RawResponse:
         """The next answer, which says how long it is."""
         while (found := split_first_response(self._received)) is None:
             piece = self._socket.recv(PIECE)
             if not piece:
                 raise ConnectionResetError("the server closed the connection")
             self._received += piece
-        answer, self._received = found
-        assert "content-length" in answer.headers, answer
-        self._is_closing = answer.headers.get("connection") == "close"
-        return answer
+        response, self._received = found
+        assert "content-length" in response.headers, response
+        self._is_closing = response.headers.get("connection") == "close"
+        return response
 
 
 @contextmanager
@@ -73,8 +73,8 @@ def raw_connections(*ports: int) -> Iterator[list[RawConnection]]:
         yield [opened.enter_context(RawConnection(port)) for port in ports]
 
 
-def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[Answer]:
-    """The answers to ``requests``, each on its own connection, spread over ``ports``.
+def all_at_once(ports: Sequence[int], requests: Sequence[bytes]) -> list[RawResponse]:
+    """The responses to ``requests``, each on its own connection, spread over ``ports``.
 
     All requests are completed at the same moment.
     """
@@ -143,16 +143,16 @@ def chunked(*chunks: bytes, end: bool = True) -> bytes:
     )
 
 
-def parse_responses(received: bytes) -> list[Answer]:
-    """The complete answers in ``received``, in order, with interim ones (1xx)."""
+def parse_responses(received: bytes) -> list[RawResponse]:
+    """The complete responses in ``received``, in order, with interim ones (1xx)."""
     found = []
     while next_one := split_first_response(received):
-        answer, received = next_one
-        found.append(answer)
+        response, received = next_one
+        found.append(response)
     return found
 
 
-def split_first_response(received: bytes) -> tuple[Answer, bytes] | None:
+def split_first_response(received: bytes) -> tuple[RawResponse, bytes] | None:
     """The first response and the rest; None if it is incomplete.
 
     A response without a length extends to the end.
@@ -166,4 +166,4 @@ def split_first_response(received: bytes) -> tuple[Answer, bytes] | None:
     }
     status = int(line.split(" ")[1])
     size = int(headers.get("content-length", 0 if status < 200 else len(rest)))
-    return (Answer(status, headers, rest[:size]), rest[size:]) if len(rest) >= size else None
+    return (RawResponse(status, headers, rest[:size]), rest[size:]) if len(rest) >= size else None

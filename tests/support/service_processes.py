@@ -106,8 +106,8 @@ class Up(Process):
     def example(self) -> dict[str, Any]:
         """The answer to the curl line that ``up`` prints, pasted into a shell."""
         line = next(line for line in self.welcome.splitlines() if line.startswith("curl "))
-        answer = subprocess.run(["bash", "-c", line], check=True, capture_output=True)
-        return dict(json.loads(answer.stdout))
+        response = subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+        return dict(json.loads(response.stdout))
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}")

@@ -57,8 +57,8 @@ class Load:
         read = await client.get(f"/payment-links/{made.json()['id']}", headers=headers)
         self._require(read, 200, email)
 
-    def _require(self, answer: httpx.Response, status: int, email: str) -> None:
-        assert answer.status_code == status, f"{answer.status_code} {answer.text}"
-        own = answer.json()["email"], answer.headers["x-request-id"]
+    def _require(self, response: httpx.Response, status: int, email: str) -> None:
+        assert response.status_code == status, f"{response.status_code} {response.text}"
+        own = response.json()["email"], response.headers["x-request-id"]
         assert own == (email, email.replace("@", "-")), f"{email} was answered {own}"
         self.answered += 1
