@@ -3,21 +3,16 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import segno
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, REASON, Visit
 from tests.browser.console import (
-    LATER,
-    asked_within,
     enter,
-    fail_once,
-    go,
     new_link,
     rows,
     show_all_states,
@@ -28,11 +23,10 @@ from tests.support.servers import RedisServer, wait_until
 from tests.support.service_processes import Service
 
 HTML = "<img/src=x/onerror=alert(1)><b>"
+
+
 SENT = re.compile(r"^Sent\d+\s\w+\s\d{4}, \d\d:\d\d\sWAT$")
 """A mail's cell, once it is out."""
-
-
-# Signing in and out.
 
 
 def test_a_token_signs_in_for_this_tab_alone(visit: Visit, make: Any, service: Service) -> None:
@@ -109,9 +103,6 @@ def test_a_token_that_ends_meanwhile_loses_nothing_that_was_typed(visit: Visit) 
     page.get_by_role("button", name="Create link").click()
     expect(page.get_by_role("heading", name="Link created")).to_be_visible()
     expect(rows(page)).to_have_count(1)
-
-
-# The list.
 
 
 def test_the_organizations_logo_is_seen_in_the_dark(visit: Visit, service: Service) -> None:
@@ -263,220 +254,3 @@ def test_what_customers_and_programs_write_stays_text(visit: Visit, make: Any) -
     rows(page).get_by_role("button", name="jane@example.com", exact=True).click()
     expect(page.get_by_role("dialog").get_by_text(HTML)).to_be_visible()
     assert page.locator("main img, main b").count() == 0
-
-
-def test_what_goes_wrong_is_told_and_tried_again(visit: Visit, make: Any) -> None:
-    make("broken")
-    visitor = visit()
-    page = enter(visitor, "broken")
-    expect(rows(page)).to_have_count(1)
-    fail_once(visitor, "/orgs/broken/payment-links?limit=25&status=expired")
-    page.get_by_role("navigation").get_by_role("link", name="Expired").click()
-    expect(page.get_by_text("the store does not answer. We try again every 30 s.")).to_be_visible()
-    visitor.check("console error, phone, light")
-    page.get_by_role("button", name="Try again now").click()
-    expect(page.get_by_role("heading", name="No expired links")).to_be_visible()
-    visitor.expect_refusal("/orgs/broken/payment-links?limit=25")
-    page.route("**/payment-links?*", lambda route: route.abort(), times=1)
-    page.get_by_role("navigation").get_by_role("link", name="All").click()
-    expect(page.get_by_text("Are you offline?")).to_be_visible()
-    expect(rows(page)).to_have_count(1)
-
-
-def test_a_mail_under_way_is_looked_at_again_also_after_a_look_that_failed(
-    visit: Visit, make: Any
-) -> None:
-    make("watched")
-    visitor, state = visit(DESKTOP), "queued"
-    visitor.expect_refusal("/orgs/watched/payment-links?limit=25")
-
-    def answer(route: Route) -> None:
-        if state == "away":
-            route.fulfill(status=503, content_type="application/json", body="{}")
-            return
-        page = route.fetch().json()
-        page["links"][0]["delivery"]["state"] = state
-        route.fulfill(json=page)
-
-    visitor.page.route("**/orgs/watched/payment-links?*", answer)
-    visitor.install_clock()
-    page = enter(visitor, "watched")
-    expect(rows(page).locator(".delivery")).to_contain_text("Sending")
-    for state in ("away", "sent"):  # noqa: B007 - what is answered from now on
-        asked = [path for _ in range(12) for path in asked_within(page, seconds=1)]
-        assert "/orgs/watched/payment-links" in asked
-    expect(rows(page).locator(".delivery")).to_contain_text("Sent")
-
-
-@pytest.mark.parametrize(
-    ("view", "other", "path"),
-    [
-        pytest.param("#/left", "#/", "/orgs/left/payment-links?limit=25", id="list"),
-        pytest.param("#/", "#/left", "/outbox", id="overview"),
-    ],
-)
-def test_a_view_that_failed_and_was_left_is_not_tried_again(
-    visit: Visit, view: str, other: str, path: str
-) -> None:
-    visitor = visit(DESKTOP)
-    visitor.install_clock()
-    page = enter(visitor)
-    go(page, other)
-    fail_once(visitor, path)
-    go(page, view)
-    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
-    go(page, other)
-    expect(page.get_by_text("We try again every 30 s.")).to_be_hidden()
-    assert urlsplit(path).path not in asked_within(page, seconds=60)
-
-
-def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
-    make("tabs")
-    visitor = visit(DESKTOP)
-    visitor.install_clock()
-    page = enter(visitor, "tabs")
-    expect(rows(page)).to_have_count(1)
-    fail_once(visitor, "/orgs/tabs/payment-links?limit=25&status=expired")
-    page.get_by_role("navigation").get_by_role("link", name="Expired").click()
-    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
-    page.get_by_role("navigation").get_by_role("link", name="All").click()
-    expect(rows(page)).to_have_count(1)
-    assert asked_within(page, seconds=60) == []
-
-
-def test_a_view_that_failed_is_tried_again_when_its_time_has_come(visit: Visit) -> None:
-    visitor = visit(DESKTOP)
-    visitor.install_clock()
-    fail_once(visitor, "/outbox")
-    page = enter(visitor)
-    expect(page.get_by_text("We try again every 30 s.")).to_be_visible()
-    page.clock.run_for(30_000)
-    expect(page.get_by_role("heading", name="Latest failures")).to_be_visible()
-
-
-def test_an_answer_that_does_not_come_is_given_up_after_15_seconds(visit: Visit, make: Any) -> None:
-    make("silent")
-    visitor = visit(DESKTOP)
-    visitor.install_clock()
-    page = enter(visitor, "silent")
-    expect(rows(page)).to_have_count(1)
-    page.clock.pause_at(datetime.now(UTC) + timedelta(minutes=1))
-    page.route("**/payment-links?*", lambda _: None, times=1)
-    with page.expect_request("**/payment-links?*"):
-        page.get_by_role("navigation").get_by_role("link", name="Expired").click()
-    page.clock.run_for(14_900)
-    expect(page.get_by_text("Loading")).to_be_attached()
-    page.clock.run_for(100)
-    expect(page.get_by_text("Are you offline? We try again every 2 s.")).to_be_visible()
-    page.clock.run_for(2000)
-    expect(page.get_by_role("heading", name="No expired links")).to_be_visible()
-
-
-# Internal admins.
-
-
-def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
-    visit: Visit, service: Service, make: Any
-) -> None:
-    wait_for_failure(service, make("globex", "nobody+1@example.com", notify=True))
-    make("globex.eu", "far@example.com")
-    make(
-        "globex",
-        "far@example.com",
-        scheduled_at=(datetime.now(UTC) + LATER).isoformat(),
-        notify=True,
-    )
-    visitor = visit(DESKTOP)
-    page = enter(visitor)
-    figures = page.locator(".figures")
-    for name in ("Unsent", "Oldest unsent", "Jobs waiting", "Scheduled", "Failed"):
-        expect(figures.get_by_text(name, exact=True)).to_be_visible()
-    failures = page.get_by_role("region", name="Latest failures")
-    expect(failures.get_by_text("nobody+1@example.com")).to_be_visible()
-    expect(failures.get_by_text(REASON).first).to_be_visible()
-    visitor.check("console overview, desktop, light")
-    page.set_viewport_size({"width": 390, "height": 844})
-    visitor.check("console overview, phone, light")
-    page.set_viewport_size({"width": 320, "height": 640})
-    visitor.check()
-    page.get_by_label("Organization", exact=True).fill("GLOB")
-    expect(page.locator("#orgs option")).to_have_count(2)
-    page.get_by_label("Organization", exact=True).fill("globex.eu")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="globex.eu")).to_be_visible()
-    rows(page).get_by_role("button", name="far@example.com", exact=True).click()
-    page.get_by_role("button", name="Revoke all of this recipient").click()
-    expect(
-        page.get_by_text("2 active links of every organization to far@example.com will be revoked:")
-    ).to_be_visible()
-    page.get_by_role("button", name="Revoke 2 links").click()
-    expect(page.get_by_role("dialog").locator(".notice.good")).to_have_text("2 links were revoked.")
-    page.get_by_role("button", name="Close").click()
-    page.get_by_role("link", name="Payment links").click()
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
-
-
-@pytest.mark.parametrize(
-    "org", ["typo-in-acme", "TYPOINACME", "typoinacm", "ypoinacme", "typoniacme"]
-)
-def test_an_id_that_was_mistyped_is_told_from_an_organization_without_links(
-    visit: Visit, make: Any, org: str
-) -> None:
-    make("typoinacme")
-    visitor = visit(DESKTOP)
-    page = enter(visitor)
-    page.get_by_label("Organization", exact=True).fill(org)
-    page.keyboard.press("Enter")
-    expect(
-        page.get_by_role("heading", name=f"There is no organization {org} with links")
-    ).to_be_visible()
-    visitor.check(f"console no such organization, {org}")
-    page.get_by_role("main").get_by_role("link", name="typoinacme", exact=True).click()
-    expect(rows(page)).not_to_have_count(0)
-    page.go_back()
-    expect(
-        page.get_by_role("heading", name=f"There is no organization {org} with links")
-    ).to_be_visible()
-
-
-def test_an_organization_with_a_profile_and_no_links_is_no_mistake(
-    visit: Visit, service: Service
-) -> None:
-    httpx.put(
-        f"{service.url}/orgs/prepared/profile",
-        json={"display_name": "Prepared Ltd"},
-        headers=as_admin(),
-    ).raise_for_status()
-    page = enter(visit(DESKTOP))
-    go(page, "#/prepared")
-    expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
-
-
-def test_an_organizations_own_admin_makes_no_mistake(visit: Visit) -> None:
-    page = enter(visit(DESKTOP), "brand-new")
-    expect(page.get_by_role("heading", name="No links yet")).to_be_visible()
-
-
-def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: Visit) -> None:
-    visitor = visit(DESKTOP)
-
-    def answer(route: Route) -> None:
-        found = route.fetch().json()
-        route.fulfill(
-            json={**found, "status": "degraded", "reasons": ["scheduler_away", "something_new"]}
-        )
-
-    visitor.page.route("**/readyz", answer)
-    visitor.page.route(
-        "**/outbox",
-        lambda route: route.fulfill(
-            json=route.fetch().json() | {"unreadable_partitions": ["0a", "d4"]}
-        ),
-    )
-    page = enter(visitor)
-    expect(page.get_by_text("No scheduler is alive")).to_be_visible()
-    expect(
-        page.get_by_text("The figures below are incomplete: 2 partitions cannot be read.")
-    ).to_be_visible()
-    expect(page.get_by_text("something new")).to_be_visible()
-    visitor.check("console degraded, desktop, light")

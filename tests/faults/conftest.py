@@ -11,6 +11,8 @@ from service.storage.client import RedisClient
 from service.storage.data_version import ensure_version
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
+from tests.support.service_processes import Service
+from tests.support.web import run_web
 
 pytest.register_assert_rewrite("tests.support.model_comparison")
 
@@ -39,3 +41,10 @@ def redis_db(own_store: RedisServer) -> Iterator["redis.Redis"]:
         connection.flushall()
         ensure_version(RedisClient(connection))
         yield connection
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> Iterator[Service]:
+    with run_web(tmp_path_factory.mktemp("web"), own_store.url) as running:
+        yield running
+    assert "internal_error" not in running.web.output()

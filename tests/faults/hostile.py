@@ -3,7 +3,7 @@
 import gzip
 
 from tests.support.admins import admin_token
-from tests.support.raw_http import JSON, chunked, request
+from tests.support.raw_http import JSON, RawResponse, chunked, parse_responses, request
 
 AUTHORIZATION = f"Authorization: Bearer {admin_token()}"
 LINK = "pl_000000000000000000000000"
@@ -187,3 +187,36 @@ BROKEN_OFF = {
     + chunked(GOOD, end=False),
 }
 """Bodies that end before they are whole."""
+
+MEMORY = 8.0
+"""MB that requests may leave behind: some of what they use is kept for the next."""
+SERVERS_OWN = {400, 414, 431}
+"""Granian's own answers, without a body, to what it cannot parse as a request."""
+
+
+def body(fields: dict[str, bytes]) -> bytes:
+    return (
+        b"{"
+        + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields.items())
+        + b"}"
+    )
+
+
+def is_refusal(received: bytes) -> bool:
+    """A problem, the server's own short word, or nothing."""
+    found = parse_responses(received)
+    own = [response for response in found if response.status in SERVERS_OWN and not response.body]
+    return not found or found == own[:1] or is_problem(*found)
+
+
+def head(line: str, *headers: str) -> bytes:
+    """A request with these headers, and none of our own but that it is the connection's last."""
+    return "\r\n".join([line, *headers, "Connection: close", "", ""]).encode()
+
+
+def is_problem(*found: RawResponse) -> bool:
+    """Whether that is one answer, and it a problem that is not ours (RFC 9457)."""
+    if len(found) != 1 or found[0].headers.get("content-type") != "application/problem+json":
+        return False
+    told = found[0].json()
+    return 400 <= found[0].status < 500 and told["status"] == found[0].status and bool(told["code"])
