@@ -22,7 +22,7 @@ from service.health.controller import HealthController
 from service.health.heartbeat import Heartbeat, keep_recording
 from service.health.operations import ReadinessCheck
 from service.http.access_log import serve_logged
-from service.http.body import TimedRequest
+from service.http.body import LimitedRequest
 from service.http.docs_page import openapi_config, schema_assets_handler
 from service.http.head_limits import find_head_problem
 from service.http.options import respond_to_options
@@ -44,7 +44,7 @@ from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
 from service.process.startup import refusing_until_claimed
 from service.storage.clock import RedisClock
-from service.storage.connect import connect_async, connect_queue
+from service.storage.connect import create_async_client, create_queue_client
 from service.storage.pipeline import AutoPipeline
 
 QUEUE_TIMEOUT_SECONDS = 2
@@ -99,7 +99,7 @@ def create_app(
         return_dto=None,
         exception_handlers=EXCEPTION_HANDLERS,
         state=State({"drain": drain or Drain()}),
-        request_class=TimedRequest,
+        request_class=LimitedRequest,
         response_class=JsonResponse,
         cors_config=_cors_config(settings.cors_origins),
         openapi_config=openapi_config(examples, version("payment-links"), settings.public_url),
@@ -125,14 +125,16 @@ async def _connect(
     app: Litestar, settings: Settings, clock: Callable[[], datetime] | None
 ) -> AsyncIterator[None]:
     """Provides the context while the application runs."""
-    queue = connect_queue(
+    queue = create_queue_client(
         settings.queue_redis_url,
         socket_timeout=QUEUE_TIMEOUT_SECONDS,
         socket_connect_timeout=QUEUE_TIMEOUT_SECONDS,
     )
     doorbell, redis_clock = Doorbell(queue), RedisClock()
     async with AsyncExitStack() as stack:
-        pipeline = await stack.enter_async_context(AutoPipeline(connect_async(settings.redis_url)))
+        pipeline = await stack.enter_async_context(
+            AutoPipeline(create_async_client(settings.redis_url))
+        )
         stack.push_async_callback(doorbell.close)
         context = create_context(settings, pipeline, doorbell, clock or redis_clock)
         app.state.context, app.state.readiness_check = context, ReadinessCheck(context)

@@ -11,7 +11,7 @@ from config.settings import Settings
 from service.auth.jwks import KeySet
 from service.auth.tokens import (
     CustomerTokens,
-    VerificationKey,
+    JwtKey,
     derive_key,
     load_public_key,
     own_admin_key,
@@ -28,7 +28,7 @@ class Context(msgspec.Struct, kw_only=True):
     pipeline: AutoPipeline
     doorbell: Doorbell
     clock: Callable[[], datetime]
-    find_admin_key: Callable[[str], Awaitable[VerificationKey]]
+    find_admin_key: Callable[[str], Awaitable[JwtKey]]
     """Finds the key that an admin token must be signed with."""
     customer_tokens: CustomerTokens
     otp_key: bytes
@@ -64,14 +64,14 @@ def create_context(
     )
 
 
-def _admin_key_finder(settings: Settings) -> Callable[[str], Awaitable[VerificationKey]]:
+def _admin_key_finder(settings: Settings) -> Callable[[str], Awaitable[JwtKey]]:
     """Admin tokens are signed by the identity provider where one is set, and by us otherwise."""
     if settings.admin_jwks_url:
         return KeySet(settings.admin_jwks_url).find_for_token
     pem = settings.admin_jwt_public_key
     key = load_public_key(pem) if pem else own_admin_key(settings.secret_key)
 
-    async def find(_: str) -> VerificationKey:
+    async def find(_: str) -> JwtKey:
         return key
 
     return find

@@ -16,7 +16,7 @@ from service.health.heartbeat import Heartbeat
 from service.outbox.queues import MailQueue
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import connect, connect_queue
+from service.storage.connect import create_client, create_queue_client
 from tasks.delivery_worker import DeliveryWorker
 from tasks.mail.files import FileMailer
 from tasks.mail.mailer import Mailer
@@ -48,12 +48,12 @@ def create_runtime(
     Without a ``clock``, it uses the store's time.
     """
     store_clock, stopping = RedisClock(), Event()
-    client = RedisClient(partial(connect, settings.redis_url))
+    client = RedisClient(partial(create_client, settings.redis_url))
     clock, heartbeat = clock or store_clock, create_heartbeat(mail_kind.queue, store_clock)
     return Runtime(
         queue=mail_kind.queue,
         client=client,
-        rq_connection=connect_queue(
+        rq_connection=create_queue_client(
             settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2
         ),
         delivery=DeliveryWorker(

@@ -29,7 +29,7 @@ from service.process.shutdown import install_stop_handler
 from service.storage import data_version
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import REDIS_TIMEOUT_SECONDS, connect, connect_queue
+from service.storage.connect import REDIS_TIMEOUT_SECONDS, create_client, create_queue_client
 from service.storage.error_descriptions import describe_failure
 
 log = structlog.get_logger(__name__)
@@ -106,9 +106,9 @@ def run(environ: Mapping[str, str]) -> None:
     """Schedules until a signal stops it. An outage of Redis does not."""
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
-    stopping, client = threading.Event(), RedisClient(partial(connect, settings.redis_url))
+    stopping, client = threading.Event(), RedisClient(partial(create_client, settings.redis_url))
     heartbeat = Heartbeat("scheduler", RedisClock())
-    connection = connect_queue(
+    connection = create_queue_client(
         settings.queue_redis_url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,

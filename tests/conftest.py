@@ -17,7 +17,7 @@ from litestar.testing import TestClient
 
 from service.app import create_app
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
@@ -68,7 +68,7 @@ def valkey() -> Iterator[RedisServer]:
 def own_store() -> Iterator[RedisServer]:
     """A durable store for one module, whose tests may kill it and start processes on it."""
     with store(valkey_server(), durable=True) as server:
-        with closing(RedisClient(connect(server.url))) as client:
+        with closing(RedisClient(create_client(server.url))) as client:
             ensure_version(client)
         yield server
 
@@ -92,7 +92,7 @@ def debian_redis(redis_binary: str) -> Iterator[RedisServer]:
 def client(request: pytest.FixtureRequest) -> Iterator[RedisClient]:
     """The store's client on each backend, empty."""
     server: RedisServer = request.getfixturevalue(request.param)
-    connection = connect(server.url)
+    connection = create_client(server.url)
     connection.flushall()
     client = RedisClient(connection)
     yield client

@@ -16,7 +16,7 @@ import httpx
 import jwt
 import structlog
 
-from service.auth.tokens import VerificationKey, verification_key
+from service.auth.tokens import JwtKey, verification_key
 from service.errors import TokenInvalid, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ FETCH_TIMEOUT_SECONDS = 4.0
 """Limits the fetch of the whole key set: requests that wait for it are answered within 5 s."""
 MAX_KEY_SET_BYTES = 256 * 1024
 
-KeysByKid = Mapping[str | None, VerificationKey]
+KeysByKid = Mapping[str | None, JwtKey]
 """Keys by their ``kid``. A single key also has the name None, for tokens without a ``kid``."""
 
 
@@ -48,7 +48,7 @@ class KeySet:
         self._background_refresh: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
 
-    async def find_for_token(self, token: str) -> VerificationKey:
+    async def find_for_token(self, token: str) -> JwtKey:
         """The key that ``token`` names.
 
         Raises:
@@ -122,7 +122,7 @@ def _parse_keys(key_set: Any) -> KeysByKid:
     members = key_set.get("keys") if isinstance(key_set, dict) else None
     if not isinstance(members, list):
         raise KeySetError("it is not a key set")
-    keys: dict[str | None, VerificationKey] = {}
+    keys: dict[str | None, JwtKey] = {}
     for member in members:
         if not isinstance(member, dict) or member.get("use") == "enc":
             continue

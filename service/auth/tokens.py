@@ -56,7 +56,7 @@ class Admin(msgspec.Struct, frozen=True):
         return self.role is Role.INTERNAL_ADMIN or self.org_id == org_id
 
 
-class VerificationKey(msgspec.Struct, frozen=True, eq=False):
+class JwtKey(msgspec.Struct, frozen=True, eq=False):
     """A key and the only algorithm it may be used with. Compared by identity, to be a cache key."""
 
     key: Any
@@ -67,7 +67,7 @@ class CustomerTokens:
     """Tokens that prove control of a mailbox: HS256 under a key of their own, good for 24 hours."""
 
     def __init__(self, secret: bytes) -> None:
-        self._key = VerificationKey(derive_key(secret, "customer-jwt"), "HS256")
+        self._key = JwtKey(derive_key(secret, "customer-jwt"), "HS256")
 
     def issue(self, email: str, *, now: datetime, jti: str) -> str:
         claims = {
@@ -101,9 +101,7 @@ def is_customer_token(token: str) -> bool:
         return False
 
 
-def verify_admin(
-    token: str, key: VerificationKey, *, now: datetime, issuer: str | None = None
-) -> Admin:
+def verify_admin(token: str, key: JwtKey, *, now: datetime, issuer: str | None = None) -> Admin:
     """The holder of an admin token signed with ``key``, and issued by ``issuer`` if it is given.
 
     Raises:
@@ -135,12 +133,12 @@ def issue_admin_token(
     return jwt.encode(claims, key.key, key.algorithm)
 
 
-def own_admin_key(secret: bytes) -> VerificationKey:
+def own_admin_key(secret: bytes) -> JwtKey:
     """The key of the admin tokens that ``payment-links token`` issues."""
-    return VerificationKey(derive_key(secret, "admin-jwt"), "HS256")
+    return JwtKey(derive_key(secret, "admin-jwt"), "HS256")
 
 
-def load_public_key(pem: str) -> VerificationKey:
+def load_public_key(pem: str) -> JwtKey:
     """The key in ``pem``.
 
     Raises:
@@ -149,18 +147,18 @@ def load_public_key(pem: str) -> VerificationKey:
     return verification_key(load_pem_public_key(pem.encode()))
 
 
-def verification_key(key: Any) -> VerificationKey:
+def verification_key(key: Any) -> JwtKey:
     """``key`` with its algorithm: RS256 for RSA from 2048 bits, ES256 for P-256, EdDSA for Ed25519.
 
     Raises:
         ValueError: it is another type of key.
     """
     if isinstance(key, RSAPublicKey) and key.key_size >= 2048:
-        return VerificationKey(key, "RS256")
+        return JwtKey(key, "RS256")
     if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        return VerificationKey(key, "ES256")
+        return JwtKey(key, "ES256")
     if isinstance(key, Ed25519PublicKey):
-        return VerificationKey(key, "EdDSA")
+        return JwtKey(key, "EdDSA")
     raise ValueError("must be an RSA key of 2048 bits or more, a P-256 key or an Ed25519 key")
 
 
@@ -190,7 +188,7 @@ class _Validity(NamedTuple):
 
 
 @lru_cache(maxsize=CUSTOMER_CACHE_SIZE)
-def _verify_customer(token: str, key: VerificationKey) -> tuple[str, _Validity]:
+def _verify_customer(token: str, key: JwtKey) -> tuple[str, _Validity]:
     """The canonical e-mail in ``token``."""
     header, claims = _decode(token, key, CUSTOMER_AUDIENCE, ["iat", "jti", "type"])
     if header.get("typ") != CUSTOMER_JWT_TYP or claims["type"] != CUSTOMER_TYPE:
@@ -199,9 +197,7 @@ def _verify_customer(token: str, key: VerificationKey) -> tuple[str, _Validity]:
 
 
 @lru_cache(maxsize=ADMIN_CACHE_SIZE)
-def _verify_admin(
-    token: str, key: VerificationKey, issuer: str | None
-) -> tuple[Admin | None, _Validity]:
+def _verify_admin(token: str, key: JwtKey, issuer: str | None) -> tuple[Admin | None, _Validity]:
     """The admin in ``token``; None if its role or organization is missing.
 
     The caller reports an expired token before that.
@@ -214,7 +210,7 @@ def _verify_admin(
 
 def _decode(
     token: str,
-    key: VerificationKey,
+    key: JwtKey,
     audience: str,
     required: Sequence[str],
     issuer: str | None = None,

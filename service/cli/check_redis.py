@@ -10,11 +10,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from service.cli.check_result import CheckResult, failure, ok, warning
 from service.errors import Unavailable
-from service.outbox import permissions as queue_permissions
-from service.storage import data_version, permissions
+from service.outbox import acl_check as queue_acl_check
+from service.storage import acl_check, data_version
 from service.storage.client import RedisClient
 from service.storage.clock import MAX_CLOCK_SKEW
-from service.storage.connect import connect, connect_queue
+from service.storage.connect import create_client, create_queue_client
 from service.storage.error_descriptions import describe_failure
 from service.storage.replies import CONNECTION_ERRORS
 
@@ -35,13 +35,13 @@ def check_redis(url: str) -> Iterator[CheckResult]:
         "data": _check_data,
         "clock": _check_clock,
     }
-    return _check("redis", connect, url, checks)
+    return _check("redis", create_client, url, checks)
 
 
 def check_queue_redis(url: str) -> Iterator[CheckResult]:
     """Checks RQ's Redis where it is another one: nothing is lost with its data."""
     checks = {"version": _check_server_version, "clock": _check_clock}
-    return _check("queue redis", _connect_queue, url, checks)
+    return _check("queue redis", _create_queue_client, url, checks)
 
 
 def _check(
@@ -62,8 +62,8 @@ def _check(
 def check_queue_commands(url: str) -> Iterator[CheckResult]:
     """Checks that the user may run RQ's commands, where the server answers at all."""
     try:
-        with _connect_queue(url) as client:
-            refused = queue_permissions.find_denied(client)
+        with _create_queue_client(url) as client:
+            refused = queue_acl_check.find_denied(client)
     except CONNECTION_ERRORS:
         return
     if refused:
@@ -72,18 +72,19 @@ def check_queue_commands(url: str) -> Iterator[CheckResult]:
         yield ok("queue commands", "allowed")
 
 
-def _connect_queue(url: str) -> redis.Redis:
-    return connect_queue(url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True)
+def _create_queue_client(url: str) -> redis.Redis:
+    return create_queue_client(
+        url, socket_timeout=2, socket_connect_timeout=2, decode_responses=True
+    )
 
 
 def _check_commands(component: str, client: Any) -> CheckResult:
     """Whether the user may run the service's commands, scripts above all."""
     try:
         run = RedisClient(client).run
-        run(
-            permissions.find_denied_commands().with_source()
-        )  # EVAL, then EVALSHA: both must be allowed
-        refused = run(permissions.find_denied_commands())
+        # EVAL, then EVALSHA: both must be allowed.
+        run(acl_check.find_denied_commands().with_source())
+        refused = run(acl_check.find_denied_commands())
     except (*CONNECTION_ERRORS, Unavailable, ResponseError) as error:
         return failure(component, f"scripts cannot be run: {describe_failure(error)}")
     if refused:

@@ -10,7 +10,7 @@ from service.health import store as heartbeats
 from service.health.heartbeat import host_name
 from service.health.model import ProcessHealth
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.error_descriptions import describe_failure
 
 
@@ -26,7 +26,7 @@ def check_workers(
     except SettingsError as error:
         yield failure("settings", str(error))
         return
-    client = RedisClient(partial(connect, settings.redis_url))
+    client = RedisClient(partial(create_client, settings.redis_url))
     try:
         replies = client.run_each([heartbeats.read(process_type) for process_type in process_types])
     except Unavailable as error:

@@ -56,7 +56,7 @@ def web() -> None:
     """Serve the API."""
     from service.process.server import serve
 
-    settings = _settings()
+    settings = _prepare_process()
     address = find_address(settings.host, settings.port, shared=True)
     watch = DataVersionWatch(settings.redis_url)
     serve(
@@ -186,8 +186,8 @@ def _select_queues(name: str | None) -> list[MailQueue]:
     return [queue for queue in QUEUES if name in {queue.name, None}]
 
 
-def _settings(*, listens: bool = True) -> Settings:
-    """The settings of ``web``, a worker or the scheduler, which end with the ``up`` above them."""
+def _prepare_process(*, listens: bool = True) -> Settings:
+    """Reads the settings and configures the logs. A process that ``up`` started ends with it."""
     try:
         settings = read_settings(os.environ, listens=listens)
     except MissingSettingsError as error:
@@ -202,6 +202,6 @@ def _settings(*, listens: bool = True) -> Settings:
 
 def _wait_for_data() -> None:
     """Returns once the version of the store's data is checked."""
-    settings = _settings(listens=False)
+    settings = _prepare_process(listens=False)
     exit_on_stop_signals()
     wait_for_data(settings.redis_url, threading.Event())

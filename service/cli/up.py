@@ -79,7 +79,7 @@ def _warn_if_open_to_others(data_dir: Path) -> None:
 
 
 def _wait_for_port(settings: Settings, timeout: float) -> None:
-    """Returns once the port of ``web`` is free: its processes share it, so none would notice.
+    """Waits until the port of ``web`` is free. ``web`` shares its port, so it would not notice.
 
     Raises:
         StartupError: it is still in use after ``timeout`` seconds.

@@ -89,7 +89,7 @@ def describe_mail(path: Path) -> str:
     """The masked recipient, the subject, the link if there is one, and the file, in one line."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     recipient, subject = mask(str(message["To"])), str(message["Subject"])
-    if message[KIND_HEADER] != "link":  # so it holds a code
+    if message[KIND_HEADER] != "link":  # any other kind may hold a code: its digits stay hidden
         return f"mail to {recipient}: {DIGIT.sub('•', subject)} ({path})"
     body = message.get_body(("plain",))
     url = LINK_URL.search(body.get_content() if body else "")

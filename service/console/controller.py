@@ -10,7 +10,7 @@ from service.http.static import SHARED_ASSETS, serve_files
 from service.i18n.formats import get_formats, get_templates
 from service.values.ids import ORG_ID_PATTERN
 from service.values.languages import LANGUAGES
-from service.values.money import currencies
+from service.values.money import minor_units_by_currency
 
 ASSETS_PATH = "/console/assets"
 FILES = [*(Path(__file__).parent / "assets").iterdir(), SHARED_ASSETS / "base.css"]
@@ -30,7 +30,7 @@ class ConsoleController(Controller):
     @get()
     async def console(self, request: PublicRequest) -> Response[str]:
         """The page. It holds no data: its script fetches them."""
-        decimals = sorted(currencies().items())
+        decimals = sorted(minor_units_by_currency().items())
         template = get_templates("service.console").get_template("console.html")
         return Response(
             template.render(

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from service.links.model import Link
-from service.outbox.queues import QUEUES
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage.clock import MAX_CLOCK_SKEW
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=20)
@@ -28,7 +28,8 @@ class Reason(StrEnum):
 
 
 REASONS_IF_AWAY = {
-    **{queue.worker_name: Reason(f"worker_{queue.name}_away") for queue in QUEUES},
+    LINK_QUEUE.worker_name: Reason.WORKER_LINKS_AWAY,
+    OTP_QUEUE.worker_name: Reason.WORKER_OTPS_AWAY,
     "scheduler": Reason.SCHEDULER_AWAY,
 }
 """The types of processes that have to run beside ``web``."""
@@ -51,7 +52,7 @@ class ProcessHealth(msgspec.Struct, frozen=True):
         return abs(self.clock_skew) >= MAX_CLOCK_SKEW
 
 
-Processes = Mapping[str, Sequence[ProcessHealth]]
+ProcessesByType = Mapping[str, Sequence[ProcessHealth]]
 """The processes of each type, those with the latest heartbeat first."""
 
 
@@ -67,7 +68,7 @@ class Readiness(msgspec.Struct, frozen=True):
     """The service is ready to serve; it is degraded if there are ``reasons``."""
 
     reasons: list[Reason]
-    processes: Processes
+    processes: ProcessesByType
     backlog: Backlog
 
 
@@ -86,7 +87,7 @@ class OutboxReport(msgspec.Struct, frozen=True, kw_only=True):
     unreadable_partitions: set[str]
 
 
-def find_process_reasons(processes: Processes) -> Iterator[Reason]:
+def find_process_reasons(processes: ProcessesByType) -> Iterator[Reason]:
     """What is wrong with the processes."""
     for process_type, reason in REASONS_IF_AWAY.items():
         if all(process.is_stalled for process in processes[process_type]):
@@ -98,7 +99,7 @@ def find_process_reasons(processes: Processes) -> Iterator[Reason]:
         yield Reason.CLOCK_SKEW
 
 
-def describe_faulty(processes: Processes) -> list[str]:
+def describe_faulty(processes: ProcessesByType) -> list[str]:
     """Type and name of the processes that are stalled or whose clock is wrong."""
     return [
         f"{process_type} {process.name}"

@@ -9,7 +9,7 @@ from service.storage.command import Command, command, run_script
 from service.values.time import MILLISECOND, duration_ms
 
 HEARTBEAT_TTL = timedelta(seconds=120)
-"""A process counts as stalled, and not as removed, for that long after its last heartbeat."""
+"""Redis forgets a process this long after its last heartbeat; until then it can be stalled."""
 
 
 def record(process_type: str, process: str, *, skew: timedelta) -> Command[float]:
@@ -31,14 +31,14 @@ def remove(process_type: str, process: str) -> Command[bool]:
 
 def read(process_type: str) -> Command[list[ProcessHealth]]:
     """The processes of a kind, those with the latest heartbeat first."""
-    return run_script(_decode, "health/read_heartbeats", [keys.heartbeats(process_type)])
+    return run_script(_decode_processes, "health/read_heartbeats", [keys.heartbeats(process_type)])
 
 
 def _seconds(time: list[str]) -> float:
     return int(time[0]) + int(time[1]) / 1_000_000
 
 
-def _decode(reply: list[Any]) -> list[ProcessHealth]:
+def _decode_processes(reply: list[Any]) -> list[ProcessHealth]:
     now_ms = _seconds(reply[0]) * 1000
     names, values = reply[1][::2], [value.split() for value in reply[1][1::2]]
     return sorted(

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from service.process.logs import REQUEST_ID
+from service.process.logs import current_request_id
 from service.values.ids import is_link_id, truncate_id
 
 log = structlog.get_logger("service.requests")
@@ -50,7 +50,7 @@ async def serve_logged(
             message["body"] = b""
         await send(message)
 
-    token = REQUEST_ID.set(request_id)
+    token = current_request_id.set(request_id)
     try:
         await app(scope, receive, send_with_headers)
         outcome = {}
@@ -60,7 +60,7 @@ async def serve_logged(
             log.info(
                 "request", method=method, **_route(scope), status=status, ms=milliseconds, **outcome
             )
-        REQUEST_ID.reset(token)
+        current_request_id.reset(token)
 
 
 def _route(scope: Any) -> dict[str, str]:

@@ -27,8 +27,8 @@ BODY_TIMEOUT_SECONDS = 5.0
 """Limits how long a body may take. A process that stops waits longer for its requests."""
 
 
-class TimedRequest(Request[Any, Any, Any]):
-    """A request with limits for its body, and for the headers that Litestar parses."""
+class LimitedRequest(Request[Any, Any, Any]):
+    """A request with limits on the size and time of its body, its query and ``Accept``."""
 
     @property
     def accept(self) -> Accept:
@@ -54,12 +54,12 @@ class TimedRequest(Request[Any, Any, Any]):
         if self._body is not Empty:
             return self._body
         try:
-            self._body = body = await _run_within(BODY_TIMEOUT_SECONDS, self._read_body())
+            self._body = body = await _run_within(BODY_TIMEOUT_SECONDS, self._receive_body())
         except TimeoutError:
             raise RequestTimeout from None
         return body
 
-    async def _read_body(self) -> bytes:
+    async def _receive_body(self) -> bytes:
         for name, value in self.scope["headers"]:
             if name == b"content-length" and int(value) > MAX_BODY_BYTES:
                 raise RequestEntityTooLarge

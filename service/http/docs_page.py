@@ -35,7 +35,7 @@ schema_assets_handler = serve_files(
 )
 
 
-class DescriptionPlugin(JsonRenderPlugin):
+class OpenApiJsonPlugin(JsonRenderPlugin):
     """Serves ``/schema/openapi.json``."""
 
     def __init__(self, examples: Sequence[msgspec.Struct]) -> None:
@@ -85,7 +85,7 @@ def openapi_config(
                 for name, text in SECURITY_SCHEMES.items()
             }
         ),
-        render_plugins=[DocsPagePlugin(), DescriptionPlugin(examples)],
+        render_plugins=[DocsPagePlugin(), OpenApiJsonPlugin(examples)],
         openapi_router=Router(
             "/schema",
             route_handlers=[],

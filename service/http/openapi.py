@@ -159,7 +159,7 @@ def _problem(status: int, raised: Mapping[int, errors.PaymentLinkError]) -> Prob
 def _schemas(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
     """The schemas of ``kinds`` and of all types in them, by msgspec."""
     _, described = msgspec.json.schema_components(
-        kinds, schema_hook=_schema_of_amount, ref_template="#/components/schemas/{name}"
+        kinds, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
     )
     requests = {kind.__name__ for kind in kinds if issubclass(kind, RequestBody)}
     for name, schema in described.items():
@@ -172,7 +172,8 @@ def _schemas(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
     return described
 
 
-def _schema_of_amount(kind: type[Any]) -> dict[str, Any]:
+def _schema_hook(kind: type[Any]) -> dict[str, Any]:
+    """The schema of an amount, the only type that msgspec does not know."""
     if issubclass(kind, Amount):
         return {
             "type": "number",

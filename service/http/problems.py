@@ -21,7 +21,7 @@ from service.storage.error_descriptions import describe_failure
 log = structlog.get_logger(__name__)
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
-READS_ONLY = "reads_only"
+READ_ONLY_OPT = "reads_only"
 """``opt`` of a POST that changes nothing."""
 RETRY_AFTER_SECONDS = 1
 """``Retry-After`` of a request that Redis did not answer."""
@@ -134,7 +134,9 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
 
 def _may_change_state(request: AnyRequest) -> bool:
     handler = request.scope.get("route_handler")
-    return request.method not in {"GET", "HEAD"} and not (handler and handler.opt.get(READS_ONLY))
+    return request.method not in {"GET", "HEAD"} and not (
+        handler and handler.opt.get(READ_ONLY_OPT)
+    )
 
 
 def _from_http(request: AnyRequest, error: HTTPException) -> Response[Any]:

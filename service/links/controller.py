@@ -30,7 +30,7 @@ from service.http.openapi import (
     text_media,
 )
 from service.http.parameters import MAX_VALUE_CHARACTERS, PathLinkId, PathOrgId
-from service.http.problems import READS_ONLY
+from service.http.problems import READ_ONLY_OPT
 from service.http.request import AdminRequest, PublicRequest, context_of, header_values
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
@@ -167,7 +167,7 @@ class LinkController(Controller):
     @post(
         "/verify",
         status_code=200,
-        opt={READS_ONLY: True},
+        opt={READ_ONLY_OPT: True},
         dto=JsonBodyDTO[VerifyLink],
         responses=problem_responses(
             *BODY_STATUSES, 404, examples=[Invalid("link_id", "must be text")]

@@ -10,7 +10,7 @@ import msgspec
 from service.links.model import DeliveryState, Link
 from service.links.redis_hash import FIELDS, decode
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.command import Command, command, run_script, try_decode
 from service.values.time import datetime_from_ms, datetime_to_ms, duration_ms, format_time
@@ -34,7 +34,7 @@ def claim_window(
     partition: str, *, now: datetime, start: datetime, end: datetime, limit: int
 ) -> Command[list[str]]:
     """Queues up to ``limit`` links scheduled in [``start``, ``end``): any worker may claim them."""
-    claimed = outbox.claim_window(LINKS, partition, now=now, start=start, end=end, limit=limit)
+    claimed = outbox.claim_window(LINK_QUEUE, partition, now=now, start=start, end=end, limit=limit)
     return claimed._replace(decode=partial(keys.full_ids, partition))
 
 

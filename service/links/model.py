@@ -14,7 +14,7 @@ from service.values.ids import make_link_id, parse_org_id
 from service.values.languages import parse_locale
 from service.values.money import check_range, parse_amount, parse_currency
 from service.values.text import parse_line
-from service.values.time import assume_utc, truncate_to_ms
+from service.values.time import assume_utc, to_utc_ms
 
 MAX_TRANSACTION_ID_CHARACTERS = 128
 PAGES_PATH = "/pay"
@@ -160,7 +160,7 @@ def validate_request(
         locale=faults.check(parse_locale, request.locale),
     )
     if faults.found:
-        _check_times(faults, parsed.scheduled_at, parsed.expires_at, truncate_to_ms(now))
+        _check_times(faults, parsed.scheduled_at, parsed.expires_at, to_utc_ms(now))
         faults.raise_if_any()
     return parsed
 
@@ -171,7 +171,7 @@ def create(request: LinkRequest, *, entropy: bytes, now: datetime, ttl: timedelt
     Raises:
         Invalid: a time breaks its rule.
     """
-    now, faults = truncate_to_ms(now), Faults()
+    now, faults = to_utc_ms(now), Faults()
     _check_times(faults, request.scheduled_at, request.expires_at, now)
     faults.raise_if_any()
     queued = DeliveryState.QUEUED if request.scheduled_at is None else DeliveryState.SCHEDULED
@@ -199,7 +199,7 @@ def _parse_amount(faults: Faults, amount: Decimal | None, currency: str | None) 
 
 def _parse_time(time: datetime, field: str) -> datetime:
     try:
-        return truncate_to_ms(assume_utc(time))
+        return to_utc_ms(assume_utc(time))
     except OverflowError:
         raise Invalid(field, "is too far from today") from None
 

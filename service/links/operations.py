@@ -14,7 +14,7 @@ from service.errors import IdempotencyConflict, LinkNotFound, Unavailable, Unrea
 from service.links import mail_store, model, store
 from service.links.model import DeliveryState, Link, LinkRequest, Status
 from service.otps.operations import require_verified
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import idempotency, keys
 from service.storage.idempotency import IdempotencyRecord, IdempotentRequest
 from service.storage.partitions import query_partitions
@@ -69,7 +69,7 @@ async def create(
         )
         if stored is True:
             if link.delivery.state is DeliveryState.QUEUED:
-                context.doorbell.ring(LINKS, [keys.partition_of_link(link.id)])
+                context.doorbell.ring(LINK_QUEUE, [keys.partition_of_link(link.id)])
             return link, True
         record = stored or None
     raise Unavailable("the link could not be stored")
@@ -241,7 +241,7 @@ async def _dispatch_partition(
         )
         if claimed:
             links = await context.pipeline.run(mail_store.load_claimed(partition, claimed))
-            context.doorbell.ring(LINKS, [partition])
+            context.doorbell.ring(LINK_QUEUE, [partition])
             result.due += sum(link is not None for link in links)
             result.queued += sum(
                 isinstance(link, Link) and link.status(now) is Status.ACTIVE for link in links

@@ -18,7 +18,7 @@ from service.values.time import format_time
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True):
+class LinkHash(msgspec.Struct, array_like=True, frozen=True):
     """The fields, in the order in which they are read; None where the hash has no such field.
 
     Times are RFC 3339 in UTC with three decimals, so that scripts can compare them as text.
@@ -42,7 +42,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     locale: str | None
 
 
-FIELDS: tuple[str, ...] = Record.__struct_fields__
+FIELDS: tuple[str, ...] = LinkHash.__struct_fields__
 
 
 def encode(link: Link) -> list[str]:
@@ -76,7 +76,7 @@ def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
     """
     if not any(values):
         return None
-    record = msgspec.convert(values, Record, strict=False)
+    record = msgspec.convert(values, LinkHash, strict=False)
     return Link(
         id=link_id,
         org_id=record.org,

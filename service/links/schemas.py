@@ -36,7 +36,7 @@ from service.links.model import (
 from service.otps.schemas import Code
 from service.values.email import mask
 from service.values.text import LINE_PATTERN
-from service.values.time import assume_utc, format_time, truncate_to_ms
+from service.values.time import assume_utc, format_time, to_utc_ms
 
 MAX_WINDOW_HOURS = 720
 
@@ -50,7 +50,7 @@ TransactionId = Annotated[
         }
     ),
 ]
-Currency = Annotated[
+CurrencyCode = Annotated[
     str, Meta(examples=["NGN"], extra_json_schema={"pattern": "^[A-Za-z]{3}$", "maxLength": 3})
 ]
 Hours = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_WINDOW_HOURS})]
@@ -63,7 +63,7 @@ class CreateLink(RequestBody, frozen=True, kw_only=True):
     org_id: OrgId
     transaction_id: TransactionId | None = None
     payment_amount: Amount | None = None
-    currency: Currency | None = None
+    currency: CurrencyCode | None = None
     scheduled_at: Time | None = None
     expires_at: Time | None = None
     otp: Code | None = None
@@ -119,7 +119,7 @@ class DispatchWindow(RequestBody, frozen=True):
         if not 1 <= hours <= MAX_WINDOW_HOURS:
             faults.add("period", f"must be a whole number of hours from 1 to {MAX_WINDOW_HOURS}")
         faults.raise_if_any()
-        start = truncate_to_ms(start)
+        start = to_utc_ms(start)
         return start, start + timedelta(hours=hours)
 
 

@@ -82,7 +82,7 @@ def matches(code: str, expected: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def networks_around(client_network: str) -> Mapping[str, int]:
+def limit_multipliers(client_network: str) -> Mapping[str, int]:
     """The limits of ``client_network`` and of each network around it, in multiples of a client's.
 
     The widest network is the last.
@@ -103,4 +103,4 @@ def client_site(client_network: str) -> str:
     It is one IPv4 address, which many clients may share, or an IPv6 /48, since one site has all
     of its /64s.
     """
-    return client_network if ":" not in client_network else [*networks_around(client_network)][-1]
+    return client_network if ":" not in client_network else [*limit_multipliers(client_network)][-1]

@@ -13,10 +13,10 @@ from service.otps.model import (
     VERIFIED_FOR,
     client_site,
     derive_code,
+    limit_multipliers,
     matches,
-    networks_around,
 )
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
 from service.storage.rate_limits import RateLimit, check, count, uncount
 
@@ -30,7 +30,7 @@ LIMIT_MESSAGES = {
     "ceiling": "too many codes are being sent at the moment",
     "unverified": "too many codes that were not verified were named for this e-mail in this hour",
 }
-"""By the name of a rate limit: the problem's detail for a client_network that reaches it."""
+"""The ``detail`` of the problem when a rate limit is reached, by the limit's name."""
 
 
 async def send_code(
@@ -45,7 +45,7 @@ async def send_code(
     """
     limits = context.settings.otp
     own = (
-        store.client_limits(networks_around(client_network), SENDS, limits.client_sends_per_hour),
+        store.client_limits(limit_multipliers(client_network), SENDS, limits.client_sends_per_hour),
         _mailbox_limits(context, email),
     )
     await _count(context, *own)
@@ -62,7 +62,7 @@ async def send_code(
             email, nonce, now=context.clock(), ttl=limits.ttl, org_id=org_id, locale=locale
         )
     )
-    context.doorbell.ring(OTPS, [keys.otp_partition(email)])
+    context.doorbell.ring(OTP_QUEUE, [keys.otp_partition(email)])
     return nonce
 
 
@@ -75,7 +75,7 @@ async def redeem_code(context: Context, email: str, otp: str, client_network: st
     """
     limits, site = context.settings.otp, client_site(client_network)
     failures = store.client_limits(
-        networks_around(client_network), FAILURES, limits.client_failures_per_hour
+        limit_multipliers(client_network), FAILURES, limits.client_failures_per_hour
     )
     await _count(context, failures)
     attempt = await context.pipeline.run(

@@ -148,7 +148,7 @@ def redeem(
         "otps/redeem",
         [
             *_keys_of_try(email, network),
-            keys.otp_verified(email),
+            keys.otp_verified_nonces(email),
             keys.otp_outbox(keys.otp_partition(email)),
         ],
         email,
@@ -163,7 +163,7 @@ def verified(email: str, *, now: datetime) -> Command[list[bytes]]:
     return command(
         lambda reply: [bytes.fromhex(nonce) for nonce in reply],
         "ZRANGEBYSCORE",
-        keys.otp_verified(email),
+        keys.otp_verified_nonces(email),
         f"({datetime_to_ms(now)}",
         "+inf",
     )

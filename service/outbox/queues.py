@@ -31,8 +31,8 @@ class MailQueue(NamedTuple):
         return [key(partition) for key in (self.outbox, self.scheduled, self.pending_since) if key]
 
 
-LINKS = MailQueue("links", keys.outbox, keys.scheduled, keys.pending_since)
-OTPS = MailQueue("otps", keys.otp_outbox)
-QUEUES = (LINKS, OTPS)
-SCAN_QUEUE = OTPS
+LINK_QUEUE = MailQueue("links", keys.outbox, keys.scheduled, keys.pending_since)
+OTP_QUEUE = MailQueue("otps", keys.otp_outbox)
+QUEUES = (LINK_QUEUE, OTP_QUEUE)
+SCAN_QUEUE = OTP_QUEUE
 """The queue whose worker also runs the scan: no organization's campaign keeps it busy."""

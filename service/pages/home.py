@@ -24,7 +24,7 @@ ENTRY_POINTS = {
     "openapi": "/schema/openapi.json",
     "health": "/readyz",
 }
-DISALLOWED = ("/orgs", "/outbox", "/payment-links")
+ROBOTS_DISALLOWED_PATHS = ("/orgs", "/outbox", "/payment-links")
 """Paths that crawlers must not fetch. Pages say ``noindex`` instead: link previews fetch them."""
 
 
@@ -59,5 +59,5 @@ class HomeController(Controller):
     async def robots(self, request: PublicRequest) -> Response[str]:
         """What crawlers may fetch (RFC 9309)."""
         root = context_of(request).base_path
-        lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in DISALLOWED)]
+        lines = ["User-agent: *", *(f"Disallow: {root}{path}" for path in ROBOTS_DISALLOWED_PATHS)]
         return Response("\n".join(lines) + "\n", media_type="text/plain")

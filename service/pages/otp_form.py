@@ -116,7 +116,7 @@ def render_form(
             "Too many wrong codes. You can try again in %(span)s."
         )
         error = message % {"span": view.formats.format_wait(form.try_wait)}
-    error = error or _describe_code(view, form, is_wrong=is_wrong)
+    error = error or _explain_code_failure(view, form, is_wrong=is_wrong)
     tries = form.tries_left
     has_failed = tries is not None and tries < view.context.settings.otp.max_tries
     return view.render(
@@ -130,8 +130,8 @@ def render_form(
     )
 
 
-def _describe_code(view: PageView, form: OtpForm, *, is_wrong: bool) -> str:
-    """Why the code does not open the link; "" if it may."""
+def _explain_code_failure(view: PageView, form: OtpForm, *, is_wrong: bool) -> str:
+    """Why the code cannot open the link; "" if it still can."""
     gettext, tries = view.formats.messages.gettext, form.tries_left
     if tries == 0:
         return gettext("This code was tried too often. Ask for another.")

@@ -16,7 +16,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 
 from service.process.data_dir import data_dir_of, load_secret
 from service.process.startup import StartupError
-from service.storage.connect import connect_queue
+from service.storage.connect import create_queue_client
 
 MAX_SOCKET_PATH_BYTES = 100
 """A unix socket's path ends at 104 bytes on macOS, 108 on Linux."""
@@ -93,7 +93,7 @@ def run_store(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def _shut_down_orphan(url: str) -> None:
     """Stops the store of an ``up`` that was killed. All that it has answered is on disk."""
-    connection = connect_queue(url, socket_timeout=STOP_TIMEOUT_SECONDS)
+    connection = create_queue_client(url, socket_timeout=STOP_TIMEOUT_SECONDS)
     with suppress(RedisError, OSError), connection as client:
         client.shutdown()
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
@@ -144,7 +144,7 @@ def store_environment() -> dict[str, str]:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, data_dir: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    with connect_queue(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
+    with create_queue_client(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
         while time.monotonic() < deadline and process.poll() is None:
             with suppress(RedisError, OSError):
                 client.ping()
@@ -187,7 +187,7 @@ def _log_lines(data_dir: Path) -> list[str]:
 
 def _is_store_running(url: str) -> bool:
     """Whether a store listens at ``url``, also one that still reads its files."""
-    with connect_queue(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
+    with create_queue_client(url, socket_timeout=PING_TIMEOUT_SECONDS) as client:
         try:
             return bool(client.ping())
         except BusyLoadingError:

@@ -18,10 +18,10 @@ from structlog.processors import JSONRenderer, TimeStamper, add_log_level, forma
 from structlog.stdlib import add_logger_name
 from structlog.typing import EventDict, Processor
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id")
+current_request_id: ContextVar[str] = ContextVar("request_id")
 """The id of the request that is being served. Every line that is logged meanwhile has it."""
 FLUSH_INTERVAL_SECONDS = 0.01
-"""A process that is killed loses the lines of its last requests for this long."""
+"""How long a line may wait to be written. A process that is killed loses those that wait."""
 BUFFER_BYTES = 64 * 1024
 ENCODER = msgspec.json.Encoder(enc_hook=repr)
 """Encodes a line in 0.6 us, where the json module takes 9."""
@@ -133,7 +133,7 @@ def _add_time(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _add_request_id(_logger: object, _method: str, event: EventDict) -> EventDict:
-    if request_id := REQUEST_ID.get(None):
+    if request_id := current_request_id.get(None):
         event["request_id"] = request_id
     return event
 

@@ -15,7 +15,7 @@ from service.auth.tokens import load_public_key
 from service.errors import Unavailable
 from service.storage import data_version
 from service.storage.client import RedisClient
-from service.storage.connect import REDIS_TIMEOUT_SECONDS, connect
+from service.storage.connect import REDIS_TIMEOUT_SECONDS, create_client
 from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 
@@ -48,7 +48,7 @@ def claim_data(redis_url: str) -> None:
         StartupError: the data has another version than this release reads.
         Unavailable: the store does not answer.
     """
-    with closing(RedisClient(partial(connect, redis_url))) as client:
+    with closing(RedisClient(partial(create_client, redis_url))) as client:
         try:
             data_version.ensure_version(client)
         except data_version.WrongDataVersionError as error:

@@ -1,4 +1,4 @@
-"""Connects to the Redis that a URL names: a single server, Sentinel or a cluster."""
+"""Creates redis-py clients for a URL of Redis: a single server, Sentinel or a cluster."""
 
 from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -24,23 +24,23 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def connect(url: str) -> redis.Redis | RedisCluster:
-    """A connection for ``RedisClient``. It never sends a command twice.
+def create_client(url: str) -> redis.Redis | RedisCluster:
+    """A client for ``RedisClient``. It never sends a command twice.
 
     Raises:
         Unavailable: no node of the cluster answers.
     """
     parts = urlsplit(url)
     if parts.scheme != "redis+cluster":
-        return connect_queue(url, **OPTIONS)
+        return create_queue_client(url, **OPTIONS)
     try:
         return RedisCluster(**_cluster_options(parts), **OPTIONS, retry=Retry(NoBackoff(), 0))
     except CONNECTION_ERRORS as error:
         raise Unavailable from error
 
 
-def connect_queue(url: str, **options: Any) -> redis.Redis:
-    """A connection for RQ, which cannot use a cluster. It never sends a command twice."""
+def create_queue_client(url: str, **options: Any) -> redis.Redis:
+    """A client for RQ, which cannot use a cluster. It never sends a command twice."""
     parts, retry = urlsplit(url), Retry(NoBackoff(), 0)
     if parts.scheme != "redis+sentinel":
         return redis.Redis.from_url(url, **options, retry=retry)
@@ -54,8 +54,8 @@ def connect_queue(url: str, **options: Any) -> redis.Redis:
     return cast("redis.Redis", sentinel.master_for(**_sentinel_master(parts)))
 
 
-def connect_async(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
-    """A connection for ``AutoPipeline``. It never sends a command twice."""
+def create_async_client(url: str) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
+    """A client for ``AutoPipeline``. It never sends a command twice."""
     parts = urlsplit(url)
     options = {**OPTIONS, "retry": AsyncRetry(NoBackoff(), 0)}
     if parts.scheme == "redis+cluster":

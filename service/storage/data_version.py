@@ -9,7 +9,7 @@ DATA_VERSION = "3"
 """This release's version. Raise it when the format of a key changes so that either release,
 this one or the previous one, cannot read the other's data."""
 OLDEST = "1"
-"""The version of data without one: 0.1.0 wrote none."""
+"""The version assumed where no version key exists: 0.1.0 wrote none."""
 
 UNKNOWN = "unknown"
 """The version of data whose version key holds another type."""

@@ -61,22 +61,22 @@ def link_key_prefix(partition: str) -> str:
 
 
 def org(org_id: str) -> str:
-    """zset: all links of the organization by ``created_at``."""
+    """zset: all links of the organization, scored by ``created_at``."""
     return f"pl:{{{partition_of(org_id)}}}:org:{org_id}"
 
 
 def active(org_id: str) -> str:
-    """zset: its links that were not revoked by ``expires_at``."""
+    """zset: its links that were not revoked, scored by ``expires_at``."""
     return f"pl:{{{partition_of(org_id)}}}:active:{org_id}"
 
 
 def revoked(org_id: str) -> str:
-    """zset: its revoked links by ``revoked_at``."""
+    """zset: its revoked links, scored by ``revoked_at``."""
     return f"pl:{{{partition_of(org_id)}}}:revoked:{org_id}"
 
 
 def orgs(partition: str) -> str:
-    """zset: the partition's organizations by the end of their last link, in whole seconds."""
+    """zset: the partition's organizations, scored by the end of their last link (in seconds)."""
     return f"pl:{{{partition}}}:orgs"
 
 
@@ -91,27 +91,27 @@ def idempotency(org_id: str, digest: str) -> str:
 
 
 def email(partition: str, address: str) -> str:
-    """zset: links to the address that were not revoked by ``expires_at``."""
+    """zset: links to the address that were not revoked, scored by ``expires_at``."""
     return f"pl:{{{partition}}}:email:{address}"
 
 
 def scheduled(partition: str) -> str:
-    """zset: links whose mail is scheduled and not claimed yet by ``scheduled_at``."""
+    """zset: links whose scheduled mail is not claimed yet, scored by ``scheduled_at``."""
     return f"pl:{{{partition}}}:scheduled"
 
 
 def outbox(partition: str) -> str:
-    """zset: links whose mail is owed now by the end of its lease, or by the next attempt."""
+    """zset: links whose mail is owed now, scored by the end of its lease or its next attempt."""
     return f"pl:{{{partition}}}:outbox"
 
 
 def pending_since(partition: str) -> str:
-    """zset: links whose mail was claimed and is still owed by the time since when it is owed."""
+    """zset: links whose mail was claimed and is still owed, scored by when it became due."""
     return f"pl:{{{partition}}}:pending_since"
 
 
 def failed(partition: str) -> str:
-    """zset: links whose mail failed for good by the time of the failure."""
+    """zset: links whose mail failed for good, scored by the time of the failure."""
     return f"pl:{{{partition}}}:failed"
 
 
@@ -138,8 +138,8 @@ def otp_failures(address: str, network: str) -> str:
     return f"{otp_limit(address, 'failures_day')}:{network}"
 
 
-def otp_verified(address: str) -> str:
-    """zset: nonces of the codes that the address verified by the end of their 24 hours."""
+def otp_verified_nonces(address: str) -> str:
+    """zset: nonces of codes that the address verified, scored by the end of their 24 hours."""
     return f"{otp(address)}:verified"
 
 
@@ -149,7 +149,7 @@ def otp_unverified(address: str, org_id: str) -> str:
 
 
 def otp_outbox(partition: str) -> str:
-    """zset: addresses whose code is not mailed yet by the end of the lease, or next attempt."""
+    """zset: addresses whose code is not mailed yet, scored by lease end or next attempt."""
     return f"pl:{{{partition}}}:otp_outbox"
 
 

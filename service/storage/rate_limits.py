@@ -9,7 +9,7 @@ from service.values.time import duration_ms
 
 
 class RateLimit(NamedTuple):
-    """At most ``maximum`` under ``key`` in a ``window`` that begins with the first."""
+    """At most ``maximum`` counts under ``key`` in a ``window``, which the first count starts."""
 
     name: str
     key: str

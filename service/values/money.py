@@ -19,7 +19,7 @@ def parse_currency(text: str) -> str:
         Invalid: it is not the code of a currency with a minor unit.
     """
     code = text.upper()
-    if code not in currencies():
+    if code not in minor_units_by_currency():
         raise Invalid("currency", "must be an ISO 4217 code, such as NGN or USD")
     return code
 
@@ -29,7 +29,7 @@ def minor_units(currency: str | None) -> int:
 
     It is 2 without a currency, and for one that has left ISO 4217.
     """
-    return currencies().get(currency or "", 2)
+    return minor_units_by_currency().get(currency or "", 2)
 
 
 def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
@@ -62,7 +62,7 @@ def check_range(amount: Decimal) -> Decimal:
 
 
 @cache
-def currencies() -> dict[str, int]:
+def minor_units_by_currency() -> dict[str, int]:
     """The decimals of each currency. Gold, bonds and codes for tests have no minor unit."""
     return {
         currency.code: currency.exponent for currency in Currency if currency.exponent is not None

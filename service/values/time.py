@@ -32,7 +32,7 @@ def assume_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-def truncate_to_ms(time: datetime) -> datetime:
+def to_utc_ms(time: datetime) -> datetime:
     """``time`` in UTC, truncated to milliseconds."""
     return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 

@@ -34,11 +34,11 @@ class ProfileCache:
             return profile
         if len(self._profiles) >= CACHE_SIZE:
             self._profiles.clear()
-        profile = self._read(org_id)
+        profile = self._load(org_id)
         self._profiles[org_id] = (now, profile)
         return profile
 
-    def _read(self, org_id: str) -> Profile:
+    def _load(self, org_id: str) -> Profile:
         try:
             return self._client.run(orgs.get_profile(org_id))
         except Unreadable:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from config.settings import Settings
 from service.auth.tokens import derive_key
-from service.outbox.queues import LINKS, OTPS, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, MailQueue
 from tasks.mail.profiles import ProfileCache
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tasks.mail_kinds.otp_mails import OtpMailHandler
@@ -24,13 +24,13 @@ class MailKind(NamedTuple):
 
 MAIL_KINDS = (
     MailKind(
-        LINKS,
+        LINK_QUEUE,
         lambda settings, profiles: LinkMailHandler(
             settings.public_url, settings.mail_from, profiles, settings.retention
         ),
     ),
     MailKind(
-        OTPS,
+        OTP_QUEUE,
         lambda settings, profiles: OtpMailHandler(
             derive_key(settings.secret_key, "otp"), settings.mail_from, profiles
         ),

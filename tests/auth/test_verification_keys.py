@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.auth.tokens import (
-    VerificationKey,
+    JwtKey,
     issue_admin_token,
     load_public_key,
     verification_key,
@@ -110,7 +110,7 @@ class TestIdentityProviderKeys:
 
     def test_another_provider_s_token_is_refused(self) -> None:
         token = jwt.encode(ADMIN_CLAIMS, p256_key(), "ES256")
-        ours: VerificationKey = verification_key(p256_key().public_key())
+        ours: JwtKey = verification_key(p256_key().public_key())
         with pytest.raises(TokenInvalid):
             verify_admin(token, ours, now=NOW)
 

@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 import httpx
 
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
@@ -89,9 +89,9 @@ def _fresh_dispatch(home: Path, count: int, connections: int) -> Measured:
 def _served(home: Path, count: int, later: timedelta | None) -> Iterator[tuple[int, int, str]]:
     """A web process alone: its port and its worker's pid; and the id of a link."""
     with store(valkey_server()) as server:
-        ensure_version(RedisClient(connect(server.url)))
+        ensure_version(RedisClient(create_client(server.url)))
         fill(server.url, count, 1 if later is None else count // 100, later)
-        client = RedisClient(connect(server.url))
+        client = RedisClient(create_client(server.url))
         [link] = store_links(client, [make_link(datetime.now(UTC), notify=False)])
         client.close()
         with run_web(Path(mkdtemp(dir=home)), server.url) as service:

@@ -18,12 +18,12 @@ from service.health.heartbeat import Heartbeat
 from service.links import store as links
 from service.links.model import Link
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
 from service.storage.command import Command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from tasks.delivery_worker import DeliveryWorker
 from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
@@ -118,7 +118,7 @@ class Nowhere(Mailer):
 def _claim(binary: str, count: int, organizations: int) -> Measured:
     """A scan finds partitions with due links, and a worker claims and loads them."""
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = Counting(connect(server.url))
+        client = Counting(create_client(server.url))
         fill(client, count, organizations, timedelta(0))
         now = datetime.now(UTC) + timedelta(minutes=1)
         kind = Opening(
@@ -128,7 +128,7 @@ def _claim(binary: str, count: int, organizations: int) -> Measured:
             RETENTION,
         )
         worker = DeliveryWorker(
-            LINKS,
+            LINK_QUEUE,
             kind,
             client,
             Nowhere,
@@ -162,7 +162,7 @@ def _window(home: Path, binary: str, count: int, organizations: int) -> Measured
     folder = home / secrets.token_hex(4)
     folder.mkdir()
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = RedisClient(connect(server.url))
+        client = RedisClient(create_client(server.url))
         ensure_version(client)
         fill(client, count, organizations, timedelta(hours=1))
         client.close()

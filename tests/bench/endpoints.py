@@ -21,7 +21,7 @@ from service.otps import store as otps
 from service.storage import rate_limits as limits
 from service.storage.client import RedisClient
 from service.storage.command import Command, load_script
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.time import datetime_to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
@@ -270,7 +270,7 @@ def _nobody() -> Stage:
 
 def _set(server: RedisServer) -> Stage:
     """Fills the store."""
-    client, now = RedisClient(connect(server.url)), datetime.now(UTC)
+    client, now = RedisClient(create_client(server.url)), datetime.now(UTC)
     payers = [f"payer{number:08}@example.net" for number in range(LINKS)]
     fields: dict[str, Any] = {"transaction_id": "INV-2026-000001", "currency": "NGN"}
     made = {

@@ -12,10 +12,10 @@ from redis import Redis
 
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
@@ -38,7 +38,7 @@ class Harness:
     """A worker on a store of its own."""
 
     def __init__(self, store: RedisServer, worker: Process, mails: Sink) -> None:
-        self._client = RedisClient(connect(store.url))
+        self._client = RedisClient(create_client(store.url))
         ensure_version(self._client)
         self._queue = Redis.from_url(store.url)
         self._worker = worker
@@ -52,7 +52,7 @@ class Harness:
         """Has the worker send ``count`` link mails."""
         self._owe(count)
         first, cpu, began = self._mails.count, self._cpu(), time.monotonic()
-        ring(LINKS, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
+        ring(LINK_QUEUE, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
         ended = self._mails.time_of(first + count - 1)
         wait_until(lambda: not self._owes(), "all mails to be marked")
         return {

@@ -15,7 +15,7 @@ from service.links import mail_store
 from service.links import store as links
 from service.links.model import Link
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.factories import create_link
 from tests.support.servers import store, stores
@@ -81,7 +81,7 @@ def realistic(count: int, each: int, *, scheduled: bool = False) -> list[Link]:
 def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
     made = realistic(LINKS, each, scheduled=state == "mail scheduled")
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = RedisClient(connect(server.url))
+        client = RedisClient(create_client(server.url))
         empty = connection.info("memory")["used_memory"]
         for batch in _batches(made):
             client.run_all(

@@ -23,7 +23,7 @@ from service.otps import store as otps
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import partition_of
 from service.values.time import datetime_to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
@@ -78,7 +78,7 @@ class Place:
     def __init__(self, port: int, processes: Sequence[int], url: str) -> None:
         self._port = port
         self._clocks = [*map(cpu_clock, processes)]
-        self.client = RedisClient(connect(url))
+        self.client = RedisClient(create_client(url))
         self._redis = redis.Redis.from_url(url, decode_responses=True)
         self._numbers = itertools.count()
         now = datetime.now(UTC)
@@ -285,7 +285,7 @@ def fill(url: str, count: int, organizations: int, later: timedelta | None = Non
 def _fill(
     url: str, part: tuple[int, int], count: int, organizations: int, later: timedelta | None
 ) -> None:
-    client, now = RedisClient(connect(url)), datetime.now(UTC)
+    client, now = RedisClient(create_client(url)), datetime.now(UTC)
     for first in range(*part, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, part[1]))
         owed: dict[str, Any] = {"notify": False} if later is None else {"scheduled_at": now + later}

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playw
 
 from service.auth.tokens import Role
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
@@ -277,7 +277,7 @@ def admin(service: Service) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def store(own_store: RedisServer) -> Iterator[RedisClient]:
     """Looks into the service's store, where time can be made to pass."""
-    client = RedisClient(connect(own_store.url))
+    client = RedisClient(create_client(own_store.url))
     yield client
     client.close()
 

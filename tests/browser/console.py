@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from service.auth.tokens import Role
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import make_link, store_link
@@ -102,7 +102,7 @@ def press_tab_to(page: Page, text: str) -> None:
 
 def show_all_states(service: Service, make: Any, own_store: RedisServer, org: str) -> None:
     """Links of every status, delivery and length."""
-    client = RedisClient(connect(own_store.url))
+    client = RedisClient(create_client(own_store.url))
     store_link(
         client,
         make_link(

@@ -12,14 +12,14 @@ from service.health.heartbeat import host_name
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.support.cli_runner import SECRET, results_of, run
 from tests.support.servers import RedisServer, free_port
 
 
 @pytest.fixture
 def client(valkey: RedisServer) -> Iterator[RedisClient]:
-    client = RedisClient(connect(valkey.url))
+    client = RedisClient(create_client(valkey.url))
     with Redis.from_url(valkey.url) as connection:
         connection.flushall()
     yield client

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config.settings import SettingsError, load
-from service.storage.connect import connect_queue
+from service.storage.connect import create_queue_client
 from tests.support.tls import self_signed
 
 REQUIRED = {"SECRET_KEY": "s" * 32, "REDIS_URL": "redis://localhost"}
@@ -202,7 +202,7 @@ def test_anything_else_is_refused_in_one_line(name: str, url: str, message: str)
 @pytest.mark.parametrize("name", ["REDIS_URL", "QUEUE_REDIS_URL"])
 def test_a_scheme_may_be_in_upper_case(name: str) -> None:
     found = load({**REQUIRED, name: "REDIS://Ann:Secret@localhost/1"})
-    assert connect_queue(found.queue_redis_url).get_connection_kwargs()["username"] == "Ann"
+    assert create_queue_client(found.queue_redis_url).get_connection_kwargs()["username"] == "Ann"
 
 
 def test_certificates_in_options_are_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from service.storage import data_version
 from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.support.clock import Clock
 from tests.support.factories import make_link, store_link
 from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
@@ -28,7 +28,7 @@ LINE = (
 def old_store() -> Iterator[RedisServer]:
     """A store that 0.1.0 wrote to."""
     with store(valkey_server(), durable=True) as server:
-        with closing(RedisClient(connect(server.url))) as client:
+        with closing(RedisClient(create_client(server.url))) as client:
             store_link(client, make_link(Clock().now))
         yield server
 
@@ -68,7 +68,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     name: str, environ: dict[str, str], old_store: RedisServer, tmp_path: Path
 ) -> None:
     """Until then it lives, and ``web`` answers what needs no store. Nothing is written."""
-    with closing(RedisClient(connect(old_store.url))) as client:
+    with closing(RedisClient(create_client(old_store.url))) as client:
         keys_before = len(client.run(command(list, "KEYS", "*")))
     old_store.kill()
     process = Process(name, environ, tmp_path / "log")
@@ -81,7 +81,7 @@ def test_a_process_that_started_without_the_store_ends_once_that_answers(
     old_store.start()
     assert process.process.wait(15) == 2
     assert process.output().endswith(LINE)
-    with closing(RedisClient(connect(old_store.url))) as client:
+    with closing(RedisClient(create_client(old_store.url))) as client:
         assert len(client.run(command(list, "KEYS", "*"))) == keys_before
 
 
@@ -112,7 +112,7 @@ def test_processes_serve_once_a_store_of_their_own_answers(tmp_path: Path) -> No
             assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503
             server.start()
             wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "it to serve")
-            with closing(RedisClient(connect(server.url))) as client:
+            with closing(RedisClient(create_client(server.url))) as client:
                 assert client.run(data_version.get_version()) == data_version.DATA_VERSION
         finally:
             process.interrupt()

@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from service.auth.tokens import Role, derive_key
 from service.otps.model import derive_code
 from service.outbox.doorbell import DELIVERY_JOB, NAMESPACE, open_rq_queue
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
 from service.values.ids import partition_of
 from service.values.time import format_time
@@ -238,7 +238,7 @@ class Scenario:
 
     def _fail_job(self) -> bool:
         """A job finds a string in place of the set of partitions, unless a ring mends it first."""
-        queue = open_rq_queue(OTPS, self.redis)
+        queue = open_rq_queue(OTP_QUEUE, self.redis)
         self.redis.set(f"{NAMESPACE}:pending:otps", "no set")
         queue.enqueue(DELIVERY_JOB, result_ttl=0, failure_ttl=3600)
         time.sleep(0.2)

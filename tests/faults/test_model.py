@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from service.app import create_app
-from service.storage.connect import OPTIONS, connect
+from service.storage.connect import OPTIONS, create_client
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
 from tests.support.api import Api, different_code, settings_of
 from tests.support.clock import Clock
@@ -340,7 +340,7 @@ def api(valkey: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.setattr("service.storage.pipeline.REDIS_TIMEOUT_SECONDS", 60.0)
     monkeypatch.setitem(OPTIONS, "socket_timeout", 60.0)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    clock, store = Clock(), connect(valkey.url)
+    clock, store = Clock(), create_client(valkey.url)
     app = create_app(settings_of(valkey, QUEUE_REDIS_URL=f"{valkey.url}?db=1", **LIMITS), clock)
     with InProcessApp(app) as client:
         yield Api(client, clock, store)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import redis
 from service.outbox.doorbell import SCAN_JOB_ID, open_rq_queue
 from service.outbox.queues import SCAN_QUEUE
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tasks.delivery_worker import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, store_link
@@ -43,7 +43,7 @@ class Deployment:
         self._proxy = proxy
         self._mails = mails
         self._recipients = (f"payer{number}@example.com" for number in count())
-        self.client = RedisClient(connect(store.url))
+        self.client = RedisClient(create_client(store.url))
         self.queue = redis.Redis(unix_socket_path=str(store.socket))
         self.worker = service.worker
         self.scheduler = Process(

@@ -15,7 +15,7 @@ import redis
 
 from service.auth.tokens import Role, derive_key
 from service.outbox.doorbell import DELIVERY_JOB, open_rq_queue
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
 from tests.faults.secret_scenario import PASSWORD, USER, LoginServer, Scenario
 from tests.support.admins import admin_token
@@ -138,7 +138,7 @@ def test_the_service_had_every_occasion(residue: Residue) -> None:
 
 
 def plant_job(connection: "redis.Redis", _: Path, secret: bytes) -> None:
-    open_rq_queue(OTPS, connection).enqueue(DELIVERY_JOB, secret.decode(), result_ttl=0)
+    open_rq_queue(OTP_QUEUE, connection).enqueue(DELIVERY_JOB, secret.decode(), result_ttl=0)
 
 
 def plant_failure(connection: "redis.Redis", _: Path, secret: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import make_link_id
 from tests.faults.hostile import (
     AUTHORIZATION,
@@ -213,7 +213,7 @@ def fill(store: RedisServer, number: int) -> None:
     now, longest, client = (
         datetime.now(UTC),
         f"{'a' * 64}@{'.'.join(['b' * 60] * 3)}.com",
-        RedisClient(connect(store.url)),
+        RedisClient(create_client(store.url)),
     )
     link = make_link(now, org_id="big", email=longest, transaction_id="1" * 128, notify=False)
     made = [

@@ -19,9 +19,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from service.otps import store as otps
 from service.outbox.doorbell import ring
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import partition_of
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, store_link
@@ -113,7 +113,7 @@ class Stack(NamedTuple):
         self.store.run(
             otps.create(address(name), secrets.token_bytes(16), now=datetime.now(UTC), ttl=life)
         )
-        ring(OTPS, [partition_of(address(name))], self.queue)
+        ring(OTP_QUEUE, [partition_of(address(name))], self.queue)
 
     def delivery(self, link_id: str) -> dict[str, Any]:
         return dict(read(self.service, link_id)["delivery"])
@@ -163,7 +163,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) -> I
         service = opened.enter_context(
             Service(tmp_path_factory.mktemp("service"), own_store.url, smtp_url)
         )
-        store = RedisClient(connect(own_store.url))
+        store = RedisClient(create_client(own_store.url))
         opened.callback(store.close)
         queue = opened.enter_context(redis.Redis.from_url(own_store.url))
         yield Stack(service, postmaster, proxy, store, queue)

@@ -22,11 +22,11 @@ from service.links.model import DeliveryState, Link
 from service.links.redis_hash import FIELDS, decode
 from service.otps import store as otps
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.process import embedded
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.time import datetime_to_ms
 from tests.support.admins import admin_of, as_admin
 from tests.support.factories import RETENTION, id_in, ids_of, make_link, store_link
@@ -200,7 +200,7 @@ def after_command(written: bytes, position: int) -> tuple[int, bytes]:
 def fill(data_dir: Path) -> None:
     """Links in every state, and codes: created, scheduled, revoked, claimed, sent, put off."""
     client, now = (
-        RedisClient(connect(f"unix://{embedded.socket_path(data_dir)}")),
+        RedisClient(create_client(f"unix://{embedded.socket_path(data_dir)}")),
         datetime.now(UTC),
     )
     for number in range(300):
@@ -220,7 +220,11 @@ def fill(data_dir: Path) -> None:
         if number % 3 == 1:
             claimed = client.run(
                 outbox.claim(
-                    LINKS, partition, now=now, lease_deadline=now + timedelta(seconds=20), limit=5
+                    LINK_QUEUE,
+                    partition,
+                    now=now,
+                    lease_deadline=now + timedelta(seconds=20),
+                    limit=5,
                 )
             )
             for position, link_id in enumerate(claimed):

@@ -17,7 +17,7 @@ from service.auth.tokens import derive_key
 from service.otps import store as otps
 from service.otps.model import derive_code
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.support.api import different_code
 from tests.support.factories import make_link, store_link
 from tests.support.procfs import cpu_clock, descendants
@@ -104,7 +104,7 @@ def test_known_and_unknown_emails_are_answered_alike_and_as_fast(
     are asked while the machine is too busy for that. The kinds take turns at random, so that a
     difference by chance is as rare as 5 standard errors.
     """
-    meters, client = meters_of(service, own_store), RedisClient(connect(own_store.url))
+    meters, client = meters_of(service, own_store), RedisClient(create_client(own_store.url))
     measured = Measured({kind.name: {meter: [] for meter in meters} for kind in kinds}, set())
     for number in range(ROUNDS):
         measure(service, client, kinds, meters, run_length(150, 2000), measured, number)

@@ -15,7 +15,7 @@ import redis
 
 from service.process.shutdown import DRAIN_SECONDS
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
@@ -262,7 +262,7 @@ def requests(process: Process) -> int:
 
 def fill(store: RedisServer, org_id: str, count: int) -> None:
     """``count`` links of the organization."""
-    now, client = datetime.now(UTC), RedisClient(connect(store.url))
+    now, client = datetime.now(UTC), RedisClient(create_client(store.url))
     store_links(
         client,
         (

@@ -17,7 +17,7 @@ import redis
 
 from service.links.redis_hash import FIELDS, decode
 from service.outbox.doorbell import open_rq_queue
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links
@@ -73,7 +73,7 @@ class Deployment:
                 lambda _: self.replace(service.worker)
             ),
             "worker for links": lambda: self.kill_sender(self.kill),
-            "worker for codes": lambda: self.kill(self.worker_pid(OTPS)),
+            "worker for codes": lambda: self.kill(self.worker_pid(OTP_QUEUE)),
             "scheduler": lambda: restart(service.scheduler),
         }
 
@@ -83,7 +83,7 @@ class Deployment:
 
     def kill_sender(self, kill: Callable[[int], None]) -> None:
         """Stops the worker of links at work, notes its leases and unmarked mails, and kills it."""
-        pid, self.mail_log.pause = self.worker_pid(LINKS), A_SLOW_REPLY
+        pid, self.mail_log.pause = self.worker_pid(LINK_QUEUE), A_SLOW_REPLY
         self.wait_for_mail(within=2)
         time.sleep(random.uniform(0, 2 * A_SLOW_REPLY))
         os.kill(pid, signal.SIGSTOP)
@@ -276,7 +276,7 @@ def test_mails_of_a_worker_that_died_are_with_the_server_again_within_30_s(
 ) -> None:
     """Full: 5 times. Short: once, and leases are ended by hand."""
     for _ in range(run_length(1, 5)):
-        sender = deployment.worker_pid(LINKS)
+        sender = deployment.worker_pid(LINK_QUEUE)
         os.kill(sender, signal.SIGSTOP)  # so that it finds all of them at once
         with create_links(deployment.service.url, 60, 0, orgs=1) as creations:
             pass
@@ -317,7 +317,7 @@ def test_a_mail_that_was_taken_but_not_marked_comes_again_with_the_same_message_
 ) -> None:
     """Its worker is killed as it marks the mail. Short: the lease is ended by hand."""
     pid, killed, settle = (
-        deployment.worker_pid(LINKS),
+        deployment.worker_pid(LINK_QUEUE),
         threading.Event(),
         load_script("links/settle").sha.encode(),
     )

@@ -8,9 +8,9 @@ import pytest
 from service.links import mail_store
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
-from service.outbox.queues import LINKS, OTPS
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage.client import RedisClient
-from service.storage.connect import connect_queue
+from service.storage.connect import create_queue_client
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_invalid, stamp
 from tests.support.factories import RETENTION
@@ -39,7 +39,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
     now, partition = api.now, partition_of(link["org_id"])
     client.run(
         outbox.claim(
-            LINKS, partition, now=now, lease_deadline=now + timedelta(seconds=20), limit=100
+            LINK_QUEUE, partition, now=now, lease_deadline=now + timedelta(seconds=20), limit=100
         )
     )
     assert client.run(
@@ -52,7 +52,7 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
 @pytest.fixture
 def api(make_api: Any, valkey: RedisServer) -> Api:
     """An application with empty queues of its own."""
-    with connect_queue(f"{valkey.url}?db=2") as queue:
+    with create_queue_client(f"{valkey.url}?db=2") as queue:
         queue.flushdb()
     api: Api = make_api(QUEUE_REDIS_URL=f"{valkey.url}?db=2")
     return api
@@ -73,8 +73,8 @@ def test_what_is_owed_is_told(api: Api) -> None:
 
 
 def test_the_queues_depth_is_told(api: Api, valkey: RedisServer) -> None:
-    with connect_queue(f"{valkey.url}?db=2") as queue:
-        ring(OTPS, ["00"], queue)
+    with create_queue_client(f"{valkey.url}?db=2") as queue:
+        ring(OTP_QUEUE, ["00"], queue)
         assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}
 
 

@@ -12,7 +12,7 @@ import pytest
 from litestar.types import HTTPReceiveMessage
 
 from service.errors import Invalid
-from service.http.body import MAX_BODY_BYTES, TimedRequest
+from service.http.body import MAX_BODY_BYTES, LimitedRequest
 from service.http.json_reader import read_body
 from service.http.problems import RequestTimeout
 from service.http.schemas import RequestBody
@@ -339,7 +339,7 @@ class TestTimeout:
             return await never
 
         scope: Any = {"type": "http", "headers": []}
-        return asyncio.create_task(TimedRequest(scope, receive=receive).body())
+        return asyncio.create_task(LimitedRequest(scope, receive=receive).body())
 
     def test_it_ends_the_request(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("service.http.body.BODY_TIMEOUT_SECONDS", 0.01)

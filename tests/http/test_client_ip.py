@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.http.client_ip import client_address, client_network_of
-from service.otps.model import client_site, networks_around
+from service.otps.model import client_site, limit_multipliers
 
 TRUSTED = tuple(
     ipaddress.ip_network(network) for network in ("10.0.0.0/8", "192.168.1.1/32", "fd00::/8")
@@ -173,8 +173,8 @@ def test_a_header_cannot_make_clients_of_its_own() -> None:
 def test_networks_around_a_client_are_counted_too(
     client: str, networks: dict[str, int], site: str
 ) -> None:
-    assert networks_around(client) == networks
-    assert [*networks_around(client)] == [*networks]
+    assert limit_multipliers(client) == networks
+    assert [*limit_multipliers(client)] == [*networks]
     assert client_site(client) == site
 
 

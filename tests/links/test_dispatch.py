@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.outbox.doorbell import open_rq_queue
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.keys import partition_of_link
 from tests.support.api import JSON, Api, all_at_once, assert_invalid, assert_problem, stamp
@@ -83,7 +83,7 @@ def test_the_worker_is_called(make_api: Callable[..., Api]) -> None:
     """Creating a scheduled link rings no doorbell; dispatching it does, after the answer."""
     api = make_api()
     scheduled(api, api.now + timedelta(hours=1))
-    queue = open_rq_queue(LINKS, api.redis)
+    queue = open_rq_queue(LINK_QUEUE, api.redis)
     assert queue.count == 0
     api.dispatch_window()
     wait_until(lambda: queue.count == 1, "the bell to ring")

@@ -10,7 +10,7 @@ from service.links import mail_store
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import Command
@@ -46,7 +46,7 @@ MOMENTS = [
 def claim(
     client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    call = outbox.claim(LINKS, partition, now=now, lease_deadline=now + LEASE, limit=limit)
+    call = outbox.claim(LINK_QUEUE, partition, now=now, lease_deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 

@@ -10,7 +10,7 @@ import pytest
 from service.errors import Invalid
 from service.links.model import DeliveryState, Link, LinkRequest, Status, validate_request
 from service.values.ids import parse_org_id
-from service.values.time import truncate_to_ms
+from service.values.time import to_utc_ms
 from tests.support.factories import create_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -370,4 +370,4 @@ class TestStatus:
     ids=["microseconds", "not rounded up", "another zone"],
 )
 def test_a_moment_is_cut_to_the_millisecond_in_utc(moment: datetime, expected: str) -> None:
-    assert truncate_to_ms(moment).isoformat() == expected
+    assert to_utc_ms(moment).isoformat() == expected

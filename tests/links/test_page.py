@@ -11,7 +11,7 @@ from service.links.model import Status
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.values.ids import partition_of
-from service.values.time import datetime_to_ms, truncate_to_ms
+from service.values.time import datetime_to_ms, to_utc_ms
 from tests.links.delivery_cases import SOON
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -318,7 +318,7 @@ class TestRetention:
         self, client: RedisClient
     ) -> None:
         """The last revoked link's retention ends with the index that it alone is in."""
-        now, short = truncate_to_ms(datetime.now(UTC)), timedelta(milliseconds=200)
+        now, short = to_utc_ms(datetime.now(UTC)), timedelta(milliseconds=200)
         revoked, kept = store_links(client, [make_link(now), make_link(now + MILLISECOND)])
         client.run(links.revoke(revoked, now=now, retention=short))
         wait_until(lambda: not exists(client, keys.link(revoked.id)), "the retention to end")

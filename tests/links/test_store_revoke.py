@@ -9,7 +9,7 @@ from service.links import mail_store
 from service.links import store as links
 from service.links.model import Link, Status
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from tests.links.delivery_cases import MAKES, Make
@@ -77,13 +77,19 @@ class TestRevoke:
         link = store_link(client, make_link(clock.now))
         partition = keys.partition_of_link(link.id)
         deadline = clock.now + timedelta(seconds=20)
-        client.run(outbox.claim(LINKS, partition, now=clock.now, lease_deadline=deadline, limit=10))
+        client.run(
+            outbox.claim(LINK_QUEUE, partition, now=clock.now, lease_deadline=deadline, limit=10)
+        )
         revoke(client, link, clock.now)
         until = deadline + timedelta(seconds=20)
         assert (
             client.run(
                 outbox.renew(
-                    LINKS, partition, [keys.local_id(link.id)], lease_deadline=deadline, until=until
+                    LINK_QUEUE,
+                    partition,
+                    [keys.local_id(link.id)],
+                    lease_deadline=deadline,
+                    until=until,
                 )
             )
             == []

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from service.otps import store as otps
 from service.otps.store import Otp, TriesUsedUp
 from service.outbox import store as outbox
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
@@ -65,7 +65,7 @@ def verified(client: RedisClient, now: datetime, *, email: str = EMAIL) -> list[
 
 def claim(client: RedisClient, now: datetime) -> list[str]:
     return client.run(
-        outbox.claim(OTPS, partition_of(EMAIL), now=now, lease_deadline=now + LEASE, limit=10)
+        outbox.claim(OTP_QUEUE, partition_of(EMAIL), now=now, lease_deadline=now + LEASE, limit=10)
     )
 
 

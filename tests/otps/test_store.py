@@ -195,7 +195,7 @@ class TestVerified:
         redeem(client, clock.now)
         create(client, clock.now, OTHER)
         redeem(client, clock.now + HOUR, OTHER)
-        assert goes_at(client, keys.otp_verified(EMAIL)) == clock.now + HOUR + DAY
+        assert goes_at(client, keys.otp_verified_nonces(EMAIL)) == clock.now + HOUR + DAY
 
     def test_a_code_of_yesterday_is_forgotten_with_the_next(
         self, client: RedisClient, clock: Clock
@@ -204,7 +204,7 @@ class TestVerified:
         redeem(client, clock.now)
         create(client, clock.now, OTHER)
         redeem(client, clock.now + DAY, OTHER)
-        assert members(client, keys.otp_verified(EMAIL)) == [OTHER.hex()]
+        assert members(client, keys.otp_verified_nonces(EMAIL)) == [OTHER.hex()]
 
     def test_another_e_mails_codes_do_not_count(self, client: RedisClient, clock: Clock) -> None:
         create(client, clock.now, email="john@example.com")

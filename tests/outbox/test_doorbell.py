@@ -26,7 +26,7 @@ from service.outbox.doorbell import (
     ring,
     take_pending,
 )
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from tests.support.servers import RedisServer, store, valkey_server
 
 
@@ -80,75 +80,75 @@ class TestRinging:
 
     def test_many_rings_make_one_job(self, redis: Redis) -> None:
         for number in range(100):
-            ring(LINKS, [f"{number:02x}"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == 1
-        assert take_pending(LINKS, redis) == [f"{number:02x}" for number in range(100)]
+            ring(LINK_QUEUE, [f"{number:02x}"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == 1
+        assert take_pending(LINK_QUEUE, redis) == [f"{number:02x}" for number in range(100)]
 
     def test_each_queue_has_its_own_partitions_and_jobs(self, redis: Redis) -> None:
-        ring(LINKS, ["01"], redis)
-        ring(OTPS, ["02"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == len(waiting_jobs(OTPS, redis)) == 1
-        assert (take_pending(LINKS, redis), take_pending(OTPS, redis)) == (["01"], ["02"])
+        ring(LINK_QUEUE, ["01"], redis)
+        ring(OTP_QUEUE, ["02"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == len(waiting_jobs(OTP_QUEUE, redis)) == 1
+        assert (take_pending(LINK_QUEUE, redis), take_pending(OTP_QUEUE, redis)) == (["01"], ["02"])
 
     def test_it_rings_again_once_the_worker_took_what_waited(self, redis: Redis) -> None:
-        ring(LINKS, ["01"], redis)
-        redis.delete(open_rq_queue(LINKS, redis).key)
-        take_pending(LINKS, redis)
-        ring(LINKS, ["02"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == 1
-        assert take_pending(LINKS, redis) == ["02"]
+        ring(LINK_QUEUE, ["01"], redis)
+        redis.delete(open_rq_queue(LINK_QUEUE, redis).key)
+        take_pending(LINK_QUEUE, redis)
+        ring(LINK_QUEUE, ["02"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == 1
+        assert take_pending(LINK_QUEUE, redis) == ["02"]
 
     def test_it_rings_for_what_comes_while_the_worker_is_at_work(self, redis: Redis) -> None:
         """The worker takes the partitions first, so a ring while it works needs another job."""
-        ring(LINKS, ["01"], redis)
-        take_pending(LINKS, redis)
-        ring(LINKS, ["02"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == 2
+        ring(LINK_QUEUE, ["01"], redis)
+        take_pending(LINK_QUEUE, redis)
+        ring(LINK_QUEUE, ["02"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == 2
 
     def test_it_rings_again_where_the_job_was_lost(self, redis: Redis) -> None:
-        ring(LINKS, ["01"], redis)
-        redis.delete(open_rq_queue(LINKS, redis).key)
-        ring(LINKS, ["02"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == 1
-        assert take_pending(LINKS, redis) == ["01", "02"]
+        ring(LINK_QUEUE, ["01"], redis)
+        redis.delete(open_rq_queue(LINK_QUEUE, redis).key)
+        ring(LINK_QUEUE, ["02"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == 1
+        assert take_pending(LINK_QUEUE, redis) == ["01", "02"]
 
     def test_it_rings_again_where_all_data_of_the_queue_were_lost(self, redis: Redis) -> None:
-        ring(LINKS, ["01"], redis)
+        ring(LINK_QUEUE, ["01"], redis)
         redis.flushall()
-        ring(LINKS, ["02"], redis)
-        assert len(waiting_jobs(LINKS, redis)) == 1
+        ring(LINK_QUEUE, ["02"], redis)
+        assert len(waiting_jobs(LINK_QUEUE, redis)) == 1
 
     def test_a_partition_waits_once_however_often_it_is_rung_for(self, redis: Redis) -> None:
-        ring(LINKS, ["01", "01"], redis)
-        ring(LINKS, ["01"], redis)
-        assert take_pending(LINKS, redis) == ["01"]
+        ring(LINK_QUEUE, ["01", "01"], redis)
+        ring(LINK_QUEUE, ["01"], redis)
+        assert take_pending(LINK_QUEUE, redis) == ["01"]
 
     def test_all_partitions_can_be_rung_for_at_once(self, redis: Redis) -> None:
         partitions = [f"{number:02x}" for number in range(256)]
-        ring(LINKS, partitions, redis)
-        assert take_pending(LINKS, redis) == partitions
+        ring(LINK_QUEUE, partitions, redis)
+        assert take_pending(LINK_QUEUE, redis) == partitions
 
 
 class TestAnswering:
     def test_an_answer_takes_all_that_waits(self, redis: Redis) -> None:
-        ring(LINKS, ["02", "01"], redis)
-        assert take_pending(LINKS, redis) == ["01", "02"]
-        assert take_pending(LINKS, redis) == []
+        ring(LINK_QUEUE, ["02", "01"], redis)
+        assert take_pending(LINK_QUEUE, redis) == ["01", "02"]
+        assert take_pending(LINK_QUEUE, redis) == []
 
     def test_a_key_of_another_type_does_not_prevent_a_ring(self, redis: Redis) -> None:
         redis.set(f"{NAMESPACE}:pending:links", "boom")
-        ring(LINKS, ["01"], redis)
-        assert take_pending(LINKS, redis) == ["01"]
+        ring(LINK_QUEUE, ["01"], redis)
+        assert take_pending(LINK_QUEUE, redis) == ["01"]
 
     def test_nothing_is_pending_without_a_ring(self, redis: Redis) -> None:
-        assert take_pending(OTPS, redis) == []
+        assert take_pending(OTP_QUEUE, redis) == []
 
     def test_an_answer_is_text_whatever_the_connection_gives(
         self, valkey: RedisServer, redis: Redis
     ) -> None:
-        ring(LINKS, ["01"], redis)
+        ring(LINK_QUEUE, ["01"], redis)
         with Redis.from_url(valkey.url, decode_responses=True) as decoding:
-            assert take_pending(LINKS, decoding) == ["01"]
+            assert take_pending(LINK_QUEUE, decoding) == ["01"]
 
 
 class TestJobs:
@@ -162,20 +162,20 @@ class TestJobs:
         assert json.loads(data) == [DELIVERY_JOB, None, [], {}]
 
     def test_nothing_in_the_queue_is_pickled(self, redis: Redis) -> None:
-        ring(LINKS, ["3f"], redis)
+        ring(LINK_QUEUE, ["3f"], redis)
         assert not [value for value in contents(redis) if value.startswith(b"\x80")]
 
     def test_the_queue_knows_partitions_but_no_link_and_no_person(self, redis: Redis) -> None:
-        ring(LINKS, ["3f"], redis)
-        ring(OTPS, ["7c"], redis)
+        ring(LINK_QUEUE, ["3f"], redis)
+        ring(OTP_QUEUE, ["7c"], redis)
         text = b"\n".join(contents(redis))
         assert b"3f" in text
         assert not re.search(rb"\b(pl_..)?[0-9A-Za-z]{22}\b", text)
         assert b"@" not in text
 
     def test_a_finished_job_leaves_no_result(self, redis: Redis) -> None:
-        ring(LINKS, ["3f"], redis)
-        [job] = waiting_jobs(LINKS, redis)
+        ring(LINK_QUEUE, ["3f"], redis)
+        [job] = waiting_jobs(LINK_QUEUE, redis)
         assert job.result_ttl == 0
 
     def test_a_job_is_json_wherever_it_is_made(self, redis: Redis) -> None:
@@ -183,14 +183,14 @@ class TestJobs:
         assert JsonQueue("links", connection=redis).serializer is JSONSerializer
 
     def test_a_job_that_waits_is_not_enqueued_a_second_time(self, redis: Redis) -> None:
-        queue = open_rq_queue(LINKS, redis)
+        queue = open_rq_queue(LINK_QUEUE, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         queue.enqueue_job(job)
         assert queue.get_job_ids() == ["scan"]
 
     def test_a_job_that_was_taken_can_be_enqueued_again(self, redis: Redis) -> None:
-        queue = open_rq_queue(LINKS, redis)
+        queue = open_rq_queue(LINK_QUEUE, redis)
         job = JsonJob.create(SCAN_JOB, connection=redis, id="scan", origin=queue.name)
         queue.enqueue_job(job)
         redis.lpop(queue.key)
@@ -203,13 +203,13 @@ class TestDoorbell:
         async def many_requests() -> None:
             doorbell = Doorbell(redis)
             for number in range(200):
-                doorbell.ring(LINKS, [f"{number:02x}"])
+                doorbell.ring(LINK_QUEUE, [f"{number:02x}"])
             await doorbell.close()
 
         redis.config_resetstat()
         asyncio.run(many_requests())
         assert redis.info("commandstats")["cmdstat_eval"]["calls"] == 1
-        assert len(take_pending(LINKS, redis)) == 200
+        assert len(take_pending(LINK_QUEUE, redis)) == 200
 
     def test_what_comes_while_it_rings_is_rung_after(
         self, redis: Redis, monkeypatch: pytest.MonkeyPatch
@@ -219,12 +219,12 @@ class TestDoorbell:
         def ring_slowly(_bell: MailQueue, partitions: set[str], _connection: Redis) -> None:
             rung.append(partitions)
             if len(rung) == 1:
-                loop.call_soon_threadsafe(doorbell.ring, LINKS, ["02"])
-                loop.call_soon_threadsafe(doorbell.ring, LINKS, ["03"])
+                loop.call_soon_threadsafe(doorbell.ring, LINK_QUEUE, ["02"])
+                loop.call_soon_threadsafe(doorbell.ring, LINK_QUEUE, ["03"])
                 asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()
 
         async def requests() -> None:
-            doorbell.ring(LINKS, ["01"])
+            doorbell.ring(LINK_QUEUE, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", ring_slowly)
@@ -236,18 +236,18 @@ class TestDoorbell:
     def test_each_queue_is_rung_for(self, redis: Redis) -> None:
         async def requests() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(LINKS, ["01"])
-            doorbell.ring(OTPS, ["02"])
+            doorbell.ring(LINK_QUEUE, ["01"])
+            doorbell.ring(OTP_QUEUE, ["02"])
             await doorbell.close()
 
         asyncio.run(requests())
-        assert (take_pending(LINKS, redis), take_pending(OTPS, redis)) == (["01"], ["02"])
+        assert (take_pending(LINK_QUEUE, redis), take_pending(OTP_QUEUE, redis)) == (["01"], ["02"])
 
     def test_ringing_waits_for_nothing(self, redis: Redis) -> None:
         async def request() -> list[str]:
             doorbell = Doorbell(redis)
-            doorbell.ring(LINKS, ["01"])
-            before = take_pending(LINKS, redis)
+            doorbell.ring(LINK_QUEUE, ["01"])
+            before = take_pending(LINK_QUEUE, redis)
             await doorbell.close()
             return before
 
@@ -263,7 +263,7 @@ class TestDoorbell:
     def test_a_dead_redis_harms_no_request(self, tmp_path: Path) -> None:
         async def request() -> None:
             doorbell = Doorbell(impatient(tmp_path / "nobody"))
-            doorbell.ring(LINKS, ["01"])
+            doorbell.ring(LINK_QUEUE, ["01"])
             await doorbell.close()
 
         asyncio.run(request())
@@ -278,7 +278,7 @@ class TestDoorbell:
 
         async def request() -> None:
             doorbell = Doorbell(redis)
-            doorbell.ring(LINKS, ["01"])
+            doorbell.ring(LINK_QUEUE, ["01"])
             await doorbell.close()
 
         monkeypatch.setattr(jobs, "ring", fail)
@@ -287,13 +287,13 @@ class TestDoorbell:
     def test_it_rings_again_after_an_outage(self) -> None:
         async def requests() -> list[str]:
             doorbell = Doorbell(impatient(server.socket))
-            doorbell.ring(LINKS, ["01"])
+            doorbell.ring(LINK_QUEUE, ["01"])
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
             server.start()
-            doorbell.ring(LINKS, ["02"])
+            doorbell.ring(LINK_QUEUE, ["02"])
             await doorbell.close()
             with Redis(unix_socket_path=str(server.socket)) as connection:
-                return take_pending(LINKS, connection)
+                return take_pending(LINK_QUEUE, connection)
 
         with store(valkey_server(), durable=True) as server:
             server.kill()

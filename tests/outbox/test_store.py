@@ -9,7 +9,7 @@ import pytest
 from service.links import mail_store
 from service.otps import store as otps
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS, OTPS
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.values.ids import partition_of
@@ -42,7 +42,7 @@ MOMENTS = [
 def claim(
     client: RedisClient, now: datetime, *, limit: int = 100, partition: str = PARTITION
 ) -> list[str]:
-    call = outbox.claim(LINKS, partition, now=now, lease_deadline=now + LEASE, limit=limit)
+    call = outbox.claim(LINK_QUEUE, partition, now=now, lease_deadline=now + LEASE, limit=limit)
     return keys.full_ids(partition, client.run(call))
 
 
@@ -58,7 +58,7 @@ def renew(
     client: RedisClient, claimed: list[str], deadline: datetime, until: datetime
 ) -> list[str]:
     members = [keys.local_id(link_id) for link_id in claimed]
-    call = outbox.renew(LINKS, PARTITION, members, lease_deadline=deadline, until=until)
+    call = outbox.renew(LINK_QUEUE, PARTITION, members, lease_deadline=deadline, until=until)
     return keys.full_ids(PARTITION, client.run(call))
 
 
@@ -177,7 +177,7 @@ class TestClaim:
             [make_link(clock.now, scheduled_at=at) for at in (None, clock.now) for _ in range(100)],
         )
         call = outbox.claim(
-            LINKS, PARTITION, now=clock.now, lease_deadline=clock.now + LEASE, limit=7
+            LINK_QUEUE, PARTITION, now=clock.now, lease_deadline=clock.now + LEASE, limit=7
         )
         with ThreadPoolExecutor(8) as pool:
             claimed = list(chain(*pool.map(client.run, [call] * 40)))
@@ -312,7 +312,7 @@ class TestDue:
     ) -> None:
         at = clock.now + HOUR
         store_link(client, make_link(clock.now, scheduled_at=at))
-        expected = outbox.Due([LINKS], unsent=1, oldest=at)
+        expected = outbox.Due([LINK_QUEUE], unsent=1, oldest=at)
         assert due(client, at + late) == (
             expected if is_due else outbox.Due([], unsent=0, oldest=None)
         )
@@ -323,7 +323,7 @@ class TestDue:
     ) -> None:
         store_link(client, make_link(clock.now))
         claim(client, clock.now)
-        expected = outbox.Due([LINKS] if is_due else [], unsent=1, oldest=clock.now)
+        expected = outbox.Due([LINK_QUEUE] if is_due else [], unsent=1, oldest=clock.now)
         assert due(client, clock.now + LEASE + late) == expected
 
     def test_the_oldest_of_all_unsent_links_counts(self, client: RedisClient, clock: Clock) -> None:
@@ -354,9 +354,11 @@ class TestDue:
         (email,) = put_codes(client, clock, 1)
         partition = partition_of(email)
         client.run(
-            outbox.claim(OTPS, partition, now=clock.now, lease_deadline=clock.now + LEASE, limit=1)
+            outbox.claim(
+                OTP_QUEUE, partition, now=clock.now, lease_deadline=clock.now + LEASE, limit=1
+            )
         )
-        expected = outbox.Due([OTPS] if is_due else [], unsent=1, oldest=None)
+        expected = outbox.Due([OTP_QUEUE] if is_due else [], unsent=1, oldest=None)
         assert due(client, clock.now + LEASE + late, partition) == expected
 
     def test_it_changes_nothing(self, client: RedisClient, clock: Clock) -> None:
@@ -371,7 +373,9 @@ class TestClaimCodes:
         emails = put_codes(client, clock, 3)
         partition = partition_of(emails[0])
         claims = [
-            client.run(outbox.claim(OTPS, partition, now=now, lease_deadline=now + LEASE, limit=2))
+            client.run(
+                outbox.claim(OTP_QUEUE, partition, now=now, lease_deadline=now + LEASE, limit=2)
+            )
             for now in (clock.now, clock.now, clock.now, clock.now + LEASE)
         ]
         assert [len(claimed) for claimed in claims] == [2, 1, 0, 2]
@@ -382,7 +386,7 @@ class TestClaimCodes:
         partition = keys.partition_of_link(link.id)
         assert (
             client.run(
-                outbox.claim(OTPS, partition, now=clock.now, lease_deadline=clock.now, limit=2)
+                outbox.claim(OTP_QUEUE, partition, now=clock.now, lease_deadline=clock.now, limit=2)
             )
             == []
         )

@@ -20,7 +20,7 @@ from service.storage import keys
 from service.storage import rate_limits as limits
 from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, make_link, read, store_link, store_links
 from tests.support.servers import RedisServer
@@ -31,7 +31,7 @@ COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1)
 
 @pytest.fixture
 def client(own_store: RedisServer) -> Iterator[RedisClient]:
-    connection = connect(own_store.url)
+    connection = create_client(own_store.url)
     connection.flushall()
     with closing(RedisClient(connection)) as client:
         yield client

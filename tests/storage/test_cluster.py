@@ -21,11 +21,11 @@ from service.links import mail_store
 from service.links import store as links
 from service.links.model import Delivery, DeliveryState, Link, Status
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
+from service.outbox.queues import LINK_QUEUE
 from service.storage import data_version, keys
 from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connect import connect, connect_async, connect_queue
+from service.storage.connect import create_async_client, create_client, create_queue_client
 from service.storage.pipeline import AutoPipeline
 from service.values.ids import partition_of
 from tests.support.clock import Clock
@@ -102,7 +102,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture
 def client(server: Server) -> Iterator[RedisClient]:
-    client = RedisClient(connect(server.url))
+    client = RedisClient(create_client(server.url))
     yield client
     client.close()
 
@@ -144,16 +144,16 @@ def scenario(clock: Clock) -> Scenario:
         (outbox.has_pending(partition), True),
         (
             outbox.read_due(partition, now=now + HOUR),
-            outbox.Due([LINKS], unsent=2, oldest=now),
+            outbox.Due([LINK_QUEUE], unsent=2, oldest=now),
         ),
         (
-            outbox.claim(LINKS, partition, now=now, lease_deadline=now + HOUR, limit=9),
+            outbox.claim(LINK_QUEUE, partition, now=now, lease_deadline=now + HOUR, limit=9),
             [keys.local_id(second.id), keys.local_id(first.id)],
         ),
-        (outbox.claim(LINKS, partition, now=now, lease_deadline=now + HOUR, limit=9), []),
+        (outbox.claim(LINK_QUEUE, partition, now=now, lease_deadline=now + HOUR, limit=9), []),
         (
             outbox.renew(
-                LINKS,
+                LINK_QUEUE,
                 partition,
                 [keys.local_id(link.id) for link in (first, third)],
                 lease_deadline=now + HOUR,
@@ -174,7 +174,7 @@ def test_a_client_gets_the_same_replies(client: RedisClient, scenario: Scenario)
 
 def test_a_pipeline_gets_the_same_replies(server: Server, scenario: Scenario) -> None:
     async def run() -> list[Any]:
-        async with AutoPipeline(connect_async(server.url)) as pipeline:
+        async with AutoPipeline(create_async_client(server.url)) as pipeline:
             return [await pipeline.run(step) for step in scenario.commands]
 
     assert asyncio.run(run()) == scenario.replies
@@ -205,7 +205,7 @@ def test_a_pipeline_queries_all_partitions_together(
     client.run(links.create(link, now=clock.now, retention=RETENTION))
 
     async def run() -> list[bool]:
-        async with AutoPipeline(connect_async(server.url)) as pipeline:
+        async with AutoPipeline(create_async_client(server.url)) as pipeline:
             return await pipeline.run_all(
                 [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
             )
@@ -220,7 +220,7 @@ def test_concurrent_callers_get_their_own_replies(
     client.run_all([links.create(link, now=clock.now, retention=RETENTION) for link in made])
 
     async def run() -> list[Link | None]:
-        async with AutoPipeline(connect_async(server.url)) as pipeline:
+        async with AutoPipeline(create_async_client(server.url)) as pipeline:
             return await pipeline.run_all([links.get(link.id) for link in made])
 
     assert asyncio.run(run()) == made
@@ -232,7 +232,7 @@ def test_scripts_that_redis_lost_are_sent_again(
     due = outbox.read_due("7c", now=clock.now)
 
     async def run() -> None:
-        async with AutoPipeline(connect_async(server.url)) as pipeline:
+        async with AutoPipeline(create_async_client(server.url)) as pipeline:
             for _ in range(2):
                 assert await pipeline.run(due) == client.run(due)
                 with redis.Redis.from_url(server.process.url) as connection:
@@ -244,7 +244,7 @@ def test_scripts_that_redis_lost_are_sent_again(
 class TestCluster:
     @pytest.mark.parametrize("case", COMMANDS.values(), ids=COMMANDS.keys())
     def test_it_runs_every_command(self, cluster: Server, case: Command[Any]) -> None:
-        with closing(RedisClient(connect(cluster.url))) as client:
+        with closing(RedisClient(create_client(cluster.url))) as client:
             client.run(case)
 
     @pytest.mark.parametrize("name", [name for name, case in COMMANDS.items() if case.script])
@@ -263,7 +263,7 @@ class TestCluster:
             node.execute_command("EVAL", script, 1, "pl:{00}:x")
 
     def test_a_client_reports_a_stopped_node(self, cluster: Server) -> None:
-        with closing(RedisClient(connect(cluster.url))) as client:
+        with closing(RedisClient(create_client(cluster.url))) as client:
             cluster.process.kill()
             try:
                 with pytest.raises(Unavailable):
@@ -274,7 +274,7 @@ class TestCluster:
 
     def test_a_client_reports_a_missing_node(self) -> None:
         with pytest.raises(Unavailable):
-            RedisClient(connect(f"redis+cluster://127.0.0.1:{free_port()}")).run(
+            RedisClient(create_client(f"redis+cluster://127.0.0.1:{free_port()}")).run(
                 outbox.has_pending("00")
             )
 
@@ -282,7 +282,7 @@ class TestCluster:
     def test_a_pipeline_reports_a_missing_node(self) -> None:
         async def run() -> None:
             async with AutoPipeline(
-                connect_async(f"redis+cluster://127.0.0.1:{free_port()}")
+                create_async_client(f"redis+cluster://127.0.0.1:{free_port()}")
             ) as pipeline:
                 await pipeline.run(outbox.has_pending("00"))
 
@@ -300,13 +300,13 @@ class TestSentinel:
 
     def test_a_client_does_not_wait_for_a_sentinel_that_is_down(self, one_away: str) -> None:
         began = time.monotonic()
-        with closing(RedisClient(connect(one_away))) as client:
+        with closing(RedisClient(create_client(one_away))) as client:
             assert client.run(outbox.has_pending("00")) is False
         assert time.monotonic() - began < 1
 
     def test_a_pipeline_does_not_wait_for_a_sentinel_that_is_down(self, one_away: str) -> None:
         async def run() -> bool:
-            async with AutoPipeline(connect_async(one_away)) as pipeline:
+            async with AutoPipeline(create_async_client(one_away)) as pipeline:
                 return await pipeline.run(outbox.has_pending("00"))
 
         began = time.monotonic()
@@ -317,7 +317,7 @@ class TestSentinel:
         began = time.monotonic()
         with (
             closing(
-                RedisClient(connect(f"redis+sentinel://127.0.0.1:{free_port()}/main"))
+                RedisClient(create_client(f"redis+sentinel://127.0.0.1:{free_port()}/main"))
             ) as client,
             pytest.raises(Unavailable),
         ):
@@ -325,11 +325,11 @@ class TestSentinel:
         assert time.monotonic() - began < 3
 
     def test_queues_connect_through_it(self, sentinel: Server) -> None:
-        with connect_queue(sentinel.url) as connection:
+        with create_queue_client(sentinel.url) as connection:
             assert connection.ping()
 
     def test_its_url_contains_the_database(self, sentinel: Server) -> None:
-        with connect_queue(f"{sentinel.url}/3") as connection:
+        with create_queue_client(f"{sentinel.url}/3") as connection:
             connection.set("pl:heartbeat:test", "1")
         with redis.Redis.from_url(f"{sentinel.process.url}?db=3") as master:
             assert master.get("pl:heartbeat:test") == b"1"

@@ -10,7 +10,7 @@ import pytest
 from service.storage import data_version, keys
 from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import (
     DATA_VERSION,
     WrongDataVersionError,
@@ -74,11 +74,11 @@ def test_processes_that_start_together_all_start(valkey: RedisServer) -> None:
     """The first creates links while the others still read the version."""
 
     def start(number: int) -> None:
-        with closing(RedisClient(connect(valkey.url))) as client:
+        with closing(RedisClient(create_client(valkey.url))) as client:
             ensure_version(client)
             store_link(client, make_link(Clock().now, org_id=f"org-{number}"))
 
-    with closing(RedisClient(connect(valkey.url))) as client:
+    with closing(RedisClient(create_client(valkey.url))) as client:
         for _ in range(20):
             client.run(command(bool, "FLUSHALL"))
             with ThreadPoolExecutor(16) as threads:

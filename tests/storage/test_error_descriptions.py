@@ -12,10 +12,10 @@ import service
 from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.outbox import store as outbox
-from service.storage import permissions
+from service.storage import acl_check
 from service.storage.client import RedisClient
 from service.storage.command import Command
-from service.storage.connect import connect, connect_async
+from service.storage.connect import create_async_client, create_client
 from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
@@ -59,12 +59,12 @@ def failures(url: str, command: Command[object]) -> set[str]:
     """The descriptions of the failure, of the client and of the pipeline."""
 
     async def by_pipeline() -> str:
-        async with AutoPipeline(connect_async(url)) as pipeline:
+        async with AutoPipeline(create_async_client(url)) as pipeline:
             with pytest.raises(Unavailable) as raised:
                 await pipeline.run(command)
         return describe_failure(raised.value)
 
-    client = RedisClient(connect(url))
+    client = RedisClient(create_client(url))
     with pytest.raises(Unavailable) as raised:
         client.run(command)
     client.close()
@@ -123,16 +123,16 @@ def test_an_untrusted_certificate_is_reported(redis_binary: str, tmp_path: Path)
 def test_the_probe_tries_all_commands_of_scripts() -> None:
     scripts = Path(service.__file__).parent.glob("*/scripts/*.lua")
     sources = {f"{path.parent.parent.name}/{path.name}": path.read_text() for path in scripts}
-    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/check_permissions.lua")))
+    tried = set(re.findall(r"\{'([A-Z]+)'", sources.pop("storage/check_acl.lua")))
     assert tried >= set(re.findall(r"(?:call|read)\('([A-Z]+)'", "".join(sources.values())))
 
 
 def test_a_user_with_all_permissions_has_no_denied_commands(client: RedisClient) -> None:
-    assert client.run(permissions.find_denied_commands()) == []
+    assert client.run(acl_check.find_denied_commands()) == []
     assert all_keys(client) == set()
 
 
 def test_denied_commands_are_found(url_of: Callable[[str], str]) -> None:
-    client = RedisClient(connect(url_of("~* +@all -zadd -time -hset")))
-    assert client.run(permissions.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
+    client = RedisClient(create_client(url_of("~* +@all -zadd -time -hset")))
+    assert client.run(acl_check.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
     client.close()

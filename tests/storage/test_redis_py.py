@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from service.storage import multiplexed_connection
-from service.storage.connect import connect_async
+from service.storage.connect import create_async_client
 from tests.support.servers import RedisServer
 
 
@@ -19,7 +19,7 @@ def test_there_are_no_others() -> None:
 
 def test_they_still_exist(valkey: RedisServer) -> None:
     async def run() -> None:
-        client = connect_async(valkey.url)
+        client = create_async_client(valkey.url)
         assert isinstance(client, Redis)
         made = client.connection_pool.make_connection()
         await made.connect()

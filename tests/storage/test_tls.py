@@ -13,7 +13,7 @@ from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage.client import RedisClient
-from service.storage.connect import connect, connect_async, connect_queue
+from service.storage.connect import create_async_client, create_client, create_queue_client
 from service.storage.pipeline import AutoPipeline
 from tests.support.servers import free_port, store, wait_until
 from tests.support.tls import self_signed
@@ -85,13 +85,13 @@ def certificate(single: Server, cluster: Server, url: str) -> Path:
 
 
 def ask_one_by_one(url: str) -> object:
-    with closing(RedisClient(connect(url))) as client:
+    with closing(RedisClient(create_client(url))) as client:
         return client.run(orgs.get_profile("acme"))
 
 
 def ask_together(url: str) -> object:
     async def run() -> object:
-        async with AutoPipeline(connect_async(url)) as pipeline:
+        async with AutoPipeline(create_async_client(url)) as pipeline:
             return await pipeline.run(orgs.get_profile("acme"))
 
     return asyncio.run(run())
@@ -122,5 +122,5 @@ class TestSelfSigned:
 
 
 def test_queues_accept_it_too(single: Server) -> None:
-    with connect_queue(f"rediss://127.0.0.1:{single.port}?ssl_cert_reqs=none") as connection:
+    with create_queue_client(f"rediss://127.0.0.1:{single.port}?ssl_cert_reqs=none") as connection:
         assert connection.ping()

@@ -21,7 +21,7 @@ from service.otps.model import derive_code
 from service.otps.store import Otp
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from service.values.email import canonical
 from service.values.time import format_time
@@ -172,7 +172,7 @@ def settings_of(store: RedisServer, **environ: str) -> Settings:
 @contextmanager
 def empty(store: RedisServer) -> Iterator[redis.Redis]:
     """A connection to ``store``, which then holds nothing but the version of its data."""
-    connection = connect(store.url)
+    connection = create_client(store.url)
     assert isinstance(connection, redis.Redis)
     connection.flushall()
     ensure_version(RedisClient(connection))

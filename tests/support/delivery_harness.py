@@ -16,7 +16,7 @@ from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.otps.store import Otp
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS, OTPS
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
@@ -92,7 +92,9 @@ class DeliveryHarness:
         """Claims what is due, as a worker that dies then; returns the deadline of its lease."""
         deadline = self.clock() + LEASE_DURATION
         self.client.run(
-            outbox.claim(LINKS, partition, now=self.clock(), lease_deadline=deadline, limit=1000)
+            outbox.claim(
+                LINK_QUEUE, partition, now=self.clock(), lease_deadline=deadline, limit=1000
+            )
         )
         return deadline
 
@@ -115,7 +117,7 @@ class DeliveryHarness:
         self, mailer: Callable[[], Mailer], should_stop: Callable[[], bool] = lambda: False
     ) -> DeliveryWorker[Link]:
         return DeliveryWorker(
-            LINKS,
+            LINK_QUEUE,
             LinkMailHandler("https://pay.example", SENDER, self.profiles, RETENTION),
             self.client,
             mailer,
@@ -129,7 +131,7 @@ class DeliveryHarness:
     ) -> DeliveryWorker[Otp]:
         heartbeat = Heartbeat("worker-otps", RedisClock())
         return DeliveryWorker(
-            OTPS,
+            OTP_QUEUE,
             OtpMailHandler(OTP_KEY, SENDER, self.profiles),
             self.client,
             mailer,

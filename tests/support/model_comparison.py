@@ -15,7 +15,7 @@ from service.auth.tokens import derive_key
 from service.health.heartbeat import Heartbeat
 from service.links import mail_store
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS, OTPS
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
@@ -373,9 +373,9 @@ class ModelComparison:
         mailer, client = ScriptedMailer(record), RedisClient(self.api.redis)
         profiles = ProfileCache(client, self.api.clock)
         for queue, kind, names in (
-            (LINKS, LinkMailHandler(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
+            (LINK_QUEUE, LinkMailHandler(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
             (
-                OTPS,
+                OTP_QUEUE,
                 OtpMailHandler(derive_key(SECRET.encode(), "otp"), SENDER, profiles),
                 [JANE, JOHN, ANN],
             ),
@@ -396,7 +396,7 @@ class ModelComparison:
         client, deadline = RedisClient(self.api.redis), self.model.now + LEASE
         for partition in {partition_of(org_id) for org_id in ORGS}:
             claim = outbox.claim(
-                LINKS, partition, now=self.model.now, lease_deadline=deadline, limit=1000
+                LINK_QUEUE, partition, now=self.model.now, lease_deadline=deadline, limit=1000
             )
             ids = keys.full_ids(partition, client.run(claim))
             if ids and opened:

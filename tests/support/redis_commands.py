@@ -11,8 +11,8 @@ from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.otps import store as otps
 from service.outbox import store as outbox
-from service.outbox.queues import LINKS
-from service.storage import data_version, idempotency, keys, permissions
+from service.outbox.queues import LINK_QUEUE
+from service.storage import acl_check, data_version, idempotency, keys
 from service.storage import rate_limits as limits
 from service.storage.command import Command
 from service.storage.idempotency import IdempotentRequest
@@ -78,18 +78,18 @@ COMMANDS: dict[str, Command[Any]] = {
     "mail_store.read_failures": mail_store.read_failures(
         PARTITION, now=NOW, retention=RETENTION, limit=9
     ),
-    "outbox.claim": outbox.claim(LINKS, PARTITION, now=NOW, lease_deadline=NOW, limit=9),
+    "outbox.claim": outbox.claim(LINK_QUEUE, PARTITION, now=NOW, lease_deadline=NOW, limit=9),
     "outbox.claim_window": outbox.claim_window(
-        LINKS, PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
+        LINK_QUEUE, PARTITION, now=NOW, start=NOW, end=NOW + HOUR, limit=9
     ),
     "outbox.renew": outbox.renew(
-        LINKS, PARTITION, [keys.local_id(LINK.id)], lease_deadline=NOW, until=NOW + HOUR
+        LINK_QUEUE, PARTITION, [keys.local_id(LINK.id)], lease_deadline=NOW, until=NOW + HOUR
     ),
     "outbox.has_pending": outbox.has_pending(PARTITION),
     "outbox.read_due": outbox.read_due(PARTITION, now=NOW),
     "heartbeats.record": heartbeats.record("scheduler", "host:1", skew=MILLISECOND),
     "heartbeats.remove": heartbeats.remove("scheduler", "host:1"),
-    "permissions.find_denied_commands": permissions.find_denied_commands(),
+    "acl_check.find_denied_commands": acl_check.find_denied_commands(),
     "heartbeats.read": heartbeats.read("scheduler"),
 }
 """A command of every function that returns one."""
@@ -106,5 +106,5 @@ STORES = {
     "orgs": orgs,
     "otps": otps,
     "outbox": outbox,
-    "permissions": permissions,
+    "acl_check": acl_check,
 }

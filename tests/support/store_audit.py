@@ -137,7 +137,7 @@ class StoreAudit:
         """When each e-mail's verified codes are forgotten."""
         kept = self._model.verified.items()
         return {
-            keys.otp_verified(email): sorted(datetime_to_ms(until) for _, until in codes)
+            keys.otp_verified_nonces(email): sorted(datetime_to_ms(until) for _, until in codes)
             for email, codes in kept
             if codes
         }

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.outbox.queues import LINKS, OTPS, SCAN_QUEUE, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, SCAN_QUEUE, MailQueue
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tasks import jobs
 from tasks.delivery_worker import DeliveryWorker
 from tasks.runtime import Runtime, create_heartbeat, current_runtime
@@ -23,7 +23,7 @@ from tests.support.servers import RedisServer
 @pytest.fixture
 def harness(valkey: RedisServer, clock: Clock) -> Iterator[DeliveryHarness]:
     """On an empty store."""
-    client = RedisClient(connect(valkey.url))
+    client = RedisClient(create_client(valkey.url))
     with Redis.from_url(valkey.url, decode_responses=True) as redis:
         redis.flushall()
         yield DeliveryHarness(client, redis, clock)
@@ -48,8 +48,8 @@ def runtimes(
     """A worker's runtime for each queue. The one that scans is current."""
     stopping = Event()
     workers: dict[MailQueue, DeliveryWorker[Any]] = {
-        LINKS: harness.link_worker(mailer, stopping.is_set),
-        OTPS: harness.code_worker(mailer, stopping.is_set),
+        LINK_QUEUE: harness.link_worker(mailer, stopping.is_set),
+        OTP_QUEUE: harness.code_worker(mailer, stopping.is_set),
     }
     runtimes = {
         queue: Runtime(

@@ -18,7 +18,7 @@ from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import partition_of
 from tasks import delivery_worker
 from tasks.delivery_worker import (
@@ -193,7 +193,7 @@ class TestSending:
         start = threading.Barrier(len(mailers))
 
         def work(mailer: ScriptedMailer) -> None:
-            client = RedisClient(connect(valkey.url))
+            client = RedisClient(create_client(valkey.url))
             start.wait()
             DeliveryHarness(client, harness.redis, harness.clock).link_worker(mailer).run(
                 [PARTITION]
@@ -752,7 +752,7 @@ def own_store() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def own_harness(own_store: RedisServer, clock: Clock) -> Iterator[DeliveryHarness]:
-    client = RedisClient(connect(own_store.url))
+    client = RedisClient(create_client(own_store.url))
     with Redis(unix_socket_path=str(own_store.socket), decode_responses=True) as redis:
         yield DeliveryHarness(client, redis, clock)
     client.close()

@@ -13,9 +13,9 @@ from service.errors import Unavailable
 from service.links.model import DeliveryState
 from service.otps.model import derive_code
 from service.outbox.doorbell import DELIVERY_JOB, SCAN_JOB, open_rq_queue, ring, take_pending
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import partition_of
 from tasks import delivery_worker, jobs
 from tasks.mail_kinds.registry import find_kind
@@ -41,8 +41,8 @@ class TestJobs:
         mailer: ScriptedMailer,
     ) -> None:
         link = harness.add_link()
-        ring(LINKS, [PARTITION], rq_connection)
-        deliver(LINKS)
+        ring(LINK_QUEUE, [PARTITION], rq_connection)
+        deliver(LINK_QUEUE)
         assert mailer.recipients == [JANE]
         assert harness.state(link) is DeliveryState.SENT
 
@@ -54,8 +54,8 @@ class TestJobs:
         mailer: ScriptedMailer,
     ) -> None:
         harness.add_code()
-        ring(OTPS, [partition_of(JANE)], rq_connection)
-        deliver(OTPS)
+        ring(OTP_QUEUE, [partition_of(JANE)], rq_connection)
+        deliver(OTP_QUEUE)
         assert mailer.recipients == [JANE]
 
     def test_a_job_takes_all_partitions_that_wait(
@@ -68,10 +68,10 @@ class TestJobs:
         harness.add_link(org_id="acme")
         harness.add_link(org_id="globex")
         for org_id in ("acme", "globex"):
-            ring(LINKS, [partition_of(org_id)], rq_connection)
-        deliver(LINKS)
+            ring(LINK_QUEUE, [partition_of(org_id)], rq_connection)
+        deliver(LINK_QUEUE)
         assert len(mailer.sent) == 2
-        assert take_pending(LINKS, rq_connection) == []
+        assert take_pending(LINK_QUEUE, rq_connection) == []
 
     def test_a_job_for_which_nothing_waits_does_nothing(
         self,
@@ -81,10 +81,10 @@ class TestJobs:
         mailer: ScriptedMailer,
     ) -> None:
         harness.add_link()
-        deliver(LINKS)
-        deliver(OTPS)
+        deliver(LINK_QUEUE)
+        deliver(OTP_QUEUE)
         assert mailer.sent == []
-        assert open_rq_queue(LINKS, rq_connection).get_job_ids() == []
+        assert open_rq_queue(LINK_QUEUE, rq_connection).get_job_ids() == []
 
     def test_a_job_for_links_leaves_codes_to_theirs(
         self,
@@ -94,10 +94,10 @@ class TestJobs:
         mailer: ScriptedMailer,
     ) -> None:
         harness.add_code()
-        ring(OTPS, [partition_of(JANE)], rq_connection)
-        deliver(LINKS)
+        ring(OTP_QUEUE, [partition_of(JANE)], rq_connection)
+        deliver(LINK_QUEUE)
         assert mailer.sent == []
-        assert take_pending(OTPS, rq_connection) == [partition_of(JANE)]
+        assert take_pending(OTP_QUEUE, rq_connection) == [partition_of(JANE)]
 
     def test_what_is_left_when_a_job_ends_is_rung_for(
         self,
@@ -108,11 +108,11 @@ class TestJobs:
     ) -> None:
         monkeypatch.setattr(delivery_worker, "JOB_BUDGET_SECONDS", 0.0)
         harness.add_link()
-        ring(LINKS, [PARTITION], rq_connection)
-        rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
-        deliver(LINKS)
-        assert len(open_rq_queue(LINKS, rq_connection)) == 1
-        assert take_pending(LINKS, rq_connection) == [PARTITION]
+        ring(LINK_QUEUE, [PARTITION], rq_connection)
+        rq_connection.delete(open_rq_queue(LINK_QUEUE, rq_connection).key)
+        deliver(LINK_QUEUE)
+        assert len(open_rq_queue(LINK_QUEUE, rq_connection)) == 1
+        assert take_pending(LINK_QUEUE, rq_connection) == [PARTITION]
 
     @pytest.mark.parametrize("queue", QUEUES, ids=lambda queue: queue.name)
     def test_what_is_left_when_asked_to_stop_is_rung_for(
@@ -131,10 +131,10 @@ class TestJobs:
         self, harness: DeliveryHarness, rq_connection: Redis, deliver: Deliver
     ) -> None:
         harness.add_link()
-        ring(LINKS, [PARTITION], rq_connection)
-        rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
-        deliver(LINKS)
-        assert open_rq_queue(LINKS, rq_connection).get_job_ids() == []
+        ring(LINK_QUEUE, [PARTITION], rq_connection)
+        rq_connection.delete(open_rq_queue(LINK_QUEUE, rq_connection).key)
+        deliver(LINK_QUEUE)
+        assert open_rq_queue(LINK_QUEUE, rq_connection).get_job_ids() == []
 
     def test_a_job_fails_where_the_store_is_away(
         self,
@@ -145,12 +145,12 @@ class TestJobs:
         tmp_path: Path,
     ) -> None:
         away = DeliveryHarness(
-            RedisClient(connect(f"unix://{tmp_path}/nobody")), rq_connection, Clock()
+            RedisClient(create_client(f"unix://{tmp_path}/nobody")), rq_connection, Clock()
         )
-        runtimes[LINKS].delivery = away.link_worker(mailer)
-        ring(LINKS, [PARTITION], rq_connection)
+        runtimes[LINK_QUEUE].delivery = away.link_worker(mailer)
+        ring(LINK_QUEUE, [PARTITION], rq_connection)
         with pytest.raises(Unavailable):
-            deliver(LINKS)
+            deliver(LINK_QUEUE)
 
     def test_jobs_are_named_as_rq_finds_them(self) -> None:
         assert (DELIVERY_JOB, SCAN_JOB) == ("tasks.jobs.deliver", "tasks.jobs.scan")
@@ -170,7 +170,10 @@ def environ(valkey: RedisServer, tmp_path: Path) -> dict[str, str]:
 
 @contextmanager
 def runtime_of(
-    harness: DeliveryHarness, environ: dict[str, str], server: MailServer, queue: MailQueue = LINKS
+    harness: DeliveryHarness,
+    environ: dict[str, str],
+    server: MailServer,
+    queue: MailQueue = LINK_QUEUE,
 ) -> Iterator[Runtime]:
     """A worker's runtime with an SMTP server and the harness's clock."""
     settings = load({**environ, "SMTP_URL": server.url, "MAIL_FROM": "Shop <pay@shop.example>"})
@@ -203,7 +206,7 @@ class TestRuntime:
         self, harness: DeliveryHarness, environ: dict[str, str], mail_server: MailServer
     ) -> None:
         nonce = harness.add_code()
-        with runtime_of(harness, environ, mail_server, OTPS) as runtime:
+        with runtime_of(harness, environ, mail_server, OTP_QUEUE) as runtime:
             runtime.delivery.run([partition_of(JANE)])
         [message] = mail_server.mailbox.to(JANE)
         assert derive_code(derive_key(SECRET.encode(), "otp"), nonce, JANE) in text_of(message)
@@ -220,7 +223,7 @@ class TestRuntime:
         self, harness: DeliveryHarness, environ: dict[str, str], tmp_path: Path
     ) -> None:
         harness.add_link()
-        runtime = create_runtime(load(environ), find_kind(LINKS.name), harness.clock)
+        runtime = create_runtime(load(environ), find_kind(LINK_QUEUE.name), harness.clock)
         runtime.delivery.run([PARTITION])
         runtime.client.close()
         runtime.rq_connection.close()
@@ -234,7 +237,7 @@ class TestRuntime:
             "REDIS_URL": f"redis+cluster://127.0.0.1:{free_port()}",
             "QUEUE_REDIS_URL": environ["REDIS_URL"],
         }
-        runtime = create_runtime(load({**environ, **cluster}), find_kind(LINKS.name))
+        runtime = create_runtime(load({**environ, **cluster}), find_kind(LINK_QUEUE.name))
         with pytest.raises(Unavailable):
             runtime.delivery.run([PARTITION])
 

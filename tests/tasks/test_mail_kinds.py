@@ -13,7 +13,7 @@ from service.links.model import DeliveryState
 from service.otps import store as otps
 from service.otps.model import derive_code
 from service.outbox import store as outbox
-from service.outbox.queues import OTPS
+from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks import delivery_worker
@@ -217,7 +217,9 @@ class TestOtpMail:
         harness.add_code()
         now = harness.clock()
         assert harness.client.run(
-            outbox.claim(OTPS, JANES, now=now, lease_deadline=now + timedelta(seconds=20), limit=10)
+            outbox.claim(
+                OTP_QUEUE, JANES, now=now, lease_deadline=now + timedelta(seconds=20), limit=10
+            )
         ) == [JANE]
         mailer = ScriptedMailer()
         harness.code_worker(mailer).run([JANES])

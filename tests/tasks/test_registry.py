@@ -11,11 +11,12 @@ import pytest
 from jinja2 import ChoiceLoader, DictLoader
 
 from config.settings import load
+from service.health.model import REASONS_IF_AWAY
 from service.i18n.formats import get_formats, get_templates
 from service.orgs.model import EMPTY_PROFILE
 from service.outbox import store as outbox
 from service.outbox.doorbell import take_pending
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.storage.command import Command, command
 from service.values.time import datetime_to_ms
 from tasks.jobs import scan
@@ -116,7 +117,7 @@ def test_the_scan_finds_a_new_kind_and_its_worker_sends_it(
     message = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
     assert (message["To"], message["Subject"]) == (JANE, "Thank you")
     assert not harness.client.run(outbox.has_pending("3f", [RECEIPT_QUEUE]))
-    for queue in (LINKS, OTPS):
+    for queue in (LINK_QUEUE, OTP_QUEUE):
         assert take_pending(queue, runtime.rq_connection) == []
     runtime.client.close()
     runtime.rq_connection.close()
@@ -125,3 +126,7 @@ def test_the_scan_finds_a_new_kind_and_its_worker_sends_it(
 def test_the_service_knows_the_queue_of_each_kind() -> None:
     """Readiness, ``GET /outbox`` and the command work with these."""
     assert [kind.queue for kind in MAIL_KINDS] == list(QUEUES)
+
+
+def test_readiness_has_a_reason_for_the_worker_of_each_queue() -> None:
+    assert {queue.worker_name for queue in QUEUES} <= REASONS_IF_AWAY.keys()

@@ -7,7 +7,7 @@ from redis import Redis
 
 from service.outbox import store as outbox
 from service.outbox.doorbell import open_rq_queue, ring, take_pending
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.values.ids import partition_of
 from tasks.jobs import scan
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
@@ -36,7 +36,7 @@ def test_it_rings_for_a_mail_whose_own_ring_was_lost(
 ) -> None:
     harness.add_link()
     scan()
-    assert rung(rq_connection) == {LINKS: [PARTITION]}
+    assert rung(rq_connection) == {LINK_QUEUE: [PARTITION]}
 
 
 def test_it_rings_for_a_code_whose_own_ring_was_lost(
@@ -44,7 +44,7 @@ def test_it_rings_for_a_code_whose_own_ring_was_lost(
 ) -> None:
     harness.add_code()
     scan()
-    assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
+    assert rung(rq_connection) == {OTP_QUEUE: [partition_of(JANE)]}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_it_rings_for_a_scheduled_link_when_its_time_comes(
     harness.add_link(scheduled_at=harness.clock() + timedelta(hours=1))
     harness.clock.advance(hours=1, milliseconds=-early)
     scan()
-    assert rung(rq_connection) == ({LINKS: [PARTITION]} if rings else {})
+    assert rung(rq_connection) == ({LINK_QUEUE: [PARTITION]} if rings else {})
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_it_rings_for_a_lease_that_lapsed(
     harness.claim()
     harness.clock.advance(seconds=after)
     scan()
-    assert rung(rq_connection) == ({LINKS: [PARTITION]} if rings else {})
+    assert rung(rq_connection) == ({LINK_QUEUE: [PARTITION]} if rings else {})
 
 
 def test_it_rings_for_a_code_whose_lease_lapsed(
@@ -78,14 +78,14 @@ def test_it_rings_for_a_code_whose_lease_lapsed(
     harness.add_code()
     now = harness.clock()
     claimed = outbox.claim(
-        OTPS, partition_of(JANE), now=now, lease_deadline=now + timedelta(seconds=20), limit=10
+        OTP_QUEUE, partition_of(JANE), now=now, lease_deadline=now + timedelta(seconds=20), limit=10
     )
     assert harness.client.run(claimed) == [JANE]
     scan()
     assert rung(rq_connection) == {}
     harness.clock.now = now + timedelta(seconds=20)
     scan()
-    assert rung(rq_connection) == {OTPS: [partition_of(JANE)]}
+    assert rung(rq_connection) == {OTP_QUEUE: [partition_of(JANE)]}
 
 
 def test_it_rings_for_each_partition_with_due_mail(
@@ -96,7 +96,7 @@ def test_it_rings_for_each_partition_with_due_mail(
         harness.add_link(org_id=org_id)
     scan()
     assert rung(rq_connection) == {
-        LINKS: sorted({partition_of(org_id) for org_id in organizations})
+        LINK_QUEUE: sorted({partition_of(org_id) for org_id in organizations})
     }
 
 
@@ -104,17 +104,17 @@ def test_it_rings_once_for_many_scans(harness: DeliveryHarness, rq_connection: R
     harness.add_link()
     for _ in range(5):
         scan()
-    assert len(open_rq_queue(LINKS, rq_connection)) == 1
+    assert len(open_rq_queue(LINK_QUEUE, rq_connection)) == 1
 
 
 def test_it_rings_again_where_the_job_was_lost(
     harness: DeliveryHarness, rq_connection: Redis
 ) -> None:
     harness.add_link()
-    ring(LINKS, [PARTITION], rq_connection)
-    rq_connection.delete(open_rq_queue(LINKS, rq_connection).key)
+    ring(LINK_QUEUE, [PARTITION], rq_connection)
+    rq_connection.delete(open_rq_queue(LINK_QUEUE, rq_connection).key)
     scan()
-    assert len(open_rq_queue(LINKS, rq_connection)) == 1
+    assert len(open_rq_queue(LINK_QUEUE, rq_connection)) == 1
 
 
 def test_it_rings_no_more_once_all_is_sent(

@@ -22,7 +22,7 @@ from service.outbox.queues import SCAN_QUEUE
 from service.storage import data_version
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tasks.scheduler import PeriodicScheduler
 from tests.support.delivery_harness import DeliveryHarness
 from tests.support.servers import RedisServer
@@ -185,7 +185,7 @@ class TestHeartbeat:
 
     @pytest.fixture
     def away(self, valkey: RedisServer, rq_connection: Redis) -> Iterator[PeriodicScheduler]:
-        client = RedisClient(connect(f"{valkey.url}-that-nobody-has"))
+        client = RedisClient(create_client(f"{valkey.url}-that-nobody-has"))
         yield PeriodicScheduler(
             client,
             Heartbeat("scheduler", RedisClock()),

@@ -8,7 +8,7 @@ from redis import Redis
 
 from service.links.model import DeliveryState
 from service.outbox.doorbell import take_pending
-from service.outbox.queues import LINKS, OTPS
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
@@ -41,7 +41,7 @@ def test_the_scan_rings_for_all_others(
     spoil(harness, getattr(keys, kind)(PARTITION))
     with structlog.testing.capture_logs() as logs:
         scan()
-    assert set(take_pending(LINKS, rq_connection)) == {ELSEWHERE} | (
+    assert set(take_pending(LINK_QUEUE, rq_connection)) == {ELSEWHERE} | (
         {PARTITION} if kind != "outbox" else set()
     )
     assert getattr(keys, kind)(PARTITION) in told(logs)
@@ -54,7 +54,7 @@ def test_codes_go_out_where_scheduled_links_cannot_be_read(
     harness.add_code()
     spoil(harness, keys.scheduled(partition_of("jane@example.com")))
     scan()
-    assert take_pending(OTPS, rq_connection) == [partition_of("jane@example.com")]
+    assert take_pending(OTP_QUEUE, rq_connection) == [partition_of("jane@example.com")]
 
 
 @pytest.mark.parametrize("kind", ["outbox", "scheduled", "pending_since"])

@@ -16,12 +16,12 @@ from redis import Redis
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
 from service.links.model import DeliveryState
+from service.outbox.acl_check import probe_commands
 from service.outbox.doorbell import open_rq_queue, ring
-from service.outbox.permissions import probe_commands
-from service.outbox.queues import LINKS, OTPS, QUEUES, MailQueue
+from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from service.values.ids import partition_of
 from tasks import worker
 from tasks.runtime import Runtime, current_runtime
@@ -51,7 +51,7 @@ def work_burst(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize(
     ("queue", "subject"),
-    [(LINKS, "Payment link from acme"), (OTPS, "CODE is your payment code")],
+    [(LINK_QUEUE, "Payment link from acme"), (OTP_QUEUE, "CODE is your payment code")],
     ids=["links", "codes"],
 )
 def test_a_worker_finds_its_job_by_name_and_sends(
@@ -81,8 +81,8 @@ def test_a_worker_records_that_it_is_alive(
 
 
 def test_an_outage_of_the_store_does_not_end_a_worker(runtimes: Runtimes, tmp_path: Path) -> None:
-    away = RedisClient(connect(f"unix://{tmp_path}/nobody"))
-    record_heartbeat(msgspec.structs.replace(runtimes[LINKS], client=away))
+    away = RedisClient(create_client(f"unix://{tmp_path}/nobody"))
+    record_heartbeat(msgspec.structs.replace(runtimes[LINK_QUEUE], client=away))
     away.close()
 
 
@@ -93,13 +93,13 @@ def test_a_job_that_fails_does_not_end_a_worker(
         raise RuntimeError("nobody thought of this")
 
     harness.add_link()
-    ring(LINKS, [PARTITION], runtimes[LINKS].rq_connection)
+    ring(LINK_QUEUE, [PARTITION], runtimes[LINK_QUEUE].rq_connection)
     mailer.answer = fall_over
-    work_burst(runtimes[LINKS])
+    work_burst(runtimes[LINK_QUEUE])
     mailer.answer = lambda _: None
     harness.clock.advance(seconds=20)
-    ring(LINKS, [PARTITION], runtimes[LINKS].rq_connection)
-    work_burst(runtimes[LINKS])
+    ring(LINK_QUEUE, [PARTITION], runtimes[LINK_QUEUE].rq_connection)
+    work_burst(runtimes[LINK_QUEUE])
     assert mailer.recipients == ["jane@example.com"]
 
 
@@ -107,10 +107,10 @@ def test_a_worker_that_is_asked_to_stop_releases_the_rest(
     harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer
 ) -> None:
     made = harness.add_links(3)
-    ring(LINKS, [PARTITION], runtimes[LINKS].rq_connection)
+    ring(LINK_QUEUE, [PARTITION], runtimes[LINK_QUEUE].rq_connection)
     mailer.answer = lambda _: signal.raise_signal(signal.SIGTERM)
-    current_runtime.set(runtimes[LINKS])
-    DoorbellWorker(runtimes[LINKS]).work(logging_level="ERROR")
+    current_runtime.set(runtimes[LINK_QUEUE])
+    DoorbellWorker(runtimes[LINK_QUEUE]).work(logging_level="ERROR")
     assert len(mailer.sent) == 1
     assert [harness.lease_of(link) for link in made] == [None, harness.clock(), harness.clock()]
 
@@ -122,7 +122,7 @@ def test_if_a_process_cannot_start_the_others_are_stopped(
     started: list[SpawnProcess] = []
 
     def start(queue: MailQueue) -> SpawnProcess:
-        if queue is OTPS:
+        if queue is OTP_QUEUE:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         started.append(multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,)))
         started[0].start()
@@ -130,7 +130,7 @@ def test_if_a_process_cannot_start_the_others_are_stopped(
 
     monkeypatch.setattr(worker, "_start", start)
     with pytest.raises(BlockingIOError):
-        worker.supervise([LINKS, OTPS])
+        worker.supervise([LINK_QUEUE, OTP_QUEUE])
     assert not started[0].is_alive()
 
 
@@ -161,7 +161,7 @@ def test_check_tries_every_command_that_queues_need(
         scheduler.enqueue_jobs()
         scheduler.heartbeat()
         link = harness.add_link()
-        ring(LINKS, [PARTITION], queue)
+        ring(LINK_QUEUE, [PARTITION], queue)
         for runtime in runtimes.values():
             work_burst(msgspec.structs.replace(runtime, rq_connection=queue))
             assert open_rq_queue(runtime.queue, queue).count == 0

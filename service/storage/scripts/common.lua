@@ -18,7 +18,7 @@ local function match_ttl(key, at)
   end
 end
 
--- Counts one more under `key`, in a window of `window` ms that begins with the first.
+-- Adds one to the counter `key`. The first count starts a window of `window` ms.
 local function count(key, window)
   local number = redis.call('INCR', key)
   if number == 1 then redis.call('PEXPIRE', key, window) end

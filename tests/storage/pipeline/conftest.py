@@ -9,7 +9,7 @@ import uvloop
 
 from service.links.model import Link
 from service.storage.client import RedisClient
-from service.storage.connect import connect, connect_async
+from service.storage.connect import create_async_client, create_client
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
 from tests.support.factories import make_link, store_links
@@ -34,7 +34,7 @@ def run_in_loop(request: pytest.FixtureRequest) -> Run:
 @pytest.fixture
 def client(own_store: RedisServer) -> Iterator[RedisClient]:
     """A client of the same store, which is empty."""
-    connection = connect(own_store.url)
+    connection = create_client(own_store.url)
     connection.flushall()
     client = RedisClient(connection)
     yield client
@@ -51,4 +51,4 @@ def links(client: RedisClient, clock: Clock) -> list[Link]:
 @pytest.fixture
 def make_pipeline(own_store: RedisServer) -> Callable[[], AutoPipeline]:
     """Makes a pipeline to the store; call it within a loop."""
-    return lambda: AutoPipeline(connect_async(own_store.url))
+    return lambda: AutoPipeline(create_async_client(own_store.url))

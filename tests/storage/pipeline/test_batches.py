@@ -15,7 +15,7 @@ from service.outbox import store as outbox
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connect import connect_async
+from service.storage.connect import create_async_client
 from service.storage.multiplexed_connection import MAX_BATCHES_IN_FLIGHT, RedisWireProtocol
 from service.storage.pipeline import MAX_PENDING_COMMANDS, AutoPipeline
 from tests.support.pipelines import (
@@ -43,7 +43,7 @@ async def connect_and_count(
         flush(protocol)
 
     flush = RedisWireProtocol._flush  # noqa: SLF001
-    async with AutoPipeline(connect_async(server.url)) as pipeline:
+    async with AutoPipeline(create_async_client(server.url)) as pipeline:
         await pipeline.run(outbox.has_pending("00"))
         monkeypatch.setattr(RedisWireProtocol, "_flush", send_counted)
         yield pipeline, sizes
@@ -99,7 +99,7 @@ class TestBatches:
         self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with AutoPipeline(connect_async(own_store.url)) as pipeline:
+            async with AutoPipeline(create_async_client(own_store.url)) as pipeline:
                 results = await run_concurrently(
                     pipeline, [link_store.get(link.id) for link in links]
                 )

@@ -15,7 +15,7 @@ from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.outbox import store as outbox
 from service.storage.client import RedisClient
-from service.storage.connect import connect_async
+from service.storage.connect import create_async_client
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     Run,
@@ -191,7 +191,7 @@ class TestClosing:
         self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> None:
-            async with AutoPipeline(connect_async(own_store.url)) as pipeline:
+            async with AutoPipeline(create_async_client(own_store.url)) as pipeline:
                 await run_concurrently(pipeline, [read_link(link) for link in links])
                 assert count_connections(own_store) > before
 

@@ -11,7 +11,7 @@ from service.links import store as link_store
 from service.links.model import Link
 from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import connect, connect_async
+from service.storage.connect import create_async_client, create_client
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     Run,
@@ -58,7 +58,7 @@ class TestOverTls:
 
     @pytest.fixture
     def make_pipeline(self, url: str) -> Callable[[], AutoPipeline]:
-        return lambda: AutoPipeline(connect_async(url))
+        return lambda: AutoPipeline(create_async_client(url))
 
     def test_every_caller_gets_its_own_reply(
         self, make_pipeline: Callable[[], AutoPipeline], run_in_loop: Run, links: list[Link]
@@ -104,12 +104,12 @@ class TestOverTls:
         self, url: str, run_in_loop: Run, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with AutoPipeline(connect_async(url.partition("?")[0])) as pipeline:
+            async with AutoPipeline(create_async_client(url.partition("?")[0])) as pipeline:
                 return await run_concurrently(pipeline, [link_store.get(links[0].id)])
 
         assert [type(result) for result in run_in_loop(run())] == [Unavailable]
 
     def test_the_synchronous_client_uses_it_too(self, url: str, links: list[Link]) -> None:
-        client = RedisClient(connect(url))
+        client = RedisClient(create_client(url))
         assert client.run(link_store.get(links[0].id)) == links[0]
         client.close()

@@ -7,7 +7,7 @@ from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import connect
+from service.storage.connect import create_client
 from tasks.mail.profiles import CACHE_SIZE, CACHE_TTL, ProfileCache
 from tests.support.delivery_harness import DeliveryHarness
 
@@ -39,7 +39,7 @@ def test_an_unreadable_one_counts_as_empty(harness: DeliveryHarness) -> None:
 
 
 def test_an_outage_does_not_count_as_an_empty_profile(harness: DeliveryHarness) -> None:
-    away = RedisClient(connect("unix:///nobody"))
+    away = RedisClient(create_client("unix:///nobody"))
     with pytest.raises(Unavailable):
         ProfileCache(away, harness.clock).get("acme")
     away.close()

@@ -1,4 +1,4 @@
-"""Finds what a user of RQ's Redis may not do, for ``payment-links check``."""
+"""Finds what the ACL of a user of RQ's Redis denies, for ``payment-links check``."""
 
 from collections.abc import Iterator
 

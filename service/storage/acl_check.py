@@ -1,4 +1,4 @@
-"""Checks the permissions of the Redis user that the service connects as."""
+"""Finds the commands that the ACL of the service's Redis user denies."""
 
 from service.storage import keys
 from service.storage.command import Command, run_script
@@ -6,4 +6,4 @@ from service.storage.command import Command, run_script
 
 def find_denied_commands() -> Command[list[str]]:
     """The commands that the service uses and the user may not run."""
-    return run_script(list, "storage/check_permissions", [keys.PROBE])
+    return run_script(list, "storage/check_acl", [keys.PROBE])
