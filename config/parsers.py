@@ -2,10 +2,13 @@
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from email.headerregistry import Address
 from email.utils import getaddresses
+from pathlib import Path
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
@@ -86,6 +89,19 @@ def parse_host(text: str) -> str:
         return text
 
 
+def parse_helo(text: str) -> str:
+    """A host's name, or its address as a literal: ``[IPv6:::1]`` (RFC 5321, 4.1.3)."""
+    host = text.removeprefix("[").removesuffix("]").partition("%")[0]
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host.removeprefix("IPv6:"))
+        return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+    with suppress(UnicodeError):
+        name = text.encode("idna").decode()
+        if HOST_NAME.fullmatch(name) and not re.fullmatch(r"[0-9.]+", name):
+            return name
+    raise ValueError("must be the name of a host, or an address: mail.shop.example, [192.0.2.1]")
+
+
 def parse_mailbox(text: str) -> str:
     """``Name <address>`` or an address, as a mail's ``From`` has it."""
     mailboxes = getaddresses([text])
@@ -102,6 +118,27 @@ def parse_mailbox(text: str) -> str:
         raise ValueError(str(error)) from None
     username, _, domain = address.rpartition("@")
     return str(Address(name, username, domain))
+
+
+def parse_address(text: str) -> str:
+    """One address without a name."""
+    if parse_mailbox(text) != text or "<" in text:
+        raise ValueError("must be an address without a name: bounces@shop.example")
+    return text
+
+
+def parse_ca_file(text: str) -> Path:
+    """A file of certificates in PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(text)
+    except ssl.SSLError:
+        pass
+    except OSError as error:
+        raise ValueError(error.strerror or "cannot be read") from None
+    if not context.cert_store_stats()["x509"]:
+        raise ValueError("must be a file of certificates in PEM")
+    return Path(text)
 
 
 def parse_public_key(text: str) -> str:

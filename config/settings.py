@@ -7,8 +7,10 @@ A setting is one field below. ``load(environ)`` gives a frozen ``Settings``, or 
 
 from collections.abc import Mapping
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,18 +19,21 @@ from config.parsers import (
     choice_parser,
     duration_parser,
     number_parser,
+    parse_address,
+    parse_ca_file,
+    parse_helo,
     parse_host,
     parse_mailbox,
     parse_networks,
     parse_public_key,
     parse_secret,
 )
+from config.redis_url import CLUSTER_SCHEMES, parse_redis_url
 from config.urls import (
     SmtpSettings,
     parse_checkout_url,
     parse_jwks_url,
     parse_origins,
-    parse_redis_url,
     parse_smtp_url,
     parse_web_url,
 )
@@ -82,7 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
 
     redis_url: Annotated[str, parse_redis_url]
     """``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://host:port,host:port/service/db``
-    or ``redis+cluster://host:port``. Required, except by ``up``, which then starts a Valkey."""
+    or ``redis+cluster://host:port,host:port``; with TLS, ``redis+sentinels://`` and
+    ``rediss+cluster://``. Required, except by ``up``, which then starts a Valkey."""
     secret_key: Annotated[bytes, parse_secret]
     """32 bytes or more, from which every key of the service is derived. Required, as above."""
     queue_redis_url: Annotated[str, parse_redis_url] = ""
@@ -91,14 +97,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
     """Where customers reach the service; a link's page is ``PUBLIC_URL/pay/{id}``.
     It may have a path, which a proxy strips. Default: ``http://HOST:PORT``."""
     checkout_url: Annotated[str | None, parse_checkout_url] = None
-    """Where customers pay. ``{link_id}`` in it is filled in. Without it, pages have no button."""
+    """Where customers pay, unless their organization has a checkout of its own. It holds any of
+    ``{link_id}``, ``{amount}``, ``{currency}`` and ``{transaction_id}``, which are filled in."""
     smtp: Annotated[SmtpSettings | None, parse_smtp_url] = msgspec.field(
         default=None, name="SMTP_URL"
     )
     """``smtp://user:pass@host:587`` or ``smtps://…``.
     Without it, mails become files in ``DATA_DIR/outbox``."""
+    smtp_sessions: Annotated[int, number_parser(1, 256)] = 16
+    """Sessions with the mail server at a time, for links' mails."""
+    smtp_timeout: Annotated[timedelta, duration_parser("1s", "30m")] = timedelta(minutes=5)
+    """How long the mail server may take to confirm a mail after its final dot
+    (RFC 5321, 4.5.3.2); every other step may take a fifth of it."""
+    smtp_helo: Annotated[str, parse_helo] = ""
+    """The name in EHLO, or an address. Default: the host of ``PUBLIC_URL``."""
+    smtp_ca_file: Annotated[Path | None, parse_ca_file] = None
+    """PEM of authorities that are trusted beside the system's, for the mail server."""
     mail_from: Annotated[str, parse_mailbox] = "Payment Links <payment-links@localhost>"
     """The sender of every mail: ``Name <address>``, or an address. Required with ``SMTP_URL``."""
+    mail_bounces_to: Annotated[str, parse_address] = ""
+    """The envelope's sender, to which bounces go. Default: the address in ``MAIL_FROM``."""
     link_ttl: Annotated[timedelta, duration_parser("5m", "365d")] = timedelta(hours=72)
     """How long a link is good after it is sent, unless its request sets the end."""
     retention: Annotated[timedelta, duration_parser("1m", "3650d")] = timedelta(days=90)
@@ -131,6 +149,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
             msgspec.structs.force_setattr(self, "queue_redis_url", self.redis_url)
         if not self.public_url:
             msgspec.structs.force_setattr(self, "public_url", self.local_url)
+        if not self.smtp_helo:
+            msgspec.structs.force_setattr(self, "smtp_helo", self._public_host())
+        if not self.mail_bounces_to:
+            msgspec.structs.force_setattr(self, "mail_bounces_to", parseaddr(self.mail_from)[1])
 
     @property
     def local_url(self) -> str:
@@ -138,6 +160,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="upper"):
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
         host = loopback.get(self.host, self.host)
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def _public_host(self) -> str:
+        try:
+            return parse_helo(urlsplit(self.public_url).hostname or "")
+        except ValueError:
+            raise SettingsError(
+                "SMTP_HELO: required, for no mail server takes the host of PUBLIC_URL"
+            ) from None
 
 
 def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
@@ -153,7 +183,7 @@ def load(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     if missing := [name for name in required if not environ.get(name)]:
         raise MissingSettingsError(f"{', '.join(missing)}: required")
     settings = Settings(**_read(Settings, environ, listens=listens))
-    if settings.queue_redis_url.startswith("redis+cluster:"):
+    if settings.queue_redis_url.partition(":")[0] in CLUSTER_SCHEMES:
         raise SettingsError("QUEUE_REDIS_URL: RQ cannot use a cluster; name another Redis")
     if settings.admin_jwt_public_key and settings.admin_jwks_url:
         raise SettingsError("ADMIN_JWKS_URL: set it or ADMIN_JWT_PUBLIC_KEY, not both")

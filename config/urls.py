@@ -3,35 +3,48 @@
 Their errors contain nothing of a URL but the name of an option, for the rest may be a secret.
 """
 
+import ipaddress
 import re
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
 from config.parsers import split_list
 
-TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-SERVER_OPTIONS = ("db", "username", "password", "client_name")
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "redis": SERVER_OPTIONS,
-    "rediss": SERVER_OPTIONS + TLS_OPTIONS,
-    "unix": SERVER_OPTIONS,
-    "redis+sentinel": ("client_name", "ssl", *TLS_OPTIONS),
-    "redis+cluster": ("client_name", "ssl", *TLS_OPTIONS),
+SMTP_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "smtp": ("tls", "token_file"),
+    "smtps": ("token_file",),
 }
-"""The options of each scheme. They mean what they mean to redis-py; ``ssl=true`` stands for the
-``s`` of ``rediss``."""
-OPTION_PATTERNS = {
+"""The options of each scheme of ``SMTP_URL``."""
+SCHEMES_WITH_TLS = {
+    "redis": "rediss",
+    "redis+cluster": "rediss+cluster",
+    "redis+sentinel": "redis+sentinels",
+}
+"""For each scheme without TLS that takes no option for it, the one to write instead."""
+OPTION_PATTERNS: Mapping[str, tuple[str, str]] = {
     "db": (r"[0-9]{1,5}", "must be the number of a database"),
-    "ssl": (r"true|false", "must be true or false"),
     "ssl_check_hostname": (r"true|false", "must be true or false"),
     "ssl_cert_reqs": (r"none|optional|required", "must be none, optional or required"),
     "client_name": (r"[!-~]+", "must have no spaces or special characters"),
+    "tls": (r"off", "must be off, or left out"),
 }
 """What the values of some options look like; those of the others are any text."""
+CHECKOUT_PLACEHOLDERS = ("{link_id}", "{amount}", "{currency}", "{transaction_id}")
+"""What ``CHECKOUT_URL`` may hold; a link's values are filled in percent-encoded."""
+PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+        *("::1/128", "fc00::/7", "fe80::/10"),
+    )
+)
+"""Addresses of one machine, or of one network (RFC 1918, 3927, 4193 and 4291)."""
+PRIVATE_NAME = re.compile(r"[a-z][a-z0-9_-]*|([a-z0-9_-]+\.)+(local|internal|lan|home\.arpa)")
+"""Names that only a network of one's own resolves (RFC 6762, 8375): ``mail``, ``mail.internal``."""
 PERCENT_ENCODE = (
     "percent-encode these in the user and the password: "
     "/ as %2F, ? as %3F, # as %23, @ as %40, : as %3A, [ as %5B"
@@ -43,12 +56,19 @@ class SmtpSettings(msgspec.Struct, frozen=True):
 
     host: str
     port: int
-    implicit_tls: bool
+    implicit_tls: bool = False
     """True for ``smtps://`` (RFC 8314). ``smtp://`` uses STARTTLS where the server offers it."""
-    require_tls: bool
-    """True where the URL has a password, which is never sent without TLS."""
+    use_tls: bool = True
+    """False for ``?tls=off``: no STARTTLS either."""
     user: str | None = None
     password: str | None = None
+    token_file: Path | None = None
+    """The file of the access token with which the user logs in (XOAUTH2), read at each login."""
+
+    @property
+    def require_tls(self) -> bool:
+        """Whether a login without TLS must fail: its secret would leave this machine."""
+        return self.use_tls and self.user is not None and not _is_loopback(self.host)
 
 
 def parse_web_url(text: str) -> str:
@@ -58,10 +78,18 @@ def parse_web_url(text: str) -> str:
 
 
 def parse_checkout_url(text: str) -> str:
-    """An ``http://`` or ``https://`` URL with a place for the link's id."""
-    _split_web_url(text, allow_query=True)
-    if "{link_id}" not in text:
-        raise ValueError("must hold {link_id}, or it leads to the same place for every link")
+    """An ``http://`` or ``https://`` URL with at least one placeholder, none in its host."""
+    parts = _split_web_url(text, allow_query=True)
+    names = ", ".join(CHECKOUT_PLACEHOLDERS)
+    without = re.sub("|".join(map(re.escape, CHECKOUT_PLACEHOLDERS)), "", text)
+    if re.search("[{}]", without):
+        raise ValueError(f"must have no braces other than {names}")
+    if "{" in parts.netloc:
+        raise ValueError("must have its placeholders after the host")
+    if without == text:
+        raise ValueError(
+            f"must hold at least one of {names}, or it leads to the same place for every link"
+        )
     return text
 
 
@@ -82,104 +110,61 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 
 def parse_smtp_url(text: str) -> SmtpSettings:
-    """An ``smtp://`` or ``smtps://`` URL."""
-    parts = _split_login_url(text)
-    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+    """An ``smtp://`` or ``smtps://`` URL, with options of that scheme."""
+    parts = split_login_url(text)
+    if parts.scheme not in SMTP_OPTIONS or not parts.hostname:
         raise ValueError("must be smtp://user:password@host:587 or smtps://…")
-    if parts.query or parts.path not in {"", "/"}:
-        raise ValueError(f"must have no path and no options; {PERCENT_ENCODE}")
-    if bool(parts.username) != bool(parts.password):
+    if parts.path not in {"", "/"}:
+        raise ValueError(f"must have no path; {PERCENT_ENCODE}")
+    options = read_options(parts, SMTP_OPTIONS)
+    if "tls" in options and not _is_private(parts.hostname):
+        raise ValueError("tls=off is only for a host on a private network")
+    if "token_file" in options:
+        if not parts.username or parts.password:
+            raise ValueError(
+                "token_file needs a user and no password: smtp://user@host?token_file=…"
+            )
+    elif bool(parts.username) != bool(parts.password):
         raise ValueError("must have a user and a password, or neither")
     implicit_tls = parts.scheme == "smtps"
     return SmtpSettings(
         host=parts.hostname,
         port=parts.port or (465 if implicit_tls else 587),
         implicit_tls=implicit_tls,
-        require_tls=parts.password is not None,
+        use_tls="tls" not in options,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
+        token_file=Path(options["token_file"]) if "token_file" in options else None,
     )
 
 
-def parse_redis_url(text: str) -> str:
-    """A URL of a scheme in ``OPTIONS``, with options of that scheme; the scheme in lower case."""
-    parts = _split_login_url(text)
-    if parts.scheme not in OPTIONS:
-        raise ValueError(
-            "must begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
-        )
-    if parts.scheme == "redis+sentinel":
-        _require_sentinels(parts)
-    elif parts.scheme == "redis+cluster":
-        if parts.path not in {"", "/"}:
-            raise ValueError("must have no path, for a cluster has one database")
-    elif parts.scheme == "unix":
-        if not parts.path.startswith("/") or parts.netloc.rpartition("@")[2]:
-            raise ValueError(f"must be unix:///path/of/socket; {PERCENT_ENCODE}")
-    elif not re.fullmatch(r"/?[0-9]*", parts.path):
-        raise ValueError(f"must end in the number of a database, or in none; {PERCENT_ENCODE}")
-    _require_known_options(parts)
-    return parts.scheme + text[len(parts.scheme) :]
-
-
-def _require_sentinels(parts: SplitResult) -> None:
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    matches = [re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", host) for host in hosts]
-    if not all(
-        match and _is_host(match[1]) and 0 < int(match[2] or 26379) <= 65535 for match in matches
-    ):
-        raise ValueError("must list Sentinels as host:port,host:port")
-    if not re.fullmatch(r"/[^/]+(/[0-9]*)?", parts.path):
-        raise ValueError(
-            "must name a service, and may number a database: redis+sentinel://host:26379/service/0"
-        )
-
-
-def _require_known_options(parts: SplitResult) -> None:
-    scheme, given = parts.scheme, parse_qsl(parts.query, keep_blank_values=True)
+def read_options(
+    parts: SplitResult, options_of_schemes: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """The URL's options, each of which its scheme must have."""
+    scheme = parts.scheme
+    given = parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
     options = dict(given)
     for name, value in given:
-        if name not in OPTIONS[scheme]:
+        if name not in options_of_schemes[scheme]:
             raise ValueError(
-                f"{_describe_unknown(name, scheme)}; it takes {', '.join(OPTIONS[scheme])}"
+                f"{_describe_unknown(name, scheme)}; it takes "
+                f"{', '.join(options_of_schemes[scheme])}"
             )
         pattern, expected = OPTION_PATTERNS.get(name, (r".+", "must have a value"))
         if not re.fullmatch(pattern, value):
             raise ValueError(f"{name} {expected}")
     if len(options) < len(given):
         raise ValueError("has an option twice")
-    has_tls = scheme == "rediss" or options.get("ssl") == "true"
-    if not has_tls and (unused := [name for name in TLS_OPTIONS if name in options]):
-        raise ValueError(f"{unused[0]} needs ssl=true")
-    _require_certificates(options)
+    return options
 
 
 def _describe_unknown(name: str, scheme: str) -> str:
     """Shows a name only if it looks like an option's: it may be part of a password."""
     shown = name if re.fullmatch(r"[a-z_]{1,30}", name) else "something"
-    hint = " (for TLS: rediss://)" if scheme == "redis" and re.match("ssl|tls", name) else ""
+    with_tls = SCHEMES_WITH_TLS.get(scheme)
+    hint = f" (for TLS: {with_tls}://)" if with_tls and re.match("ssl|tls", name) else ""
     return f"{shown} is no option of {scheme}://{hint}"
-
-
-def _require_certificates(options: Mapping[str, str]) -> None:
-    """Requires that the files that options name can be read, and hold certificates and a key."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    authorities, certificate, key = (
-        options.get(name) for name in ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-    )
-    if key and not certificate:
-        raise ValueError("ssl_keyfile needs ssl_certfile")
-    names = "ssl_ca_certs"
-    try:
-        if authorities:
-            context.load_verify_locations(authorities)
-        names = "ssl_certfile and ssl_keyfile"
-        if certificate:
-            context.load_cert_chain(certificate, key, password="")
-    except ssl.SSLError:
-        raise ValueError(f"{names}: not a certificate, or not its key") from None
-    except OSError as error:
-        raise ValueError(f"{names}: {error.strerror or 'cannot be read'}") from None
 
 
 def _split_web_url(text: str, *, allow_query: bool = False) -> SplitResult:
@@ -194,7 +179,7 @@ def _split_web_url(text: str, *, allow_query: bool = False) -> SplitResult:
     return parts
 
 
-def _split_login_url(text: str) -> SplitResult:
+def split_login_url(text: str) -> SplitResult:
     """The parts of a URL that may have a password, in which ``/``, ``?`` and ``#`` are encoded."""
     tail = re.sub(r"^[^/?#]*(//[^/?#]*)?", "", text)
     if "@" in tail or "#" in tail:
@@ -203,17 +188,33 @@ def _split_login_url(text: str) -> SplitResult:
 
 
 def _split_url(text: str) -> SplitResult:
-    """The parts of a URL with a host and a port that can be read, or with Sentinels."""
+    """The parts of a URL with a host and a port that can be read."""
     if not text.isprintable() or " " in text:
         raise ValueError("must have no spaces or control characters")
     with suppress(ValueError):
         parts = urlsplit(text)
-        if parts.scheme == "redis+sentinel" or (parts.port != 0 and _is_host(parts.hostname or "")):
+        if parts.port != 0 and is_host(parts.hostname or ""):
             return parts
-    raise ValueError(f"has no host or port that can be read; {PERCENT_ENCODE}")
+    raise ValueError(f"must have a valid host and port; {PERCENT_ENCODE}")
 
 
-def _is_host(name: str) -> bool:
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_private(host: str) -> bool:
+    """Whether the host can only be reached on this machine or a network of one's own."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return PRIVATE_NAME.fullmatch(host) is not None
+    return any(address in network for network in PRIVATE_NETWORKS)
+
+
+def is_host(name: str) -> bool:
     """Whether no label of the name is empty or longer than 63 bytes."""
     try:
         name.encode("idna")

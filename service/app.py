@@ -16,7 +16,10 @@ from litestar.types import ControllerRouterHandler
 
 from config.settings import Settings, load
 from service.console.controller import ConsoleController, console_assets_handler
+from service.console.preview import PreviewController
 from service.context import create_context
+from service.events import schemas as events_schemas
+from service.events.controller import LinkEventController, OrgEventController
 from service.health import schemas as health_schemas
 from service.health.controller import HealthController
 from service.health.heartbeat import Heartbeat, keep_recording
@@ -30,8 +33,16 @@ from service.http.parameters import check_query
 from service.http.problems import EXCEPTION_HANDLERS
 from service.http.request import AnyRequest
 from service.http.responses import JsonResponse
+from service.links import patch_schemas
 from service.links import schemas as links_schemas
-from service.links.controller import DispatchController, LinkController, OrgLinkController
+from service.links.controller import LinkController, OrgLinkController
+from service.links.mail_controller import (
+    DispatchController,
+    ResendController,
+    ResendFailedController,
+)
+from service.notices import schemas as notices_schemas
+from service.notices.controller import SampleController
 from service.orgs import schemas as orgs_schemas
 from service.orgs.controller import OrgController
 from service.otps import schemas as otps_schemas
@@ -39,12 +50,15 @@ from service.otps.controller import OtpController
 from service.outbox.doorbell import Doorbell
 from service.pages.controller import PageController, page_assets_handler
 from service.pages.home import HomeController, home_assets_handler
+from service.pages.reminders import ReminderPageController
+from service.payments import schemas as payments_schemas
+from service.payments.controller import PaymentController
 from service.process import logs
 from service.process.data_dir import LOCK_VARIABLE
 from service.process.shutdown import Drain, exit_with_parent
 from service.process.startup import refusing_until_claimed
 from service.storage.clock import RedisClock
-from service.storage.connect import create_async_client, create_queue_client
+from service.storage.connect import create_queue_client, create_transport
 from service.storage.pipeline import AutoPipeline
 
 QUEUE_TIMEOUT_SECONDS = 2
@@ -52,14 +66,22 @@ GARBAGE_THRESHOLD = 20_000
 """New objects between two collections: a request makes some hundred, of which few need one."""
 HANDLERS: list[ControllerRouterHandler] = [
     ConsoleController,
+    PreviewController,
     HealthController,
     HomeController,
     LinkController,
     OrgLinkController,
     DispatchController,
+    ResendController,
+    ResendFailedController,
+    LinkEventController,
+    OrgEventController,
+    PaymentController,
     OrgController,
     OtpController,
     PageController,
+    ReminderPageController,
+    SampleController,
     console_assets_handler,
     home_assets_handler,
     page_assets_handler,
@@ -88,8 +110,12 @@ def create_app(
     """
     examples = (
         *links_schemas.EXAMPLES,
+        *patch_schemas.EXAMPLES,
+        *events_schemas.EXAMPLES,
+        *payments_schemas.EXAMPLES,
         *otps_schemas.EXAMPLES,
         *orgs_schemas.EXAMPLES,
+        *notices_schemas.EXAMPLES,
         *health_schemas.EXAMPLES,
     )
     return PaymentLinks(
@@ -133,7 +159,7 @@ async def _connect(
     doorbell, redis_clock = Doorbell(queue), RedisClock()
     async with AsyncExitStack() as stack:
         pipeline = await stack.enter_async_context(
-            AutoPipeline(create_async_client(settings.redis_url))
+            AutoPipeline(create_transport(settings.redis_url))
         )
         stack.push_async_callback(doorbell.close)
         context = create_context(settings, pipeline, doorbell, clock or redis_clock)
@@ -161,6 +187,7 @@ def _cors_config(origins: tuple[str, ...]) -> CORSConfig | None:
         allow_headers=["*"],
         expose_headers=[
             "Allow",
+            "ETag",
             "Idempotency-Replayed",
             "Location",
             "Retry-After",

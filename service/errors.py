@@ -2,7 +2,9 @@
 
 PaymentLinkError
 ├── Invalid               a value breaks a rule
-│   └── OtpNotVerified    the e-mail has not verified this code in the last 24 hours
+│   ├── OtpNotVerified    the e-mail has not verified this code in the last 24 hours
+│   ├── PartialNotAccepted  a payment is less than what is due
+│   └── CurrencyMismatch  a payment is in another currency than the link
 ├── Unauthenticated
 │   ├── TokenRequired
 │   ├── TokenInvalid
@@ -10,7 +12,17 @@ PaymentLinkError
 │   └── OtpInvalid        a code is wrong, used, expired or unknown
 ├── Forbidden             the caller is known, but may not do this
 ├── LinkNotFound
+├── PaymentNotFound
 ├── IdempotencyConflict   the key was used for another request
+├── LinkEnded             the link was paid, was revoked or has expired
+├── LinkPaid              the link was paid, in whole or in part
+├── TransactionExists     its transaction has an active or paid link already
+├── PaymentConflict       the id belongs to a payment of another amount or currency
+├── PaymentVoided         the id belongs to a payment that was voided
+├── LinkSent              a mail is out that shows what would change
+├── MailPending           the link's mail is not out yet
+├── EtagInvalid           If-Match is not a list of strong entity tags
+├── PreconditionFailed    If-Match names no entity tag of the link as it is
 ├── LimitReached
 ├── Unavailable           Redis, or the identity provider, does not answer
 └── Unreadable            a key in Redis holds something that the service did not write
@@ -103,6 +115,20 @@ class OtpNotVerified(Invalid):
         super().__init__("otp", "this e-mail has not verified that code in the last 24 hours")
 
 
+class PartialNotAccepted(Invalid):
+    code = "partial_not_accepted"
+
+    def __init__(self, due: str) -> None:
+        super().__init__("amount", f"must be at least what is due, {due}")
+
+
+class CurrencyMismatch(Invalid):
+    code = "currency_mismatch"
+
+    def __init__(self, currency: str) -> None:
+        super().__init__("currency", f"must be {currency}, the currency that the link is paid in")
+
+
 class Unauthenticated(PaymentLinkError):
     code = "unauthenticated"
 
@@ -136,11 +162,69 @@ class LinkNotFound(PaymentLinkError):
     message = "there is no such payment link"
 
 
+class PaymentNotFound(PaymentLinkError):
+    code = "payment_not_found"
+    message = "the link has no such payment"
+
+
 class IdempotencyConflict(PaymentLinkError):
     """The Idempotency-Key belongs to an earlier request that differs from this one."""
 
     code = "idempotency_conflict"
     message = "that Idempotency-Key came with another request before"
+
+
+class LinkEnded(PaymentLinkError):
+    code = "link_ended"
+    message = "the link was paid, was revoked or has expired"
+
+
+class LinkPaid(PaymentLinkError):
+    code = "link_paid"
+    message = "the link was paid, in whole or in part"
+
+
+class TransactionExists(PaymentLinkError):
+    """``link_id``: the newest active or paid link of the transaction."""
+
+    code = "transaction_exists"
+
+    def __init__(self, link_id: str) -> None:
+        super().__init__(f"{link_id} is an active or paid link of this transaction")
+        self.link_id = link_id
+
+
+class PaymentConflict(PaymentLinkError):
+    code = "payment_conflict"
+    message = "that payment_id belongs to a payment of another amount or currency"
+
+
+class PaymentVoided(PaymentLinkError):
+    code = "payment_voided"
+    message = "that payment was voided; record other money under another payment_id"
+
+
+class MailPending(PaymentLinkError):
+    code = "mail_pending"
+    message = "the link's mail is still on its way; once it is sent or has failed, send it again"
+
+
+class LinkSent(PaymentLinkError):
+    code = "link_sent"
+    message = (
+        "a mail of the link is out, which would contradict the change;"
+        " create a new link with the same transaction_id and on_conflict: supersede"
+    )
+
+
+class EtagInvalid(PaymentLinkError):
+    code = "etag_invalid"
+    message = 'If-Match must be * or strong entity tags, such as "0-active"'
+
+
+class PreconditionFailed(PaymentLinkError):
+    code = "precondition_failed"
+    message = "the link has changed since you read it; read it again"
 
 
 class LimitReached(PaymentLinkError):

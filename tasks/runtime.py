@@ -1,7 +1,9 @@
 """The composition root of workers: everything that jobs use, created once per process."""
 
 import multiprocessing
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
@@ -12,16 +14,17 @@ import msgspec
 from redis import Redis
 
 from config.settings import Settings
+from config.urls import SmtpSettings
 from service.health.heartbeat import Heartbeat
 from service.outbox.queues import MailQueue
-from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
-from service.storage.connect import create_client, create_queue_client
-from tasks.delivery_worker import DeliveryWorker
-from tasks.mail.files import FileMailer
-from tasks.mail.mailer import Mailer
-from tasks.mail.profiles import ProfileCache
-from tasks.mail.smtp import SmtpMailer
+from service.storage.connect import create_queue_client
+from service.storage.pipeline import AutoPipeline
+from tasks.delivery.queue_runner import QueueRunner
+from tasks.delivery.runner_thread import RunnerThread, start_runner
+from tasks.mail.files import FileSession
+from tasks.mail.mailer import MailSession
+from tasks.mail.smtp import SmtpSession
 from tasks.mail_kinds.registry import MailKind
 
 
@@ -29,46 +32,45 @@ class Runtime(msgspec.Struct):
     """What a worker's jobs use. RQ calls them without objects; they read ``current_runtime``."""
 
     queue: MailQueue
-    client: RedisClient
+    runner: RunnerThread
     rq_connection: Redis
-    delivery: DeliveryWorker[Any]
     clock: Callable[[], datetime]
     heartbeat: Heartbeat
     stopping: Event
+
+    def stop(self) -> None:
+        """Ends the work; returns at once."""
+        self.stopping.set()
+        self.runner.stop()
 
 
 current_runtime: ContextVar[Runtime] = ContextVar("current_runtime")
 
 
-def create_runtime(
+@contextmanager
+def open_runtime(
     settings: Settings, mail_kind: MailKind, clock: Callable[[], datetime] | None = None
-) -> Runtime:
+) -> Iterator[Runtime]:
     """A runtime for e-mails of one kind. It connects to Redis on first use.
 
     Without a ``clock``, it uses the store's time.
     """
-    store_clock, stopping = RedisClock(), Event()
-    client = RedisClient(partial(create_client, settings.redis_url))
-    clock, heartbeat = clock or store_clock, create_heartbeat(mail_kind.queue, store_clock)
-    return Runtime(
-        queue=mail_kind.queue,
-        client=client,
-        rq_connection=create_queue_client(
+    queue, store_clock = mail_kind.queue, RedisClock()
+    clock, heartbeat = clock or store_clock, create_heartbeat(queue, store_clock)
+    create_session = session_factory(settings)
+
+    def create_runner(pipeline: AutoPipeline) -> QueueRunner[Any]:
+        handler = mail_kind.create_handler(settings)
+        pool_size = mail_kind.pool_size(settings)
+        return QueueRunner(queue, handler, pipeline, create_session, pool_size, clock, heartbeat)
+
+    with (
+        create_queue_client(
             settings.queue_redis_url, socket_timeout=2, socket_connect_timeout=2
-        ),
-        delivery=DeliveryWorker(
-            mail_kind.queue,
-            mail_kind.create_handler(settings, ProfileCache(client, clock)),
-            client,
-            _mailer_factory(settings),
-            clock,
-            stopping.is_set,
-            heartbeat,
-        ),
-        clock=clock,
-        heartbeat=heartbeat,
-        stopping=stopping,
-    )
+        ) as rq_connection,
+        start_runner(settings.redis_url, create_runner) as runner,
+    ):
+        yield Runtime(queue, runner, rq_connection, clock, heartbeat, Event())
 
 
 def create_heartbeat(queue: MailQueue, clock: RedisClock) -> Heartbeat:
@@ -77,8 +79,23 @@ def create_heartbeat(queue: MailQueue, clock: RedisClock) -> Heartbeat:
     return Heartbeat(queue.worker_name, clock, pid=None if supervisor is None else supervisor.pid)
 
 
-def _mailer_factory(settings: Settings) -> Callable[[], Mailer]:
+def session_factory(settings: Settings) -> Callable[[], MailSession]:
+    """Creates sessions with the mail server, or with files where none is configured."""
     if settings.smtp is None:
-        return partial(FileMailer, settings.data_dir / "outbox")
-    mailer = SmtpMailer(**msgspec.structs.asdict(settings.smtp))  # once: certificates take 25 ms
-    return lambda: mailer
+        return partial(FileSession, settings.data_dir / "outbox")
+    return smtp_session_factory(settings, settings.smtp)
+
+
+def smtp_session_factory(settings: Settings, smtp: SmtpSettings) -> Callable[[], SmtpSession]:
+    """Creates sessions with the mail server. They share the certificates, which take 25 ms."""
+    tls = ssl.create_default_context()
+    if settings.smtp_ca_file is not None:
+        tls.load_verify_locations(settings.smtp_ca_file)
+    return partial(
+        SmtpSession,
+        **msgspec.structs.asdict(smtp),
+        require_tls=smtp.require_tls,
+        tls=tls,
+        helo=settings.smtp_helo,
+        timeout=settings.smtp_timeout.total_seconds(),
+    )

@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import structlog
@@ -13,7 +13,7 @@ from rq_scheduler.utils import to_unix
 
 from config.settings import load
 from service.errors import Unavailable
-from service.health.heartbeat import Heartbeat
+from service.health.heartbeat import Heartbeat, record
 from service.outbox.doorbell import (
     NAMESPACE,
     SCAN_INTERVAL_SECONDS,
@@ -27,10 +27,11 @@ from service.outbox.queues import SCAN_QUEUE
 from service.process import logs
 from service.process.shutdown import install_stop_handler
 from service.storage import data_version
-from service.storage.client import RedisClient
+from service.storage.client import RedisClient, open_client
 from service.storage.clock import RedisClock
-from service.storage.connect import REDIS_TIMEOUT_SECONDS, create_client, create_queue_client
+from service.storage.connect import create_queue_client
 from service.storage.error_descriptions import describe_failure
+from service.storage.pipeline import REDIS_TIMEOUT_SECONDS, AutoPipeline
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +54,7 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         self._client = client
         self._heartbeat = heartbeat
         self._stopping = stopping
+        self._recording: Future[None] | None = None
 
     def acquire_lock(self) -> bool:
         if self._stopping.is_set():  # Python ignores an exception of a signal handler in __del__
@@ -83,14 +85,24 @@ class PeriodicScheduler(Scheduler):  # type: ignore[misc]
         return self.get_jobs(to_unix(self._heartbeat.clock()), *args, **kwargs)
 
     def heartbeat(self) -> None:
+        """Records that the scheduler is alive. Jobs wait for that only until its clock is set."""
         super().heartbeat()
-        try:
-            self._client.run(self._heartbeat.record())
-            self._client.run(
-                data_version.set_version_if_absent()
-            )  # again if the store was emptied meanwhile
-        except Unavailable as error:
-            log.warning("heartbeat_failed", error=describe_failure(error))
+        if self._recording is None or self._recording.done():
+            self.finish_recording()
+            self._recording = self._client.start(self._record)
+        if not self._heartbeat.clock.is_set:
+            self.finish_recording()
+
+    def finish_recording(self) -> None:
+        """Waits for the heartbeat that is on its way."""
+        if self._recording is not None:
+            self._recording.result()
+
+    async def _record(self, pipeline: AutoPipeline) -> None:
+        """Records the heartbeat, and the data's version, in case the store was emptied."""
+        await record(self._heartbeat, pipeline)
+        with suppress(Unavailable):
+            await pipeline.run(data_version.set_version_if_absent())
 
     def _install_signal_handlers(self) -> None:
         """Keeps Redis out of the signal handler: ``run`` releases the lock when it ends."""
@@ -106,22 +118,24 @@ def run(environ: Mapping[str, str]) -> None:
     """Schedules until a signal stops it. An outage of Redis does not."""
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
-    stopping, client = threading.Event(), RedisClient(partial(create_client, settings.redis_url))
-    heartbeat = Heartbeat("scheduler", RedisClock())
+    stopping, heartbeat = threading.Event(), Heartbeat("scheduler", RedisClock())
     connection = create_queue_client(
         settings.queue_redis_url,
         socket_timeout=REDIS_TIMEOUT_SECONDS,
         socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
     )
     log.info("scheduler_started", interval=SCAN_INTERVAL_SECONDS)
-    while not stopping.is_set():
-        try:
-            PeriodicScheduler(client, heartbeat, stopping, connection=connection).run()
-        except (RedisError, OSError) as error:
-            if not stopping.is_set():
-                log.warning("queue_unavailable", error=describe_failure(error))
-        except SystemExit:
-            break
-        stopping.wait(1.0)
-    with suppress(Unavailable):
-        client.run(heartbeat.remove())
+    with open_client(settings.redis_url) as client:
+        while not stopping.is_set():
+            try:
+                scheduler = PeriodicScheduler(client, heartbeat, stopping, connection=connection)
+                scheduler.run()
+            except (RedisError, OSError) as error:
+                if not stopping.is_set():
+                    log.warning("queue_unavailable", error=describe_failure(error))
+            except SystemExit:
+                break
+            stopping.wait(1.0)
+        scheduler.finish_recording()
+        with suppress(Unavailable):
+            client.run(heartbeat.remove())

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
@@ -16,7 +15,6 @@ from rq import SimpleWorker
 from rq.exceptions import StopRequested
 
 from config.settings import load
-from service.errors import Unavailable
 from service.outbox.doorbell import JsonJob, JsonQueue, open_rq_queue
 from service.outbox.queues import MailQueue
 from service.process import logs
@@ -24,7 +22,7 @@ from service.process.data_dir import OWNER_ONLY_UMASK
 from service.process.shutdown import exit_with_parent, install_stop_handler
 from service.storage.error_descriptions import describe_failure
 from tasks.mail_kinds.registry import find_kind
-from tasks.runtime import Runtime, create_runtime, current_runtime
+from tasks.runtime import Runtime, current_runtime, open_runtime
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +32,7 @@ STOP_TIMEOUT_SECONDS = 15.0
 
 
 class DoorbellWorker(SimpleWorker):
-    """Runs jobs one at a time, without a fork: they share a mail session."""
+    """Runs jobs one at a time, without a fork: they wake a runner that outlives them."""
 
     connection_timeout = 2  # longer than a poll; 5 s after a lost reply, the worker is back
     max_connection_wait_time = 1.0
@@ -53,10 +51,10 @@ class DoorbellWorker(SimpleWorker):
 
     def heartbeat(self, *args: Any, **kwargs: Any) -> None:
         super().heartbeat(*args, **kwargs)
-        record_heartbeat(self._runtime)
+        self._runtime.runner.record(self._runtime.heartbeat)
 
     def handle_warm_shutdown_request(self) -> None:
-        self._runtime.stopping.set()
+        self._runtime.stop()
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
 
     def _install_signal_handlers(self) -> None:
@@ -71,30 +69,22 @@ class DoorbellWorker(SimpleWorker):
         pass
 
 
-def record_heartbeat(runtime: Runtime) -> None:
-    """Records that the worker is alive, unless the store is down."""
-    try:
-        runtime.client.run(runtime.heartbeat.record())
-    except Unavailable as error:
-        log.warning("heartbeat_failed", worker=runtime.queue.name, error=describe_failure(error))
-
-
 def work(queue_name: str, environ: Mapping[str, str]) -> None:
     """Works for one queue until a signal stops it. An outage of Redis does not."""
     os.umask(OWNER_ONLY_UMASK)
     settings = load(environ, listens=False)
     logs.configure(settings.log_format)
-    runtime = create_runtime(settings, find_kind(queue_name))
-    current_runtime.set(runtime)
-    record_heartbeat(runtime)
-    _work_until_stopped(runtime)
-    with suppress(Unavailable):
-        runtime.client.run(runtime.heartbeat.remove())
+    with open_runtime(settings, find_kind(queue_name)) as runtime:
+        current_runtime.set(runtime)
+        runtime.runner.record(runtime.heartbeat).result()  # it sets the clock
+        work_until_stopped(runtime)
 
 
-def _work_until_stopped(runtime: Runtime) -> None:
+def work_until_stopped(runtime: Runtime) -> None:
+    """Runs jobs until the runtime is stopped. Raises what ends its runner before."""
     while not runtime.stopping.is_set():
-        install_stop_handler(lambda *_: runtime.stopping.set())  # while no RQ worker handles them
+        runtime.runner.raise_if_ended()  # RQ's worker swallows errors
+        install_stop_handler(lambda *_: runtime.stop())  # while no RQ worker handles them
         try:
             DoorbellWorker(runtime).work(logging_level="WARNING")
         except StopRequested:
@@ -109,7 +99,7 @@ def _work_until_stopped(runtime: Runtime) -> None:
 def supervise(queues: Sequence[MailQueue]) -> None:
     """Keeps a worker process for each queue until a signal stops it.
 
-    Each worker then finishes the e-mail that it is sending.
+    Each worker then finishes the e-mails that it is sending.
     """
     stopping = threading.Event()
     install_stop_handler(lambda *_: stopping.set())

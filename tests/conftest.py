@@ -16,12 +16,11 @@ import redis
 from litestar.testing import TestClient
 
 from service.app import create_app
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from tests.support.api import Api, FromPeer, MakeApi, empty, settings_of
 from tests.support.clock import Clock
 from tests.support.page_client import CHECKOUT
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import MailServer, RedisServer, redis_server, store, valkey_server
 
 SLOWEST = ("faults", "browser", "e2e")

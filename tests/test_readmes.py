@@ -2,13 +2,15 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from config.redis_url import REDIS_OPTIONS
 from config.settings import OtpSettings, Settings, load
-from config.urls import OPTIONS
+from config.urls import SMTP_OPTIONS
 from service.errors import PaymentLinkError, Unauthenticated
 from service.health.model import Reason
 from service.http.problems import CODES
@@ -16,7 +18,7 @@ from service.links.redis_hash import FIELDS
 from tests.bench.__main__ import PARTS
 
 ROOT = Path(__file__).parents[1]
-MAX_WORDS = 1800
+MAX_WORDS = 2050
 MAX_PICTURE_BYTES = 60_000
 REQUIRED = {"SECRET_KEY": "s" * 32, "REDIS_URL": "redis://localhost"}
 HIDDEN = {".git", ".venv", ".screenshots", ".pytest_cache"}
@@ -121,13 +123,17 @@ def test_details_are_of_settings_that_exist() -> None:
     assert named <= variables()
 
 
-def test_every_option_of_a_redis_url_has_a_row() -> None:
+@pytest.mark.parametrize(
+    ("title", "options_of_schemes"),
+    [("Options of Redis URLs", REDIS_OPTIONS), ("Options of SMTP_URL", SMTP_OPTIONS)],
+)
+def test_every_option_of_a_url_has_a_row(
+    title: str, options_of_schemes: Mapping[str, tuple[str, ...]]
+) -> None:
     options = {
-        name.partition("=")[0]
-        for row in rows("config/README.md", "Options of Redis URLs")
-        for name in quoted(row[0])
+        name.partition("=")[0] for row in rows("config/README.md", title) for name in quoted(row[0])
     }
-    assert options == {option for of_scheme in OPTIONS.values() for option in of_scheme}
+    assert options == {option for of_scheme in options_of_schemes.values() for option in of_scheme}
 
 
 def test_every_reason_of_readyz_is_explained() -> None:

@@ -3,20 +3,17 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 
-import msgspec
-
 from config.settings import Settings, SettingsError, load
 from service.auth.jwks import KeySet, KeySetError
 from service.auth.tokens import load_public_key
+from service.cli.check_mail import check_mail
 from service.cli.check_redis import check_queue_commands, check_queue_redis, check_redis
 from service.cli.check_result import CheckResult, failure, ok, warning
 from service.process.disk import describe_shortage, is_data_dir_used
-from tasks.mail.mailer import MailerUnavailable
-from tasks.mail.smtp import SmtpMailer
 
 
-def check_all(environ: Mapping[str, str]) -> Iterator[CheckResult]:
-    """Checks everything that ``environ`` configures."""
+def check_all(environ: Mapping[str, str], *, recipient: str | None = None) -> Iterator[CheckResult]:
+    """Checks everything that ``environ`` configures; and if the mail server takes ``recipient``."""
     try:
         settings = load(environ)
     except SettingsError as error:
@@ -28,7 +25,7 @@ def check_all(environ: Mapping[str, str]) -> Iterator[CheckResult]:
     if settings.queue_redis_url != settings.redis_url:
         yield from check_queue_redis(settings.queue_redis_url)
     yield from check_queue_commands(settings.queue_redis_url)
-    yield _check_mail(settings)
+    yield check_mail(settings, recipient)
     if is_data_dir_used(settings.data_dir, settings.redis_url, has_smtp=settings.smtp is not None):
         shortage = describe_shortage(settings.data_dir)
         has_room = ok("disk", f"{settings.data_dir.absolute()} has room")
@@ -50,18 +47,3 @@ def _check_admin_keys(settings: Settings) -> CheckResult:
     except KeySetError as error:
         return failure("admin tokens", f"ADMIN_JWKS_URL: the keys cannot be fetched: {error}")
     return ok("admin tokens", owner)
-
-
-def _check_mail(settings: Settings) -> CheckResult:
-    smtp = settings.smtp
-    if smtp is None:
-        outbox = settings.data_dir / "outbox"
-        return warning("mail", f"SMTP_URL is not set: mails become files in {outbox}")
-    server = f"{smtp.host}:{smtp.port}"
-    try:
-        is_secure = SmtpMailer(**msgspec.structs.asdict(smtp)).check_login_and_tls()
-    except MailerUnavailable as error:
-        return failure("mail", f"{server} does not let us in: {error}")
-    if is_secure:
-        return ok("mail", f"{server} lets us in, over TLS")
-    return warning("mail", f"{server} lets us in, without TLS")

@@ -20,6 +20,7 @@ from service.process.embedded import with_embedded_store
 from service.process.listen_address import find_address
 from service.process.shutdown import exit_on_stop_signals, exit_with_lock
 from service.process.startup import DataVersionWatch, StartupError, read_settings, wait_for_data
+from service.values.email import parse_email
 from service.values.ids import parse_org_id
 
 MAX_SUBJECT_LENGTH = 256
@@ -161,10 +162,20 @@ def _parse_lifetime(text: str) -> timedelta:
     type=click.Choice(QUEUE_NAMES),
     help="With --worker: the one queue that they work for.",
 )
-def check(worker: bool, queue: str | None) -> None:
+@click.option(
+    "--to",
+    "recipient",
+    metavar="ADDRESS",
+    help="Also ask the mail server whether it takes mail to this address. None is sent.",
+)
+def check(worker: bool, queue: str | None, recipient: str | None) -> None:
     """Check the settings, Redis and the mail server. Exits with 1 if something is wrong."""
     if queue and not worker:
         raise click.UsageError("--queue belongs to --worker")
+    if recipient is not None:
+        if worker:
+            raise click.UsageError("--to does not go with --worker")
+        _require_email(recipient)
     environ = with_embedded_store(os.environ)
     if worker:
         from service.cli.check_workers import check_workers
@@ -173,12 +184,19 @@ def check(worker: bool, queue: str | None) -> None:
     else:
         from service.cli.check import check_all
 
-        results = check_all(environ)
+        results = check_all(environ, recipient=recipient)
     failed = False
     for result in results:
         click.echo(f"{result.status:5} {result.component}: {result.detail}")
         failed |= result.status == "FAIL"
     sys.exit(1 if failed else 0)
+
+
+def _require_email(text: str) -> None:
+    try:
+        parse_email(text, "--to")
+    except Invalid as error:
+        raise click.UsageError(f"--to: {error}") from None
 
 
 def _select_queues(name: str | None) -> list[MailQueue]:

@@ -13,6 +13,7 @@ import httpx
 from config.settings import Settings
 from service.auth.tokens import DEFAULT_ADMIN_TOKEN_LIFETIME, Admin, Role, issue_admin_token
 from service.links.model import page_path
+from service.notices.model import NoticeKind
 from service.values.email import mask
 from service.values.ids import LINK_ID_PATTERN
 from tasks.mail.mime import KIND_HEADER
@@ -20,6 +21,7 @@ from tasks.mail.mime import KIND_HEADER
 DIGIT = re.compile(r"\d")
 LINK_URL = re.compile(rf"^https?://\S+{page_path(LINK_ID_PATTERN)}$", re.MULTILINE)
 """Finds the link in the text of a mail, where it has a line of its own."""
+KINDS_WITHOUT_CODE = {"link", *NoticeKind}
 EXAMPLE = (
     '{"email": "jane@example.com", "org_id": "acme", '
     '"payment_amount": 125000.50, "currency": "NGN"}'
@@ -89,7 +91,9 @@ def describe_mail(path: Path) -> str:
     """The masked recipient, the subject, the link if there is one, and the file, in one line."""
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     recipient, subject = mask(str(message["To"])), str(message["Subject"])
-    if message[KIND_HEADER] != "link":  # any other kind may hold a code: its digits stay hidden
+    if (
+        message[KIND_HEADER] not in KINDS_WITHOUT_CODE
+    ):  # any other may hold one: its digits stay hidden
         return f"mail to {recipient}: {DIGIT.sub('•', subject)} ({path})"
     body = message.get_body(("plain",))
     url = LINK_URL.search(body.get_content() if body else "")

@@ -38,7 +38,7 @@ class HealthController(Controller):
     async def readyz(self, request: PublicRequest) -> Readiness:
         """Whether workers and scheduler are alive, and which e-mails wait.
 
-        503 if Redis does not answer or the process is stopping.
+        503 if no partition of Redis answers or the process is stopping.
         """
         state = request.app.state
         if state.drain.is_draining():

@@ -5,20 +5,21 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from itertools import compress
 
 import structlog
 
 from service.context import Context
-from service.errors import Unreadable
+from service.errors import Unavailable, Unreadable
 from service.health import store
 from service.health.model import (
     PROCESS_TYPES,
     Backlog,
     OutboxReport,
+    ProcessHealth,
     Readiness,
     Reason,
     describe_faulty,
+    find_paused,
     find_process_reasons,
 )
 from service.links import mail_store
@@ -28,7 +29,7 @@ from service.links.model import DeliveryState, Link
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.storage import keys
-from service.storage.partitions import query_partitions
+from service.storage.partitions import Missing, Replies, query_each
 from service.storage.rate_limits import ReachedLimit, check
 from service.values.time import MILLISECOND
 
@@ -70,70 +71,85 @@ class ReadinessCheck:
 
 
 async def read_backlog(context: Context) -> Backlog:
-    """The e-mails of all partitions that are due."""
+    """The e-mails of all partitions that are due.
+
+    Raises:
+        Unavailable: no partition answers.
+    """
     now = context.clock()
-    pending = await context.pipeline.run_all(
-        [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
-    )
-    answers = await query_partitions(
+    pending = await query_each(context.pipeline, outbox.has_pending)
+    replies = await query_each(
         context.pipeline,
         partial(outbox.read_due, now=now),
-        list(compress(keys.ALL_PARTITIONS, pending)),
+        [partition for partition, waits in pending.by_name.items() if waits],
+        needs_reply=False,
     )
-    due = answers.by_partition
+    due = replies.by_name
     if unreadable_keys := [key for part in due.values() for key in part.unreadable]:
         log.error("data_unreadable", keys=keys.for_log(unreadable_keys))
     oldest = min((part.oldest for part in due.values() if part.oldest), default=None)
     return Backlog(
         unsent=sum(part.unsent for part in due.values()),
         oldest_age=None if oldest is None else now - oldest,
-        unreadable_partitions={name for name, part in due.items() if part.unreadable}.union(
-            answers.unreadable
-        ),
+        missing=pending.missing
+        | replies.missing
+        | Missing(unreadable={name for name, part in due.items() if part.unreadable}),
     )
 
 
 async def read_outbox(context: Context, *, max_failures: int) -> OutboxReport:
-    """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails."""
+    """The outgoing mail of all organizations, with the latest ``max_failures`` failed e-mails.
+
+    Raises:
+        Unavailable: no partition answers.
+    """
     now, retention = context.clock(), context.settings.retention
     count_scheduled = partial(mail_store.count_scheduled, start=now + MILLISECOND)
     read_failures = partial(
         mail_store.read_failures, now=now, retention=retention, limit=max_failures
     )
-    backlog, scheduled, jobs_waiting, failures = await asyncio.gather(
+    backlog, scheduled, jobs_waiting, failures, heartbeats = await asyncio.gather(
         read_backlog(context),
-        query_partitions(context.pipeline, count_scheduled),
+        query_each(context.pipeline, count_scheduled),
         context.doorbell.jobs_waiting(),
-        query_partitions(context.pipeline, read_failures),
+        query_each(context.pipeline, read_failures),
+        _read_processes(context),
     )
     latest = sorted(
-        (failure for part in failures.by_partition.values() for failure in part.latest),
+        (failure for part in failures.by_name.values() for failure in part.latest),
         key=lambda failure: failure.at,
         reverse=True,
     )
+    failed_links, missing = await _find_failed_links(context, latest[:max_failures])
     return OutboxReport(
         backlog=backlog,
-        scheduled=sum(scheduled.by_partition.values()),
+        scheduled=sum(scheduled.by_name.values()),
         jobs_waiting=jobs_waiting,
-        failed=sum(part.total for part in failures.by_partition.values()),
-        failures=await _find_failed_links(context, latest[:max_failures]),
-        unreadable_partitions=backlog.unreadable_partitions.union(
-            scheduled.unreadable, failures.unreadable
-        ),
+        paused=[*find_paused(heartbeats.by_name)],
+        failed=sum(part.total for part in failures.by_name.values()),
+        failures=failed_links,
+        missing=backlog.missing | scheduled.missing | failures.missing | missing,
+        has_heartbeats=not heartbeats.missing.unavailable,
     )
 
 
 async def _check_readiness(context: Context) -> Readiness:
-    found, backlog, [reached] = await asyncio.gather(
-        query_partitions(context.pipeline, store.read, PROCESS_TYPES),
+    heartbeats, backlog, refusing, reached = await asyncio.gather(
+        _read_processes(context),
         read_backlog(context),
-        context.pipeline.run_each([check(otps.ceiling(context.settings.otp.sends_per_minute))]),
+        _find_refusing(context, keys.ALL_PARTITIONS),
+        _check_ceiling(context),
     )
-    processes = {
-        process_type: found.by_partition.get(process_type, []) for process_type in PROCESS_TYPES
-    }
+    processes = heartbeats.by_name
+    for process_type in heartbeats.missing.unreadable:
+        processes[process_type] = []
     reasons = [*find_process_reasons(processes)]
-    if found.unreadable or backlog.unreadable_partitions or isinstance(reached, Unreadable):
+    if backlog.missing.unavailable:
+        reasons.append(Reason.PARTITIONS_UNAVAILABLE)
+    if refusing - backlog.missing.unavailable:
+        reasons.append(Reason.WRITES_REFUSED)
+    unreadable = heartbeats.missing.unreadable or backlog.missing.unreadable
+    if unreadable or isinstance(reached, Unreadable):
         reasons.append(Reason.DATA_UNREADABLE)
     if isinstance(reached, ReachedLimit):
         reasons.append(Reason.OTP_SENDS_LIMITED)
@@ -142,13 +158,47 @@ async def _check_readiness(context: Context) -> Readiness:
     return Readiness(reasons, processes, backlog)
 
 
+async def _read_processes(context: Context) -> Replies[list[ProcessHealth]]:
+    """The processes by type. While heartbeats cannot be recorded, nobody knows who is alive."""
+    replies, refusing = await asyncio.gather(
+        query_each(context.pipeline, store.read, PROCESS_TYPES, needs_reply=False),
+        _find_refusing(context, [keys.HEARTBEATS_TAG]),
+    )
+    return Replies({}, Missing(unavailable={*PROCESS_TYPES})) if refusing else replies
+
+
+async def _find_refusing(context: Context, tags: Sequence[str]) -> set[str]:
+    """Those of ``tags`` whose keys cannot be written now."""
+    probes = await query_each(context.pipeline, store.probe_writes, tags, needs_reply=False)
+    return probes.missing.unavailable
+
+
+async def _check_ceiling(context: Context) -> ReachedLimit | Unreadable | Unavailable | None:
+    """The limit of codes for all e-mails together, if it is reached, or why it is not known."""
+    try:
+        ceiling = otps.ceiling(context.settings.otp.sends_per_minute)
+        return await context.pipeline.run(check(ceiling))
+    except (Unreadable, Unavailable) as error:
+        return error
+
+
 async def _find_failed_links(
     context: Context, failures: Sequence[Failure]
-) -> list[tuple[Link, datetime]]:
-    """The links of ``failures``, except those that are gone, unreadable, or were sent after all."""
-    found = await context.pipeline.run_each([links.get(failure.link_id) for failure in failures])
-    return [
+) -> tuple[list[tuple[Link, datetime]], Missing]:
+    """The links of ``failures``, except those that are gone, unreadable, or were sent after all.
+
+    Also the partitions that do not answer any more, whose links are left out.
+    """
+    found, missing = await query_each(
+        context.pipeline,
+        links.get,
+        [failure.link_id for failure in failures],
+        needs_reply=False,
+    )
+    failed = [
         (link, failure.at)
-        for failure, link in zip(failures, found, strict=True)
-        if isinstance(link, Link) and link.delivery.state is DeliveryState.FAILED
+        for failure in failures
+        if (link := found.get(failure.link_id)) is not None
+        and link.delivery.state is DeliveryState.FAILED
     ]
+    return failed, Missing(unavailable={*map(keys.partition_of_link, missing.unavailable)})

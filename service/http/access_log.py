@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from service.http.request import SENT_METHOD
 from service.process.logs import current_request_id
 from service.values.ids import is_link_id, truncate_id
 
@@ -33,7 +34,7 @@ async def serve_logged(
     """Serves a request by ``app``, and logs it."""
     request_id = _request_id(scope["headers"])
     started, status, outcome = time.perf_counter(), 0, {"aborted": True}
-    method = scope["method"]
+    method = scope[SENT_METHOD] = scope["method"]
     if method == "HEAD":  # as GET, without the content (RFC 9110, 9.3.2)
         scope["method"] = "GET"
 

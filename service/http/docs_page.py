@@ -21,6 +21,8 @@ from service.i18n.formats import get_templates
 TITLE = "Payment Link Service"
 TAGS = {
     "Payment links": "Create, read, verify, revoke and list payment links.",
+    "Payments": "Record that links were paid, and void what was recorded in error.",
+    "Events": "What happened to links, when, and who did it.",
     "One-time passwords": "How customers prove that a mailbox is theirs.",
     "Organizations": "Who sends links, and how they present themselves.",
     "Operations": "Health, outgoing mail, and windows of scheduled links.",

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from service.values.ids import LINK_ID_PATTERN, ORG_ID_PATTERN
 from service.values.languages import LOCALE_PATTERN
+from service.values.reminders import MAX_REMINDERS, Reminder
 
 EXAMPLE_EMAIL, EXAMPLE_ORG_ID = "jane@example.com", "acme"
 EXAMPLE_LINK_ID = "pl_3fUgF8kQ2mZpR7sT1vXyW4aB"
@@ -54,6 +55,20 @@ Time = Annotated[
 clients take a time, not a text."""
 Timestamp = Annotated[str, Meta(examples=[EXAMPLE_TIME], extra_json_schema={"format": "date-time"})]
 """A time in an answer: UTC, with three decimals."""
+Reminders = Annotated[
+    list[Reminder],
+    Meta(
+        description="When the customer is reminded, at least 24 hours apart. An empty list: never.",
+        extra_json_schema={"maxItems": MAX_REMINDERS},
+    ),
+]
+UnavailablePartitions = Annotated[
+    list[str],
+    Meta(
+        description="Partitions that are left out, in whole or in part: they do not answer now."
+        " The same request later includes them. None as a rule."
+    ),
+]
 UnreadablePartitions = Annotated[
     list[str],
     Meta(

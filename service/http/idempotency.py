@@ -4,6 +4,7 @@ import hmac
 from typing import Annotated
 
 import msgspec
+from litestar.datastructures import ResponseHeader
 from litestar.params import HeaderParameter
 
 from service.errors import Invalid
@@ -19,10 +20,17 @@ IdempotencyKey = Annotated[
 ]
 REPLAYED = {"Idempotency-Replayed": "true"}
 """The header of an answer to a request that was carried out before."""
+REPLAYED_HEADER = ResponseHeader(
+    "Idempotency-Replayed",
+    documentation_only=True,
+    description="`true` where the request was carried out before.",
+)
 
 
-def identify(request: AnyRequest, org_id: str, key: str, content: object) -> IdempotentRequest:
-    """The request with this idempotency ``key`` and parsed ``content``.
+def identify(
+    request: AnyRequest, org_id: str, key: str | None, content: object
+) -> IdempotentRequest | None:
+    """The request with this idempotency ``key`` and parsed ``content``; None without a key.
 
     A key belongs to the organization, whatever the route. The same key and content on another
     route are a different request.
@@ -30,6 +38,8 @@ def identify(request: AnyRequest, org_id: str, key: str, content: object) -> Ide
     Raises:
         Invalid: the header came twice.
     """
+    if key is None:
+        return None
     if len(header_values(request, HEADER.lower().encode())) > 1:
         raise Invalid(HEADER, "must not be given twice")
     secret = context_of(request).idempotency_key

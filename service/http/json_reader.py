@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -14,14 +14,15 @@ from typing import Any, NamedTuple, cast
 import msgspec
 from msgspec import inspect
 
-from service.errors import MAX_QUOTED_NAME_CHARACTERS, Faults
+from service.errors import MAX_QUOTED_NAME_CHARACTERS, Fault, Faults
 from service.http.schemas import RequestBody, decode_hook
 from service.values.text import describe_character
 from service.values.time import parse_time
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_UNKNOWN_FIELDS = 100
-"""Limits how many unknown fields a response names: a body has room for thousands."""
+MAX_NAMED_FAULTS = 100
+"""Limits how many unknown fields, and parts of a field, a response names: a body has room for
+thousands."""
 INTEGER_LIMIT = 10**15
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -33,6 +34,9 @@ TYPE_RULES: dict[type[inspect.Type], str] = {
     inspect.CustomType: "must be a number",
     inspect.DateTimeType: "must be a time or a date, such as 2026-12-01T09:00:00Z or 2026-12-01",
     inspect.StrType: "must be text",
+    inspect.DictType: "must be an object whose values are text",
+    inspect.ListType: "must be a list",
+    inspect.StructType: "must be an object",
 }
 """Messages for values of a wrong type, by the type of the field."""
 
@@ -41,6 +45,9 @@ class Field(NamedTuple):
     """A field of a body, and how to decode its value alone."""
 
     is_required: bool
+    is_nullable: bool
+    is_patch: bool
+    """Whether null is a value of its own, not as good as absent."""
     kind: inspect.Type
     decode: Callable[[bytes], Any]
 
@@ -91,24 +98,71 @@ def _read_fields(model: type[RequestBody], body: bytes, now: datetime) -> Reques
     repeated = _repeated(body) if _may_repeat(model, body) else set()
     values: dict[str, Any] = {}
     for name, field in fields.items():
-        text = bytes(sent.pop(name, b"null"))
+        text = bytes(sent.pop(name, b""))
         if name in repeated:
             faults.add(name, "must not be given twice")
-        elif text != b"null":
+        elif text not in {b"", b"null"}:
             try:
                 values[name] = field.read(text)
             except ValueError:
-                faults.add(name, TYPE_RULES.get(type(field.kind), "has the wrong form"))
-        elif field.is_required:
-            faults.add(name, "is required")
+                found = islice(_find_faults(name, field.kind, text), MAX_NAMED_FAULTS)
+                faults.found += [*found] or [Fault(name, _rule_of(field.kind))]
+        elif text and field.is_patch and field.is_nullable:
+            values[name] = None
+        else:
+            _check_absent(faults, name, field, is_null=bool(text))
         if field.is_required:
             values.setdefault(name)
-    for name in islice(sent, MAX_UNKNOWN_FIELDS):
+    for name in islice(sent, MAX_NAMED_FAULTS):
         faults.add(name[:MAX_QUOTED_NAME_CHARACTERS], "is not a known field")
     decoded = model(**values)
     if faults.found:
         decoded.parse(now, faults)
     return decoded
+
+
+def _check_absent(faults: Faults, name: str, field: Field, *, is_null: bool) -> None:
+    if field.is_required:
+        faults.add(name, "is required")
+    elif is_null and field.is_patch:
+        faults.add(name, "must not be null")
+
+
+def _find_faults(name: str, kind: inspect.Type, text: bytes) -> Iterator[Fault]:
+    """The parts of a field's value that are not of their types: ``reminders[0].after_send``."""
+    match kind:
+        case inspect.DictType() | inspect.ListType() | inspect.StructType():
+            yield from _find_nested_faults(name, kind, _decoder(Any).decode(text))
+
+
+def _find_nested_faults(name: str, kind: inspect.Type, value: object) -> Iterator[Fault]:
+    match kind, value:
+        case inspect.DictType(value_type=part), dict():
+            for key, each in value.items():
+                named = f"{name}[{str(key)[:MAX_QUOTED_NAME_CHARACTERS]}]"
+                yield from _find_nested_faults(named, _without_null(part), each)
+        case inspect.ListType(item_type=part), list():
+            for index, each in enumerate(value):
+                yield from _find_nested_faults(f"{name}[{index}]", _without_null(part), each)
+        case inspect.StructType(fields=fields), dict():
+            types = {field.encode_name: field.type for field in fields}
+            for key, each in value.items():
+                named = f"{name}.{key[:MAX_QUOTED_NAME_CHARACTERS]}"
+                if key not in types:
+                    yield Fault(named, "is not a known field")
+                elif each is not None:
+                    yield from _find_nested_faults(named, _without_null(types[key]), each)
+        case inspect.StrType(), str():
+            pass
+        case _:
+            yield Fault(name, _rule_of(kind))
+
+
+def _rule_of(kind: inspect.Type) -> str:
+    """The message for a value that is not of ``kind``."""
+    if isinstance(kind, inspect.EnumType):
+        return f"must be one of {', '.join(kind.cls)}"
+    return TYPE_RULES.get(type(kind), "has the wrong form")
 
 
 def _may_repeat(model: type[RequestBody], body: bytes) -> bool:
@@ -133,13 +187,19 @@ def _reject_surrogates(model: type[RequestBody], body: bytes) -> None:
     if _ESCAPED_SURROGATE.search(body):
         with suppress(ValueError):
             for name, value in _members(body):
-                if (
-                    name in _fields(model)
-                    and isinstance(value, str)
-                    and (found := _SURROGATE.search(value))
-                ):
-                    faults.add(name, f"must not contain {describe_character(found[0])}")
+                if name in _fields(model) and (found := _find_surrogate(value)):
+                    faults.add(name, f"must not contain {describe_character(found)}")
     faults.raise_if_any()
+
+
+def _find_surrogate(value: object) -> str | None:
+    """The first half of a surrogate pair in a value of ``_members``, or in its parts."""
+    if isinstance(value, str):
+        found = _SURROGATE.search(value)
+        return found and found[0]
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_find_surrogate, value)), None)
+    return None
 
 
 def _members(body: bytes) -> Sequence[tuple[str, Any]]:
@@ -187,10 +247,22 @@ def _field_names_as_json(model: type[RequestBody]) -> list[bytes]:
 def _fields(model: type[RequestBody]) -> dict[str, Field]:
     """The fields of ``model``, by their names on the wire."""
     described = cast("inspect.StructType", inspect.type_info(model))
-    types = {field.name: field.type for field in msgspec.structs.fields(model)}
+    declared = msgspec.structs.fields(model)
+    types = {field.name: field.type for field in declared}
+    defaults = {field.name: field.default for field in declared}
     return {
         field.encode_name: Field(
-            field.required, _without_null(field.type), _decoder(types[field.name]).decode
+            field.required,
+            _is_nullable(field.type),
+            defaults[field.name] is msgspec.UNSET,
+            _without_null(field.type),
+            _decoder(types[field.name]).decode,
         )
         for field in described.fields
     }
+
+
+def _is_nullable(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.UnionType) and any(
+        isinstance(option, inspect.NoneType) for option in kind.types
+    )

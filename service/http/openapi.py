@@ -19,10 +19,11 @@ from service.http.problems import (
     PROBLEM_MEDIA_TYPE,
     RequestTimeout,
     UnsupportedMediaType,
+    describe,
     problem_body,
     status_of,
 )
-from service.http.schemas import ENCODER, Problem, RequestBody
+from service.http.schemas import ENCODER, Problem
 from service.values.money import MAX_AMOUNT, MIN_AMOUNT
 
 ADMIN_ONLY: list[dict[str, list[str]]] = [{"admin": []}]
@@ -36,6 +37,7 @@ EXAMPLE_ERROR_BY_STATUS: dict[int, errors.PaymentLinkError] = {
     403: errors.Forbidden("the token is another organization's"),
     404: errors.LinkNotFound(),
     409: errors.IdempotencyConflict(),
+    412: errors.PreconditionFailed(),
     422: errors.Invalid("email", "An email address must have an @-sign."),
     429: errors.LimitReached("a code was sent to this e-mail a moment ago", timedelta(seconds=60)),
     503: errors.Unavailable(),
@@ -151,8 +153,7 @@ def complete_description(
 
 def _problem(status: int, raised: Mapping[int, errors.PaymentLinkError]) -> Problem:
     if error := raised.get(status):
-        faults = error.faults if isinstance(error, errors.Invalid) else ()
-        return problem_body(status, error.code, str(error), faults)
+        return describe(error)
     return problem_body(status, *HTTP_PROBLEMS[status])
 
 
@@ -161,11 +162,10 @@ def _schemas(kinds: Sequence[type[msgspec.Struct]]) -> dict[str, Any]:
     _, described = msgspec.json.schema_components(
         kinds, schema_hook=_schema_hook, ref_template="#/components/schemas/{name}"
     )
-    requests = {kind.__name__ for kind in kinds if issubclass(kind, RequestBody)}
-    for name, schema in described.items():
+    for schema in described.values():
         if "enum" in schema:
             schema["type"] = "string"
-        elif name in requests:
+        elif schema.get("additionalProperties") is False:  # a request's: it refuses unknown fields
             _describe_request(schema)
         else:
             _describe_answer(schema)

@@ -16,6 +16,13 @@ PathLinkId = Annotated[str, PathParameter(schema_extra={"pattern": f"^{LINK_ID_P
 PathOrgId = Annotated[str, PathParameter(pattern=f"^{ORG_ID_PATTERN}$", description=ORG_ID_RULE)]
 MAX_VALUE_CHARACTERS = 128
 """Limits any parameter's value; the longest is a cursor."""
+PageLimit = Annotated[int, QueryParameter(ge=1, le=1000)]
+PageCursor = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1, max_length=MAX_VALUE_CHARACTERS, description="the next_cursor of a page"
+    ),
+]
 IGNORE_QUERY = {"ignore_query": True}
 """``opt`` of a page: others add parameters to links (``?fbclid=``)."""
 

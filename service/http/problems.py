@@ -9,7 +9,7 @@ import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from service import errors
 from service.http.parameters import describe_invalid_parameters
@@ -31,7 +31,17 @@ STATUS_BY_ERROR: dict[type[Exception], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.LinkNotFound: 404,
+    errors.PaymentNotFound: 404,
     errors.IdempotencyConflict: 409,
+    errors.LinkEnded: 409,
+    errors.LinkPaid: 409,
+    errors.TransactionExists: 409,
+    errors.PaymentConflict: 409,
+    errors.PaymentVoided: 409,
+    errors.LinkSent: 409,
+    errors.MailPending: 409,
+    errors.EtagInvalid: 400,
+    errors.PreconditionFailed: 412,
     errors.LimitReached: 429,
     errors.Unavailable: 503,
     errors.Unreadable: 500,
@@ -80,28 +90,29 @@ class Stopping(errors.Unavailable):
 
 
 def problem_body(
-    status: int, code: str, detail: str, faults: Sequence[errors.Fault] = ()
+    status: int,
+    code: str,
+    detail: str,
+    faults: Sequence[errors.Fault] = (),
+    link_id: str | UnsetType = UNSET,
 ) -> Problem:
-    """A problem's body; ``faults`` are those of single fields."""
+    """A problem's body; ``faults`` are those of fields, ``link_id`` the link that causes it."""
     return Problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         code=code,
         errors=[FieldError(*fault) for fault in faults] or UNSET,
+        link_id=link_id,
     )
 
 
 def problem(
-    status: int,
-    code: str,
-    detail: str,
-    headers: dict[str, str] | None = None,
-    faults: Sequence[errors.Fault] = (),
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> JsonResponse[Problem]:
     """The response that reports a problem."""
     return JsonResponse(
-        problem_body(status, code, detail, faults),
+        problem_body(status, code, detail),
         status_code=status,
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
@@ -113,9 +124,15 @@ def status_of(error: errors.PaymentLinkError) -> int:
     return next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
 
 
+def describe(error: errors.PaymentLinkError, detail: str | None = None) -> Problem:
+    """The body of the problem that reports ``error``; ``detail`` is its message by default."""
+    faults = error.faults if isinstance(error, errors.Invalid) else ()
+    link_id = error.link_id if isinstance(error, errors.TransactionExists) else UNSET
+    return problem_body(status_of(error), error.code, detail or str(error), faults, link_id)
+
+
 def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response[Any]:
     """The problem that reports ``error``."""
-    faults = error.faults if isinstance(error, errors.Invalid) else ()
     headers: dict[str, str] = {}
     detail = str(error)
     if isinstance(error, errors.Unauthenticated):
@@ -129,7 +146,12 @@ def from_domain(request: AnyRequest, error: errors.PaymentLinkError) -> Response
         log.warning("unavailable", cause=describe_failure(error) if error.__cause__ else str(error))
         if error.is_outcome_unknown and _may_change_state(request):
             detail += "; the request may have been carried out all the same"
-    return problem(status_of(error), error.code, detail, headers, faults)
+    return JsonResponse(
+        describe(error, detail),
+        status_code=status_of(error),
+        media_type=PROBLEM_MEDIA_TYPE,
+        headers=headers,
+    )
 
 
 def _may_change_state(request: AnyRequest) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from service.errors import Faults
-from service.http.fields import Amount
+from service.http.fields import Amount, LinkId
 from service.values.email import canonical, parse_email
 
 
@@ -36,7 +36,10 @@ class FieldError(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """Any error (RFC 9457). ``code`` is stable; ``errors`` is there where fields are at fault."""
+    """Any error (RFC 9457). ``code`` is stable.
+
+    ``errors`` is there where fields are at fault, ``link_id`` where another link is the reason.
+    """
 
     type: str = "about:blank"
     title: str
@@ -44,6 +47,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     detail: str
     code: str
     errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
+    link_id: LinkId | msgspec.UnsetType = msgspec.UNSET
 
 
 def parse_recipient(email: str, faults: Faults | None) -> str:

@@ -68,17 +68,18 @@ class LocaleFormats:
         return f"{self._format_local(local)} {_zone_name(local)}"
 
     def format_widest_datetime(self, time: datetime, zone: tzinfo) -> str:
-        """As ``format_datetime``, but as wide as in any zone of the reader's browser.
-
-        The widest name that browsers give to most zones is ``GMT+12``.
-        """
-        widest_zone = self._locale.zone_formats["gmt"] % "+12"
-        return f"{self._format_local(time.astimezone(zone))} {widest_zone}"
+        """As ``format_datetime``, but as wide as in any zone of the reader's browser."""
+        return f"{self._format_local(time.astimezone(zone))} {self._widest_zone}"
 
     def format_time(self, time: datetime, zone: tzinfo = UTC) -> str:
         """``11:58 WAT``: the time of day of ``time`` in ``zone``, to the minute."""
         local = time.astimezone(zone)
         return f"{format_time(local, 'short', locale=self._time_locale)} {_zone_name(local)}"
+
+    def format_widest_time(self, time: datetime, zone: tzinfo) -> str:
+        """As ``format_time``, but as wide as in any zone of the reader's browser."""
+        local = time.astimezone(zone)
+        return f"{format_time(local, 'short', locale=self._time_locale)} {self._widest_zone}"
 
     def format_duration(self, duration: timedelta) -> str:
         """``3 days``, ``5 hours``, ``10 minutes``: rounded down to the largest whole unit."""
@@ -98,6 +99,11 @@ class LocaleFormats:
     def isolate(self, value: str) -> str:
         """``value``, isolated from a text that runs from right to left (UAX #9: FSI, PDI)."""
         return f"\u2068{value}\u2069" if self.direction == "rtl" else value
+
+    @property
+    def _widest_zone(self) -> str:
+        """The widest name that browsers give to most zones: ``GMT+12``."""
+        return str(self._locale.zone_formats["gmt"] % "+12")
 
     def _format_local(self, local: datetime) -> str:
         date = format_date(local, "long", self._time_locale)

@@ -7,19 +7,28 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from litestar import Controller, Response, delete, get, post
+from litestar import Controller, Response, delete, get, patch, post
 from litestar.datastructures import CacheControlHeader, ResponseHeader
 from litestar.openapi import ResponseSpec
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
-from msgspec.inspect import DateTimeType
 
-from service.auth.guards import require_admin, require_internal_admin, require_org
+from service.auth.guards import require_admin, require_org
 from service.context import Context
-from service.errors import Forbidden, Invalid, OtpRequired, TokenInvalid, Unavailable
+from service.errors import (
+    Forbidden,
+    Invalid,
+    LinkPaid,
+    LinkSent,
+    OtpRequired,
+    TokenInvalid,
+    TransactionExists,
+    Unavailable,
+)
 from service.http.body import JsonBodyDTO
-from service.http.idempotency import REPLAYED, IdempotencyKey, identify
-from service.http.json_reader import TYPE_RULES
+from service.http.conditional import ETAG_HEADER, IfMatch, read_if_match
+from service.http.fields import EXAMPLE_LINK_ID
+from service.http.idempotency import REPLAYED, REPLAYED_HEADER, IdempotencyKey, identify
 from service.http.openapi import (
     ADMIN_ONLY,
     ANYONE,
@@ -29,21 +38,25 @@ from service.http.openapi import (
     problem_responses,
     text_media,
 )
-from service.http.parameters import MAX_VALUE_CHARACTERS, PathLinkId, PathOrgId
+from service.http.parameters import PageCursor, PageLimit, PathLinkId, PathOrgId
 from service.http.problems import READ_ONLY_OPT
-from service.http.request import AdminRequest, PublicRequest, context_of, header_values
+from service.http.request import (
+    AdminRequest,
+    PublicRequest,
+    actor_of,
+    context_of,
+    header_values,
+)
 from service.http.responses import JsonResponse
 from service.http.schemas import ENCODER
-from service.links import operations, qr, store
+from service.links import operations, patch_operations, qr
 from service.links.guards import require_access
+from service.links.link_body import EXAMPLE_LINK, LinkBody, link_body, masked_link
 from service.links.model import Link, Status, page_path
+from service.links.patch_schemas import UpdateLink
 from service.links.schemas import (
-    EXAMPLE_LINK,
     Counts,
     CreateLink,
-    Dispatch,
-    DispatchWindow,
-    LinkBody,
     LinkPage,
     MaskedVerification,
     QrFormat,
@@ -52,11 +65,8 @@ from service.links.schemas import (
     RevokeRecipient,
     Verification,
     VerifyLink,
-    link_body,
-    masked_link,
 )
 from service.values.ids import parse_org_id
-from service.values.time import format_time
 
 NDJSON = "application/x-ndjson"
 SVG, PNG, BYTES = "image/svg+xml", "image/png", "application/octet-stream"
@@ -68,11 +78,7 @@ CREATE_HEADERS = [
     ResponseHeader(
         "Location", documentation_only=True, description="The link's path.", required=True
     ),
-    ResponseHeader(
-        "Idempotency-Replayed",
-        documentation_only=True,
-        description="`true` where the request was carried out before.",
-    ),
+    REPLAYED_HEADER,
 ]
 CREATE_LINK_OPENAPI = extended_operation(
     201,
@@ -80,6 +86,8 @@ CREATE_LINK_OPENAPI = extended_operation(
         "get_link": {"link_id": "$response.body#/id"},
         "pay": {"link_id": "$response.body#/id"},
         "get_qr": {"link_id": "$response.body#/id"},
+        "list_link_events": {"link_id": "$response.body#/id"},
+        "update_link": {"link_id": "$response.body#/id"},
         "revoke_link": {"link_id": "$response.body#/id"},
         "list_links": {"org_id": "$response.body#/org_id"},
     },
@@ -109,7 +117,9 @@ class LinkController(Controller):
     @post(
         before_request=require_admin,
         dto=JsonBodyDTO[CreateLink],
-        responses=problem_responses(*BODY_STATUSES, 401, 403, 409, 429),
+        responses=problem_responses(
+            *BODY_STATUSES, 401, 403, 409, 429, examples=[TransactionExists(EXAMPLE_LINK_ID)]
+        ),
         response_headers=CREATE_HEADERS,
         operation_class=CREATE_LINK_OPENAPI,
         security=ADMIN_ONLY,
@@ -126,13 +136,17 @@ class LinkController(Controller):
 
         With an ``Idempotency-Key`` a request may be repeated for 24 hours: it makes one link, and
         later answers are that link as it is then, with ``Idempotency-Replayed: true``.
+
+        ``on_conflict`` decides what happens if an active or paid link has the same
+        ``transaction_id``: with ``error``, the answer names the newest one as ``link_id``.
         """
         context = context_of(request)
         link_request = data.parse(context.clock())
         require_org(request.user, link_request.org_id)
-        key = idempotency_key
-        repeatable = key and identify(request, link_request.org_id, key, link_request.normalized)
-        link, is_new = await operations.create(context, link_request, repeatable or None)
+        repeatable = identify(
+            request, link_request.org_id, idempotency_key, link_request.normalized
+        )
+        link, is_new = await operations.create(context, link_request, actor_of(request), repeatable)
         headers = {"Location": f"{context.base_path}/payment-links/{link.id}"}
         if not is_new:
             headers |= REPLAYED
@@ -150,11 +164,12 @@ class LinkController(Controller):
             422,
             examples=[OtpRequired(), Invalid("lang", "is not a known parameter")],
         ),
+        response_headers=[ETAG_HEADER],
         security=ANYONE,
         summary="Read a payment link",
         response_description="The link.",
     )
-    async def get_link(self, request: PublicRequest, link_id: PathLinkId) -> LinkBody:
+    async def get_link(self, request: PublicRequest, link_id: PathLinkId) -> JsonResponse[LinkBody]:
         """The link, whatever its status.
 
         A gated link opens to its customer and to admins of its organization.
@@ -162,7 +177,7 @@ class LinkController(Controller):
         context = context_of(request)
         link = await operations.find(context, link_id)
         for_admin = await require_access(request, link)
-        return _body(context, link, context.clock(), for_admin=for_admin)
+        return _tagged(context, link, for_admin=for_admin)
 
     @post(
         "/verify",
@@ -192,12 +207,45 @@ class LinkController(Controller):
             status is Status.ACTIVE, status, _body(context, link, now, for_admin=for_admin)
         )
 
+    @patch(
+        "/{link_id:str}",
+        before_request=require_admin,
+        dto=JsonBodyDTO[UpdateLink],
+        responses=problem_responses(*BODY_STATUSES, 401, 403, 404, 409, 412, examples=[LinkSent()]),
+        response_headers=[ETAG_HEADER],
+        security=ADMIN_ONLY,
+        summary="Change a payment link",
+        response_description="The link as it then is.",
+    )
+    async def update_link(
+        self,
+        request: AdminRequest,
+        link_id: PathLinkId,
+        data: JSONBody[UpdateLink],
+        if_match: IfMatch = None,
+    ) -> JsonResponse[LinkBody]:
+        """Changes the fields that the body names; null removes a value.
+
+        A later ``expires_at`` makes an expired link active again. ``email``, ``payment_amount``,
+        ``currency``, ``scheduled_at`` and ``otp_required`` can change while no mail of the link is
+        out; after that, create another link that supersedes it. With ``If-Match``, the link changes
+        only if it is still as you read it.
+        """
+        context, tags = context_of(request), read_if_match(request)
+        change = data.parse(context.clock())
+        link = await operations.find(context, link_id)
+        require_org(request.user, link.org_id)
+        changed = await patch_operations.update(
+            context, link.id, change, actor_of(request), if_match=tags
+        )
+        return _tagged(context, changed, for_admin=True)
+
     @delete(
         "/{link_id:str}",
         status_code=200,
         before_request=require_admin,
         dto=JsonBodyDTO[RevokeLinks],
-        responses=problem_responses(*BODY_STATUSES, 401, 403, 404),
+        responses=problem_responses(*BODY_STATUSES, 401, 403, 404, 409, examples=[LinkPaid()]),
         security=ADMIN_ONLY,
         summary="Revoke a payment link",
         response_description="The links that were active until now.",
@@ -210,13 +258,12 @@ class LinkController(Controller):
         recipient = None if data is None else data.parse(context.clock())
         link = await operations.find(context, link_id)
         require_org(request.user, link.org_id)
-        was_active = await context.pipeline.run(
-            store.revoke(link, now=context.clock(), retention=context.settings.retention)
-        )
-        revoked = [link.id] if was_active else []
-        if recipient is not None:
-            revoked += await operations.revoke_recipient(context, request.user, recipient)
-        return Revocation(len(revoked), revoked)
+        actor = actor_of(request)
+        revoked = [link.id] if await operations.revoke(context, link, actor) else []
+        if recipient is None:
+            return Revocation(len(revoked), revoked, [])
+        found = await operations.revoke_recipient(context, request.user, recipient, actor)
+        return Revocation(len(revoked + found.ids), revoked + found.ids, found.unavailable)
 
     @delete(
         status_code=200,
@@ -237,9 +284,9 @@ class LinkController(Controller):
         if data is None:
             raise Invalid("email", "name a link in the path, or an e-mail in the body, or both")
         context = context_of(request)
-        recipient = data.parse(context.clock())
-        revoked = await operations.revoke_recipient(context, request.user, recipient)
-        return Revocation(len(revoked), revoked)
+        recipient, actor = data.parse(context.clock()), actor_of(request)
+        found = await operations.revoke_recipient(context, request.user, recipient, actor)
+        return Revocation(len(found.ids), found.ids, found.unavailable)
 
     @get(
         "/{link_id:str}/qr",
@@ -295,15 +342,8 @@ class OrgLinkController(Controller):
         self,
         request: AdminRequest,
         org_id: PathOrgId,
-        limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-        cursor: Annotated[
-            str | None,
-            QueryParameter(
-                min_length=1,
-                max_length=MAX_VALUE_CHARACTERS,
-                description="the next_cursor of a page",
-            ),
-        ] = None,
+        limit: PageLimit = 100,
+        cursor: PageCursor = None,
         status: FromQuery[Status | None] = None,
     ) -> Response[LinkPage]:
         """The organization's links, newest first.
@@ -334,45 +374,15 @@ class OrgLinkController(Controller):
         )
 
 
-class DispatchController(Controller):
-    path = "/payment-links/scheduled"
-    tags = ("Operations",)
-
-    @post(
-        status_code=200,
-        before_request=require_internal_admin,
-        dto=JsonBodyDTO[DispatchWindow],
-        responses=problem_responses(
-            *BODY_STATUSES,
-            401,
-            403,
-            examples=[Invalid("scheduled_at", TYPE_RULES[DateTimeType])],
-        ),
-        security=ADMIN_ONLY,
-        summary="Send the scheduled links of a window",
-        response_description="How many links were due, and how many of them are queued.",
-    )
-    async def dispatch_window(
-        self, request: AdminRequest, data: JSONBody[DispatchWindow | None] = None
-    ) -> Dispatch:
-        """Queues every link scheduled in the window.
-
-        Each is e-mailed once, however often this is called.
-        """
-        context, window = context_of(request), data or DispatchWindow()
-        start, end = window.parse(context.clock())
-        result = await operations.dispatch_window(context, start, end)
-        return Dispatch(
-            format_time(start),
-            format_time(end),
-            result.due,
-            result.queued,
-            sorted(result.unreadable),
-        )
-
-
 def _body(context: Context, link: Link, now: datetime, *, for_admin: bool) -> LinkBody:
     return link_body(link, now=now, public_url=context.settings.public_url, for_admin=for_admin)
+
+
+def _tagged(context: Context, link: Link, *, for_admin: bool) -> JsonResponse[LinkBody]:
+    """The answer that is the link as it is now."""
+    now = context.clock()
+    body = _body(context, link, now, for_admin=for_admin)
+    return JsonResponse(body, headers={"ETag": link.entity_tag(now)})
 
 
 def _bodies(context: Context, links: Sequence[Link], now: datetime) -> list[LinkBody]:

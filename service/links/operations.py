@@ -1,23 +1,35 @@
-"""Creating, finding, revoking and listing links, and queuing the mails of scheduled ones."""
+"""Creating, finding, revoking and listing links."""
 
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
+import msgspec
 import structlog
 
 from service.auth.tokens import Admin, Role
 from service.context import Context
-from service.errors import IdempotencyConflict, LinkNotFound, Unavailable, Unreadable
-from service.links import mail_store, model, store
-from service.links.model import DeliveryState, Link, LinkRequest, Status
+from service.errors import (
+    LinkNotFound,
+    LinkPaid,
+    PaymentLinkError,
+    TransactionExists,
+    Unavailable,
+    Unreadable,
+)
+from service.links import store
+from service.links.link_request import LinkRequest, build_link
+from service.links.model import DeliveryState, Link, Status
+from service.links.store import ConflictReason, RevokeOutcome, Superseding, TransactionConflict
+from service.orgs import store as orgs
 from service.otps.operations import require_verified
 from service.outbox.queues import LINK_QUEUE
 from service.storage import idempotency, keys
+from service.storage.event_log import Actor
 from service.storage.idempotency import IdempotencyRecord, IdempotentRequest
-from service.storage.partitions import query_partitions
+from service.storage.partitions import visit_partitions
 from service.values.ids import is_link_id, partition_of
 
 log = structlog.get_logger(__name__)
@@ -27,13 +39,20 @@ MAX_CREATE_ATTEMPTS = 3
 STREAM_PAGE_SIZE = 100
 REVOKE_BATCH = 100
 """Links revoked in one trip to the store, so that other requests' commands get their turn."""
-DISPATCH_BATCH = 50
-"""Links queued in one trip to the store. With 150, the p99 of a ``GET`` meanwhile is 1.4 times that
-of an idle process beside 32 connections, with 50 it is 1.1 times."""
+
+
+class RevokedLinks(NamedTuple):
+    """The links that were active until now, and the partitions in which others may still be."""
+
+    ids: list[str]
+    unavailable: list[str]
 
 
 async def create(
-    context: Context, link_request: LinkRequest, repeatable: IdempotentRequest | None
+    context: Context,
+    link_request: LinkRequest,
+    actor: Actor,
+    repeatable: IdempotentRequest | None,
 ) -> tuple[Link, bool]:
     """Creates a link, queues its mail, and returns the link and whether it is new.
 
@@ -42,6 +61,7 @@ async def create(
     Raises:
         IdempotencyConflict: the earlier request had other content.
         OtpNotVerified, LimitReached: the recipient has not verified ``link_request.otp``.
+        TransactionExists, LinkPaid: another link of its transaction does not allow it.
     """
     record = (
         None if repeatable is None else await context.pipeline.run(idempotency.find(repeatable))
@@ -50,14 +70,16 @@ async def create(
         existing = await _find_earlier_link(context, repeatable, record)
         if existing is not None:
             return existing, False
-        link = model.create(
+        link = build_link(
             link_request,
+            created_by=actor.name,
             entropy=secrets.token_bytes(32),
             now=context.clock(),
             ttl=context.settings.link_ttl,
         )
         if link_request.otp is not None:
             await require_verified(context, link.recipient, link_request.otp, link.org_id)
+        link = await _set_default_reminders(context, link)
         stored = await context.pipeline.run(
             store.create(
                 link,
@@ -65,14 +87,31 @@ async def create(
                 retention=context.settings.retention,
                 request=repeatable,
                 gone=record.local_id if record else "",
+                on_conflict=link_request.on_conflict,
+                actor=actor,
             )
         )
+        if isinstance(stored, TransactionConflict):
+            raise _conflict_error(stored)
+        if isinstance(stored, Superseding):
+            link, stored = msgspec.structs.replace(link, supersedes=stored.link_id), True
         if stored is True:
             if link.delivery.state is DeliveryState.QUEUED:
                 context.doorbell.ring(LINK_QUEUE, [keys.partition_of_link(link.id)])
             return link, True
         record = stored or None
     raise Unavailable("the link could not be stored")
+
+
+async def _set_default_reminders(context: Context, link: Link) -> Link:
+    """``link``, with its organization's reminders if they count from now: it has no e-mail."""
+    if link.delivery.state is not DeliveryState.NONE or link.reminders is not None:
+        return link
+    try:
+        profile = await context.pipeline.run(orgs.get_profile(link.org_id))
+    except Unreadable:  # and logged: it delays no link
+        return link
+    return msgspec.structs.replace(link, reminders=profile.default_reminders or None)
 
 
 async def _find_earlier_link(
@@ -85,10 +124,15 @@ async def _find_earlier_link(
     """
     if repeatable is None or record is None:
         return None
-    if record.fingerprint != repeatable.fingerprint:
-        raise IdempotencyConflict
+    repeatable.require_same(record)
     link_id = keys.full_id(partition_of(repeatable.org_id), record.local_id)
     return await context.pipeline.run(store.get(link_id))
+
+
+def _conflict_error(conflict: TransactionConflict) -> PaymentLinkError:
+    if conflict.reason is ConflictReason.EXISTS:
+        return TransactionExists(conflict.link_id)
+    return LinkPaid(f"{conflict.link_id} of this transaction is paid, in whole or in part")
 
 
 async def find(context: Context, link_id: str) -> Link:
@@ -103,62 +147,100 @@ async def find(context: Context, link_id: str) -> Link:
     return link
 
 
-async def revoke_recipient(context: Context, admin: Admin, recipient: str) -> list[str]:
-    """Revokes the active links of the canonical e-mail ``recipient`` that ``admin`` may revoke.
+async def revoke(context: Context, link: Link, actor: Actor) -> bool:
+    """Revokes ``link``, and takes back what it still owes. False: it had ended before.
 
-    Returns:
-        Ids of the links that were active until now.
+    Raises:
+        LinkPaid: it was paid in whole.
+    """
+    outcome = await context.pipeline.run(
+        store.revoke(link, now=context.clock(), retention=context.settings.retention, actor=actor)
+    )
+    if outcome is RevokeOutcome.PAID:
+        raise LinkPaid("the link was paid: it cannot be revoked")
+    return outcome is RevokeOutcome.REVOKED
+
+
+async def revoke_recipient(
+    context: Context, admin: Admin, recipient: str, actor: Actor
+) -> RevokedLinks:
+    """Revokes the active links of the canonical e-mail ``recipient`` that ``admin`` may revoke.
 
     Raises:
         Unreadable: some could not be read. The others are revoked.
+        Unavailable: no partition answers.
     """
     partitions = (
         keys.ALL_PARTITIONS
         if admin.role is Role.INTERNAL_ADMIN
         else [partition_of(admin.org_id or "")]
     )
-    first = partial(store.active_ids, recipient=recipient, now=context.clock(), offset=0, limit=1)
-    answers = await query_partitions(context.pipeline, first, partitions)
-    is_complete, revoked = not answers.unreadable, list[str]()
-    for partition in (partition for partition, ids in answers.by_partition.items() if ids):
-        is_complete &= await _revoke_in(context, partition, admin, recipient, revoked)
-    if not is_complete:
-        raise Unreadable(
+    revoked = list[str]()
+    missing = await visit_partitions(
+        context.pipeline,
+        partial(store.count_active, recipient=recipient, now=context.clock()),
+        partial(
+            _revoke_in, context, admin=admin, recipient=recipient, actor=actor, revoked=revoked
+        ),
+        partitions,
+    )
+    if missing.unreadable:
+        detail = (
             f"{len(revoked)} links are revoked; others cannot be read:"
             " an operator finds their keys in the log"
         )
-    return revoked
+        if missing.unavailable:
+            detail += f"; {len(missing.unavailable)} partitions do not answer: ask again"
+        raise Unreadable(detail)
+    return RevokedLinks(revoked, sorted(missing.unavailable))
 
 
 async def _revoke_in(
-    context: Context, partition: str, admin: Admin, recipient: str, revoked: list[str]
-) -> bool:
+    context: Context,
+    partition: str,
+    *,
+    admin: Admin,
+    recipient: str,
+    actor: Actor,
+    revoked: list[str],
+) -> None:
     """Adds the ids of links revoked in ``partition`` to ``revoked``.
 
-    Returns:
-        Whether all could be read.
+    Raises:
+        Unreadable: some could not be read. The others are revoked.
+        Unavailable: the partition does not answer any more.
     """
-    skipped, is_complete = 0, True
+    skipped, unreadable = 0, list[Unreadable]()
     while True:
         now = context.clock()
         ids = await context.pipeline.run(
             store.active_ids(partition, recipient, now=now, offset=skipped, limit=REVOKE_BATCH)
         )
         if not ids:
-            return is_complete
+            break
         found = await context.pipeline.run_each([store.get(link_id) for link_id in ids])
         allowed = [
             link for link in found if isinstance(link, Link) and admin.may_act_for(link.org_id)
         ]
         outcomes = await context.pipeline.run_each(
-            [store.revoke(link, now=now, retention=context.settings.retention) for link in allowed]
+            [
+                store.revoke(link, now=now, retention=context.settings.retention, actor=actor)
+                for link in allowed
+            ]
         )
         revoked += [
-            link.id for link, outcome in zip(allowed, outcomes, strict=True) if outcome is True
+            link.id
+            for link, outcome in zip(allowed, outcomes, strict=True)
+            if outcome is RevokeOutcome.REVOKED
         ]
+        for reply in (*found, *outcomes):
+            if isinstance(reply, Unavailable):
+                raise reply
         failed = [outcome for outcome in outcomes if isinstance(outcome, Unreadable)]
-        is_complete &= not failed and not any(isinstance(link, Unreadable) for link in found)
+        unreadable += failed + [link for link in found if isinstance(link, Unreadable)]
         skipped += len(ids) - (len(outcomes) - len(failed))
+    if unreadable:
+        raise unreadable[0]
 
 
 async def read_page(
@@ -205,44 +287,3 @@ async def pages(
         if found.next_cursor is None:
             return
         cursor = found.next_cursor
-
-
-@dataclass
-class DispatchResult:
-    """How many links were due and how many queued, and the partitions that are unreadable."""
-
-    due: int = 0
-    queued: int = 0
-    unreadable: set[str] = field(default_factory=set)
-
-
-async def dispatch_window(context: Context, start: datetime, end: datetime) -> DispatchResult:
-    """Queues the mails of all links scheduled in [``start``, ``end``), each once."""
-    counts = await query_partitions(
-        context.pipeline, partial(mail_store.count_scheduled, start=start, end=end)
-    )
-    result = DispatchResult(unreadable=set(counts.unreadable))
-    for partition in (partition for partition, count in counts.by_partition.items() if count):
-        try:
-            await _dispatch_partition(context, partition, start, end, result)
-        except Unreadable:
-            result.unreadable.add(partition)
-    return result
-
-
-async def _dispatch_partition(
-    context: Context, partition: str, start: datetime, end: datetime, result: DispatchResult
-) -> None:
-    claimed = None
-    while claimed is None or len(claimed) == DISPATCH_BATCH:
-        now = context.clock()
-        claimed = await context.pipeline.run(
-            mail_store.claim_window(partition, now=now, start=start, end=end, limit=DISPATCH_BATCH)
-        )
-        if claimed:
-            links = await context.pipeline.run(mail_store.load_claimed(partition, claimed))
-            context.doorbell.ring(LINK_QUEUE, [partition])
-            result.due += sum(link is not None for link in links)
-            result.queued += sum(
-                isinstance(link, Link) and link.status(now) is Status.ACTIVE for link in links
-            )

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import msgspec
 
-from service.links.model import Delivery, DeliveryState, Link
+from service.links.model import Delivery, DeliveryState, Link, Payment
+from service.values.reminders import decode_reminders, encode_reminders
 from service.values.time import format_time
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -22,7 +23,10 @@ class LinkHash(msgspec.Struct, array_like=True, frozen=True):
     """The fields, in the order in which they are read; None where the hash has no such field.
 
     Times are RFC 3339 in UTC with three decimals, so that scripts can compare them as text.
-    ``amount`` is the exact decimal, ``gated`` is ``1``.
+    ``amount`` is the exact decimal; ``gated``, ``partial``, ``partly`` and ``doubtful`` are ``1``.
+    Without ``sends`` it is ``default_sends``. ``metadata`` and ``payments`` are JSON, which no
+    script reads. Two fields follow from others, for scripts: ``recipient``, the canonical e-mail
+    where they cannot derive it, and ``partly``, if the link is paid in part.
     """
 
     org: str
@@ -33,6 +37,8 @@ class LinkHash(msgspec.Struct, array_like=True, frozen=True):
     attempts: Annotated[int, msgspec.Meta(ge=0)]
     sent: Time | None
     error: str | None
+    sends: Annotated[int, msgspec.Meta(ge=0)] | None
+    unconfirmed: Annotated[int, msgspec.Meta(ge=0)] | None
     reference: str | None
     amount: Decimal | None
     currency: str | None
@@ -40,9 +46,44 @@ class LinkHash(msgspec.Struct, array_like=True, frozen=True):
     scheduled: Time | None
     revoked: Time | None
     locale: str | None
+    first: Time | None
+    description: str | None
+    metadata: str | None
+    by: str | None
+    partial: bool | None
+    payments: str | None
+    paid: Time | None
+    supersedes: str | None
+    superseded: str | None
+    reminders: str | None
+    reminded: Time | None
+    unsubscribed: Time | None
+    checkout: Time | None
+    version: Annotated[int, msgspec.Meta(ge=0)] | None
+    recipient: str | None
+    partly: bool | None
+    doubtful: bool | None
+
+
+class PaymentRecord(msgspec.Struct, array_like=True, frozen=True):
+    """A payment in the JSON of ``payments``."""
+
+    id: str
+    amount: Decimal
+    currency: str | None
+    paid_at: Time
+    recorded_at: Time
+    method: str | None
+    is_late: bool
+    voided_at: Time | None
 
 
 FIELDS: tuple[str, ...] = LinkHash.__struct_fields__
+
+
+def default_sends(state: DeliveryState) -> int:
+    """How many e-mails were asked for where the hash does not tell: most links have one."""
+    return 0 if state is DeliveryState.NONE else 1
 
 
 def encode(link: Link) -> list[str]:
@@ -57,6 +98,8 @@ def encode(link: Link) -> list[str]:
         "attempts": str(delivery.attempts),
         "sent": _format(delivery.sent_at),
         "error": delivery.error,
+        "sends": _unless(default_sends(delivery.state), delivery.sends),
+        "unconfirmed": _unless(0, delivery.unconfirmed),
         "reference": link.transaction_id,
         "amount": None if link.payment_amount is None else str(link.payment_amount),
         "currency": link.currency,
@@ -64,6 +107,23 @@ def encode(link: Link) -> list[str]:
         "scheduled": _format(link.scheduled_at),
         "revoked": _format(link.revoked_at),
         "locale": link.locale,
+        "first": _format(delivery.first_sent_at),
+        "doubtful": "1" if delivery.is_doubtful else None,
+        "description": link.description,
+        "metadata": msgspec.json.encode(link.metadata).decode() if link.metadata else None,
+        "by": link.created_by,
+        "partial": "1" if link.accept_partial else None,
+        "payments": _encode_payments(link.payments) if link.payments else None,
+        "paid": _format(link.paid_at),
+        "supersedes": link.supersedes,
+        "superseded": link.superseded_by,
+        "reminders": None if link.reminders is None else encode_reminders(link.reminders),
+        "reminded": _format(link.reminded_at),
+        "unsubscribed": _format(link.reminders_stopped_at),
+        "checkout": _format(link.checkout_started_at),
+        "version": _unless(0, link.version),
+        "recipient": None if link.email.isascii() else link.recipient,
+        "partly": "1" if link.paid_at is None and any(link.valid_payments) else None,
     }
     return [text for name, value in values.items() if value is not None for text in (name, value)]
 
@@ -89,9 +149,61 @@ def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
         created_at=record.created,
         expires_at=record.expires,
         revoked_at=record.revoked,
-        delivery=Delivery(record.state, record.attempts, record.sent, record.error),
+        delivery=Delivery(
+            record.state,
+            record.attempts,
+            record.sent,
+            record.error,
+            default_sends(record.state) if record.sends is None else record.sends,
+            record.unconfirmed or 0,
+            record.first,
+            record.doubtful is True,
+        ),
         locale=record.locale,
+        description=record.description,
+        metadata=_decode_metadata(record.metadata) if record.metadata else {},
+        created_by=record.by,
+        accept_partial=record.partial is True,
+        payments=_decode_payments(record.payments) if record.payments else (),
+        paid_at=record.paid,
+        supersedes=record.supersedes,
+        superseded_by=record.superseded,
+        reminders=None if record.reminders is None else decode_reminders(record.reminders),
+        reminded_at=record.reminded,
+        reminders_stopped_at=record.unsubscribed,
+        checkout_started_at=record.checkout,
+        version=record.version or 0,
     )
+
+
+def decode_all(link_id: str, fields: Sequence[str]) -> Link | None:
+    """The link whose hash has these ``fields``, names and values in turn, as ``HGETALL`` replies.
+
+    Raises:
+        ValueError, TypeError: as ``decode``.
+    """
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    return decode(link_id, [values.get(name) for name in FIELDS])
+
+
+def _encode_payments(payments: Sequence[Payment]) -> str:
+    records = [
+        msgspec.convert(payment, PaymentRecord, from_attributes=True) for payment in payments
+    ]
+    return msgspec.json.encode(records).decode()
+
+
+def _decode_payments(text: str) -> tuple[Payment, ...]:
+    records = msgspec.json.decode(text, type=list[PaymentRecord])
+    return tuple(Payment(**msgspec.structs.asdict(record)) for record in records)
+
+
+def _decode_metadata(text: str) -> dict[str, str]:
+    return msgspec.json.decode(text, type=dict[str, str])
+
+
+def _unless(default: int, number: int) -> str | None:
+    return None if number == default else str(number)
 
 
 def _format(moment: datetime | None) -> str | None:

@@ -1,7 +1,6 @@
 """Links on the wire: request bodies and answers, each with an example."""
 
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -19,26 +18,36 @@ from service.http.fields import (
     LanguageTag,
     LinkId,
     OrgId,
+    Reminders,
     Time,
     Timestamp,
+    UnavailablePartitions,
     UnreadablePartitions,
 )
 from service.http.schemas import RequestBody, parse_recipient
-from service.links.model import (
+from service.links.link_body import (
+    EXAMPLE_LINK,
+    EXAMPLE_MASKED_LINK,
+    LinkBody,
+    MaskedLink,
+)
+from service.links.link_request import (
+    MAX_DESCRIPTION_CHARACTERS,
+    MAX_METADATA_KEY_CHARACTERS,
+    MAX_METADATA_KEYS,
+    MAX_METADATA_VALUE_CHARACTERS,
     MAX_TRANSACTION_ID_CHARACTERS,
-    DeliveryState,
-    Link,
     LinkRequest,
-    Status,
-    page_path,
+    OnConflict,
     validate_request,
 )
+from service.links.model import Status
 from service.otps.schemas import Code
-from service.values.email import mask
+from service.values.reminders import Reminder
 from service.values.text import LINE_PATTERN
-from service.values.time import assume_utc, format_time, to_utc_ms
+from service.values.time import assume_utc, parse_request_time, to_utc_ms
 
-MAX_WINDOW_HOURS = 720
+MAX_WINDOW_HOURS, DEFAULT_WINDOW_HOURS = 720, 24
 
 TransactionId = Annotated[
     str,
@@ -52,6 +61,35 @@ TransactionId = Annotated[
 ]
 CurrencyCode = Annotated[
     str, Meta(examples=["NGN"], extra_json_schema={"pattern": "^[A-Za-z]{3}$", "maxLength": 3})
+]
+Description = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "minLength": 1,
+            "maxLength": MAX_DESCRIPTION_CHARACTERS,
+            "pattern": LINE_PATTERN,
+        }
+    ),
+]
+Metadata = Annotated[
+    dict[str, str],
+    Meta(
+        description="For your own use: up to 20 keys of 40 characters, with values of 256.",
+        extra_json_schema={
+            "maxProperties": MAX_METADATA_KEYS,
+            "propertyNames": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_METADATA_KEY_CHARACTERS,
+                "pattern": LINE_PATTERN,
+            },
+            "additionalProperties": {
+                "type": "string",
+                "maxLength": MAX_METADATA_VALUE_CHARACTERS,
+            },
+        },
+    ),
 ]
 Hours = Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": MAX_WINDOW_HOURS})]
 
@@ -70,11 +108,23 @@ class CreateLink(RequestBody, frozen=True, kw_only=True):
     otp_required: bool | None = False
     notify: bool | None = True
     locale: LanguageTag | None = None
+    description: Description | None = None
+    metadata: Metadata | None = None
+    accept_partial: bool | None = False
+    reminders: Reminders | None = None
+    on_conflict: OnConflict | None = OnConflict.ALLOW
 
     def parse(self, now: datetime, faults: Faults | None = None) -> LinkRequest:
         """The request with every value checked and normalized."""
         fields = msgspec.structs.asdict(self)
-        fields |= {"otp_required": bool(self.otp_required), "notify": self.notify is not False}
+        fields |= {
+            "otp_required": bool(self.otp_required),
+            "notify": self.notify is not False,
+            "metadata": self.metadata or {},
+            "accept_partial": bool(self.accept_partial),
+            "reminders": None if self.reminders is None else tuple(self.reminders),
+            "on_conflict": self.on_conflict or OnConflict.ALLOW,
+        }
         return validate_request(LinkRequest(**fields), now=now, faults=faults)
 
 
@@ -105,14 +155,23 @@ class DispatchWindow(RequestBody, frozen=True):
     """``scheduled_at`` defaults to now; ``period`` is in hours."""
 
     scheduled_at: Time | None = None
-    period: Hours | None = 24
+    period: Hours | None = DEFAULT_WINDOW_HOURS
+
+    @property
+    def normalized(self) -> "DispatchWindow":
+        """Equal for all requests for the same window, however they spell it."""
+        start = self.scheduled_at
+        return DispatchWindow(
+            None if start is None else to_utc_ms(assume_utc(start)),
+            DEFAULT_WINDOW_HOURS if self.period is None else self.period,
+        )
 
     def parse(self, now: datetime, faults: Faults | None = None) -> tuple[datetime, datetime]:
         """The first moment of the window, and the first after it."""
         faults = faults or Faults()
         start, hours = (
             assume_utc(self.scheduled_at or now),
-            24 if self.period is None else self.period,
+            DEFAULT_WINDOW_HOURS if self.period is None else self.period,
         )
         if not 2000 <= start.year < 9000:
             faults.add("scheduled_at", "is too far from today")
@@ -123,50 +182,25 @@ class DispatchWindow(RequestBody, frozen=True):
         return start, start + timedelta(hours=hours)
 
 
-class DeliveryBody(Struct, frozen=True, kw_only=True):
-    """The state of the link's e-mail.
-
-    Only admins of the organization see ``error``, which holds the mail server's words.
-    """
-
-    state: DeliveryState
-    attempts: int
-    sent_at: Timestamp | None
-    error: str | msgspec.UnsetType | None = msgspec.UNSET
+class ResendLink(RequestBody, frozen=True):
+    """Nothing: the mail goes to the link's e-mail."""
 
 
-class LinkBody(Struct, frozen=True, kw_only=True):
-    """A payment link."""
+class ResendFailed(RequestBody, frozen=True):
+    """Mails that failed earlier than ``since`` are left out."""
 
-    id: LinkId
-    url: str
-    org_id: str
-    email: str
-    transaction_id: str | None
-    payment_amount: Decimal | None
-    currency: str | None
-    status: Status
-    otp_required: bool
-    locale: str | None
-    scheduled_at: Timestamp | None
-    created_at: Timestamp
-    expires_at: Timestamp
-    revoked_at: Timestamp | None
-    delivery: DeliveryBody
+    since: Time | None = None
 
-
-class MaskedLink(Struct, frozen=True, kw_only=True):
-    """The part of a gated link that needs no proof."""
-
-    id: LinkId
-    status: Status
-    expires_at: Timestamp
-    otp_required: bool
-    email: str
+    def parse(self, now: datetime, faults: Faults | None = None) -> datetime | None:
+        """The time from which failures count; None for all."""
+        faults = faults or Faults()
+        since = faults.check(parse_request_time, self.since, "since")
+        faults.raise_if_any()
+        return since
 
 
 class Verification(Struct, frozen=True):
-    """Whether a link is good: neither expired nor revoked."""
+    """Whether a link is good: neither expired nor revoked nor paid."""
 
     valid: bool
     status: Status
@@ -182,16 +216,34 @@ class MaskedVerification(Struct, frozen=True):
 
 
 class Revocation(Struct, frozen=True):
-    """Ids of the links that were active until now."""
+    """Ids of the links that were active until now.
+
+    Where partitions are ``unavailable``, ask again: a recipient may still have active links there.
+    """
 
     revoked: int
     links: list[LinkId]
+    unavailable: UnavailablePartitions
 
 
 class Counts(Struct, frozen=True):
     active: int
     expired: int
     revoked: int
+    paid: int
+
+
+class Resending(Struct, frozen=True):
+    """How many mails of the link were asked for by now, and when another can be, in seconds."""
+
+    sends: int
+    resend_after: int
+
+
+class FailedResending(Struct, frozen=True):
+    """How many mails that had failed are queued again."""
+
+    queued: int
 
 
 class LinkPage(Struct, frozen=True):
@@ -209,107 +261,50 @@ class QrFormat(StrEnum):
 
 
 class Dispatch(Struct, frozen=True):
-    """Links scheduled in [``from``, ``to``): how many were ``due``, and how many are now queued."""
+    """Links scheduled in [``from``, ``to``): how many were ``due``, and how many are now queued.
+
+    Where partitions are ``unavailable``, repeat the request, with the same ``Idempotency-Key`` if
+    it had one: it queues the links there too.
+    """
 
     start: Timestamp = field(name="from")
     end: Timestamp = field(name="to")
     due: int
     queued: int
     unreadable_partitions: UnreadablePartitions
+    unavailable: UnavailablePartitions
 
 
-def link_body(link: Link, *, now: datetime, public_url: str, for_admin: bool) -> LinkBody:
-    """``link`` as it is at ``now``, with or without what only admins of its organization see."""
-    delivery, scheduled_at, revoked_at, sent_at = (
-        link.delivery,
-        link.scheduled_at,
-        link.revoked_at,
-        link.delivery.sent_at,
-    )
-    return LinkBody(
-        id=link.id,
-        url=public_url + page_path(link.id),
-        org_id=link.org_id,
-        email=link.email,
-        transaction_id=link.transaction_id,
-        payment_amount=link.payment_amount,
-        currency=link.currency,
-        status=link.status(now),
-        otp_required=link.otp_required,
-        locale=link.locale,
-        scheduled_at=None if scheduled_at is None else format_time(scheduled_at),
-        created_at=format_time(link.created_at),
-        expires_at=format_time(link.expires_at),
-        revoked_at=None if revoked_at is None else format_time(revoked_at),
-        delivery=DeliveryBody(
-            state=delivery.state,
-            attempts=delivery.attempts,
-            sent_at=None if sent_at is None else format_time(sent_at),
-            error=delivery.error if for_admin else msgspec.UNSET,
-        ),
-    )
-
-
-def masked_link(link: Link, *, now: datetime) -> MaskedLink:
-    """What anyone may see of a gated link."""
-    return MaskedLink(
-        id=link.id,
-        status=link.status(now),
-        expires_at=format_time(link.expires_at),
-        otp_required=link.otp_required,
-        email=mask(link.email),
-    )
-
-
-_EXAMPLE_EXPIRY = "2026-12-04T09:00:00.000Z"
-EXAMPLE_LINK = LinkBody(
-    id=EXAMPLE_LINK_ID,
-    url=f"https://pay.example.com/pay/{EXAMPLE_LINK_ID}",
-    org_id=EXAMPLE_ORG_ID,
-    email=EXAMPLE_EMAIL,
-    transaction_id="order-1138",
-    payment_amount=Decimal("125000.50"),
-    currency="NGN",
-    status=Status.ACTIVE,
-    otp_required=False,
-    locale="en",
-    scheduled_at=None,
-    created_at=EXAMPLE_TIME,
-    expires_at=_EXAMPLE_EXPIRY,
-    revoked_at=None,
-    delivery=DeliveryBody(
-        state=DeliveryState.SENT, attempts=1, sent_at="2026-12-01T09:00:01.000Z", error=None
-    ),
-)
 EXAMPLES: tuple[Struct, ...] = (
     CreateLink(
         email=EXAMPLE_EMAIL,
         org_id=EXAMPLE_ORG_ID,
         transaction_id="order-1138",
+        description="Office cleaning, November",
         payment_amount=Amount("125000.50"),
         currency="NGN",
+        metadata={"invoice": "2026-1138"},
+        reminders=[Reminder(before_expiry="24h")],
     ),
     VerifyLink(EXAMPLE_LINK_ID),
     RevokeLinks(EXAMPLE_EMAIL),
     RevokeRecipient(EXAMPLE_EMAIL),
     DispatchWindow(period=48),
+    ResendLink(),
+    ResendFailed(since=datetime(2026, 12, 1, 9, tzinfo=UTC)),
     EXAMPLE_LINK,
     Verification(valid=True, status=Status.ACTIVE, link=EXAMPLE_LINK),
     MaskedVerification(
         valid=True,
         status=Status.ACTIVE,
-        link=MaskedLink(
-            id=EXAMPLE_LINK_ID,
-            status=Status.ACTIVE,
-            expires_at=_EXAMPLE_EXPIRY,
-            otp_required=True,
-            email=mask(EXAMPLE_EMAIL),
-        ),
+        link=EXAMPLE_MASKED_LINK,
     ),
-    Revocation(1, [EXAMPLE_LINK_ID]),
+    Revocation(1, [EXAMPLE_LINK_ID], unavailable=[]),
+    Resending(sends=2, resend_after=60),
+    FailedResending(12),
     LinkPage(
         total=1,
-        counts=Counts(active=1, expired=0, revoked=0),
+        counts=Counts(active=1, expired=0, revoked=0, paid=0),
         links=[EXAMPLE_LINK],
         next_cursor=None,
     ),
@@ -319,5 +314,6 @@ EXAMPLES: tuple[Struct, ...] = (
         due=12,
         queued=12,
         unreadable_partitions=[],
+        unavailable=[],
     ),
 )

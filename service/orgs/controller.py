@@ -37,8 +37,10 @@ class OrgController(Controller):
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     ) -> OrgPage:
         """The organizations with links whose id begins with ``prefix``, in any case, in order."""
-        org_ids, unreadable = await find_orgs(context_of(request), prefix)
-        return OrgPage(len(org_ids), org_ids[:limit], unreadable)
+        org_ids, missing = await find_orgs(context_of(request), prefix)
+        return OrgPage(
+            len(org_ids), org_ids[:limit], sorted(missing.unreadable), sorted(missing.unavailable)
+        )
 
     @get(
         "/{org_id:str}/profile",
@@ -50,7 +52,10 @@ class OrgController(Controller):
         response_description="The profile.",
     )
     async def get_profile(self, request: AdminRequest, org_id: PathOrgId) -> ProfileBody:
-        """How mails and pages present the organization. A field that it has not set is null."""
+        """How mails and pages present the organization, and what its links do by default.
+
+        A field that it has not set is null, and ``receipts`` false.
+        """
         require_org(request.user, parse_org_id(org_id))
         return profile_body(await context_of(request).pipeline.run(store.get_profile(org_id)))
 
@@ -67,7 +72,7 @@ class OrgController(Controller):
     async def put_profile(
         self, request: AdminRequest, org_id: PathOrgId, data: JSONBody[PutProfile]
     ) -> ProfileBody:
-        """Replaces the whole profile: a field that is left out becomes null."""
+        """Replaces the whole profile: a field that is left out becomes null, ``receipts`` false."""
         require_org(request.user, parse_org_id(org_id))
         context = context_of(request)
         profile = data.parse(context.clock())

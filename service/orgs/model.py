@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from service.errors import Faults, Invalid
+from service.values.checkout_url import parse_checkout_url
 from service.values.email import ENCODED_WORD, parse_email
 from service.values.languages import parse_locale
+from service.values.reminders import Reminder, parse_reminders
 from service.values.text import parse_line
 from service.values.time import load_zone, parse_zone
 
@@ -33,8 +35,10 @@ class Logo(NamedTuple):
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is optional.
 
-    ``colour`` is ``#rrggbb``, ``logo`` a ``data:`` URL (RFC 2397), ``time_zone`` an IANA name. A
-    stored profile may be older than a rule, so the properties tolerate values that break it.
+    ``colour`` is ``#rrggbb``, ``logo`` a ``data:`` URL (RFC 2397), ``time_zone`` an IANA name,
+    ``checkout_url`` an ``https://`` URL with placeholders; ``reminders`` are those of links that
+    have none of their own. A stored profile may be older than a rule, so the properties tolerate
+    values that break it.
     """
 
     display_name: str | None = None
@@ -43,6 +47,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: str | None = None
     locale: str | None = None
     time_zone: str | None = None
+    checkout_url: str | None = None
+    receipts: bool = False
+    reminders: tuple[Reminder, ...] | None = None
 
     @property
     def zone(self) -> ZoneInfo:
@@ -60,6 +67,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def logo_file(self) -> Logo | None:
         """The decoded ``logo``; None if there is none, or none that mail programs show."""
         return None if self.logo is None else _decode_logo(self.logo)
+
+    @property
+    def default_reminders(self) -> tuple[Reminder, ...]:
+        """``reminders`` if they are valid; none otherwise."""
+        try:
+            return parse_reminders(self.reminders or ())
+        except Invalid:
+            return ()
 
 
 EMPTY_PROFILE = Profile()
@@ -80,6 +95,8 @@ def parse_profile(profile: Profile, faults: Faults | None = None) -> Profile:
         reply_to=faults.check(parse_email, profile.reply_to, "reply_to"),
         locale=faults.check(parse_locale, profile.locale),
         time_zone=faults.check(parse_zone, profile.time_zone),
+        checkout_url=faults.check(parse_checkout_url, profile.checkout_url),
+        reminders=faults.check(parse_reminders, profile.reminders),
     )
     faults.raise_if_any()
     return parsed

@@ -1,13 +1,20 @@
 """Organizations on the wire: request bodies and answers, each with an example."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, structs
 
 from service.errors import Faults
-from service.http.fields import EXAMPLE_ORG_ID, Email, LanguageTag, UnreadablePartitions
+from service.http.fields import (
+    EXAMPLE_ORG_ID,
+    Email,
+    LanguageTag,
+    Reminders,
+    UnavailablePartitions,
+    UnreadablePartitions,
+)
 from service.http.schemas import RequestBody
 from service.orgs.model import (
     COLOR_PATTERN,
@@ -17,6 +24,8 @@ from service.orgs.model import (
     Profile,
     parse_profile,
 )
+from service.values.checkout_url import CHECKOUT_URL_PATTERN, MAX_CHECKOUT_URL_CHARACTERS
+from service.values.reminders import Reminder
 from service.values.text import LINE_PATTERN
 from service.values.time import MAX_ZONE_NAME_CHARACTERS
 
@@ -48,10 +57,25 @@ TimeZone = Annotated[
         extra_json_schema={"maxLength": MAX_ZONE_NAME_CHARACTERS},
     ),
 ]
+CheckoutUrl = Annotated[
+    str,
+    Meta(
+        description="An https URL that holds any of {link_id}, {amount} (what is due), {currency}"
+        " and {transaction_id}, which are filled in percent-encoded.",
+        examples=["https://shop.example/checkout?link={link_id}"],
+        extra_json_schema={
+            "maxLength": MAX_CHECKOUT_URL_CHARACTERS,
+            "pattern": f"^{CHECKOUT_URL_PATTERN}$",
+        },
+    ),
+]
 
 
 class PutProfile(RequestBody, frozen=True, kw_only=True):
-    """How an organization presents itself. Fields left out are null."""
+    """How an organization presents itself, and what its links do by default.
+
+    Fields left out are null, and ``receipts`` false.
+    """
 
     display_name: DisplayName | None = None
     colour: Color | None = None
@@ -59,14 +83,21 @@ class PutProfile(RequestBody, frozen=True, kw_only=True):
     reply_to: Email | None = None
     locale: LanguageTag | None = None
     time_zone: TimeZone | None = None
+    checkout_url: CheckoutUrl | None = None
+    receipts: bool | None = False
+    reminders: Reminders | None = None
 
     def parse(self, now: datetime, faults: Faults | None = None) -> Profile:
         """The profile with every value checked."""
-        return parse_profile(Profile(**structs.asdict(self)), faults)
+        fields = structs.asdict(self) | {
+            "receipts": bool(self.receipts),
+            "reminders": None if self.reminders is None else tuple(self.reminders),
+        }
+        return parse_profile(Profile(**fields), faults)
 
 
 class ProfileBody(Struct, frozen=True, kw_only=True):
-    """How mails and pages present an organization."""
+    """How mails and pages present an organization, and what its links do by default."""
 
     display_name: str | None
     colour: Color | None
@@ -74,14 +105,18 @@ class ProfileBody(Struct, frozen=True, kw_only=True):
     reply_to: str | None
     locale: str | None
     time_zone: str | None
+    checkout_url: str | None
+    receipts: bool
+    reminders: list[Reminder] | None
 
 
 class OrgPage(Struct, frozen=True):
-    """Ids of organizations, and how many there are with that prefix."""
+    """Ids of organizations, and how many there are with that prefix in the partitions asked."""
 
     total: int
     orgs: list[str]
     unreadable_partitions: UnreadablePartitions
+    unavailable: UnavailablePartitions
 
 
 def profile_body(profile: Profile) -> ProfileBody:
@@ -89,15 +124,18 @@ def profile_body(profile: Profile) -> ProfileBody:
     return msgspec.convert(profile, ProfileBody, from_attributes=True)
 
 
-_EXAMPLE_PROFILE = {
+_EXAMPLE_PROFILE: dict[str, Any] = {
     "display_name": "Acme Cleaning Ltd",
     "colour": "#0a7d4f",
     "reply_to": "help@acme.example.com",
     "locale": "en",
     "time_zone": "Africa/Lagos",
+    "checkout_url": "https://acme.example.com/checkout?link={link_id}",
+    "receipts": True,
+    "reminders": [Reminder(before_expiry="24h")],
 }
 EXAMPLES: tuple[Struct, ...] = (
     PutProfile(**_EXAMPLE_PROFILE),
     ProfileBody(**_EXAMPLE_PROFILE, logo=None),
-    OrgPage(1, [EXAMPLE_ORG_ID], unreadable_partitions=[]),
+    OrgPage(1, [EXAMPLE_ORG_ID], unreadable_partitions=[], unavailable=[]),
 )

@@ -54,8 +54,8 @@ async def send_code(
     except LimitReached:
         await _uncount(context, *own)
         raise
-    except Unreadable:
-        pass  # the log and /readyz report it: one broken counter must not stop all codes
+    except (Unreadable, Unavailable):
+        pass  # /readyz reports it: one counter that is unreadable or unavailable must not stop all
     nonce = secrets.token_bytes(NONCE_BYTES)
     await context.pipeline.run(
         store.create(

@@ -25,6 +25,8 @@ class Otp(msgspec.Struct, frozen=True):
     org_id: str | None = None
     """Whose link the code opens, if the request came from a link's page."""
     locale: str | None = None
+    unconfirmed: int = 0
+    """How many attempts handed the mail over without an answer from the mail server."""
 
 
 class Outstanding(msgspec.Struct, frozen=True):
@@ -187,23 +189,43 @@ def load_claimed(partition: str, emails: Sequence[str]) -> Command[list[Otp | Va
 
 def settle(
     email: str,
+    nonce: bytes,
     *,
-    lease_deadline: datetime,
+    lease_deadline: datetime | None,
     retry_at: datetime | None,
     counts_as_attempt: bool = True,
+    unconfirmed: bool = False,
 ) -> Command[bool]:
     """Ends the lease on a code's mail: it was sent or given up, or waits until ``retry_at``.
 
-    False: the lease was lost.
+    It may be out already if it is ``unconfirmed``. Without a ``lease_deadline``, whoever holds the
+    lease loses it. False: the lease was lost, or a new code voided this one.
     """
     return run_script(
         bool,
         "otps/settle",
         [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
         email,
-        datetime_to_ms(lease_deadline),
+        nonce.hex(),
+        "" if lease_deadline is None else datetime_to_ms(lease_deadline),
         "" if retry_at is None else datetime_to_ms(retry_at),
         int(counts_as_attempt),
+        int(unconfirmed),
+    )
+
+
+def requeue(email: str, nonce: bytes, *, at: datetime) -> Command[bool]:
+    """Owes the mail of a code that was given up again, from ``at`` on.
+
+    False: the code was used or voided meanwhile, or has expired.
+    """
+    return run_script(
+        bool,
+        "otps/requeue",
+        [keys.otp(email), keys.otp_outbox(keys.otp_partition(email))],
+        email,
+        nonce.hex(),
+        datetime_to_ms(at),
     )
 
 
@@ -228,7 +250,15 @@ def _decode_try(reply: list[str]) -> bytes | TriesUsedUp | None:
 
 
 def _decode_otp(email: str, code: list[str | None]) -> Otp | None:
-    nonce, expires, attempts, org, locale = code
+    nonce, expires, attempts, org, locale, unconfirmed = code
     if nonce is None or expires is None:
         return None
-    return Otp(email, bytes.fromhex(nonce), parse_time(expires), int(attempts or 0), org, locale)
+    return Otp(
+        email,
+        bytes.fromhex(nonce),
+        parse_time(expires),
+        int(attempts or 0),
+        org,
+        locale,
+        int(unconfirmed or 0),
+    )

@@ -33,6 +33,8 @@ class MailQueue(NamedTuple):
 
 LINK_QUEUE = MailQueue("links", keys.outbox, keys.scheduled, keys.pending_since)
 OTP_QUEUE = MailQueue("otps", keys.otp_outbox)
-QUEUES = (LINK_QUEUE, OTP_QUEUE)
+NOTICE_QUEUE = MailQueue("notices", keys.notice_outbox, keys.notices)
+"""Reminders, receipts and sample mails."""
+QUEUES = (LINK_QUEUE, OTP_QUEUE, NOTICE_QUEUE)
 SCAN_QUEUE = OTP_QUEUE
 """The queue whose worker also runs the scan: no organization's campaign keeps it busy."""

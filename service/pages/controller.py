@@ -14,18 +14,28 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Redirect
 
 from service.errors import Forbidden, LimitReached, OtpInvalid, OtpRequired
+from service.events import operations as events
 from service.http.openapi import ANYONE, extended_operation, problem_responses, text_media
 from service.http.parameters import IGNORE_QUERY, PathLinkId
 from service.http.problems import EXCEPTION_HANDLERS
-from service.http.request import PublicRequest, context_of, header_values
+from service.http.request import (
+    PublicRequest,
+    context_of,
+    current_customer,
+    header_values,
+    is_head,
+    is_prefetch,
+)
 from service.http.responses import JsonResponse
 from service.http.static import SHARED_ASSETS, serve_files
+from service.links import checkout
 from service.links import operations as links
 from service.links.guards import require_access
-from service.links.model import Status, page_path
-from service.links.schemas import LinkBody, link_body
+from service.links.link_body import LinkBody, link_body
+from service.links.model import Link, page_path
 from service.otps import operations as otps
 from service.otps.model import derive_reference, read_code
+from service.pages.link_page import render_ended, render_link
 from service.pages.otp_form import (
     CODE_COOKIE,
     SentCode,
@@ -36,6 +46,7 @@ from service.pages.otp_form import (
 )
 from service.pages.page_view import PageView, load_page_view
 from service.pages.rendering import ASSETS_PATH, ERROR_PAGES, wants_page
+from service.storage.event_log import Event, EventType
 from service.values.email import mask
 
 ASSETS_FOLDER = Path(__file__).parent / "assets"
@@ -82,19 +93,26 @@ class PageController(Controller):
 
         With ``application/json`` named in ``Accept``, the answer is the link as JSON.
         """
-        if wants_page(request):
-            return await _render_page(request, await load_page_view(request, link_id))
-        context = context_of(request)
-        link = await links.find(context, link_id)
-        for_admin = await require_access(request, link)
-        return JsonResponse(
-            link_body(
-                link,
-                now=context.clock(),
-                public_url=context.settings.public_url,
-                for_admin=for_admin,
-            )
-        )
+        return await _respond(request, link_id)
+
+    @get("/checkout", status_code=200)
+    async def start_checkout(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
+        """Redirects to the checkout, and records when, if the visitor may pay the link.
+
+        Otherwise it answers as the page does. HEAD requests and prefetches record nothing.
+        """
+        view = await load_page_view(request, link_id)
+        if not view.is_active or not view.is_verified:
+            return await _respond(request, link_id)
+        template = view.checkout_template
+        if template is None or is_prefetch(request):
+            return _redirect_to_page(view)
+        link: Link | None = view.link
+        if not is_head(request):
+            link = await checkout.start(view.context, view.link, current_customer())
+        if link is None:
+            return _redirect_to_page(view)
+        return Redirect(checkout.fill_checkout_url(template, link), status_code=303)
 
     @post("/code", status_code=200)
     async def send_code(self, request: PublicRequest, link_id: PathLinkId) -> Response[Any]:
@@ -148,6 +166,8 @@ class PageController(Controller):
             return render_form(view, msgspec.structs.replace(form, try_wait=error.retry_after))
         except OtpInvalid:
             return render_form(view, await load_form(view, sent), is_wrong=True)
+        verified = Event(EventType.CODE_VERIFIED, current_customer())
+        await events.log_event(view.context, view.link, verified)
         return _redirect_to_page(view, token)
 
     @get("/token")
@@ -202,30 +222,32 @@ def _redirect_to_page(view: PageView, token: str | None = None) -> Redirect:
     return redirect
 
 
+async def _respond(request: PublicRequest, link_id: str) -> Response[Any]:
+    """The page of a link; the link as JSON, as the API has it, if the client names that."""
+    if wants_page(request):
+        return await _render_page(request, await load_page_view(request, link_id))
+    context = context_of(request)
+    link = await links.find(context, link_id)
+    for_admin = await require_access(request, link)
+    return JsonResponse(
+        link_body(
+            link,
+            now=context.clock(),
+            public_url=context.settings.public_url,
+            for_admin=for_admin,
+        )
+    )
+
+
 async def _render_page(request: PublicRequest, view: PageView) -> Response[Any]:
     if not view.is_active:
-        return _render_ended(view)
+        return render_ended(view)
     if not view.is_verified:
         sent = SentCode.read(request)
         if sent:
             return render_form(view, await load_form(view, sent))
         return view.render("request_code", email=mask(view.link.email))
-    link, settings = view.link, view.context.settings
-    checkout = settings.checkout_url
-    has_image = view.profile.logo_file is not None and not link.otp_required
-    image = f"{settings.public_url}{page_path(link.id)}/logo"
-    return view.render(
-        "link",
-        link={
-            "amount": view.formats.format_amount(link.payment_amount, link.currency),
-            "reference": link.transaction_id,
-            "expires_at": link.expires_at,
-            "left": link.expires_at - view.now,
-        },
-        link_id=link.id,
-        checkout=checkout and checkout.replace("{link_id}", link.id),
-        preview_image=image if has_image else None,
-    )
+    return render_link(view)
 
 
 async def _render_send_limit(
@@ -239,30 +261,6 @@ async def _render_send_limit(
     page = render_form(view, form, message, is_too_soon=True)
     page.set_cookie(sent.make_cookie(view))
     return page
-
-
-def _render_ended(view: PageView) -> Response[str]:
-    gettext, isolated_org = view.formats.messages.gettext, view.formats.isolate(view.org)
-    if view.link.status(view.now) is Status.REVOKED:
-        headline = gettext("This link was withdrawn")
-        explanation = gettext("Nothing was charged.")
-        if view.org:
-            explanation = gettext("%(org)s has taken it back. Nothing was charged.")
-    else:
-        headline = gettext("This link has expired")
-        explanation = gettext("It was good until %(moment)s.")
-    advice = gettext("If you still want to pay, ask whoever sent it for a new link.")
-    if view.org:
-        advice = gettext("If you still want to pay, ask %(org)s for a new link.")
-    return view.render(
-        "notice",
-        status=410,
-        headline=headline,
-        explanation=explanation,
-        advice=advice % {"org": isolated_org},
-        until=view.link.expires_at,
-        reply_to=view.profile.reply_to,
-    )
 
 
 def _render_cookies_needed(view: PageView) -> Response[str]:

@@ -10,7 +10,7 @@ from litestar.datastructures import Cookie
 from service.auth.tokens import CUSTOMER_TOKEN_LIFETIME
 from service.errors import TokenInvalid, Unreadable
 from service.http.client_ip import client_network_of
-from service.http.request import PublicRequest, context_of, cookie_value, header_values
+from service.http.request import AnyRequest, PublicRequest, context_of, cookie_value, header_values
 from service.i18n.formats import get_formats
 from service.links import operations as links
 from service.links.model import PAGES_PATH, Link, Status, page_path
@@ -26,7 +26,7 @@ class PageView:
     Before the visitor is verified, the organization and its profile are empty.
     """
 
-    def __init__(self, request: PublicRequest, link: Link, profile: Profile) -> None:
+    def __init__(self, request: AnyRequest, link: Link, profile: Profile) -> None:
         self.context = context_of(request)
         self.now = self.context.clock()
         self.link = link
@@ -41,6 +41,11 @@ class PageView:
     @property
     def is_active(self) -> bool:
         return self.link.status(self.now) is Status.ACTIVE
+
+    @property
+    def checkout_template(self) -> str | None:
+        """The URL to which the link leads, with placeholders; None where there is none."""
+        return self.profile.checkout_url or self.context.settings.checkout_url
 
     @cached_property
     def is_verified(self) -> bool:

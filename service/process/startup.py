@@ -5,8 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing, suppress
-from functools import partial
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -14,10 +13,9 @@ from config.settings import Settings, SettingsError, load
 from service.auth.tokens import load_public_key
 from service.errors import Unavailable
 from service.storage import data_version
-from service.storage.client import RedisClient
-from service.storage.connect import REDIS_TIMEOUT_SECONDS, create_client
+from service.storage.client import open_client
 from service.storage.error_descriptions import describe_failure
-from service.storage.pipeline import AutoPipeline
+from service.storage.pipeline import REDIS_TIMEOUT_SECONDS, AutoPipeline
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +46,7 @@ def claim_data(redis_url: str) -> None:
         StartupError: the data has another version than this release reads.
         Unavailable: the store does not answer.
     """
-    with closing(RedisClient(partial(create_client, redis_url))) as client:
+    with open_client(redis_url) as client:
         try:
             data_version.ensure_version(client)
         except data_version.WrongDataVersionError as error:

@@ -1,64 +1,56 @@
-"""The client of processes that do one thing at a time."""
+"""The client of processes, and threads, that have no event loop."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
 
-import redis
-from redis.cluster import RedisCluster
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from service.errors import Unavailable, Unreadable
 from service.storage.command import Command
-from service.storage.replies import CONNECTION_ERRORS, decode_each, decode_reply, missing_scripts
+from service.storage.connect import create_transport
+from service.storage.pipeline import AutoPipeline
 
 T = TypeVar("T")
 
-Connection = redis.Redis | RedisCluster
-
 
 class RedisClient:
-    """Runs commands one after the other. What it raises is described at ``decode_reply``."""
+    """Runs commands in a pipeline whose event loop has a thread of its own.
 
-    def __init__(self, connection: Connection | Callable[[], Connection]) -> None:
-        """``connection`` may be a function: a cluster is contacted as soon as it is made."""
-        self._connection = connection
+    What it raises is described at ``decode_reply``.
+    """
 
-    @property
-    def connection(self) -> Connection:
-        """The connection of redis-py, made when it is first used."""
-        if callable(self._connection):
-            self._connection = self._connection()
-        return self._connection
+    def __init__(self, portal: BlockingPortal, pipeline: AutoPipeline) -> None:
+        self._portal = portal
+        self._pipeline = pipeline
 
     def run(self, command: Command[T]) -> T:
-        return self.run_all([command])[0]
+        reply: T = self._portal.call(self._pipeline.run, command)
+        return reply
 
     def run_all(self, commands: Sequence[Command[T]]) -> list[T]:
         """The replies to the commands, which are sent together and run independently."""
-        return [*map(decode_reply, commands, self._send(commands))]
+        return self._portal.call(self._pipeline.run_all, commands)
 
-    def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable]:
-        """The same, with an ``Unreadable`` in place of each reply that cannot be decoded."""
-        return decode_each(commands, self._send(commands))
+    def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable | Unavailable]:
+        """The same, each for itself: ``decode_each`` describes what takes a reply's place.
 
-    def close(self) -> None:
-        if not callable(self._connection):
-            self._connection.close()
+        Raises:
+            Unavailable: no command was answered.
+        """
+        return self._portal.call(self._pipeline.run_each, commands)
 
-    def _send(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        if not commands:
-            return []
-        try:
-            replies = self._execute(commands)
-            if missing := missing_scripts(commands, replies):
-                results = self._execute([*missing.values()])
-                for index, reply in zip(missing, results, strict=True):
-                    replies[index] = reply
-        except CONNECTION_ERRORS as error:
-            raise Unavailable from error
-        return replies
+    def start(self, work: Callable[[AutoPipeline], Awaitable[None]]) -> "Future[None]":
+        """Begins ``work`` with the pipeline; returns at once."""
+        return self._portal.start_task_soon(work, self._pipeline)
 
-    def _execute(self, commands: Sequence[Command[Any]]) -> list[Any]:
-        pipeline: Any = self.connection.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command.args)
-        return list(pipeline.execute(raise_on_error=False))
+
+@contextmanager
+def open_client(url: str) -> Iterator[RedisClient]:
+    """A client of the Redis at ``url``. It connects when it is first used."""
+    with (
+        start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
+        portal.wrap_async_context_manager(AutoPipeline(create_transport(url))) as pipeline,
+    ):
+        yield RedisClient(portal, pipeline)

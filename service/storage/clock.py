@@ -5,6 +5,10 @@ It does not matter what the clocks of their machines show.
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from service.storage import keys
+from service.storage.command import Command, run_script
 
 MAX_CLOCK_SKEW = timedelta(seconds=2)
 """A larger difference between a machine's clock and that of Redis is reported."""
@@ -33,6 +37,33 @@ class RedisClock:
         self._monotonic_start = min(max(self._monotonic_start, earliest), latest)
         self.is_set = True
         self.skew = timedelta(seconds=_machine_monotonic_start() - self._monotonic_start)
+
+    def set_by(self, command: Command[float]) -> Command[float]:
+        """``command``, which returns the time of Redis (seconds since 1970), and sets the clock.
+
+        It is to be run at once, and only once: its duration counts.
+        """
+        sent_at = time.monotonic()
+
+        def decode(reply: Any) -> float:
+            redis_time = command.decode(reply)
+            self.set(redis_time, sent_at=sent_at, received_at=time.monotonic())
+            return redis_time
+
+        return command._replace(decode=decode)
+
+
+def read_time() -> Command[float]:
+    """The time of Redis, in seconds since 1970, where the version of the data lies.
+
+    Heartbeats return it too; this is for a process that starts while their slot is unavailable.
+    """
+    return run_script(decode_time, "storage/read_time", [keys.DATA_VERSION_KEY])
+
+
+def decode_time(reply: list[str]) -> float:
+    """The reply of TIME, in seconds since 1970."""
+    return int(reply[0]) + int(reply[1]) / 1_000_000
 
 
 def _machine_monotonic_start() -> float:

@@ -1,80 +1,278 @@
-"""The transport to a cluster: pipelines of redis-py, which send each command to its node."""
+"""The transport to a cluster: a connection to each primary, and which slots each of them serves.
+
+redis-py's own cluster client sends the commands of all nodes together and waits for the slowest.
+Here a node that is dead or hangs costs its own commands only.
+"""
 
 import asyncio
-from collections import deque
-from typing import Any
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NamedTuple
 
 import redis.asyncio
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import TimeoutError as RedisTimeout
 
-from service.storage.command import Command
+from service.errors import Unavailable
+from service.storage.command import Command, command
+from service.storage.multiplexed_connection import (
+    MAX_PENDING_COMMANDS,
+    TOO_MANY_COMMANDS,
+    MultiplexedConnection,
+    Reply,
+    set_error,
+)
+from service.storage.redis_url import Address
 
-Reply = asyncio.Future[Any]
+REFRESH_SECONDS = 30.0
+"""How often the slots are read anew while nothing fails."""
+MIN_REFRESH_SECONDS = 1.0
+"""How often they are read anew at most."""
+ANSWER_SECONDS = 1.0
+"""How long a node may take to report the slots."""
+HEDGE_SECONDS = 0.2
+"""How long one node is given before the next is asked as well."""
+RESEND_SECONDS = 0.02
+"""The pause before a command that did not run is sent again, to another node or the same."""
+TOPOLOGY_ERRORS = (ConnectionLost, RedisTimeout, OSError, ClusterDownError, ReadOnlyError)
+"""Errors after which another node may serve the slots. Other errors are replies."""
+UNKNOWN_HOST = "?"
+"""The host of a node without a name, on clusters whose nodes are reached by names."""
+ASKING = command(bool, "ASKING")
+CLUSTER_SLOTS = command(list, "CLUSTER", "SLOTS")
 
-MAX_PIPELINES_IN_FLIGHT = 4
-"""Limits the pipelines in flight: later commands wait, and form the next one."""
-MAX_PIPELINE_LENGTH = 256
 
+class ClusterTransport:
+    """Sends each command to the primary of its slot, as soon as the slots are known.
 
-class ClusterPipeline:
-    """Tasks that each take the waiting commands, run them, and set their replies.
-
-    The tasks are not canceled before ``close``: redis-py itself gives up silent connections.
+    A command that a node did not run is sent again: to the node that the reply names (MOVED, ASK),
+    or to the same (TRYAGAIN), until its caller gives up. One that may have run never is. None waits
+    for a node that has failed, until that reports the slots again.
     """
 
-    def __init__(self, cluster: redis.asyncio.RedisCluster) -> None:
-        self._cluster = cluster
-        self._queue: deque[tuple[Command[Any], Reply]] = deque()
-        self._not_empty = asyncio.Event()
-        self._closed = False
-        self._tasks: list[asyncio.Task[None]] = []
+    def __init__(
+        self, seeds: Sequence[Address], create_client: Callable[[Address], redis.asyncio.Redis]
+    ) -> None:
+        """``seeds`` stay among the nodes that are asked for the slots, whatever these report."""
+        self._seeds = seeds
+        self._create_client = create_client
+        self._connections: dict[Address, MultiplexedConnection] = {}
+        self._slots: list[Address | None] = []
+        """The primary of each slot; empty until a node has reported them."""
+        self._primaries = set[Address]()
+        self._nodes = set[Address]()
+        """The primaries and replicas."""
+        self._failed: dict[Address, Exception] = {}
+        """Nodes that failed, and have not reported the slots since; each with its latest error."""
+        self._queue: list[tuple[Command[Any], Reply]] = []
+        """Commands to send as soon as the slots are known."""
+        self._changed = asyncio.Event()
+        """Set when the slots may have changed."""
+        self._refreshing: asyncio.Task[None] | None = None
 
     def send(self, command: Command[Any], reply: Reply) -> None:
-        if not self._tasks:
-            self._tasks = [
-                asyncio.create_task(self._send_batches()) for _ in range(MAX_PIPELINES_IN_FLIGHT)
-            ]
-        self._queue.append((command, reply))
-        self._not_empty.set()
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._keep_slots())
+        if not self._slots:
+            self._changed.set()
+            if len(self._queue) < MAX_PENDING_COMMANDS:
+                self._queue.append((command, reply))
+            else:
+                set_error(command, reply, Unavailable(TOO_MANY_COMMANDS))
+        elif (address := self._slots[_slot_of(command)]) is None:
+            self._changed.set()
+            set_error(command, reply, ClusterDownError("no node serves the slot"))
+        elif address in self._failed and not self._is_open(address):
+            set_error(command, reply, self._failed[address])
+        else:
+            self._connection(address).send(command, reply)
 
-    def drop_if_silent(self, since: float) -> None:
-        """Does nothing: redis-py drops its connections itself."""
+    def drop_if_silent(self, reply: Reply, since: float) -> None:
+        for connection in [*self._connections.values()]:
+            connection.drop_if_silent(reply, since)
 
     async def close(self) -> None:
-        self._closed = True
-        tasks = set(self._tasks)
-        while tasks:  # again, for redis-py may take a cancellation for that of its own time-out
-            for task in tasks:
-                task.cancel()
-            _, tasks = await asyncio.wait(tasks, timeout=0.1)
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.wait([self._refreshing])
+        await asyncio.gather(*[each.close() for each in self._connections.values()])
 
-    async def _send_batches(self) -> None:
-        while not self._closed:
-            try:
-                await self._not_empty.wait()
-                await self._run(self._take_batch())
-            except asyncio.CancelledError:
-                # Before Python 3.13 a time-out of redis-py that fires late is raised here.
-                if self._closed:
-                    raise
+    def _connection(self, address: Address) -> MultiplexedConnection:
+        if address not in self._connections:
+            self._connections[address] = MultiplexedConnection(
+                self._create_client(address), partial(self._handle_error, address)
+            )
+        return self._connections[address]
 
-    def _take_batch(self) -> list[tuple[Command[Any], Reply]]:
-        """Commands whose callers still wait."""
-        size = min(len(self._queue), MAX_PIPELINE_LENGTH)
-        batch = [self._queue.popleft() for _ in range(size)]
-        if not self._queue:
-            self._not_empty.clear()
-        return [(command, reply) for command, reply in batch if not reply.done()]
+    def _handle_error(
+        self, address: Address, command: Command[Any], reply: Reply, error: Exception
+    ) -> None:
+        if isinstance(error, AskError) and error.host == UNKNOWN_HOST:
+            self._changed.set()
+            self._send_later(command, reply)
+        elif isinstance(error, MovedError):
+            self._slots[error.slot_id] = named = _address_in(error, address)
+            self._failed.pop(named, None)
+            self._changed.set()
+            self._send_later(command, reply)
+        elif isinstance(error, AskError):
+            self._send_asking(command, reply, _address_in(error, address))
+        elif isinstance(error, TryAgainError):
+            self._send_later(command, reply)
+        else:
+            if isinstance(error, TOPOLOGY_ERRORS):
+                self._failed[address] = error
+                self._changed.set()
+            set_error(command, reply, error)
 
-    async def _run(self, batch: list[tuple[Command[Any], Reply]]) -> None:
-        if not batch:
-            return
-        pipeline: Any = self._cluster.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command.args)
-        try:
-            results = await pipeline.execute(raise_on_error=False)
-        except Exception as error:  # noqa: BLE001 - each caller raises it
-            results = [error] * len(batch)
-        for (_, reply), result in zip(batch, results, strict=True):
+    def _send_asking(self, command: Command[Any], reply: Reply, address: Address) -> None:
+        if not reply.done():
+            connection = self._connection(address)
+            connection.send(ASKING, asyncio.get_running_loop().create_future())
+            connection.send(command, reply)
+
+    def _send_later(self, command: Command[Any], reply: Reply) -> None:
+        def resend() -> None:
             if not reply.done():
-                reply.set_result(result)
+                self.send(command, reply)
+
+        asyncio.get_running_loop().call_later(RESEND_SECONDS, resend)
+
+    async def _keep_slots(self) -> None:
+        """Reads the slots at once when they may have changed, else every ``REFRESH_SECONDS``.
+
+        While a primary has failed, they are read every ``MIN_REFRESH_SECONDS``, and never sooner.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            read_at = loop.time()
+            self._changed.clear()
+            await asyncio.gather(
+                self._read_slots(), *map(self._ask, self._primaries.intersection(self._failed))
+            )
+            await self._close_unused()
+            if not self._primaries.intersection(self._failed):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH_SECONDS):
+                        await self._changed.wait()
+            await asyncio.sleep(read_at + MIN_REFRESH_SECONDS - loop.time())
+
+    async def _read_slots(self) -> None:
+        """Takes the first answer of a node, and sends the commands that waited for it."""
+        nodes = enumerate(self._nodes_to_ask())
+        asking = [asyncio.create_task(self._ask(node, HEDGE_SECONDS * i)) for i, node in nodes]
+        try:
+            for answered in asyncio.as_completed(asking):
+                answer = await answered
+                if isinstance(answer, _Topology):
+                    self._use(answer)
+                    break
+        finally:
+            for task in asking:
+                task.cancel()
+        queue, self._queue = self._queue, []
+        for waiting, reply in queue:
+            if isinstance(answer, Exception) and not self._slots:
+                set_error(waiting, reply, answer)
+            elif not reply.done():  # its caller was not canceled, and has not timed out
+                self.send(waiting, reply)
+
+    def _nodes_to_ask(self) -> list[Address]:
+        """All known nodes in a random order, those that are connected first, failed ones last."""
+        nodes = [*self._nodes.union(self._seeds)]
+        random.shuffle(nodes)
+        return sorted(nodes, key=lambda node: (node in self._failed, not self._is_open(node)))
+
+    def _is_open(self, address: Address) -> bool:
+        return address in self._connections and self._connections[address].is_open
+
+    async def _ask(self, address: Address, delay: float = 0) -> "_Topology | Exception":
+        """The slots as the node reports them, ``delay`` seconds from now; or why it does not.
+
+        A node that reports them no longer counts as failed.
+        """
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(delay)
+        connection, reply, since = self._connection(address), loop.create_future(), loop.time()
+        connection.send(CLUSTER_SLOTS, reply)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await reply
+        except TimeoutError as error:
+            connection.drop_if_silent(reply, since)
+            return error
+        failure = ConnectionLost("a node does not report the slots")
+        if isinstance(answer, Exception):
+            failure.__cause__ = answer
+            return failure
+        try:
+            topology = _parse_slots(answer, address)
+        except (ValueError, TypeError, LookupError) as error:
+            failure.__cause__ = error
+            return failure
+        self._failed.pop(address, None)
+        return topology
+
+    def _use(self, topology: "_Topology") -> None:
+        self._slots, self._nodes = topology
+        primaries = {address for address in self._slots if address is not None}
+        kept = self._nodes.union(self._seeds) - (primaries - self._primaries)  # all but new ones
+        self._failed = {node: error for node, error in self._failed.items() if node in kept}
+        self._primaries = primaries
+
+    async def _close_unused(self) -> None:
+        """Closes connections to nodes that serve no slots."""
+        for address in self._connections.keys() - self._primaries:
+            if self._connections[address].is_idle:
+                await self._connections.pop(address).close()
+
+
+class _Topology(NamedTuple):
+    """The primary of each slot, and all nodes."""
+
+    slots: list[Address | None]
+    nodes: set[Address]
+
+
+def _parse_slots(reply: Any, asked: Address) -> _Topology:
+    """Reads a reply to CLUSTER SLOTS of the node ``asked``.
+
+    Raises:
+        ValueError, TypeError, LookupError: it is none, or no node serves any slot.
+    """
+    slots: list[Address | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    nodes = set[Address]()
+    for first, last, *servers in reply:
+        addresses = [read_address(server, asked) for server in servers]
+        slots[first : last + 1] = [addresses[0]] * (last + 1 - first)
+        nodes.update(addresses)
+    if not nodes:
+        raise ValueError("no slots are assigned")
+    return _Topology(slots, nodes)
+
+
+def read_address(server: Sequence[Any], asked: Address) -> Address:
+    """The address of a server in a reply to CLUSTER SLOTS.
+
+    The host may be left out: then it is that of the node ``asked``. A server that should have a
+    name, and has none, has its IP address instead.
+    """
+    host, port, _, *networking = server
+    if host == UNKNOWN_HOST:
+        host = networking[0]["ip"]
+    return str(host or asked[0]), int(port)
+
+
+def _address_in(error: AskError, redirecting: Address) -> Address:
+    """The node that a redirection names; it may leave out the host of the one that redirects."""
+    return error.host or redirecting[0], error.port
+
+
+def _slot_of(command: Command[Any]) -> int:
+    """The slot of the command's keys; that of an empty key if it has none."""
+    keys = command.keys
+    return key_slot(str(keys[0]).encode()) if keys else 0

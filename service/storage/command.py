@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from service.storage.event_log import EVENT_ARGS, MAX_EVENTS
 from service.values.time import duration_ms
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ TTL_MARGIN = timedelta(days=1)
 
 
 class Script(NamedTuple):
-    """A Lua script, with the functions of ``common.lua`` in front."""
+    """A Lua script, with the functions of ``common.lua`` in front: storage's and its package's."""
 
     name: str
     source: str
@@ -69,10 +70,14 @@ def run_script(
 def load_script(name: str) -> Script:
     """The script ``<package>/<name>``, in ``service/<package>/scripts/<name>.lua``."""
     package, _, stem = name.partition("/")
-    constants = f"local TTL_MARGIN = {duration_ms(TTL_MARGIN)}\n"
-    common = (files("service.storage") / "scripts" / "common.lua").read_text()
-    own = (files(f"service.{package}") / "scripts" / f"{stem}.lua").read_text()
-    source = constants + common + own
+    constants = (
+        f"local TTL_MARGIN, MAX_EVENTS = {duration_ms(TTL_MARGIN)}, {MAX_EVENTS}\n"
+        f"local EVENT_ARGS = {EVENT_ARGS}\n"
+    )
+    shared = [files(f"service.{each}") / "scripts" / "common.lua" for each in ("storage", package)]
+    own = files(f"service.{package}") / "scripts" / f"{stem}.lua"
+    common = (each.read_text() for each in dict.fromkeys(shared) if each.is_file())
+    source = constants + "".join(common) + own.read_text()
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 

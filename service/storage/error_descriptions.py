@@ -8,8 +8,12 @@ import re
 import ssl
 from collections.abc import Iterator
 
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
+from redis.sentinel import MasterNotFoundError
+
+from service.storage.credentials import PasswordFileError
 
 COMMAND = re.compile(r"'([\w|.-]+)' command")
 """Where the message of a permission error names the command."""
@@ -19,6 +23,14 @@ PERMISSION_ERRORS = (
     "can't access at least one of the keys",
 )
 """Parts of messages that report a permission error of a script as an error in the script."""
+SENTINEL_ERROR = re.compile(r" - \w+:(\w+)")
+"""Where redis-py's message about an unknown master names the class of each Sentinel's error."""
+SENTINEL_REASONS = {
+    "AuthenticationError": "login refused",
+    "ConnectionError": "connection refused or lost",
+    "PasswordFileError": "sentinel_password_file cannot be read or is empty",
+    "TimeoutError": "no answer in time",
+}
 MAX_LOGGED_ERROR_CHARACTERS = 200
 
 
@@ -41,10 +53,18 @@ def _describe_known(cause: BaseException) -> str | None:
         return f"TLS: {cause.reason}"
     if isinstance(cause, NoPermissionError) or is_permission_error(cause):
         return _describe_permission(str(cause))
-    if isinstance(cause, AuthenticationError):
-        return "it rejects the user or the password"
     if isinstance(cause, TimeoutError | RedisTimeout):
         return "it does not answer in time"
+    return _describe_login(cause)
+
+
+def _describe_login(cause: BaseException) -> str | None:
+    if isinstance(cause, AuthenticationError):
+        return _describe_rejection(str(cause))
+    if isinstance(cause, PasswordFileError):
+        return str(cause)
+    if isinstance(cause, MasterNotFoundError | AsyncMasterNotFoundError):
+        return _describe_sentinels(str(cause))
     return None
 
 
@@ -61,6 +81,20 @@ def _describe_permission(message: str) -> str:
         return f"NOPERM: the user may not run '{command[1]}'"
     what = "use these keys" if "key" in message else "do this"
     return f"NOPERM: the user may not {what}"
+
+
+def _describe_rejection(message: str) -> str:
+    if "Authentication required" in message or "HELLO must be called" in message:
+        return "it requires a password"
+    return "it rejects the user or the password"
+
+
+def _describe_sentinels(message: str) -> str:
+    """The reasons of the Sentinels that were asked, each once. The message is too long for logs."""
+    reasons = dict.fromkeys(
+        SENTINEL_REASONS.get(name, name) for name in SENTINEL_ERROR.findall(message)
+    )
+    return "no Sentinel knows the master" + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

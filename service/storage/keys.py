@@ -11,14 +11,25 @@ from service.values.email import remove_subaddress
 from service.values.ids import partition_of
 
 MAX_LOGGED_KEYS = 8
-PROBE = "pl:{probe}:probe"
-"""``check`` tries commands on it, and deletes it."""
+HEARTBEATS_TAG = "heartbeats"
+"""The hash tag of all heartbeats."""
 ALL_PARTITIONS = tuple(f"{number:02x}" for number in range(256))
 
 OTP_SENDS = "pl:{00}:otp_sends"
 """counter: codes for all addresses together. Ends with its window."""
 DATA_VERSION_KEY = "pl:data_version"
 """string: the version of the format of all other keys (``data_version.py``). Does not end."""
+DATA_VERSION_COPIES = tuple(f"pl:data_version:{{{number:02x}}}" for number in range(0, 256, 16))
+"""strings: the same in other slots, for processes that start while that of the first is away."""
+
+
+def probe(tag: str = "probe") -> str:
+    """A key of various types on which ``check`` tries commands, and which it deletes.
+
+    ``tag`` is that of a partition, or of heartbeats, whose slot is meant: readiness deletes the key
+    there, although there is none, to learn whether writes are taken.
+    """
+    return f"pl:{{{tag}}}:probe"
 
 
 def partition_of_link(link_id: str) -> str:
@@ -47,12 +58,17 @@ def heartbeats(process_type: str) -> str:
 
     Expires some time after the last heartbeat.
     """
-    return f"pl:{{heartbeats}}:{process_type}"
+    return f"pl:{{{HEARTBEATS_TAG}}}:{process_type}"
 
 
 def link(link_id: str) -> str:
     """hash: the link (``links/redis_hash.py``). Expires at the end of its retention."""
     return link_key_prefix(partition_of_link(link_id)) + local_id(link_id)
+
+
+def link_limit(link_id: str, limit: str) -> str:
+    """counter: ``resend`` or ``resends_day`` of the link's mail. Expires with its window."""
+    return f"{link(link_id)}:{limit}"
 
 
 def link_key_prefix(partition: str) -> str:
@@ -66,13 +82,31 @@ def org(org_id: str) -> str:
 
 
 def active(org_id: str) -> str:
-    """zset: its links that were not revoked, scored by ``expires_at``."""
+    """zset: its links that were neither revoked nor paid, scored by ``expires_at``."""
     return f"pl:{{{partition_of(org_id)}}}:active:{org_id}"
 
 
 def revoked(org_id: str) -> str:
     """zset: its revoked links, scored by ``revoked_at``."""
     return f"pl:{{{partition_of(org_id)}}}:revoked:{org_id}"
+
+
+def paid(org_id: str) -> str:
+    """zset: its paid links, scored by when the payment was recorded."""
+    return f"pl:{{{partition_of(org_id)}}}:paid:{org_id}"
+
+
+def transaction(org_id: str, transaction_id: str) -> str:
+    """zset: its links for the transaction that were not revoked, scored by ``created_at``.
+
+    No organization's id contains a slash.
+    """
+    return f"pl:{{{partition_of(org_id)}}}:transaction:{org_id}/{transaction_id}"
+
+
+def events(org_id: str) -> str:
+    """stream: what happened to its links (``event_log.py``)."""
+    return f"pl:{{{partition_of(org_id)}}}:events:{org_id}"
 
 
 def orgs(partition: str) -> str:
@@ -86,12 +120,16 @@ def profile(org_id: str) -> str:
 
 
 def idempotency(org_id: str, digest: str) -> str:
-    """hash: what a request with an idempotency key created, and its fingerprint. 24 h."""
+    """hash: the fingerprint of a request with an idempotency key, and its link. 24 h.
+
+    Of one that sends failed mails again: how many were queued. No organization has an empty id:
+    that is for requests about all of them.
+    """
     return f"pl:{{{partition_of(org_id)}}}:idempotency:{org_id}:{digest}"
 
 
 def email(partition: str, address: str) -> str:
-    """zset: links to the address that were not revoked, scored by ``expires_at``."""
+    """zset: links to the address that were neither revoked nor paid, scored by ``expires_at``."""
     return f"pl:{{{partition}}}:email:{address}"
 
 
@@ -108,6 +146,26 @@ def outbox(partition: str) -> str:
 def pending_since(partition: str) -> str:
     """zset: links whose mail was claimed and is still owed, scored by when it became due."""
     return f"pl:{{{partition}}}:pending_since"
+
+
+def notices(partition: str) -> str:
+    """zset: reminders, receipts and sample mails not claimed yet, scored by when they are due."""
+    return f"pl:{{{partition}}}:notices"
+
+
+def notice_outbox(partition: str) -> str:
+    """zset: notices that were claimed, scored by the end of their lease or their next attempt."""
+    return f"pl:{{{partition}}}:notice_outbox"
+
+
+def sample(org_id: str) -> str:
+    """hash: when the organization asked for a sample mail that is not out yet. 2 h."""
+    return f"pl:{{{partition_of(org_id)}}}:sample:{org_id}"
+
+
+def samples_day(org_id: str) -> str:
+    """counter: sample mails that the organization asked for. Expires with its window."""
+    return f"pl:{{{partition_of(org_id)}}}:samples_day:{org_id}"
 
 
 def failed(partition: str) -> str:
@@ -171,6 +229,6 @@ def _for_log(key: str) -> str:
     if key.count(":") < 3:
         return key
     prefix, partition, kind, *rest = key.split(":", 3)
-    if kind in {"org", "active", "revoked", "profile"}:
+    if kind in {"org", "active", "revoked", "paid", "events", "profile", "sample", "samples_day"}:
         return key
     return ":".join([prefix, partition, kind, f"{rest[0][:6]}…" if kind == "link" else "…"])

@@ -5,19 +5,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
-import redis.asyncio
 from redis.exceptions import NoScriptError
 
 from service.errors import Unavailable, Unreadable
-from service.storage.cluster import ClusterPipeline
 from service.storage.command import Command
-from service.storage.connect import REDIS_TIMEOUT_SECONDS
-from service.storage.multiplexed_connection import MultiplexedConnection
 from service.storage.replies import decode_each, decode_reply, missing_scripts
 
 T = TypeVar("T")
 
-MAX_PENDING_COMMANDS = 4096
+REDIS_TIMEOUT_SECONDS = 1.25
+"""Limits connecting, and each command: even a busy machine answers requests within 2 s."""
 STOPPING = "the service is stopping"
 
 
@@ -26,10 +23,14 @@ class Transport(Protocol):
 
     def send(self, command: Command[Any], reply: "asyncio.Future[Any]") -> None: ...
 
-    def drop_if_silent(self, since: float) -> None:
-        """Drops the connection if it has received nothing since then, in the loop's time."""
+    def drop_if_silent(self, reply: "asyncio.Future[Any]", since: float) -> None:
+        """Drops the connection on which ``reply`` is to come if nothing has come since then.
 
-    async def close(self) -> None: ...
+        The time is the loop's.
+        """
+
+    async def close(self) -> None:
+        """Closes all connections. Replies to come may be left without a result."""
 
 
 class AutoPipeline:
@@ -40,13 +41,8 @@ class AutoPipeline:
     While ``is_refusing``, every command is refused as if Redis did not answer.
     """
 
-    def __init__(self, connection: redis.asyncio.Redis | redis.asyncio.RedisCluster) -> None:
-        self._redis = connection
-        self._transport: Transport = (
-            ClusterPipeline(connection)
-            if isinstance(connection, redis.asyncio.RedisCluster)
-            else MultiplexedConnection(connection)
-        )
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._pending: deque[_Pending] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = self.is_refusing = False
@@ -63,7 +59,6 @@ class AutoPipeline:
         for pending in self._pending:
             if not pending.reply.done():
                 pending.reply.set_result(Unavailable(STOPPING))
-        await self._redis.aclose()
 
     async def run(self, command: Command[T]) -> T:
         reply = await self._enqueue(command)
@@ -75,8 +70,12 @@ class AutoPipeline:
         """The replies to the commands, which are sent together and run independently."""
         return [*map(decode_reply, commands, await self._send_all(commands))]
 
-    async def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable]:
-        """The same, with an ``Unreadable`` in place of each reply that cannot be decoded."""
+    async def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable | Unavailable]:
+        """The same, each for itself: ``decode_each`` describes what takes a reply's place.
+
+        Raises:
+            Unavailable: no command was answered.
+        """
         return decode_each(commands, await self._send_all(commands))
 
     async def _send_all(self, commands: Sequence[Command[Any]]) -> list[Any]:
@@ -99,8 +98,6 @@ class AutoPipeline:
         pending = self._pending
         while pending and pending[0].reply.done():
             pending.popleft()
-        if len(pending) >= MAX_PENDING_COMMANDS:
-            raise Unavailable("too many commands wait for Redis")
         reply, now = self._loop.create_future(), self._loop.time()
         pending.append(_Pending(reply, now))
         if self._timer is None:
@@ -120,7 +117,7 @@ class AutoPipeline:
             pending.popleft()
             if not reply.done():
                 reply.set_result(Unavailable())
-                self._transport.drop_if_silent(since)
+                self._transport.drop_if_silent(reply, since)
 
 
 class _Pending(NamedTuple):

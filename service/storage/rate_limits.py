@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.storage.command import Command, run_script
 from service.values.time import duration_ms
@@ -42,18 +42,28 @@ def uncount(limits: Sequence[RateLimit]) -> Command[None]:
     return run_script(lambda _: None, "storage/uncount", [limit.key for limit in limits])
 
 
+def script_args(limits: Sequence[RateLimit]) -> list[int]:
+    """``limits`` as ``find_reached`` in ``common.lua`` takes them."""
+    return [arg for limit in limits for arg in (limit.maximum, duration_ms(limit.window))]
+
+
+def decode_reached(
+    limits: Sequence[RateLimit], position: str | int, milliseconds: str | int
+) -> ReachedLimit:
+    """The reply of ``find_reached`` where it found one of ``limits``."""
+    return ReachedLimit(limits[int(position) - 1], parse_pttl(milliseconds))
+
+
 def parse_pttl(milliseconds: str | int) -> timedelta:
     """The reply to PTTL, and at least a millisecond: the key may have expired meanwhile."""
     return timedelta(milliseconds=max(1, int(milliseconds)))
 
 
 def _count(limits: Sequence[RateLimit], increment: int) -> Command[ReachedLimit | None]:
-    def decode(reply: Any) -> ReachedLimit | None:
-        position, milliseconds = reply  # from 1; 0 if no limit has been reached
-        if not int(position):
-            return None
-        return ReachedLimit(limits[int(position) - 1], parse_pttl(milliseconds))
-
-    keys = [limit.key for limit in limits]
-    args = [arg for limit in limits for arg in (limit.maximum, duration_ms(limit.window))]
-    return run_script(decode, "storage/count", keys, increment, *args)
+    return run_script(
+        lambda reply: decode_reached(limits, *reply) if int(reply[0]) else None,
+        "storage/count",
+        [limit.key for limit in limits],
+        increment,
+        *script_args(limits),
+    )

@@ -43,13 +43,23 @@ def missing_scripts(
     }
 
 
-def decode_each(commands: Sequence[Command[T]], replies: Sequence[Any]) -> list[T | Unreadable]:
-    """The decoded replies, with an ``Unreadable`` in place of each that cannot be decoded.
+def decode_each(
+    commands: Sequence[Command[T]], replies: Sequence[Any]
+) -> list[T | Unreadable | Unavailable]:
+    """The decoded replies, each for itself.
+
+    An ``Unreadable`` takes the place of each that cannot be decoded, an ``Unavailable`` that of
+    each command that was not answered.
 
     Raises:
-        Unavailable, ResponseError: as ``decode_reply``.
+        Unavailable: no command was answered.
+        ResponseError: as ``decode_reply``.
     """
-    return [_try_decode(*pair) for pair in zip(commands, replies, strict=True)]
+    decoded = [_try_decode(*pair) for pair in zip(commands, replies, strict=True)]
+    unanswered = [reply for reply in decoded if isinstance(reply, Unavailable)]
+    if unanswered and len(unanswered) == len(decoded):
+        raise unanswered[0]
+    return decoded
 
 
 def decode_reply(command: Command[T], reply: Any) -> T:
@@ -74,10 +84,10 @@ def is_transient(error: ResponseError) -> bool:
     return type(error) is not ResponseError or str(error).startswith(TRANSIENT_ERRORS)
 
 
-def _try_decode(command: Command[T], reply: Any) -> T | Unreadable:
+def _try_decode(command: Command[T], reply: Any) -> T | Unreadable | Unavailable:
     try:
         return decode_reply(command, reply)
-    except Unreadable as error:
+    except (Unreadable, Unavailable) as error:
         return error
 
 

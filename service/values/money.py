@@ -32,32 +32,32 @@ def minor_units(currency: str | None) -> int:
     return minor_units_by_currency().get(currency or "", 2)
 
 
-def parse_amount(amount: Decimal, currency: str | None) -> Decimal:
+def parse_amount(amount: Decimal, currency: str | None, field: str = "payment_amount") -> Decimal:
     """``amount`` without an exponent, and without zeros that exceed the currency's decimals.
 
-    ``1000.0`` JPY becomes ``1000``.
+    ``1000.0`` JPY becomes ``1000``. ``field`` is the one that errors name.
 
     Raises:
         Invalid: ``check_range`` refuses it, or it has too many decimals.
     """
-    check_range(amount)  # first: writing out 1e999999 would take all memory
+    check_range(amount, field)  # first: writing out 1e999999 would take all memory
     allowed = minor_units(currency)
     whole, _, decimals = f"{amount:f}".partition(".")
     if decimals[allowed:].strip("0"):
         few = f"no more than {allowed}" if allowed else "no"
         where = f" in {currency}" if currency else ""
-        raise Invalid("payment_amount", f"must have {few} decimals{where}")
+        raise Invalid(field, f"must have {few} decimals{where}")
     return Decimal(f"{whole}.{decimals[:allowed]}" if decimals[:allowed] else whole)
 
 
-def check_range(amount: Decimal) -> Decimal:
-    """``amount`` unchanged.
+def check_range(amount: Decimal, field: str = "payment_amount") -> Decimal:
+    """``amount`` unchanged. ``field`` is the one that errors name.
 
     Raises:
         Invalid: it is not finite, not positive, or too large, in whatever currency.
     """
     if not amount.is_finite() or not MIN_AMOUNT <= amount < MAX_AMOUNT:
-        raise Invalid("payment_amount", f"must be above 0 and below {MAX_AMOUNT:f}")
+        raise Invalid(field, f"must be above 0 and below {MAX_AMOUNT:f}")
     return amount
 
 

@@ -37,6 +37,18 @@ def to_utc_ms(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(microsecond=time.microsecond // 1000 * 1000)
 
 
+def parse_request_time(time: datetime, field: str) -> datetime:
+    """``time`` in UTC, truncated to milliseconds; it is in UTC if it has no offset.
+
+    Raises:
+        Invalid: it has no equivalent in UTC.
+    """
+    try:
+        return to_utc_ms(assume_utc(time))
+    except OverflowError:
+        raise Invalid(field, "is too far from today") from None
+
+
 def format_time(time: datetime) -> str:
     """``2026-12-01T09:00:00.000Z``, for a ``time`` in UTC."""
     # isoformat takes four times as long, and a list of links has hundreds of times.

@@ -1,83 +1,81 @@
-"""What mailers have in common: how they take an e-mail, and how they report that they did not."""
+"""What mail sessions have in common: how they take e-mails, and report that they do not."""
 
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Awaitable, Callable
 
 from tasks.mail.headers import is_address
 from tasks.mail.mime import BARE_LINE_BREAK, Mail
 
-SEND_TIMEOUT_SECONDS = 10.0
-"""The longest that one e-mail takes, from MAIL to the reply after its final dot."""
-
 
 class Refused(Exception):
-    """The server will never take this e-mail (5xx)."""
+    """The server will never take this e-mail (5xx at RCPT or later)."""
+
+
+class Unsendable(Exception):
+    """No server can take this e-mail, or this server cannot: it is not offered."""
 
 
 class Deferred(Exception):
-    """The server did not take this e-mail now (4xx), or its reply got lost."""
+    """The server did not take this e-mail now (4xx, or it hung up, at RCPT or later)."""
 
 
-class MailerUnavailable(Deferred):
-    """No e-mail can be sent now: the server is down, for instance, or rejects the login."""
+class Unconfirmed(Deferred):
+    """The server has the whole e-mail, and its reply got lost: it may have taken it."""
 
 
-LeaseCheck = Callable[[], bool]
-"""Waits for the store's reply, and returns whether the lease on an e-mail still holds."""
+class MailerUnavailable(Exception):
+    """No e-mail can be sent: the server is down, for instance, or rejects the login or sender."""
 
 
-def skip_lease_check() -> LeaseCheck:
-    """For an e-mail without a lease."""
-    return lambda: True
+class SessionEnded(MailerUnavailable):
+    """The server did not want this session, or not for longer: another session may do."""
 
 
-def do_nothing() -> None:
-    """For a caller without other work."""
+ConfirmLease = Callable[[], Awaitable[None]]
+"""Makes sure that the e-mail is still ours to send; raises if it is not."""
 
 
-class Mailer:
-    """A session in which e-mails are sent one after the other."""
+class MailSession:
+    """Sends e-mails one after the other."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Ends the session."""
+    is_proven = True
+    """Whether it has worked since it was opened: what fails now may be the session's fault."""
 
     @property
-    def is_connected(self) -> bool:
-        """Whether ``connect`` returns at once."""
+    def is_open(self) -> bool:
         return True
 
-    def connect(self) -> None:
-        """Opens the session unless it is open.
+    async def open(self) -> None:
+        """Opens the session, or opens it again.
 
         Raises:
             MailerUnavailable
         """
 
-    def send(
-        self,
-        mail: Mail,
-        *,
-        timeout: float = SEND_TIMEOUT_SECONDS,
-        start_lease_check: Callable[[], LeaseCheck] = skip_lease_check,
-        while_waiting: Callable[[], object] = do_nothing,
-    ) -> bool:
-        """Sends ``mail`` within ``timeout`` seconds; returns False if its lease was lost before.
-
-        ``start_lease_check`` only sends the question to the store: the reply is awaited after the
-        server's. ``while_waiting`` runs while the server thinks about the content.
+    async def send(self, mail: Mail, confirm_lease: ConfirmLease) -> None:
+        """Sends ``mail``. ``confirm_lease`` is awaited before MAIL, and before a late DATA.
 
         Raises:
-            Refused, Deferred, MailerUnavailable
+            Unsendable, Refused, Deferred, Unconfirmed, MailerUnavailable
         """
         raise NotImplementedError
 
+    async def keep_open(self) -> None:
+        """Makes sure that an idle session is open, and opens it again if it is not.
+
+        Raises:
+            MailerUnavailable
+        """
+
+    def abort(self) -> None:
+        """Drops the connection: what is under way fails at once."""
+
+    async def close(self) -> None:
+        """Ends the session politely, if it is open."""
+
 
 def require_valid(mail: Mail) -> None:
-    """Raises ``Refused`` if some programs would read more into the e-mail than we wrote."""
+    """Raises ``Unsendable`` if some programs would read more into the e-mail than we wrote."""
     if not (is_address(mail.sender) and is_address(mail.recipient)):
-        raise Refused("the e-mail was not sent: its sender or recipient is not one address")
+        raise Unsendable("the e-mail was not sent: its sender or recipient is not one address")
     if BARE_LINE_BREAK.search(mail.content.partition(b"\r\n\r\n")[0]):
-        raise Refused("the e-mail was not sent: its head holds a bare CR, LF or NUL")
+        raise Unsendable("the e-mail was not sent: its head holds a bare CR, LF or NUL")

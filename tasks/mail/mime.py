@@ -1,22 +1,36 @@
-"""Builds e-mails as bytes: ``email.message.EmailMessage`` takes twenty times as long."""
+"""Builds e-mails as bytes. ``EmailMessage`` takes five times as long, and parses what it writes."""
 
 import hashlib
 import re
-from base64 import encodebytes
-from binascii import b2a_qp
 from datetime import datetime
-from email.utils import format_datetime, parseaddr
-from functools import lru_cache
+from email.charset import QP, Charset
+from email.mime.image import MIMEImage
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.mime.text import MIMEText
+from email.utils import format_datetime
 
 import msgspec
 
-from tasks.mail.headers import address_field, text_field
+from tasks.mail.headers import POLICY, encode_mailbox, encode_text
 
 KIND_HEADER = "X-Payment-Links-Kind"
-"""Names the kind of an e-mail, ``link`` or ``otp``, so that no program guesses it from the text."""
+"""Names the kind of an e-mail, such as ``otp``, so that no program guesses it from the text."""
 BARE_LINE_BREAK = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
 """Ends a line for some parsers of a header, and not for others."""
-SEVEN_BIT = re.compile(r"[\n\x20-\x7e]*")
+SEVEN_BIT = re.compile(r"([ -~]{0,998}\n)*[ -~]{0,998}")
+"""Text that needs no encoding (RFC 2045, 2.7)."""
+QUOTED_PRINTABLE = Charset("utf-8")
+QUOTED_PRINTABLE.body_encoding = QP
+
+
+class Sender(msgspec.Struct, frozen=True):
+    """Who e-mails are from."""
+
+    name: str
+    address: str
+    bounces_to: str
+    """The address in ``MAIL FROM``."""
 
 
 class Mail(msgspec.Struct, frozen=True):
@@ -33,7 +47,7 @@ class Mail(msgspec.Struct, frozen=True):
 
 def build_mail(
     *,
-    sender: str,
+    sender: Sender,
     recipient: str,
     subject: str,
     date: datetime,
@@ -41,70 +55,52 @@ def build_mail(
     kind: str,
     text: str,
     html: str,
-    sender_name: str | None = None,
     reply_to: str | None = None,
     language: str = "en",
     logo: tuple[str, bytes] | None = None,
+    unsubscribe_url: str | None = None,
 ) -> Mail:
     """An e-mail with a text and an HTML version (RFC 2046, 5.1.4), in ``language`` (RFC 3282).
 
     The Message-ID is a digest of ``identity``: logs of mail servers must not contain what opens a
-    link. The HTML refers to ``logo``, an image's type and bytes, as ``cid:logo`` (RFC 2392).
-    ``sender_name`` replaces the name in ``sender``.
+    link. The HTML refers to ``logo``, an image's type and bytes, as ``cid:logo`` (RFC 2392). Mail
+    programs may POST to ``unsubscribe_url`` (RFC 8058).
 
     Raises:
-        ValueError: ``sender``, ``recipient`` or ``reply_to`` is not one address.
+        ValueError: the address of ``sender``, ``recipient`` or ``reply_to`` is not one address.
     """
-    from_field, address = _from_field(sender, sender_name)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    message_id = f"<{digest}@{address.rpartition('@')[2]}>"
-    head = [
-        from_field,
-        address_field("Reply-To", reply_to) if reply_to else "",
-        address_field("To", recipient),
-        text_field("Subject", subject),
-        f"Date: {format_datetime(date)}\r\n",
-        f"Message-ID: {message_id}\r\n",
-        "Auto-Submitted: auto-generated\r\n",
-        text_field(KIND_HEADER, kind),
-        text_field("Content-Language", language),
-        "MIME-Version: 1.0\r\n",
-    ]
-    html_part = _part("html", "base64", encodebytes(html.encode()))
-    if logo is not None:
-        html_part = _multipart("related", f"r={digest}", html_part, _logo_part(*logo))
-    body = _multipart("alternative", f"=_{digest}", _text_part(text), html_part)
-    return Mail(address, recipient, message_id, "".join(head).encode() + body)
+    message_id = f"<{digest}@{sender.address.rpartition('@')[2]}>"
+    message = MIMEMultipart("alternative", boundary=f"=_{digest}")
+    message["From"] = encode_mailbox("From", sender.name, sender.address)
+    if reply_to:
+        message["Reply-To"] = encode_mailbox("Reply-To", "", reply_to)
+    message["To"] = encode_mailbox("To", "", recipient)
+    message["Subject"] = encode_text("Subject", subject)
+    message["Date"] = format_datetime(date)
+    message["Message-ID"] = message_id
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    message["X-Auto-Response-Suppress"] = "All"  # the same to Exchange
+    if unsubscribe_url:
+        message["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message[KIND_HEADER] = encode_text(KIND_HEADER, kind)
+    message["Content-Language"] = encode_text("Content-Language", language)
+    message.attach(_text_part(text))
+    html_part = MIMEText(html, "html", "utf-8")
+    message.attach(_with_logo(html_part, *logo, boundary=f"r={digest}") if logo else html_part)
+    return Mail(sender.bounces_to, recipient, message_id, message.as_bytes(policy=POLICY))
 
 
-@lru_cache(maxsize=1024)
-def _from_field(sender: str, name: str | None) -> tuple[str, str]:
-    """The From field, and the address in it."""
-    own_name, address = parseaddr(sender)
-    return address_field("From", address, name or own_name), address
+def _text_part(text: str) -> MIMENonMultipart:
+    part = MIMENonMultipart("text", "plain")
+    part.set_payload(text, "us-ascii" if SEVEN_BIT.fullmatch(text) else QUOTED_PRINTABLE)
+    return part
 
 
-def _multipart(subtype: str, boundary: str, *parts: bytes) -> bytes:
-    """RFC 2046, 5.1."""
-    head = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n\r\n'.encode()
-    return f"--{boundary}\r\n".encode().join([head, *parts]) + f"--{boundary}--\r\n".encode()
-
-
-def _text_part(text: str) -> bytes:
-    lines = b"\n".join(text.encode().splitlines()) + b"\n"
-    if SEVEN_BIT.fullmatch(text):
-        return _part("plain", "7bit", lines)
-    return _part("plain", "quoted-printable", b2a_qp(lines, istext=True))
-
-
-def _logo_part(image_type: str, image: bytes) -> bytes:
-    head = "Content-Transfer-Encoding: base64\nContent-ID: <logo>\nContent-Disposition: inline\n\n"
-    body = (head.encode() + encodebytes(image) + b"\n").replace(b"\n", b"\r\n")
-    return text_field("Content-Type", f"image/{image_type}").encode() + body
-
-
-def _part(subtype: str, encoding: str, body: bytes) -> bytes:
-    head = (
-        f'Content-Type: text/{subtype}; charset="utf-8"\nContent-Transfer-Encoding: {encoding}\n\n'
-    )
-    return (head.encode() + body + b"\n").replace(b"\n", b"\r\n")
+def _with_logo(html: MIMEText, image_type: str, image: bytes, *, boundary: str) -> MIMEMultipart:
+    """RFC 2387."""
+    picture = MIMEImage(image, image_type)
+    picture["Content-ID"] = "<logo>"
+    picture["Content-Disposition"] = "inline"
+    return MIMEMultipart("related", boundary, [html, picture], type="text/html")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from service.errors import Unreadable
 from service.orgs import store as orgs
 from service.orgs.model import EMPTY_PROFILE, Profile
-from service.storage.client import RedisClient
+from service.storage.pipeline import AutoPipeline
 
 CACHE_TTL = timedelta(seconds=10)
 CACHE_SIZE = 1000
@@ -15,12 +15,12 @@ CACHE_SIZE = 1000
 class ProfileCache:
     """Profiles, at most ``CACHE_TTL`` old."""
 
-    def __init__(self, client: RedisClient, clock: Callable[[], datetime]) -> None:
-        self._client = client
+    def __init__(self, pipeline: AutoPipeline, clock: Callable[[], datetime]) -> None:
+        self._pipeline = pipeline
         self._clock = clock
         self._profiles: dict[str, tuple[datetime, Profile]] = {}
 
-    def get(self, org_id: str | None) -> Profile:
+    async def get(self, org_id: str | None) -> Profile:
         """The organization's profile; an empty one if there is none, or an unreadable one.
 
         Raises:
@@ -34,12 +34,12 @@ class ProfileCache:
             return profile
         if len(self._profiles) >= CACHE_SIZE:
             self._profiles.clear()
-        profile = self._load(org_id)
+        profile = await self._load(org_id)
         self._profiles[org_id] = (now, profile)
         return profile
 
-    def _load(self, org_id: str) -> Profile:
+    async def _load(self, org_id: str) -> Profile:
         try:
-            return self._client.run(orgs.get_profile(org_id))
+            return await self._pipeline.run(orgs.get_profile(org_id))
         except Unreadable:
             return EMPTY_PROFILE  # an unreadable profile delays no e-mail

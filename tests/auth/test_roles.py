@@ -102,7 +102,10 @@ class Endpoint(NamedTuple):
     ) -> httpx.Response:
         link_id = (gated if self.gated else direct)["id"]
         path = self.path.format(
-            link_id=link_id, org_id="acme", name=ASSETS.get(self.path.split("/")[1], "")
+            link_id=link_id,
+            org_id="acme",
+            payment_id="ch_1",
+            name=ASSETS.get(self.path.split("/")[1], ""),
         )
         json = self.body and {
             name: link_id if value == "{link_id}" else value for name, value in self.body.items()
@@ -127,6 +130,16 @@ ENDPOINTS = {
     "pay gated": Endpoint("GET", "/pay/{link_id}", READERS, gated=True),
     "verify": Endpoint("POST", "/payment-links/verify", for_all(OK), LINK),
     "verify gated": Endpoint("POST", "/payment-links/verify", for_all(OK), LINK, gated=True),
+    "change": Endpoint(
+        "PATCH", "/payment-links/{link_id}", for_admins(OK), {"description": "Cleaning"}
+    ),
+    "change gated": Endpoint(
+        "PATCH",
+        "/payment-links/{link_id}",
+        for_admins(OK),
+        {"description": "Cleaning"},
+        gated=True,
+    ),
     "revoke": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK)),
     "revoke gated": Endpoint("DELETE", "/payment-links/{link_id}", for_admins(OK), gated=True),
     "revoke with the recipient's": Endpoint(
@@ -136,7 +149,30 @@ ENDPOINTS = {
         "DELETE", "/payment-links", for_admins(OK, other_org=OK), {"email": JANE}
     ),
     "list": Endpoint("GET", "/orgs/{org_id}/payment-links", for_admins(OK)),
+    "events": Endpoint("GET", "/payment-links/{link_id}/events", for_admins(OK)),
+    "events of all": Endpoint("GET", "/orgs/{org_id}/events", for_admins(OK)),
     "dispatch": Endpoint("POST", "/payment-links/scheduled", for_admins(OK, own_org=FORBIDDEN), {}),
+    "resend": Endpoint(
+        "POST", "/payment-links/{link_id}/resend", for_admins(Answer(409, "mail_pending"))
+    ),
+    "resend gated": Endpoint(
+        "POST",
+        "/payment-links/{link_id}/resend",
+        for_admins(Answer(409, "mail_pending")),
+        gated=True,
+    ),
+    "resend failed": Endpoint("POST", "/orgs/{org_id}/resend-failed", for_admins(Answer(202)), {}),
+    "record payment": Endpoint(
+        "POST",
+        "/payment-links/{link_id}/payments",
+        for_admins(Answer(201)),
+        {"payment_id": "ch_1", "amount": 10},
+    ),
+    "void payment": Endpoint(
+        "DELETE",
+        "/payment-links/{link_id}/payments/{payment_id}",
+        for_admins(Answer(404, "payment_not_found")),
+    ),
     "send otp": Endpoint("POST", "/payment-links/otp", for_all(Answer(202)), {"email": JANE}),
     "submit otp": Endpoint(
         "PUT",
@@ -149,13 +185,23 @@ ENDPOINTS = {
     "page token": Endpoint("POST", "/pay/{link_id}/token", for_all(OK), gated=True),
     "page code anew": Endpoint("GET", "/pay/{link_id}/code", for_all(OK)),
     "page token anew": Endpoint("GET", "/pay/{link_id}/token", for_all(OK)),
+    "checkout": Endpoint("GET", "/pay/{link_id}/checkout", for_all(OK)),
+    "page reminders": Endpoint("GET", "/pay/{link_id}/reminders", for_all(OK), gated=True),
+    "stop reminders": Endpoint("POST", "/pay/{link_id}/reminders", for_all(OK), gated=True),
     "page logo": Endpoint("GET", "/pay/{link_id}/logo", for_all(Answer(404, "not_found"))),
     "page asset": Endpoint("GET", "/pay/assets/{name}", for_all(OK)),
     "profile": Endpoint("GET", "/orgs/{org_id}/profile", for_admins(OK)),
     "present": Endpoint("PUT", "/orgs/{org_id}/profile", for_admins(OK), {"display_name": "Acme"}),
+    "sample mail": Endpoint(
+        "POST", "/orgs/{org_id}/profile/test", for_admins(Answer(422, "validation_failed"))
+    ),
     "organizations": Endpoint("GET", "/orgs", for_admins(OK, own_org=FORBIDDEN)),
     "outbox": Endpoint("GET", "/outbox", for_admins(OK, own_org=FORBIDDEN)),
     "console": Endpoint("GET", "/console", for_all(OK)),
+    "console preview": Endpoint("GET", "/console/preview", for_all(OK)),
+    "preview of a profile": Endpoint(
+        "POST", "/console/preview/{org_id}", for_admins(OK), {"display_name": "Acme"}
+    ),
     "console asset": Endpoint("GET", "/console/assets/{name}", for_all(OK)),
     "home": Endpoint("GET", "/", for_all(OK)),
     "home asset": Endpoint("GET", "/assets/{name}", for_all(OK)),
@@ -211,7 +257,19 @@ def test_a_gated_link_is_verified_in_full_for_whoever_may_read_it(api: Api, prin
 
 
 @pytest.mark.parametrize("principal", ["public", "customer", "expired admin", "garbage"])
-@pytest.mark.parametrize("name", ["create", "read gated", "revoke", "list", "dispatch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "create",
+        "read gated",
+        "revoke",
+        "resend",
+        "resend failed",
+        "record payment",
+        "list",
+        "dispatch",
+    ],
+)
 def test_whoever_is_not_believed_is_told_how_to_prove_it(
     api: Api, name: str, principal: str
 ) -> None:
@@ -222,7 +280,7 @@ def test_whoever_is_not_believed_is_told_how_to_prove_it(
         assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("name", ["create", "revoke", "list", "dispatch"])
+@pytest.mark.parametrize("name", ["create", "revoke", "record payment", "list", "dispatch"])
 def test_a_refused_request_changes_nothing(api: Api, name: str) -> None:
     direct, gated = api.create(), api.create(otp_required=True)
     before = api.list().json()
@@ -257,6 +315,10 @@ def test_an_org_id_is_compared_in_its_case(api: Api) -> None:
         ("POST", "/payment-links"),
         ("DELETE", "/payment-links"),
         ("DELETE", "/payment-links/x"),
+        ("POST", "/payment-links/x/resend"),
+        ("POST", "/payment-links/x/payments"),
+        ("POST", "/orgs/acme/resend-failed"),
+        ("POST", "/orgs/acme/profile/test"),
         ("POST", "/payment-links/scheduled"),
     ],
 )

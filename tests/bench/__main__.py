@@ -13,7 +13,17 @@ from pathlib import Path
 import click
 import msgspec
 
-from tests.bench import contention, dispatch, endpoints, mails, memory, otps, scale
+from tests.bench import (
+    cluster,
+    contention,
+    dispatch,
+    endpoints,
+    mails,
+    memory,
+    otps,
+    recovery,
+    scale,
+)
 from tests.bench.figures import Measure, Recorder, surroundings
 
 PARTS = {
@@ -24,6 +34,8 @@ PARTS = {
     "dispatch": dispatch,
     "scale": scale,
     "contention": contention,
+    "cluster": cluster,
+    "recovery": recovery,
 }
 NEEDED = {"wrk": "wrk", "redis-benchmark": "redis-tools", "redis-server": "redis-server"}
 """Programs, and the Debian packages they are in."""

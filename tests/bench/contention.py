@@ -13,8 +13,6 @@ from tempfile import mkdtemp
 
 import httpx
 
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from tests.bench import wrk
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
@@ -22,6 +20,7 @@ from tests.bench.scale import ORG, fill
 from tests.support.admins import as_admin
 from tests.support.factories import make_link, store_links
 from tests.support.procfs import descendants, resident
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import store, valkey_server
 from tests.support.web import run_web
 

@@ -1,49 +1,31 @@
-"""What it costs Redis to claim and queue many due links: round trips, and how long it is held."""
+"""What it costs Redis to queue many due links: round trips, and how long it is held."""
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import compress, product
+from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import redis
 
-from service.errors import Unreadable
-from service.health.heartbeat import Heartbeat
 from service.links import store as links
-from service.links.model import Link
-from service.outbox import store as outbox
-from service.outbox.queues import LINK_QUEUE
-from service.storage import keys
-from service.storage.client import RedisClient
-from service.storage.clock import RedisClock
-from service.storage.command import Command
-from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
-from tasks.delivery_worker import DeliveryWorker
-from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
-from tasks.mail.mime import Mail
-from tasks.mail.profiles import ProfileCache
-from tasks.mail_kinds.link_mails import LinkMailHandler
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.admins import as_admin
 from tests.support.factories import create_link
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import store, stores
 from tests.support.web import run_web
-
-T = TypeVar("T")
 
 LINK_COUNT = 100_000
 AT_ONCE = 500
 RETENTION = timedelta(days=90)
 MOST_HELD = 5
-MAX_TRIPS = {"a worker's claims": 1, "the window's endpoint": 6}
-WAYS = tuple(MAX_TRIPS)
+MAX_TRIPS = 6
 TRIPS, HELD, P99 = "round trips per 100", "ms held", "ms held, p99"
 LOGGED = 500
 """µs: what holds the store for less is not looked at."""
@@ -57,114 +39,35 @@ def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
     measures: dict[str, Measure] = {}
     for name, binary in stores().items():
         for organizations in SPREADS:
-            measures[_row(name, WAYS[0], organizations)] = partial(
-                _claim, binary, count, organizations
-            )
-            measures[_row(name, WAYS[1], organizations)] = partial(
-                _window, home, binary, count, organizations
+            measures[_row(name, organizations)] = partial(
+                _queue, home, binary, count, organizations
             )
     yield measures
 
 
 def tables(recorder: Recorder) -> list[Table]:
     rows = []
-    for name, (way, trips), organizations in product(stores(), MAX_TRIPS.items(), SPREADS):
-        row = _row(name, way, organizations)
+    for name, organizations in product(stores(), SPREADS):
+        row = _row(name, organizations)
         if figures := recorder.of(row):
-            reached = _most(figures[TRIPS]) <= trips and _most(figures[HELD]) <= MOST_HELD
-            rows.append(Row(row, figures, f"at most {trips}, and {MOST_HELD} ms", reached))
-    return [Table("Claiming and queueing 100,000 due links", [TRIPS, HELD, P99, "seconds"], rows)]
-
-
-class Counting(RedisClient):
-    """Counts its round trips."""
-
-    trips = 0
-
-    def run_all(self, commands: Sequence[Command[T]]) -> list[T]:
-        self.trips += bool(commands)
-        return super().run_all(commands)
-
-    def run_each(self, commands: Sequence[Command[T]]) -> list[T | Unreadable]:
-        self.trips += bool(commands)
-        return super().run_each(commands)
-
-
-class Opening(LinkMailHandler):
-    """Counts the links that were opened. Their mails are one, and ready."""
-
-    opened = 0
-    ready = Mail("pay@acme.example", "payer@example.com", "<1@acme.example>", b"")
-
-    def compose(self, payload: Link, now: datetime) -> Mail:
-        self.opened += 1
-        return self.ready
-
-
-class Nowhere(Mailer):
-    """Refuses every mail at once, so that the commands of sending one are not measured."""
-
-    def send(
-        self,
-        mail: Mail,
-        *,
-        timeout: float = 0,
-        start_lease_check: Callable[[], LeaseCheck] = skip_lease_check,
-        while_waiting: Callable[[], object] = do_nothing,
-    ) -> bool:
-        return False
-
-
-def _claim(binary: str, count: int, organizations: int) -> Measured:
-    """A scan finds partitions with due links, and a worker claims and loads them."""
-    with store(binary) as server, redis.Redis.from_url(server.url) as connection:
-        client = Counting(create_client(server.url))
-        fill(client, count, organizations, timedelta(0))
-        now = datetime.now(UTC) + timedelta(minutes=1)
-        kind = Opening(
-            "https://pay.example",
-            Opening.ready.sender,
-            ProfileCache(client, lambda: now),
-            RETENTION,
+            reached = _most(figures[TRIPS]) <= MAX_TRIPS and _most(figures[HELD]) <= MOST_HELD
+            rows.append(Row(row, figures, f"at most {MAX_TRIPS}, and {MOST_HELD} ms", reached))
+    return [
+        Table(
+            "Queueing 100,000 due links by the window's endpoint",
+            [TRIPS, HELD, P99, "seconds"],
+            rows,
         )
-        worker = DeliveryWorker(
-            LINK_QUEUE,
-            kind,
-            client,
-            Nowhere,
-            lambda: now,
-            lambda: False,
-            Heartbeat("worker-links", RedisClock()),
-        )
-
-        def dispatch() -> int:
-            client.trips = 0
-            owing = [
-                *compress(
-                    keys.ALL_PARTITIONS,
-                    client.run_all(
-                        [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
-                    ),
-                )
-            ]
-            due = client.run_all([outbox.read_due(partition, now=now) for partition in owing])
-            waiting = [partition for partition, owed in zip(owing, due, strict=True) if owed.queues]
-            while waiting:
-                waiting = worker.run(waiting)
-            return kind.opened
-
-        measured = _watched(connection, count, dispatch)
-        client.close()
-        return {**measured, TRIPS: client.trips / count * 100}
+    ]
 
 
-def _window(home: Path, binary: str, count: int, organizations: int) -> Measured:
+def _queue(home: Path, binary: str, count: int, organizations: int) -> Measured:
     folder = home / secrets.token_hex(4)
     folder.mkdir()
     with store(binary) as server, redis.Redis.from_url(server.url) as connection:
         client = RedisClient(create_client(server.url))
         ensure_version(client)
-        fill(client, count, organizations, timedelta(hours=1))
+        fill(client, count, organizations)
         client.close()
         with run_web(folder, server.url) as service:
 
@@ -205,8 +108,8 @@ def _trips(connection: "redis.Redis") -> tuple[int, int]:
     return int(connection.info("stats")["total_reads_processed"]), int(scripts["calls"])
 
 
-def fill(client: RedisClient, count: int, organizations: int, later: timedelta) -> None:
-    """``count`` links, scheduled for now or ``later``."""
+def fill(client: RedisClient, count: int, organizations: int) -> None:
+    """``count`` links, scheduled for the next hour."""
     now = datetime.now(UTC)
     for first in range(0, count, AT_ONCE):
         client.run_all(
@@ -218,7 +121,7 @@ def fill(client: RedisClient, count: int, organizations: int, later: timedelta) 
                         ttl=timedelta(hours=72),
                         org_id=f"org_{number % organizations}",
                         email=f"payer{number}@example.com",
-                        scheduled_at=now + later,
+                        scheduled_at=now + timedelta(hours=1),
                     ),
                     now=now,
                     retention=RETENTION,
@@ -228,8 +131,8 @@ def fill(client: RedisClient, count: int, organizations: int, later: timedelta) 
         )
 
 
-def _row(store_name: str, way: str, organizations: int) -> str:
-    return f"{store_name}, {way}, {SPREADS[organizations]}"
+def _row(store_name: str, organizations: int) -> str:
+    return f"{store_name}, {SPREADS[organizations]}"
 
 
 def _most(figure: Figure) -> float:

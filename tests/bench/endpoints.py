@@ -19,14 +19,13 @@ from service.links import store as links
 from service.links.model import Link
 from service.otps import store as otps
 from service.storage import rate_limits as limits
-from service.storage.client import RedisClient
 from service.storage.command import Command, load_script
-from service.storage.connect import create_client
 from service.values.time import datetime_to_ms
 from tests.bench.figures import ROOT, Measure, Measured, Recorder, Row, Table
 from tests.bench.wrk import http, load
 from tests.support.admins import admin_token
 from tests.support.factories import RETENTION, make_link, store_links
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
 from tests.support.service_processes import SECRET, UNLIMITED
 from tests.support.web import run_webs

@@ -14,16 +14,9 @@ from litestar import Litestar, get, post, put
 
 from service.http.fields import Amount
 from service.http.schemas import Problem
+from service.links.link_body import DeliveryBody, LinkBody
 from service.links.model import DeliveryState, Status
-from service.links.schemas import (
-    Counts,
-    CreateLink,
-    DeliveryBody,
-    LinkBody,
-    LinkPage,
-    Verification,
-    VerifyLink,
-)
+from service.links.schemas import Counts, CreateLink, LinkPage, Verification, VerifyLink
 from service.otps.schemas import SubmitOtp
 from service.process.server import serve
 
@@ -40,8 +33,12 @@ def body(number: int = 0) -> LinkBody:
         org_id="acme",
         email=f"payer{number:08}@example.com",
         transaction_id=f"INV-2026-{number:06}",
+        description=None,
         payment_amount=Decimal("125000.50"),
         currency="NGN",
+        accept_partial=False,
+        amount_paid=Decimal(0),
+        amount_due=Decimal("125000.50"),
         status=Status.ACTIVE,
         otp_required=False,
         locale=None,
@@ -49,15 +46,24 @@ def body(number: int = 0) -> LinkBody:
         created_at="2026-11-23T09:30:15.123Z",
         expires_at="2026-11-26T09:30:15.123Z",
         revoked_at=None,
+        paid_at=None,
+        checkout_started_at=None,
+        supersedes=None,
+        superseded_by=None,
+        version=0,
         delivery=DeliveryBody(
-            state=DeliveryState.SENT, attempts=1, sent_at="2026-11-23T09:30:17.123Z", error=None
+            state=DeliveryState.SENT,
+            attempts=1,
+            sends=1,
+            sent_at="2026-11-23T09:30:17.123Z",
+            error=None,
         ),
     )
 
 
 PAGE_BODY = LinkPage(
     100_000,
-    Counts(90_000, 9_000, 1_000),
+    Counts(90_000, 8_000, 1_000, 1_000),
     [body(number) for number in range(PAGE)],
     "MTc5NTQ2Nzg2Nzk4Njpwbf8",
 )

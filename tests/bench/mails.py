@@ -1,147 +1,283 @@
-"""Link mails from the outbox to an SMTP server, beside a bare loop that sends the same mails."""
+"""Link mails from the outbox to a relay, near and far, beside other ways to send as many."""
 
-import smtplib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import NamedTuple, Protocol
 
 from redis import Redis
 
+from service.links.model import Link
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
 from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
 from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from service.values.ids import partition_of
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table, ratio
-from tests.bench.smtp_sink import Mail, Sink, sink
+from tests.bench.mail_baselines import JOBS, PROCESSES, prefork_pool, send_one_by_one
+from tests.bench.relay import Distance, Relay, run_relay
+from tests.support import redis_client
 from tests.support.factories import make_link, store_links
-from tests.support.procfs import cpu_seconds
-from tests.support.servers import RedisServer, valkey_server, wait_until
+from tests.support.procfs import cpu_seconds, descendants, peak_resident
+from tests.support.servers import RedisServer, store, valkey_server, wait_until
 from tests.support.service_processes import Process, Service
 
-MAILS = 1000
-"""How many are sent a round."""
-ORGS = 10
-TARGET = 0.70
-OURS, BARE = "link mails, from the outbox", "smtplib, ready-made mails"
-SHARE = "of the bare loop"
-ONE_BY_ONE = "to a server without PIPELINING"
+ORGS = 100
+PARTITIONS = {partition_of(f"org-{number}") for number in range(ORGS)}
+OWED, MAX_MB = 100_000, 150
+BATCH_SIZE = 500
+RATE, CPU, PEAK = "mails/s", "CPU ms a mail", "peak MB"
+OURS, OURS_WIDE = "a worker, 16 sessions", "a worker, 64 sessions"
+LOOP, POOL = "a loop, one session", f"{PROCESSES} processes, a session a mail"
+BASELINES = {"of the loop": LOOP, "of the processes": POOL}
+SESSIONS = {OURS: 16, OURS_WIDE: 64}
+MEMORY = f"a worker that owes {OWED:,}"
 
 
-class Harness:
-    """A worker on a store of its own."""
+class Place(NamedTuple):
+    """A relay's place, what is measured there, and the least mails a second that are asked for."""
 
-    def __init__(self, store: RedisServer, worker: Process, mails: Sink) -> None:
-        self._client = RedisClient(create_client(store.url))
+    title: str
+    distance: Distance
+    expected: dict[str, int]
+    """About how many mails a second each way of sending manages."""
+    least: dict[str, int]
+
+
+FAR = Place(
+    "50 ms away",
+    Distance(round_trip=0.05, data=0.06),
+    expected={OURS: 60, OURS_WIDE: 200, LOOP: 4, POOL: 9},
+    least={OURS: 50, OURS_WIDE: 150},
+)
+NEAR = Place("near", Distance(), expected={OURS: 400, LOOP: 1000, POOL: 300}, least={OURS: 250})
+
+
+class Sender(Protocol):
+    """A way to send mails."""
+
+    sessions: int
+    """How many it has with the relay at a time."""
+
+    def send(self, made: Sequence[Link]) -> None:
+        """Sends a mail for each link, and returns when all are sent."""
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has taken."""
+
+
+class Loop:
+    sessions = 1
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+
+    def send(self, made: Sequence[Link]) -> None:
+        send_one_by_one(made, self._relay.port)
+
+    def cpu(self) -> float:
+        return time.process_time()
+
+
+class Pool:
+    sessions = PROCESSES
+
+    def __init__(self, server: RedisServer, relay: Relay, pids: Sequence[int]) -> None:
+        self._client = redis_client.RedisClient(redis_client.create_client(server.url))
+        self._jobs = Redis.from_url(server.url)
+        self._relay = relay
+        self._pids = pids
+
+    def send(self, made: Sequence[Link]) -> None:
+        with self._relay.taking(len(made)):
+            store_links(self._client, made)
+            self._jobs.rpush(JOBS, *[link.id for link in made])
+
+    def cpu(self) -> float:
+        return sum(map(cpu_seconds, self._pids))
+
+
+class Worker:
+    """``payment-links worker``, and the links that it mails."""
+
+    def __init__(
+        self,
+        home: Path,
+        url: str,
+        outbox: "LinkOutbox",
+        relay: Relay,
+        sessions: int,
+        **settings: str,
+    ) -> None:
+        self.sessions = sessions
+        self.outbox = outbox
+        self._relay = relay
+        service = Service(home, url, relay.url, SMTP_SESSIONS=str(sessions), **settings)
+        self._process = Process("worker --queue links", service.environ, home / "worker.log")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._process.start()
+        try:
+            yield
+        finally:
+            self._process.stop()
+
+    def send(self, made: Sequence[Link]) -> None:
+        self.outbox.add(made)
+        self.send_owed(made)
+
+    def send_owed(self, owed: Sequence[Link]) -> None:
+        """Sends the mails of links that the outbox has."""
+        with self._relay.taking(len(owed)):
+            self.outbox.ring({partition_of(link.org_id) for link in owed})
+        wait_until(self.outbox.is_empty, "all mails to be marked")
+
+    def cpu(self) -> float:
+        return cpu_seconds(self._process.process.pid)
+
+    def peak(self) -> float:
+        """The most MB of memory that one of its processes has held."""
+        return max(map(peak_resident, descendants(self._process.process.pid)))
+
+
+class LinkOutbox:
+    """Link mails that a store owes, and RQ's Redis."""
+
+    def __init__(self, client: RedisClient, queue_url: str) -> None:
+        self._client = client
+        self._queue = Redis.from_url(queue_url)
         ensure_version(self._client)
-        self._queue = Redis.from_url(store.url)
-        self._worker = worker
-        self._mails = mails
 
-    def close(self) -> None:
-        self._client.close()
-        self._queue.close()
+    def add(self, made: Sequence[Link]) -> None:
+        for first in range(0, len(made), BATCH_SIZE):
+            store_links(self._client, made[first : first + BATCH_SIZE])
 
-    def send(self, count: int = MAILS) -> Measured:
-        """Has the worker send ``count`` link mails."""
-        self._owe(count)
-        first, cpu, began = self._mails.count, self._cpu(), time.monotonic()
-        ring(LINK_QUEUE, {partition_of(f"org-{number}") for number in range(ORGS)}, self._queue)
-        ended = self._mails.time_of(first + count - 1)
-        wait_until(lambda: not self._owes(), "all mails to be marked")
-        return {
-            "mails/s": count / (ended - began),
-            "CPU ms a mail": (self._cpu() - cpu) * 1000 / count,
-        }
+    def ring(self, partitions: Iterable[str]) -> None:
+        ring(LINK_QUEUE, partitions, self._queue)
 
-    def _owe(self, count: int) -> None:
-        now = datetime.now(UTC)
-        for batch in range(0, count, 100):
-            store_links(
-                self._client,
-                [
-                    make_link(
-                        now,
-                        org_id=f"org-{number % ORGS}",
-                        email=f"payer{number}@example.com",
-                        transaction_id=f"INV-2026-{number:06}",
-                        payment_amount=Decimal(number * 125 + 100) / 100,
-                        currency=("USD", "EUR", "NGN")[number % 3],
-                    )
-                    for number in range(batch, min(batch + 100, count))
-                ],
+    def is_empty(self) -> bool:
+        return not any(
+            self._client.run_all(
+                [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
             )
-
-    def _owes(self) -> bool:
-        owes = self._client.run_all(
-            [outbox.has_pending(partition) for partition in keys.ALL_PARTITIONS]
         )
-        return any(owes)
-
-    def _cpu(self) -> float:
-        """Seconds of CPU that the worker's processes have taken."""
-        return cpu_seconds(self._worker.process.pid)
 
 
-def send_bare(mails: list[Mail], taker: Sink) -> Measured:
-    """Sends ``mails`` over one connection, with nothing else to do."""
-    first, cpu, began = taker.count, time.process_time(), time.monotonic()
-    with smtplib.SMTP("127.0.0.1", taker.port) as smtp:
-        for mail in mails:
-            smtp.sendmail(mail.sender, mail.recipient, mail.content)
-    cpu = time.process_time() - cpu
-    return {
-        "mails/s": len(mails) / (taker.time_of(first + len(mails) - 1) - began),
-        "CPU ms a mail": cpu * 1000 / len(mails),
-    }
+def outbox_of(server: RedisServer) -> LinkOutbox:
+    """The link mails that the store owes. RQ uses it, too."""
+    return LinkOutbox(redis_client.RedisClient(redis_client.create_client(server.url)), server.url)
 
 
 @contextmanager
-def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:  # noqa: ARG001 - it takes what its mails take
-    """Both have sent mails already when they are measured."""
+def prepared(home: Path, seconds: float) -> Iterator[dict[str, Measure]]:
+    """All have sent mails already when they are measured."""
     with ExitStack() as opened:
-        taker = opened.enter_context(sink())
-        store = RedisServer(valkey_server(), home)
-        store.start()
-        opened.callback(store.kill)
-        worker = Service(home, store.url, f"smtp://127.0.0.1:{taker.port}").worker
-        worker.start()
-        opened.callback(worker.stop)
-        harness = Harness(store, worker, taker)
-        opened.callback(harness.close)
-        with taker.keeping() as mails:
-            harness.send()
-        with taker.without_pipelining():
-            harness.send()
-        yield {
-            OURS: harness.send,
-            ONE_BY_ONE: taker.without_pipelining()(harness.send),
-            BARE: lambda: send_bare(mails, taker),
-        }
+        measures: dict[str, Measure] = {}
+        for place in (FAR, NEAR):
+            relay = opened.enter_context(run_relay(home, place.distance))
+            for way, rate in place.expected.items():
+                sender = opened.enter_context(_open_sender(way, home, relay))
+                sender.send(make_links(2 * sender.sessions))
+                count = sender.sessions + int(rate * seconds)
+                measures[_row(way, place)] = partial(_measure_rate, sender, relay, count)
+        owing = opened.enter_context(_open_worker(home, relay, SESSIONS[OURS]))
+        owing.outbox.add(make_links(OWED))
+        yield measures | {MEMORY: partial(_measure_peak, owing, relay, seconds)}
+
+
+@contextmanager
+def _open_sender(way: str, home: Path, relay: Relay) -> Iterator[Sender]:
+    if way == LOOP:
+        yield Loop(relay)
+    elif way == POOL:
+        with (
+            store(valkey_server(), durable=True) as server,
+            prefork_pool(server.url, relay.port) as pids,
+        ):
+            yield Pool(server, relay, pids)
+    else:
+        with _open_worker(home, relay, SESSIONS[way]) as worker, worker.running():
+            yield worker
+
+
+@contextmanager
+def _open_worker(home: Path, relay: Relay, sessions: int) -> Iterator[Worker]:
+    with store(valkey_server(), durable=True) as server:
+        yield Worker(Path(mkdtemp(dir=home)), server.url, outbox_of(server), relay, sessions)
+
+
+def make_links(count: int) -> list[Link]:
+    now = datetime.now(UTC)
+    return [
+        make_link(
+            now,
+            org_id=f"org-{number % ORGS}",
+            email=f"payer{number}@example.com",
+            transaction_id=f"INV-2026-{number:06}",
+            payment_amount=Decimal(number * 125 + 100) / 100,
+            currency=("USD", "EUR", "NGN")[number % 3],
+        )
+        for number in range(count)
+    ]
+
+
+def _measure_rate(sender: Sender, relay: Relay, count: int) -> Measured:
+    """From the first mails, one a session, to the last."""
+    made, before, cpu = make_links(count), len(relay.receipts()), sender.cpu()
+    sender.send(made)
+    receipts = relay.receipts()[before:]
+    assert sorted(receipt.recipient for receipt in receipts) == sorted(link.email for link in made)
+    return {
+        RATE: (count - sender.sessions) / (receipts[-1].at - receipts[0].at),
+        CPU: (sender.cpu() - cpu) * 1000 / count,
+    }
+
+
+def _measure_peak(worker: Worker, relay: Relay, seconds: float) -> Measured:
+    """A worker that starts, and sends for some seconds."""
+    before = len(relay.receipts())
+    with worker.running():
+        with relay.taking(1):
+            worker.outbox.ring(PARTITIONS)
+        time.sleep(seconds)
+        receipts = relay.receipts()[before:]
+        return {RATE: len(receipts) / (receipts[-1].at - receipts[0].at), PEAK: worker.peak()}
 
 
 def tables(recorder: Recorder) -> list[Table]:
-    bare, rows = recorder.of(BARE), []
-    for name in (OURS, ONE_BY_ONE):
-        if ours := recorder.of(name):
-            rows.append(Row(name, dict(ours)))
-        if ours and bare:
-            share = ratio(ours["mails/s"], bare["mails/s"])
-            rows[-1] = Row(
-                name, {**ours, SHARE: share}, f"at least {TARGET}", share.median >= TARGET
-            )
-    if bare:
-        rows.append(Row(BARE, dict(bare)))
-    return [
-        Table(
-            f"E-mails: {MAILS} links to one SMTP server, every write on disk",
-            ["mails/s", SHARE, "CPU ms a mail"],
-            rows,
-        )
-    ]
+    return [_table_of(place, recorder) for place in (FAR, NEAR)] + [_memory_table(recorder)]
+
+
+def _table_of(place: Place, recorder: Recorder) -> Table:
+    rows = []
+    for way in place.expected:
+        figures = dict(recorder.of(_row(way, place)))
+        if not figures:
+            continue
+        for column, baseline in BASELINES.items():
+            if baseline != way and (base := recorder.of(_row(baseline, place))):
+                figures[column] = ratio(figures[RATE], base[RATE])
+        row = Row(way, figures)
+        if least := place.least.get(way):
+            row.target, row.reached = f"at least {least}/s", figures[RATE].median >= least
+        rows.append(row)
+    return Table(f"E-mails to a relay {place.title}", [RATE, *BASELINES, CPU], rows)
+
+
+def _memory_table(recorder: Recorder) -> Table:
+    rows = []
+    if figures := recorder.of(MEMORY):
+        rows.append(Row(MEMORY, figures, f"under {MAX_MB} MB", figures[PEAK].median < MAX_MB))
+    return Table("Memory of a worker", [PEAK, RATE], rows)
+
+
+def _row(way: str, place: Place) -> str:
+    return f"{way}, to a relay {place.title}"

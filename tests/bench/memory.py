@@ -14,10 +14,9 @@ import redis
 from service.links import mail_store
 from service.links import store as links
 from service.links.model import Link
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from tests.bench.figures import Figure, Measure, Measured, Recorder, Row, Table
 from tests.support.factories import create_link
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import store, stores
 
 LINKS = 100_000
@@ -90,7 +89,10 @@ def _bytes_a_link(binary: str, state: str, each: int) -> Measured:
         if state == "mail sent":
             for batch in _batches(made):
                 client.run_all(
-                    [mail_store.mark_sent(link.id, now=datetime.now(UTC)) for link in batch]
+                    [
+                        mail_store.mark_sent(link, now=datetime.now(UTC), retention=RETENTION)
+                        for link in batch
+                    ]
                 )
         client.close()
         return {"bytes a link": (connection.info("memory")["used_memory"] - empty) / LINKS}

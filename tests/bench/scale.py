@@ -21,15 +21,14 @@ from service.links import store as links
 from service.links.model import Link
 from service.otps import store as otps
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import create_client
 from service.values.ids import partition_of
 from service.values.time import datetime_to_ms
 from tests.bench.figures import Measure, Measured, Recorder, Row, Table
 from tests.support.admins import admin_token
 from tests.support.factories import id_in, make_link, store_links
 from tests.support.procfs import cpu_clock, descendants
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import store, valkey_server
 from tests.support.service_processes import SECRET, UNLIMITED
 from tests.support.web import run_web

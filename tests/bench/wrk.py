@@ -43,8 +43,8 @@ def load(
     refused: bool = False,
     connections: int = CONNECTIONS,
 ) -> Measure:
-    """Sends ``requests`` in turn for ``seconds``: requests a second, CPU µs of ``processes`` each,
-    and latency in ms.
+    """Sends ``requests`` in turn for ``seconds``: how many, and how many a second, CPU µs of
+    ``processes`` each, and latency in ms.
 
     CPU includes the descendants of ``processes``. Every status must be below 400, or with
     ``refused`` at least that.
@@ -77,6 +77,7 @@ def load(
         if told["failed"] or told["refused"] != (told["requests"] if refused else 0):
             raise RuntimeError(f"{requests[0].splitlines()[0]}: {told}")
         return {
+            "requests": told["requests"],
             "requests/s": told["requests"] / told["seconds"],
             **{name: taken / told["requests"] * 1e6 for name, taken in spent.items()},
             "p50 ms": told["p50 ms"],

@@ -17,13 +17,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from service.auth.tokens import Role
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from tests.browser.pay import BRAND, path_of
 from tests.browser.pay import make as make_for
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import UNKNOWN_LINK_ID, make_link, store_link
 from tests.support.programs import require_program
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import MailServer, RedisServer, free_port
 from tests.support.service_processes import Service
 
@@ -134,6 +133,7 @@ class Visitor:
         self._axe = axe
         self._leave = leave
         self._refusals: set[str] = set()
+        self._hosts = {urlsplit(url).netloc}
         self.complaints: list[str] = []
         self.page = context.new_page()
         self.page.on("console", lambda message: self._hear(message.text, message.location["url"]))
@@ -152,6 +152,10 @@ class Visitor:
     def expect_refusal(self, path: str) -> None:
         """``path`` will be answered with an error."""
         self._refusals.add(f"{self.url}{path}")
+
+    def expect_host(self, host: str) -> None:
+        """A page will lead to another host."""
+        self._hosts.add(host)
 
     def go_offline(self) -> None:
         """Loses the network, perhaps before the browser has fetched the page's icon."""
@@ -223,7 +227,7 @@ class Visitor:
     def _see(self, url: str) -> None:
         if (
             urlsplit(url).scheme not in {"data", "about", "blob"}
-            and urlsplit(url).netloc != urlsplit(self.url).netloc
+            and urlsplit(url).netloc not in self._hosts
         ):
             self.complaints.append(f"foreign request: {url}")
 

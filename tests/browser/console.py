@@ -9,11 +9,10 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from service.auth.tokens import Role
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from tests.browser.conftest import Visitor
 from tests.support.admins import admin_token, as_admin
 from tests.support.factories import make_link, store_link
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer, wait_until
 from tests.support.service_processes import Service
 
@@ -115,6 +114,8 @@ def show_all_states(service: Service, make: Any, own_store: RedisServer, org: st
     client.close()
     revoked = make(org, "gone@example.com", payment_amount=20, currency="USD")
     httpx.delete(f"{service.url}/payment-links/{revoked['id']}", headers=as_admin())
+    paid = make(org, "paid@example.com", payment_amount=30, currency="EUR")
+    pay(service, paid, "bank-7")
     make(
         org,
         "a.rather.long.name.for.a.mailbox@accounts-payable.example.com",
@@ -137,12 +138,34 @@ def show_all_states(service: Service, make: Any, own_store: RedisServer, org: st
         currency="NGN",
         otp_required=True,
     )
-    wait_for_failure(service, failed)
+    wait_for_mail(service, failed, "failed")
 
 
-def wait_for_failure(service: Service, link: dict[str, Any]) -> None:
-    def state() -> str:
-        found = httpx.get(f"{service.url}/payment-links/{link['id']}", headers=as_admin()).json()
-        return str(found["delivery"]["state"])
+def pay(service: Service, link: dict[str, Any], payment_id: str, **fields: Any) -> dict[str, Any]:
+    """Records a payment, as the organization's checkout would; returns the link as it then is."""
+    answer = httpx.post(
+        f"{service.url}/payment-links/{link['id']}/payments",
+        json={"payment_id": payment_id, **fields},
+        headers=as_admin(),
+    )
+    assert answer.is_success, answer.text
+    paid: dict[str, Any] = answer.json()["link"]
+    return paid
 
-    wait_until(lambda: state() == "failed", "the mail to be given up")
+
+def open_link(page: Page, email: str = "jane@example.com") -> Any:
+    """The dialog of the link that was sent to ``email``."""
+    page.get_by_role("button", name=email, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator("#detail-title")).to_be_focused()
+    return dialog
+
+
+def wait_for_mail(service: Service, link: dict[str, Any], state: str) -> None:
+    """Returns when the link's mail is in that state of delivery."""
+
+    def found() -> str:
+        read = httpx.get(f"{service.url}/payment-links/{link['id']}", headers=as_admin()).json()
+        return str(read["delivery"]["state"])
+
+    wait_until(lambda: found() == state, f"the mail to be {state}")

@@ -9,10 +9,10 @@ import httpx
 from playwright.sync_api import Page, expect
 
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.time import duration_ms
 from tests.support.factories import delete
+from tests.support.redis_client import RedisClient
 from tests.support.servers import MailServer, wait_until
 
 FIELDS = {

@@ -16,7 +16,7 @@ from tests.browser.console import (
     new_link,
     rows,
     show_all_states,
-    wait_for_failure,
+    wait_for_mail,
 )
 from tests.support.admins import admin_token, as_admin
 from tests.support.servers import RedisServer, wait_until
@@ -121,8 +121,10 @@ def test_links_are_counted_and_filtered(
     show_all_states(service, make, own_store, "counted")
     page = enter(visit(DESKTOP), "counted")
     tabs = page.get_by_role("navigation", name="Links by status")
-    expect(tabs.get_by_role("link")).to_have_text(["All6", "Active4", "Expired1", "Revoked1"])
-    for name, count in (("Expired", 1), ("Revoked", 1), ("Active", 4), ("All", 6)):
+    expect(tabs.get_by_role("link")).to_have_text(
+        ["All7", "Active4", "Paid1", "Expired1", "Revoked1"]
+    )
+    for name, count in (("Expired", 1), ("Paid", 1), ("Revoked", 1), ("Active", 4), ("All", 7)):
         tabs.get_by_role("link", name=name).click()
         expect(rows(page)).to_have_count(count)
         expect(tabs.locator("[aria-current=page]")).to_contain_text(name)
@@ -194,7 +196,7 @@ def test_pages_lead_on_and_back(visit: Visit, make: Any) -> None:
 
 
 def test_a_failed_mail_shows_its_reason_as_text(visit: Visit, service: Service, make: Any) -> None:
-    wait_for_failure(service, make("refused", "nobody@example.com", notify=True))
+    wait_for_mail(service, make("refused", "nobody@example.com", notify=True), "failed")
     page = enter(visit(DESKTOP), "refused")
     expect(rows(page).locator(".delivery")).to_have_text(f"Failed{REASON}")
     page.get_by_role("button", name="nobody@example.com", exact=True).click()

@@ -114,6 +114,38 @@ def test_an_address_opens_a_link_after_signing_in_and_closing_shows_what_lies_be
     assert page.url.endswith("/console#/deep")
 
 
+@pytest.mark.parametrize(
+    ("step", "title"),
+    [
+        pytest.param("", "NGN 12.50", id="link"),
+        pytest.param("/revoke", "Revoke this link?", id="question"),
+        pytest.param("/mark-paid", "Mark paid", id="payment"),
+        pytest.param("/edit", "Edit this link", id="edit"),
+        pytest.param("/supersede", "Supersede this link", id="supersede"),
+    ],
+)
+def test_back_closes_what_an_address_opened_step_by_step_and_reload_keeps_it(
+    visit: Visit, make: Any, step: str, title: str
+) -> None:
+    org = f"back-{step.removeprefix('/') or 'link'}"
+    link = make(org, payment_amount=12.5, currency="NGN", transaction_id="order-7")
+    page = visit(DESKTOP).open(f"/console#/{org}/links/{link['id']}{step}")
+    sign_in(page, org)
+    heading, detail = page.locator("dialog[open] h2"), page.locator("#detail-title")
+    expect(heading).to_have_text(title)
+    page.reload()
+    expect(heading).to_have_text(title)
+    if step:
+        page.go_back()
+        expect(detail).to_have_text("NGN 12.50")
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(rows(page)).to_have_count(1)
+    assert page.url.endswith(f"/console#/{org}")
+    page.go_forward()
+    expect(detail).to_have_text("NGN 12.50")
+
+
 def test_an_address_of_a_later_page_leads_to_the_first(
     visit: Visit, make: Any, service: Service
 ) -> None:

@@ -113,7 +113,7 @@ def test_every_state_is_accessible_and_fits(
     visitor.check(f"console empty, {look}")
     show_all_states(service, make, own_store, org)
     page.reload()
-    expect(rows(page)).to_have_count(6)
+    expect(rows(page)).to_have_count(7)
     visitor.check(f"console list, {look}")
     new_link(page)
     visitor.check()
@@ -124,7 +124,7 @@ def test_every_state_is_accessible_and_fits(
     visitor.check()
     visitor.shoot(f"console created, {look}", whole=False)
     page.keyboard.press("Escape")
-    expect(rows(page)).to_have_count(7)
+    expect(rows(page)).to_have_count(8)
     page.get_by_role("button", name="nobody@example.com", exact=True).click()
     visitor.check()
     visitor.shoot(f"console detail, {look}", whole=False)
@@ -150,6 +150,18 @@ def test_nothing_moves_for_who_wants_less_of_that(
     expect(page.locator(".bone").first).to_be_visible()
     found = visitor.moving()
     assert any('class="bone' in element for element in found) == bool(found) == moves
+
+
+@pytest.mark.parametrize("width", [320, 481, 641, 1280])
+def test_the_cards_hold_their_counts(visit: Visit, width: int) -> None:
+    page = enter(visit((width, 800)), "cards")
+    tabs = page.locator(".tabs a")
+    expect(tabs).to_have_count(5)
+    page.locator(".tabs .count").evaluate_all(
+        "counts => counts.forEach((count) => (count.textContent = '99,999'))"
+    )
+    cut = "tabs => tabs.filter((tab) => tab.scrollWidth > tab.clientWidth).map((t) => t.innerText)"
+    assert tabs.evaluate_all(cut) == []
 
 
 def test_signing_out_stands_beside_the_name_on_the_smallest_phone(visit: Visit) -> None:
@@ -210,7 +222,7 @@ def test_with_forced_colors_what_is_selected_or_wrong_is_told_by_borders(
     outlines = page.locator(".tabs a").evaluate_all(
         "tabs => tabs.map((tab) => getComputedStyle(tab).outlineStyle)"
     )
-    assert outlines == ["solid", "none", "none", "none"]
+    assert outlines == ["solid", "none", "none", "none", "none"]
     visitor.check(f"console list, {size[0]}, forced colors")
     form = new_link(page, email="jane")
     page.keyboard.press("Tab")

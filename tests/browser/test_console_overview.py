@@ -1,6 +1,7 @@
 """The console of the service's own admins, over all organizations."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,7 +14,7 @@ from tests.browser.console import (
     enter,
     go,
     rows,
-    wait_for_failure,
+    wait_for_mail,
 )
 from tests.support.admins import as_admin
 from tests.support.service_processes import Service
@@ -22,7 +23,7 @@ from tests.support.service_processes import Service
 def test_an_internal_admin_sees_all_mail_and_picks_an_organization(
     visit: Visit, service: Service, make: Any
 ) -> None:
-    wait_for_failure(service, make("globex", "nobody+1@example.com", notify=True))
+    wait_for_mail(service, make("globex", "nobody+1@example.com", notify=True), "failed")
     make("globex.eu", "far@example.com")
     make(
         "globex",
@@ -124,3 +125,28 @@ def test_what_an_operator_has_to_see_to_is_said_on_the_overview(visit: Visit) ->
     ).to_be_visible()
     expect(page.get_by_text("something new")).to_be_visible()
     visitor.check("console degraded, desktop, light")
+
+
+def test_a_part_of_the_store_that_is_away_is_said_on_the_overview(visit: Visit, make: Any) -> None:
+    make("partly-there")
+    visitor = visit(DESKTOP)
+    changes: dict[str, dict[str, Any]] = {
+        "**/readyz": {"reasons": ["partitions_unavailable"], "partition_availability": 0.664},
+        "**/outbox": {"unavailable": ["0a", "0d", "heartbeats"]},
+        "**/orgs?limit=50": {"unavailable": ["0a", "0d"]},
+    }
+
+    def answer(route: Route, change: dict[str, Any]) -> None:
+        route.fulfill(json=route.fetch().json() | change)
+
+    for path, change in changes.items():
+        visitor.page.route(path, partial(answer, change=change))
+    page = enter(visitor)
+    for text in (
+        "A part of Redis is away: its organizations and customers have to wait. About 66.4%",
+        "The figures below are incomplete: 2 partitions do not answer.",
+        "It is not known which workers are alive, and which hold e-mails back.",
+        "Those in the part of Redis that is away are not listed.",
+    ):
+        expect(page.get_by_text(text)).to_be_visible()
+    visitor.check("console partly away, desktop, light")

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import Visit
 from tests.browser.pay import BRAND, make, path_of
 from tests.support.factories import make_link, store_link
+from tests.support.redis_client import RedisClient
 
 MARKS = str.maketrans("", "", ",\u200e\u200f")
 """Commas and marks of direction, on which editions of CLDR differ."""

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
 from tests.browser.conftest import DESKTOP, Visit
 from tests.browser.pay import (
@@ -23,6 +22,7 @@ from tests.browser.pay import (
     path_of,
     reach,
 )
+from tests.support.redis_client import RedisClient
 from tests.support.servers import MailServer
 from tests.support.service_processes import Service
 

@@ -11,7 +11,6 @@ from playwright.sync_api import Locator, expect
 
 from service.i18n.formats import get_formats
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.values.languages import LANGUAGES
 from tests.browser.conftest import DESKTOP, NARROW, PHONE, STILL, Visit
 from tests.browser.pay import (
@@ -26,6 +25,7 @@ from tests.browser.pay import (
     reach,
 )
 from tests.support.factories import delete
+from tests.support.redis_client import RedisClient
 from tests.support.servers import MailServer
 
 LOGO = segno.make("logo").png_data_uri(scale=4, border=0, light=None)

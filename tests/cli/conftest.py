@@ -1,5 +1,6 @@
 """The environment of commands under test."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -17,3 +18,12 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(field.encode_name, raising=False)
     monkeypatch.delenv(LOCK_VARIABLE, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def readme_acl() -> str:
+    """The rules of a Redis user that README recommends."""
+    readme = Path(__file__).parents[2] / "README.md"
+    rules = re.search(r"`(~pl:\*[^`]*)`", readme.read_text())
+    assert rules is not None
+    return rules[1]

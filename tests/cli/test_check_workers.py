@@ -10,10 +10,9 @@ from redis import Redis
 from service.health import store as heartbeats
 from service.health.heartbeat import host_name
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import create_client
 from tests.support.cli_runner import SECRET, results_of, run
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer, free_port
 
 
@@ -40,9 +39,12 @@ def probe(valkey: RedisServer, *options: str) -> Result:
 
 
 def test_live_workers_are_ok(valkey: RedisServer, client: RedisClient) -> None:
-    record(client, "links", "otps")
+    record(client, "links", "otps", "notices")
     result = probe(valkey)
-    assert (result.exit_code, list(results_of(result))) == (0, ["worker-links", "worker-otps"])
+    assert (result.exit_code, list(results_of(result))) == (
+        0,
+        ["worker-links", "worker-otps", "worker-notices"],
+    )
 
 
 def test_a_stalled_worker_fails(valkey: RedisServer, client: RedisClient) -> None:
@@ -65,6 +67,20 @@ def test_the_workers_of_one_queue_can_be_checked_alone(
     record(client, "otps")
     assert probe(valkey).exit_code == 1
     assert probe(valkey, "--queue", "otps").exit_code == 0
+
+
+def test_where_no_worker_can_say_that_it_is_alive_none_fails(
+    valkey: RedisServer, client: RedisClient
+) -> None:
+    record(client, "links", "otps", "notices", age=25)
+    with Redis.from_url(valkey.url) as connection:
+        connection.config_set("min-replicas-to-write", 1)
+        try:
+            result = probe(valkey)
+        finally:
+            connection.config_set("min-replicas-to-write", 0)
+    assert (result.exit_code, list(results_of(result))) == (0, ["redis"])
+    assert "NOREPLICAS" in results_of(result)["redis"][1]
 
 
 def test_without_redis_no_worker_fails() -> None:

@@ -9,11 +9,10 @@ import httpx
 import pytest
 
 from service.storage import data_version
-from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import create_client
 from tests.support.clock import Clock
 from tests.support.factories import make_link, store_link
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer, free_port, store, valkey_server, wait_until
 from tests.support.service_processes import COMMAND, SECRET, Process
 

@@ -1,4 +1,4 @@
-"""Clients generated from the API's description create and verify a link and get its QR code."""
+"""Clients generated from the API's description create, change, verify and draw a link."""
 
 import json
 import os

@@ -77,6 +77,7 @@ def test_a_link_is_mailed_verified_revoked_and_known_to_be_revoked(
     assert admin.delete(f"/payment-links/{link['id']}").json() == {
         "revoked": 1,
         "links": [link["id"]],
+        "unavailable": [],
     }
     verification = public.post("/payment-links/verify", json={"link_id": link["id"]}).json()
     assert (verification["valid"], verification["status"]) == (False, "revoked")

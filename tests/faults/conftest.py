@@ -1,15 +1,19 @@
 """Deliberate faults. ``FAULTS=full`` runs them at the length that the README's figures state."""
 
+import itertools
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import redis
 
-from service.storage.client import RedisClient
 from service.storage.data_version import ensure_version
+from tests.support.redis_client import RedisClient
+from tests.support.relay import Relay
 from tests.support.run_length import RunLength
+from tests.support.sender import OpenPost, Post, Sender
 from tests.support.servers import RedisServer
 from tests.support.service_processes import Service
 from tests.support.web import run_web
@@ -48,3 +52,20 @@ def service(tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer) ->
     with run_web(tmp_path_factory.mktemp("web"), own_store.url) as running:
         yield running
     assert "internal_error" not in running.web.output()
+
+
+@pytest.fixture(scope="module")
+def open_post(
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer
+) -> Iterator[OpenPost]:
+    databases = itertools.count()
+    with ExitStack() as opened:
+
+        def open_post(*commands: str, userinfo: str = "", **settings: str) -> Post:
+            relay = opened.enter_context(Relay())
+            directory = tmp_path_factory.mktemp("sender")
+            store_url = f"{own_store.url}?db={next(databases)}"
+            sender = Sender(directory, store_url, relay.url(userinfo), *commands, **settings)
+            return Post(opened.enter_context(sender), relay)
+
+        yield open_post

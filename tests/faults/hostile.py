@@ -1,11 +1,13 @@
 """Requests that nobody sends who means well."""
 
 import gzip
+from datetime import UTC, datetime, timedelta
 
 from tests.support.admins import admin_token
 from tests.support.raw_http import JSON, RawResponse, chunked, parse_responses, request
 
 AUTHORIZATION = f"Authorization: Bearer {admin_token()}"
+NEXT_MONTH = f'"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"'.encode()
 LINK = "pl_000000000000000000000000"
 GOOD = b'{"email":"jane@example.com","org_id":"acme","notify":false}'
 CREATE = "POST /payment-links HTTP/1.1"
@@ -13,13 +15,40 @@ LIST = "GET /orgs/acme/payment-links"
 BODIES: dict[str, dict[str, bytes]] = {
     CREATE: {
         **dict.fromkeys(
-            ["transaction_id", "payment_amount", "currency", "scheduled_at", "expires_at"], b"null"
+            [
+                "transaction_id",
+                "payment_amount",
+                "currency",
+                "scheduled_at",
+                "expires_at",
+                "description",
+                "on_conflict",
+                "reminders",
+            ],
+            b"null",
         ),
         "email": b'"jane@example.com"',
         "org_id": b'"acme"',
         "otp": b"null",
         "otp_required": b"false",
         "notify": b"false",
+        "accept_partial": b"false",
+    },
+    f"PATCH /payment-links/{LINK} HTTP/1.1": {
+        **dict.fromkeys(
+            ["description", "locale", "reminders", "currency", "scheduled_at"], b"null"
+        ),
+        "expires_at": NEXT_MONTH,
+        "email": b'"jane@example.com"',
+        "payment_amount": b"125",
+        "otp_required": b"false",
+    },
+    f"POST /payment-links/{LINK}/payments HTTP/1.1": {
+        "payment_id": b'"pay-1"',
+        "amount": b"125",
+        "currency": b'"USD"',
+        "paid_at": b"null",
+        "method": b'"card"',
     },
     "DELETE /payment-links HTTP/1.1": {"email": b'"jane@example.com"'},
     f"DELETE /payment-links/{LINK} HTTP/1.1": {"email": b"null"},
@@ -28,7 +57,7 @@ BODIES: dict[str, dict[str, bytes]] = {
     "PUT /payment-links/otp HTTP/1.1": {"email": b'"jane@example.com"', "otp": b'"123456"'},
     "POST /payment-links/scheduled HTTP/1.1": {"scheduled_at": b"null", "period": b"24"},
 }
-"""Every request with a body, and its fields with good values."""
+"""Requests with a body, and their fields with good values; any text may be in ``metadata``."""
 VALUES = {
     "23 digits": b"12345678901234567890123",
     "5,000 digits": b"9" * 5000,
@@ -78,6 +107,12 @@ PROBLEMS = {
     "no UTF-8 in a query": request(f"{LIST}?cursor=%ff%zz HTTP/1.1", AUTHORIZATION),
     "NUL in a query": request(f"{LIST}?cursor=%00 HTTP/1.1", AUTHORIZATION),
     "surrogate in a query": request(f"{LIST}?status=%ed%a0%80 HTTP/1.1", AUTHORIZATION),
+    "NUL in a cursor of events": request(
+        "GET /orgs/acme/events?cursor=MS0x%00 HTTP/1.1", AUTHORIZATION
+    ),
+    "raw bytes in the id of a payment": request(
+        f"DELETE /payment-links/{LINK}/payments/%ff%00 HTTP/1.1", AUTHORIZATION
+    ),
     "null in a query": request(f"{LIST}?status=null HTTP/1.1", AUTHORIZATION),
     "23 digits in a query": request(
         f"{LIST}?limit=12345678901234567890123 HTTP/1.1", AUTHORIZATION

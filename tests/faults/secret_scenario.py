@@ -25,9 +25,11 @@ from service.values.ids import partition_of
 from service.values.time import format_time
 from tests.support.admins import admin_token
 from tests.support.api import bearer, different_code
-from tests.support.servers import RedisServer, wait_until
+from tests.support.servers import Mailbox, RedisServer, wait_until
 from tests.support.service_processes import COMMAND, SECRET, Service
 
+CHECKOUT = "https://shop.example/"
+"""The beginning of the address to which links lead."""
 USER, PASSWORD = "pay", "the mail server's pass+word/1"
 
 
@@ -38,12 +40,14 @@ UNREADABLE = "line\nbreak@example.com"
 """Whose mail cannot be made."""
 
 
-class LoginServer:
+class LoginServer(Mailbox):
     """A mail server with a login, whose errors repeat its input. It sees codes and links."""
 
     failures = {"refused": "550 5.7.1", "deferred": "451 4.3.0", "closing": "421 4.3.2"}  # noqa: RUF012 - nobody changes it
 
     def __init__(self) -> None:
+        super().__init__()
+        self.reply = self.judge
         self.codes: dict[str, str] = {}
         self.link_ids: set[str] = set()
         self.lets_in = True
@@ -56,7 +60,16 @@ class LoginServer:
             success=self.lets_in and given.password == PASSWORD.encode(), handled=False
         )
 
-    def reply(self, envelope: Envelope) -> str | None:
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if not self.lets_in:
+            return f"535 5.7.8 {USER} with {PASSWORD} may not send from {address} any more"
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    def judge(self, envelope: Envelope) -> str | None:
         """To recipients whose name begins with a failure, that, and all that the mail says."""
         assert isinstance(envelope.content, bytes)
         text, recipient = text_of(envelope.content), envelope.rcpt_tos[0].lower()
@@ -113,6 +126,12 @@ class Scenario:
             for number, (name, link) in enumerate(links.items()):
                 self.submit(name, link, self.webs[number % 2])
             for number, web in enumerate(self.webs):
+                self.open_page(f"payer-{number}", links[f"payer-{number}"], web)
+                self.change(links[f"payer-{number}"], web)
+            for name, link in links.items():
+                if name.startswith("payer-"):
+                    self.pay(link, self.webs[0])
+            for number, web in enumerate(self.webs):
                 for secret in (
                     self.codes[number],
                     self.mail_server.codes[f"payer-{number}@example.com"],
@@ -154,6 +173,50 @@ class Scenario:
         body = {"email": address, "org_id": "acme", "otp": code, "notify": False}
         headers = bearer(self.admins[0]) | {"Idempotency-Key": token[-40:]}
         assert web.post("/payment-links", json=body, headers=headers).status_code == 201
+        headers = bearer(self.admins[1]) | {"Idempotency-Key": token[-39:]}
+        resent = web.post(f"/payment-links/{link['id']}/resend", headers=headers)
+        assert resent.status_code in {202, 409}
+        headers |= {"Idempotency-Key": token[-38:]}
+        assert web.post("/orgs/acme/resend-failed", headers=headers).status_code == 202
+
+    def open_page(self, name: str, link: dict[str, Any], web: httpx.Client) -> None:
+        """A customer proves on the page that the mailbox is theirs, and goes to the checkout."""
+        address, path = f"{name}@example.com", f"/pay/{link['id']}"
+        earlier = self.mail_server.codes[address]
+        self.codes.append(earlier)
+        assert web.post(f"{path}/code").headers["location"] == f"{path}/code"
+        wait_until(lambda: self.mail_server.codes[address] != earlier, "another code", within=60)
+        code = self.mail_server.codes[address]
+        assert web.post(f"{path}/token", data={"otp": different_code(code)}).status_code == 200
+        self.codes.append(different_code(code))
+        assert web.post(f"{path}/token", data={"otp": code}).status_code == 303
+        self.tokens += [value for value in web.cookies.values() if value.startswith("ey")]
+        assert web.get(f"{path}/checkout").headers["location"].startswith(CHECKOUT)
+        web.cookies.clear()
+
+    def change(self, link: dict[str, Any], web: httpx.Client) -> None:
+        """The back end changes a link and supersedes others; the customer wants no reminders."""
+        headers, org = bearer(self.admins[1]), "/orgs/acme/profile"
+        order = {"email": "order@example.com", "org_id": "acme", "transaction_id": "order-1"}
+        supersede = order | {"on_conflict": "supersede"}
+        answers = [
+            web.patch(f"/payment-links/{link['id']}", json={"description": "x"}, headers=headers),
+            web.post(f"/pay/{link['id']}/reminders"),
+            *(web.post("/payment-links", json=supersede, headers=headers) for _ in range(2)),
+            web.put(org, json={"reply_to": "help@example.com"}, headers=headers),
+            web.post(f"{org}/test", headers=headers),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 201, 201, 200, 202]
+
+    def pay(self, link: dict[str, Any], web: httpx.Client) -> None:
+        """The back end records a payment, repeats it, voids it, and reads what happened."""
+        path, headers = f"/payment-links/{link['id']}", bearer(self.admins[1])
+        payment = {"payment_id": "pay-1", "amount": 125, "currency": "USD"}
+        keyed = headers | {"Idempotency-Key": link["id"][::-1]}
+        answers = [web.post(f"{path}/payments", json=payment, headers=keyed) for _ in range(2)]
+        answers.append(web.delete(f"{path}/payments/pay-1", headers=headers))
+        answers += [web.get(f"{where}/events", headers=headers) for where in (path, "/orgs/acme")]
+        assert {answer.status_code for answer in answers} <= {200, 201}
 
     def misplace(self, secret: str, link: dict[str, Any], web: httpx.Client) -> None:
         """Puts ``secret`` wherever callers put things by mistake."""
@@ -161,8 +224,26 @@ class Scenario:
         answers = [
             *(
                 web.get(f"{path}?token={secret}&otp={secret}")
-                for path in (one, f"/pay/{secret}", f"/{secret}", f"{one}/{secret}")
+                for path in (
+                    one,
+                    f"/pay/{secret}",
+                    f"/pay/{link['id']}/checkout",
+                    f"/{secret}",
+                    f"{one}/{secret}",
+                )
             ),
+            *(
+                web.get(f"{path}/events?cursor={secret[:100]}&type={secret}", headers=bearer(admin))
+                for path in (one, f"/payment-links/{secret}", "/orgs/acme", f"/orgs/{secret}")
+                for admin in (secret, self.admins[0])
+            ),
+            *(
+                web.request(method, path, json=body, headers=bearer(admin) | {"If-Match": secret})
+                for method, path in (("POST", f"{one}/payments"), ("PATCH", one))
+                for body in ({secret: 1}, {"amount": secret, "paid_at": secret})
+                for admin in (secret, self.admins[0])
+            ),
+            web.delete(f"{one}/payments/{secret}", headers=bearer(self.admins[0])),
             *(
                 web.get("/orgs/acme/payment-links", headers={name: secret})
                 for name in ("Authorization", "Cookie", "Accept")
@@ -173,7 +254,7 @@ class Scenario:
             ),
             *(
                 web.request(method, links, content=f'{{"otp": "{secret}"', headers=JSON)
-                for method in ("POST", "PUT", "DELETE")
+                for method in ("POST", "PUT", "PATCH", "DELETE")
             ),
             *(
                 web.put(f"{links}/otp", content=body, headers=JSON)
@@ -182,6 +263,12 @@ class Scenario:
             web.put(f"{links}/otp", content=secret, headers={"Content-Type": "text/plain"}),
             web.put(f"{links}/otp", json={"email": secret, "otp": secret}),
             web.post(f"{links}/verify", json={"link_id": secret}),
+            *(
+                web.post(path, json=body, headers=bearer(admin) | {"Idempotency-Key": secret})
+                for path in (f"{one}/resend", "/orgs/acme/resend-failed", f"/orgs/{secret}/resend")
+                for admin in (secret, self.admins[0])
+                for body in ({secret: 1}, {"since": secret})
+            ),
             web.post(
                 links,
                 json={"email": f"{secret}@", "org_id": secret},
@@ -249,7 +336,7 @@ class Scenario:
         self.mail_server.lets_in = False
         for number, web in enumerate(self.webs):
             self.ask_for(f"waiting-{number}", web)
-        wait_until(lambda: "535" in self.logs(), "a mail to wait", within=60)
+        wait_until(lambda: "mail_paused" in self.logs(), "a queue to be paused", within=60)
         with self.checked.open("wb") as output:
             environ = {"PATH": os.environ["PATH"], **self.services[0].environ}
             subprocess.run(
@@ -260,6 +347,7 @@ class Scenario:
                 check=False,
                 timeout=30,
             )
+        self.mail_server.lets_in = True
 
     def make_store_unavailable(self, link: dict[str, Any]) -> None:
         self.store.kill()

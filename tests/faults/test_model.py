@@ -4,7 +4,7 @@ The application runs in this process, for its clock must be given; the store is 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,19 +23,32 @@ from hypothesis.stateful import (
 )
 
 from service.app import create_app
-from service.storage.connect import OPTIONS, create_client
+from service.storage.connect import OPTIONS
+from tests.faults.model_requests import (
+    admins,
+    answers,
+    any_link,
+    bodies,
+    clients,
+    emails,
+    keys,
+    orgs,
+    spans,
+    statuses,
+)
 from tests.support.actors import ORGS, SPELLINGS, WRITTEN, Caller
 from tests.support.api import Api, different_code, settings_of
 from tests.support.clock import Clock
 from tests.support.factories import UNKNOWN_LINK_ID
 from tests.support.in_process import InProcessApp
 from tests.support.model_comparison import INTERNAL, PUBLIC, ModelComparison
+from tests.support.redis_client import create_client
 from tests.support.reference_model import (
     CLIENT_FAILURES_PER_HOUR,
     CLIENT_SENDS_PER_HOUR,
-    STATUSES,
     UNVERIFIED_PER_HOUR,
 )
+from tests.support.reference_records import Request
 from tests.support.servers import RedisServer
 
 LIMITS = {
@@ -43,24 +56,6 @@ LIMITS = {
     "OTP_CLIENT_FAILURES_PER_HOUR": str(CLIENT_FAILURES_PER_HOUR),
     "OTP_UNVERIFIED_PER_HOUR": str(UNVERIFIED_PER_HOUR),
 }
-DECIMALS = {None: 2, "NGN": 2, "usd": 2, "JPY": 0, "KWD": 3, "CLF": 4}
-
-
-def spans(*written: str) -> st.SearchStrategy[timedelta]:
-    units = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-    parsed = [part.partition(" ") for part in written]
-    return st.sampled_from([timedelta(**{units[unit]: int(number)}) for number, _, unit in parsed])
-
-
-@st.composite
-def amounts(draw: st.DrawFn) -> dict[str, Any]:
-    currency = draw(st.sampled_from(list(DECIMALS)))
-    number = draw(
-        st.one_of(st.integers(1, 10**6), st.integers(1, 10 ** (12 + DECIMALS[currency]) - 1))
-    )
-    amount = Decimal(number).scaleb(-DECIMALS[currency])
-    return {"payment_amount": amount} | ({} if currency is None else {"currency": currency})
-
 
 OFTEN = [
     "create: queued",
@@ -73,41 +68,15 @@ OFTEN = [
     "submit: right",
     "submit: limit",
     "deliver: mails taken",
+    "resend: queued",
+    "resend: limit",
+    "resend failed: some",
+    "wake: resent meanwhile",
+    "create: in place of another",
+    "pay: new",
+    "patch: changed",
 ]
 """What must have happened even in a few runs, or they prove little."""
-
-any_link = st.integers(0, 200)
-"""Which of the links there are, or were."""
-orgs, emails, statuses = (
-    st.sampled_from(ORGS),
-    st.sampled_from(list(SPELLINGS)),
-    st.sampled_from([None, *STATUSES]),
-)
-clients = st.sampled_from(["203.0.113.7", "198.51.100.9"])
-answers = st.sampled_from(["taken", "taken", "refused", "deferred"])
-admins = st.sampled_from([INTERNAL, *(Caller("org-admin", org_id) for org_id in ORGS)])
-keys = st.sampled_from([None, None, "order-1", "order-2"])
-
-
-@st.composite
-def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """A request for a link. ``send_in`` and ``life`` stand for times that depend on now."""
-    body = draw(
-        st.fixed_dictionaries(
-            {"email": emails, "org_id": orgs},
-            optional={
-                "send_in": spans(
-                    "-2 m", "-60 s", "0 s", "5 m", "3 h", "1 d", "40 d", "365 d", "366 d"
-                ),
-                "life": spans("299999 ms", "5 m", "1 h", "30 d", "365 d", "366 d"),
-                "transaction_id": st.sampled_from(["order-1138", "Bestellung Nº 7", "x" * 128]),
-                "otp_required": st.booleans(),
-                "notify": st.booleans(),
-                "locale": st.sampled_from(["en", "ar"]),
-            },
-        )
-    )
-    return body | (draw(amounts()) if draw(st.booleans()) else {})
 
 
 class Machine(RuleBasedStateMachine):
@@ -139,12 +108,23 @@ class Machine(RuleBasedStateMachine):
             {"org_id": org_id, "email": "jane@example.com"}, key=key or "order-3"
         )
 
-    @precondition(lambda self: self.comparison.model.requests)
+    @rule(which=any_link, on_conflict=st.sampled_from(["error", "supersede"]), key=keys)
+    def create_another(self, which: int, on_conflict: str, key: str | None) -> None:
+        """Another link of a transaction."""
+        model = self.comparison.model
+        known = [link for link in model.links.values() if link.transaction_id]
+        if known:
+            link = known[which % len(known)]
+            body = {"email": link.email, "org_id": link.org_id, "on_conflict": on_conflict}
+            body["transaction_id"] = str(link.transaction_id)
+            self.comparison.create(body, key=key)
+
     @rule(which=st.integers(0, 5), change=st.booleans(), respell=st.booleans())
     def repeat(self, which: int, change: bool, respell: bool) -> None:
         """The same request again, perhaps in other words, or another with its key."""
-        requests = [*self.comparison.model.requests.items()]
-        (_, key), earlier = requests[which % len(requests)]
+        if not self.repeatable():
+            self.create_with_key("acme", None)
+        (_, key), earlier = self.repeatable()[which % len(self.repeatable())]
         spelling = next(
             email for email in reversed(SPELLINGS) if SPELLINGS[email] == earlier.recipient
         )
@@ -181,6 +161,124 @@ class Machine(RuleBasedStateMachine):
     @rule(link=st.none() | any_link, email=st.none() | emails, caller=admins)
     def revoke(self, link: int | None, email: str | None, caller: Caller) -> None:
         self.comparison.revoke(None if link is None else self.link_id(link), email, caller)
+
+    @rule(
+        which=any_link,
+        paid=st.sampled_from([("ch_1", "due"), ("ch_1", "unit"), ("ch_2", "whole")]),
+        caller=admins,
+    )
+    def pay(self, which: int, paid: tuple[str, str], caller: Caller) -> None:
+        self.comparison.pay(self.link_id(which), *paid, caller)
+
+    @rule(which=any_link, amounts=st.lists(st.sampled_from(["due", "unit", "million"]), max_size=4))
+    def pay_in_parts(self, which: int, amounts: "list[str]") -> None:
+        """A link that accepts them, and may have ended."""
+        partial = [each for each in self.comparison.model.links.values() if each.accept_partial]
+        if partial:
+            link = partial[which % len(partial)]
+            for number, amount in enumerate(amounts):
+                self.comparison.pay(link.id, f"part-{number}", amount, INTERNAL)
+
+    @rule(which=any_link, payment=st.integers(0, 9), caller=admins)
+    def void(self, which: int, payment: int, caller: Caller) -> None:
+        """A payment of a link that has some, or one that never was."""
+        paid = [each for each in self.comparison.model.links.values() if each.payments]
+        if paid:
+            link = paid[which % len(paid)]
+            ids = [each.id for each in link.payments] * 3 + ["unknown"]
+            self.comparison.void(link.id, ids[payment % len(ids)], caller)
+
+    @rule(
+        which=any_link,
+        changes=st.fixed_dictionaries(
+            {},
+            optional={
+                "description": st.sampled_from(["Tea", "Käse", None]),
+                "live": spans("299999 ms", "5 m", "1 h", "30 d", "365 d"),
+                "email": emails,
+                "payment_amount": st.sampled_from([Decimal(1), Decimal(25000)]),
+            },
+        ),
+        caller=admins,
+    )
+    def patch(self, which: int, changes: dict[str, Any], caller: Caller) -> None:
+        live = changes.pop("live", None)
+        times = {} if live is None else {"expires_at": self.comparison.model.now + live}
+        self.comparison.patch(self.link_id(which), changes | times, caller)
+
+    @rule(which=any_link, live=spans("5 m", "30 d"))
+    def reactivate(self, which: int, live: timedelta) -> None:
+        """An expired link gets a later end."""
+        model = self.comparison.model
+        expired = [link for link in model.links.values() if link.status(model.now) == "expired"]
+        if expired:
+            changes = {"expires_at": model.now + live}
+            self.comparison.patch(expired[which % len(expired)].id, changes, INTERNAL)
+
+    @rule(which=any_link, early=spans("1 ms", "0 s", "-1 ms"))
+    def change_what_a_worker_holds(self, which: int, early: timedelta) -> None:
+        """A mail is claimed, or waits for its next try, while its link gets another amount."""
+        owed = [each for each in self.comparison.model.links.values() if each.queue == "outbox"]
+        if owed:
+            link = owed[which % len(owed)]
+            changes = {"payment_amount": Decimal(which + 1)}
+            self.comparison.patch(link.id, changes, INTERNAL)
+            assert link.look_at is not None
+            at = max(self.comparison.model.now, link.look_at - early)
+            self.comparison.advance_to(at)
+            self.comparison.patch(link.id, changes, INTERNAL)
+
+    @rule(link=any_link, key=keys, caller=admins)
+    def resend(self, link: int, key: str | None, caller: Caller) -> None:
+        self.comparison.resend(self.link_id(link), key, caller)
+
+    @rule(which=any_link, key=keys, times=st.integers(1, 7), wait=spans("1 ms", "61 s"))
+    def resend_what_is_out(self, which: int, key: str | None, times: int, wait: timedelta) -> None:
+        """A link whose mail was sent or failed is sent again, and that mail is delivered."""
+        states = {"sent", "failed"}
+        out = [link for link in self.comparison.model.links.values() if link.state in states]
+        if out:
+            for _ in range(times):
+                self.comparison.resend(out[which % len(out)].id, key, INTERNAL)
+                self.comparison.deliver("taken")
+                self.comparison.advance_to(self.comparison.model.now + wait)
+
+    @rule(
+        org_id=orgs,
+        since=st.none() | spans("-30 d", "-1 h", "0 s"),
+        key=keys,
+        caller=admins,
+    )
+    def resend_failed(
+        self, org_id: str, since: timedelta | None, key: str | None, caller: Caller
+    ) -> None:
+        at = None if since is None else self.comparison.model.now + since
+        self.comparison.resend_failed(org_id, at, key, caller)
+
+    @rule(org_id=orgs, answer=answers)
+    def report_late(self, org_id: str, answer: str) -> None:
+        """A worker lost its lease on a mail that another tried, and that was asked for again."""
+        self.comparison.create({"org_id": org_id, "email": "jane@example.com"})
+        self.comparison.claim(opened=True)
+        links, _ = self.comparison.claims[-1]
+        self.comparison.advance_to(self.comparison.model.now + timedelta(seconds=21))
+        self.comparison.deliver(answer)
+        for link_id in links:
+            self.comparison.resend(link_id, None, INTERNAL)
+        self.comparison.wake(len(self.comparison.claims) - 1, "taken")
+
+    @rule(org_id=orgs, key=keys, late=spans("-1 ms", "0 s", "1 ms"), which=any_link)
+    def resend_after_failures(
+        self, org_id: str, key: str | None, late: timedelta, which: int
+    ) -> None:
+        """All mails fail; those that fail at a moment, or just beside it, are sent again, twice."""
+        self.comparison.create({"org_id": org_id, "email": "jane@example.com"})
+        self.comparison.deliver("refused")
+        failed = [link.failed_at for link in self.comparison.model.of(org_id) if link.failed_at]
+        if failed:
+            since = failed[which % len(failed)] + late
+            for _ in range(2):
+                self.comparison.resend_failed(org_id, since, key, INTERNAL)
 
     @rule(org_id=orgs, status=statuses, limit=st.integers(1, 5), caller=admins)
     def list(self, org_id: str, status: str | None, limit: int, caller: Caller) -> None:
@@ -297,6 +395,11 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.comparison.check_all()
 
+    def repeatable(self) -> Sequence[tuple[tuple[str, str], Request]]:
+        """The creates that may be repeated, by organization and key."""
+        requests = self.comparison.model.requests
+        return [(name, request) for name, request in requests.items() if request.recipient]
+
     def in_time(self, body: dict[str, Any]) -> dict[str, Any]:
         """``body`` with the times that its spans mean now."""
         now, times = self.comparison.model.now, {}
@@ -350,7 +453,7 @@ def api(valkey: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 @pytest.mark.timeout(600)  # 40 s on an idle machine
 def test_the_service_and_a_model_of_its_contract_never_differ(
-    api: Api, run_length: Callable[[int, int], int]
+    api: Api, valkey: RedisServer, run_length: Callable[[int, int], int]
 ) -> None:
     """Full: 1,000 runs of 40 steps."""
     happened: Counter[str] = Counter()
@@ -364,7 +467,7 @@ def test_the_service_and_a_model_of_its_contract_never_differ(
         def __init__(self) -> None:
             api.redis.flushdb()
             api.clock.now = tomorrow
-            super().__init__(ModelComparison(api, happened))
+            super().__init__(ModelComparison(api, valkey.url, happened))
 
     limits = settings(
         max_examples=run_length(25, 1000),

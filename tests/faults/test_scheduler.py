@@ -13,12 +13,11 @@ import redis
 
 from service.outbox.doorbell import SCAN_JOB_ID, open_rq_queue
 from service.outbox.queues import SCAN_QUEUE
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
-from tasks.delivery_worker import LEASE_DURATION
+from tasks.message import LEASE_DURATION
 from tasks.scheduler import PeriodicScheduler
 from tests.support.factories import make_link, store_link
 from tests.support.proxy import Proxy
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.run_length import RunLength
 from tests.support.servers import MailServer, RedisServer
 from tests.support.service_processes import Process, Service

@@ -17,8 +17,9 @@ from service.auth.tokens import Role, derive_key
 from service.outbox.doorbell import DELIVERY_JOB, open_rq_queue
 from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
-from tests.faults.secret_scenario import PASSWORD, USER, LoginServer, Scenario
+from tests.faults.secret_scenario import CHECKOUT, PASSWORD, USER, LoginServer, Scenario
 from tests.support.admins import admin_token
+from tests.support.event_logs import logged
 from tests.support.run_length import RunLength
 from tests.support.secret_scan import Place, chance, find_secrets, forms_of, in_files, stored
 from tests.support.servers import MailServer, RedisServer
@@ -59,13 +60,13 @@ def residue(
         "authenticator": mail_server.authenticate,
     }
     with ExitStack() as started:
-        mails = started.enter_context(MailServer(**options))
-        mails.mailbox.reply = mail_server.reply
+        mails = started.enter_context(MailServer(mail_server, **options))
         smtp_url = f"smtp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{mails.port}"
         settings = {
             "SSL_CERT_FILE": str(tls.certificate),
             "OTP_RESEND_AFTER": "1s",
             "OTP_CLIENT_SENDS_PER_HOUR": "10000",
+            "CHECKOUT_URL": CHECKOUT + "{link_id}",
         }
         services = [
             Service(
@@ -123,16 +124,30 @@ def test_the_service_had_every_occasion(residue: Residue) -> None:
         "mail_skipped",
         "mail_not_composed",
         "record_unreadable",
-        "mail_server_unavailable",
+        "mail_paused",
     ]
     events += [
         "data_unreadable",
         "unavailable",
         "queue_unavailable",
-        "SMTPServerDisconnected",
         "Traceback",
     ]
     assert [event for event in events if event not in logs] == []
+    with redis.Redis.from_url(residue.store.url, decode_responses=True) as connection:
+        logged_types = {entry.type for entry in logged(connection)}
+    assert {
+        "sent",
+        "delivery_failed",
+        "code_verified",
+        "checkout_started",
+        "payment_recorded",
+        "paid",
+        "payment_voided",
+        "reminders_stopped",
+        "resent",
+        "superseded",
+        "updated",
+    } <= logged_types
     assert len(residue.codes) >= 40
     assert len(residue.link_ids) >= 20
 

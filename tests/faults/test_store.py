@@ -17,7 +17,6 @@ import pytest
 import redis
 
 from service.links import mail_store
-from service.links import store as links
 from service.links.model import DeliveryState, Link
 from service.links.redis_hash import FIELDS, decode
 from service.otps import store as otps
@@ -25,12 +24,11 @@ from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE
 from service.process import embedded
 from service.storage import keys
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from service.values.time import datetime_to_ms
 from tests.support.admins import admin_of, as_admin
-from tests.support.factories import RETENTION, id_in, ids_of, make_link, store_link
+from tests.support.factories import RETENTION, id_in, ids_of, make_link, read, revoke, store_link
 from tests.support.proxy import Proxy
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.web import run_web
@@ -216,7 +214,7 @@ def fill(data_dir: Path) -> None:
         )
         partition = keys.partition_of_link(link.id)
         if number % 3 == 0:
-            client.run(links.revoke(link, now=now, retention=RETENTION))
+            revoke(client, link, now)
         if number % 3 == 1:
             claimed = client.run(
                 outbox.claim(
@@ -227,13 +225,14 @@ def fill(data_dir: Path) -> None:
                     limit=5,
                 )
             )
-            for position, link_id in enumerate(claimed):
+            for position, local_id in enumerate(claimed):
+                loaded = read(client, keys.full_id(partition, local_id))
                 if position % 3 == 0:
-                    client.run(mail_store.mark_sent(link_id, now=now))
+                    client.run(mail_store.mark_sent(loaded, now=now, retention=RETENTION))
                 if position % 3 == 1:
                     client.run(
                         mail_store.retry_later(
-                            link_id, error="450 later", at=now + timedelta(seconds=5)
+                            loaded, error="450 later", at=now + timedelta(seconds=5)
                         )
                     )
         if number % 10 == 0:

@@ -16,12 +16,11 @@ import pytest
 from service.auth.tokens import derive_key
 from service.otps import store as otps
 from service.otps.model import derive_code
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from tests.support.api import different_code
 from tests.support.factories import make_link, store_link
 from tests.support.procfs import cpu_clock, descendants
 from tests.support.raw_http import RawConnection, with_json
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer
 from tests.support.service_processes import SECRET, UNLIMITED, Service

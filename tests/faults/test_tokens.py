@@ -118,10 +118,10 @@ class Endpoint(NamedTuple):
 
 
 def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
-    """Doors of the factory's organization, with a direct and a gated link behind them."""
+    """Doors of the factory's organization, with direct links and a gated one behind them."""
     token = factory.internal_admin().signed()
     made = []
-    for gated in (False, True):
+    for gated in (False, True, False):
         body = {
             "email": factory.email,
             "org_id": factory.org_id,
@@ -138,7 +138,7 @@ def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
         )
         assert response.status == 201, response
         made.append(response.json()["id"])
-    direct, gated_link = made
+    direct, gated_link, payable = made
     create = {"email": factory.email, "org_id": factory.org_id, "notify": False}
     return [
         Endpoint("POST", "/payment-links", create, lambda response: response.status == 201),
@@ -180,6 +180,30 @@ def endpoints(wire: RawConnection, factory: TokenFactory) -> list[Endpoint]:
             {"link_id": gated_link},
             lambda response: response.json()["link"]["email"] == factory.email,
             to_customers=True,
+        ),
+        Endpoint(
+            "PATCH",
+            f"/payment-links/{gated_link}",
+            {"description": "Office cleaning"},
+            lambda response: response.json()["id"] == gated_link,
+        ),
+        Endpoint(
+            "POST",
+            f"/payment-links/{payable}/payments",
+            {"payment_id": "pay-1", "amount": 1, "currency": "USD"},
+            lambda response: response.json()["payment_id"] == "pay-1",
+        ),
+        Endpoint(
+            "GET",
+            f"/payment-links/{gated_link}/events",
+            None,
+            lambda response: len(response.json()["events"]) > 0,
+        ),
+        Endpoint(
+            "GET",
+            f"/orgs/{factory.org_id}/events?limit=1",
+            None,
+            lambda response: len(response.json()["events"]) == 1,
         ),
         Endpoint(
             "POST",
@@ -257,7 +281,7 @@ def test_no_mutated_token_is_believed_and_every_good_one_is(
                     wrong.append(f"{one} was answered {response}"[:2000])
         left = callers[0].ask(closed[1].ask([b"Bearer " + victim.internal_admin().signed()])).json()
     assert not wrong, "\n".join(wrong)
-    assert (left["total"], left["counts"]["active"]) == (2, 2)
+    assert (left["total"], left["counts"]["active"]) == (3, 3)
     counts = [drawn[family.__name__] for family in FAMILIES]
     assert max(counts) - min(counts) <= 1
     assert drawn[None] > len(opened)

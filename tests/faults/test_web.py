@@ -15,14 +15,13 @@ import redis
 
 from service.process.server import STOP_TIMEOUT_SECONDS
 from service.process.shutdown import DRAIN_SECONDS
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from tests.support.aborting_clients import AbortingClients
 from tests.support.admins import admin_of
 from tests.support.balancer import balancer
 from tests.support.factories import make_link, store_links
 from tests.support.procfs import children, descriptors, runs
 from tests.support.proxy import Proxy
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.run_length import RunLength
 from tests.support.servers import RedisServer, free_port, wait_until
 from tests.support.service_processes import Process, Service

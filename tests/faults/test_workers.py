@@ -22,6 +22,7 @@ from service.storage import keys
 from service.storage.command import load_script
 from tests.support.link_load import MailLog, create_links
 from tests.support.proxy import Proxy
+from tests.support.sender import SESSIONS
 from tests.support.servers import MailServer, RedisServer, store, valkey_server, wait_until
 from tests.support.service_processes import Process, Service
 
@@ -265,7 +266,7 @@ def test_kills_of_every_process_lose_no_mail_and_repeat_only_what_was_not_marked
     )
     log.info("%d mails, %d of them twice", len(created), len(repeated))
     assert repeated <= {copy for death in between for copy in death.unmarked}
-    assert all(len(death.unmarked) == 1 for death in between)
+    assert all(len(death.unmarked) <= SESSIONS for death in between)
     assert all(
         len({copy.message_id for copy in deployment.mail_log.taken[link]}) == 1 for link in created
     )

@@ -1,18 +1,20 @@
 """GET /healthz and GET /readyz."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog.testing
 
 from service.health import store as heartbeats
+from service.health.model import Pause
 from service.storage import keys
-from service.storage.client import RedisClient
 from tests.support.api import Api, all_at_once, stamp
+from tests.support.redis_client import RedisClient
 
-PROCESSES = ["worker-links", "worker-otps", "scheduler"]
+PROCESSES = ["worker-links", "worker-otps", "worker-notices", "scheduler"]
 SKEW = timedelta(0)
+PAUSE = Pause("535 5.7.8", datetime(2026, 11, 30, 11, 58, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -21,17 +23,26 @@ def api(make_api: Callable[..., Api]) -> Api:
     return make_api()
 
 
-def beat(api: Api, *process_types: str, process: str = "host:1", skew: timedelta = SKEW) -> None:
+def beat(
+    api: Api,
+    *process_types: str,
+    process: str = "host:1",
+    skew: timedelta = SKEW,
+    pause: Pause | None = None,
+) -> None:
     RedisClient(api.redis).run_all(
-        [heartbeats.record(process_type, process, skew=skew) for process_type in process_types]
+        [
+            heartbeats.record(process_type, process, skew=skew, pause=pause)
+            for process_type in process_types
+        ]
     )
 
 
-def stop(api: Api, process_type: str, process: str, *, seconds: float) -> None:
+def stop(api: Api, process_type: str, process: str, *, seconds: float, state: str = "0") -> None:
     """Sets the age of the last heartbeat of ``process``."""
     seconds_now, _ = api.redis.time()
     api.redis.hset(
-        keys.heartbeats(process_type), process, f"{(seconds_now - seconds) * 1000:.0f} 0"
+        keys.heartbeats(process_type), process, f"{(seconds_now - seconds) * 1000:.0f} {state}"
     )
 
 
@@ -55,12 +66,27 @@ def test_everything_is_ready(api: Api) -> None:
     assert body == {
         "status": "ok",
         "redis": "ok",
+        "partition_availability": 1,
         "reasons": [],
         "unsent": 0,
         "oldest_unsent_seconds": None,
     }
     assert list(ages) == ["web", *PROCESSES]
     assert all(0 <= age < 5 for process_type in PROCESSES for age in ages[process_type])
+
+
+def test_a_store_that_takes_no_writes_is_the_reason_and_not_its_processes(api: Api) -> None:
+    for process_type in PROCESSES:
+        stop(api, process_type, "host:1", seconds=60)
+    api.redis.config_set("min-replicas-to-write", 1)
+    try:
+        body = api.client.get("/readyz").json()
+        outbox = api.client.get("/outbox", headers=api.internal()).json()
+    finally:
+        api.redis.config_set("min-replicas-to-write", 0)
+    assert (body["reasons"], body["partition_availability"]) == (["writes_refused"], 1)
+    assert set(body["heartbeats"].values()) == {None}
+    assert outbox["unavailable"] == ["heartbeats"]
 
 
 @pytest.mark.parametrize("away", PROCESSES)
@@ -70,7 +96,7 @@ def test_a_process_that_is_away_degrades_the_service(api: Api, away: str) -> Non
 
 
 def test_the_only_process_of_its_kind_is_away_once_it_has_stopped(api: Api) -> None:
-    beat(api, *PROCESSES[:2])
+    beat(api, *PROCESSES[:-1])
     stop(api, "scheduler", "host:1", seconds=25)
     assert reasons(api) == ["scheduler_away"]
 
@@ -84,6 +110,33 @@ def test_one_of_two_that_has_stopped_is_seen(api: Api, process_type: str) -> Non
     assert max(api.client.get("/readyz").json()["heartbeats"][process_type]) == pytest.approx(
         25, abs=3
     )
+
+
+@pytest.mark.parametrize("queue", ["links", "otps", "notices"])
+def test_one_worker_that_holds_its_mail_back_degrades_the_service_until_it_sends_again(
+    api: Api, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.health.operations.CACHE_SECONDS", -1.0)
+    beat(api, *PROCESSES)
+    beat(api, f"worker-{queue}", process="host:2", pause=PAUSE)
+    with structlog.testing.capture_logs() as logs:
+        assert reasons(api) == [f"mail_{queue}_paused"]
+    [line] = [line for line in logs if line["event"] == "readiness_changed"]
+    assert line["processes"] == [f"worker-{queue} host:2 (paused: 535 5.7.8)"]
+    beat(api, f"worker-{queue}", process="host:2")
+    assert reasons(api) == []
+
+
+def test_a_stalled_worker_does_not_hold_mail_back(api: Api) -> None:
+    beat(api, *PROCESSES)
+    stop(api, "worker-links", "host:2", seconds=25, state="0 1796040000000 535 5.7.8")
+    assert reasons(api) == ["process_stalled"]
+
+
+def test_anybody_may_read_that_mail_is_held_back_but_not_why(api: Api) -> None:
+    beat(api, *PROCESSES)
+    beat(api, "worker-links", pause=PAUSE)
+    assert "535" not in api.client.get("/readyz").text
 
 
 def test_the_log_names_it_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,29 +1,34 @@
 """GET /outbox."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from service.health import store as heartbeats
+from service.health.model import Pause
 from service.links import mail_store
 from service.outbox import store as outbox
 from service.outbox.doorbell import ring
 from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
-from service.storage.client import RedisClient
+from service.storage import keys
 from service.storage.connect import create_queue_client
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_invalid, stamp
-from tests.support.factories import RETENTION
+from tests.support.factories import RETENTION, read
+from tests.support.redis_client import RedisClient
 from tests.support.servers import RedisServer, free_port
 
 NOTHING: dict[str, Any] = {
     "unsent": 0,
     "oldest_unsent_seconds": None,
     "scheduled": 0,
-    "jobs_waiting": {"links": 0, "otps": 0},
+    "jobs_waiting": {"links": 0, "otps": 0, "notices": 0},
+    "paused": [],
     "failed": 0,
     "failures": [],
     "unreadable_partitions": [],
+    "unavailable": [],
 }
 
 
@@ -44,7 +49,11 @@ def fail(api: Api, link: dict[str, Any], error: str = "550 5.1.1 no such user") 
     )
     assert client.run(
         mail_store.mark_failed(
-            link["id"], error=error, counts_as_attempt=True, now=now, retention=RETENTION
+            read(client, link["id"]),
+            error=error,
+            counts_as_attempt=True,
+            now=now,
+            retention=RETENTION,
         )
     )
 
@@ -75,13 +84,44 @@ def test_what_is_owed_is_told(api: Api) -> None:
 def test_the_queues_depth_is_told(api: Api, valkey: RedisServer) -> None:
     with create_queue_client(f"{valkey.url}?db=2") as queue:
         ring(OTP_QUEUE, ["00"], queue)
-        assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1}
+        assert look(api)["jobs_waiting"] == {"links": 0, "otps": 1, "notices": 0}
 
 
 def test_a_queue_that_is_away_hides_nothing_else(make_api: Any) -> None:
     api = make_api(QUEUE_REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     api.create()
-    assert (look(api)["unsent"], look(api)["jobs_waiting"]) == (1, {"links": None, "otps": None})
+    assert (look(api)["unsent"], look(api)["jobs_waiting"]) == (
+        1,
+        dict.fromkeys(["links", "otps", "notices"]),
+    )
+
+
+def test_workers_that_hold_their_mail_back_are_told_with_their_reasons(api: Api) -> None:
+    pause = Pause("535 5.7.8", datetime(2026, 11, 30, 11, 58, tzinfo=UTC))
+    for process_type, process, paused in (
+        ("worker-links", "host:1", None),
+        ("worker-links", "host:2", pause),
+        ("worker-otps", "host:3", Pause("ConnectionRefusedError", pause.since)),
+    ):
+        RedisClient(api.redis).run(
+            heartbeats.record(process_type, process, skew=timedelta(0), pause=paused)
+        )
+    since = "2026-11-30T11:58:00.000Z"
+    assert look(api)["paused"] == [
+        {"queue": "links", "process": "host:2", "reason": "535 5.7.8", "since": since},
+        {
+            "queue": "otps",
+            "process": "host:3",
+            "reason": "ConnectionRefusedError",
+            "since": since,
+        },
+    ]
+
+
+def test_unreadable_heartbeats_hide_nothing_else(api: Api) -> None:
+    api.redis.set(keys.heartbeats("worker-links"), "boom")
+    api.create()
+    assert (look(api)["unsent"], look(api)["paused"]) == (1, [])
 
 
 def test_the_latest_failures_are_told_with_their_reasons(api: Api) -> None:

@@ -1,17 +1,19 @@
 """Heartbeats, by the store's clock."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.health import store as heartbeats
-from service.health.model import HEARTBEAT_TIMEOUT
+from service.health.heartbeat import Heartbeat
+from service.health.model import HEARTBEAT_TIMEOUT, Pause
 from service.health.store import HEARTBEAT_TTL
 from service.storage import keys
-from service.storage.client import RedisClient
+from service.storage.clock import RedisClock
 from service.storage.command import command
 from service.values.time import MILLISECOND
 from tests.support.factories import ttl
+from tests.support.redis_client import RedisClient
 
 NONE = timedelta(0)
 
@@ -33,6 +35,17 @@ def test_a_process_is_seen_with_its_skew(client: RedisClient) -> None:
     assert (seen.name, seen.clock_skew) == ("host:1", -1500 * MILLISECOND)
     assert NONE <= seen.heartbeat_age < timedelta(seconds=5)
     assert client.run(heartbeats.read("scheduler")) == []
+
+
+@pytest.mark.parametrize("reason", ["535 5.7.8", "421", "TimeoutError"])
+def test_a_worker_that_holds_its_mail_back_is_seen_with_the_reason(
+    client: RedisClient, reason: str
+) -> None:
+    heartbeat = Heartbeat("worker-links", RedisClock())
+    for pause in (None, Pause(reason, datetime(2026, 11, 30, 11, 58, 0, 250_000, UTC)), None):
+        heartbeat.pause = pause
+        client.run(heartbeat.record())
+        assert [seen.pause for seen in client.run(heartbeats.read("worker-links"))] == [pause]
 
 
 def test_a_process_that_ends_is_forgotten_at_once(client: RedisClient) -> None:

@@ -65,6 +65,13 @@ TWICE = [
         id="submit otp",
     ),
     pytest.param(
+        "PATCH",
+        f"/payment-links/{UNKNOWN_LINK_ID}",
+        f'{{"email":"{JANE}","email":null}}',
+        "email",
+        id="change",
+    ),
+    pytest.param(
         "DELETE", "/payment-links", f'{{"email":"{JANE}","email":null}}', "email", id="revoke"
     ),
     pytest.param(
@@ -316,7 +323,7 @@ def test_a_byte_order_mark_is_skipped(api: Api) -> None:
 def test_all_parameters_that_are_wrong_are_told_at_once_in_words(api: Api) -> None:
     assert faults(api.list(limit=0, status="gone")) == {
         "limit": "must be a whole number from 1 to 1000",
-        "status": "must be one of active, expired, revoked",
+        "status": "must be one of active, expired, revoked, paid",
     }
     assert faults(api.list(limit="many", cursor="x" * 129)) == {
         "limit": "must be a whole number from 1 to 1000",

@@ -18,6 +18,7 @@ WITH_BODY = [
     pytest.param("POST", "/payment-links/verify", id="verify"),
     pytest.param("POST", "/payment-links/otp", id="send otp"),
     pytest.param("PUT", "/payment-links/otp", id="submit otp"),
+    pytest.param("PATCH", f"/payment-links/{UNKNOWN_LINK_ID}", id="change"),
     pytest.param("DELETE", "/payment-links", id="revoke"),
     pytest.param("DELETE", f"/payment-links/{UNKNOWN_LINK_ID}", id="revoke by id"),
     pytest.param("POST", "/payment-links/scheduled", id="dispatch"),

@@ -12,6 +12,7 @@ from tests.support.api import Api
 
 REQUESTS = {
     "CreateLink",
+    "UpdateLink",
     "VerifyLink",
     "RevokeLinks",
     "RevokeRecipient",
@@ -91,11 +92,14 @@ def test_the_ids_of_operations_stay(description: dict[str, Any]) -> None:
         "pay",
         "put_profile",
         "readyz",
+        "record_payment",
         "revoke_link",
         "revoke_recipient",
+        "update_link",
         "send_otp",
         "submit_otp",
         "verify_link",
+        "void_payment",
     } <= set(operations(description))
 
 

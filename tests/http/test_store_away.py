@@ -47,6 +47,7 @@ REQUESTS: dict[str, Callable[[Api], httpx.Response]] = {
         f"/pay/{UNKNOWN_LINK_ID}", headers={"Accept": "application/json"}
     ),
     "verify": lambda api: api.verify(UNKNOWN_LINK_ID),
+    "change": lambda api: api.patch(UNKNOWN_LINK_ID, description="x"),
     "revoke": lambda api: api.revoke(UNKNOWN_LINK_ID),
     "revoke by e-mail": lambda api: api.revoke(email=JANE),
     "list": lambda api: api.list(),

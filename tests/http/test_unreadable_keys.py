@@ -4,12 +4,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 import structlog.testing
 
+from service.links import mail_store
 from service.storage import keys
 from service.values.ids import partition_of
 from tests.support.api import Api, assert_problem, stamp
+from tests.support.factories import RETENTION, read, snapshot
+from tests.support.redis_client import RedisClient
 
 OTHERS = "globex"
 BROKEN = partition_of("acme")
@@ -25,6 +29,10 @@ def spoil(api: Api, key: str) -> None:
     """Leaves a key of another type there."""
     api.redis.delete(key)
     api.redis.rpush(key, "boom")
+
+
+def resend(api: Api, link: dict[str, Any]) -> httpx.Response:
+    return api.client.post(f"/payment-links/{link['id']}/resend", headers=api.internal())
 
 
 def get(api: Api, path: str) -> Any:
@@ -136,7 +144,13 @@ def test_whoever_asks_for_it_is_told_so(
     api: Api, spoiled: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     _, bad = spoiled
-    for response in (api.get(bad["id"]), api.verify(bad["id"]), api.revoke(bad["id"])):
+    for response in (
+        api.get(bad["id"]),
+        api.verify(bad["id"]),
+        api.patch(bad["id"], description="x"),
+        api.revoke(bad["id"]),
+        resend(api, bad),
+    ):
         assert_problem(response, 500, "record_unreadable")
     page = api.client.get(f"/pay/{bad['id']}")
     assert (page.status_code, "We cannot show this link right now" in page.text) == (500, True)
@@ -164,6 +178,49 @@ def test_revoking_by_e_mail_tells_of_an_index_that_cannot_be_read(api: Api) -> N
     assert api.get(other["id"]).json()["status"] == "revoked"
     assert f"pl:{{{BROKEN}}}:email:…" in told(logs)
     assert "jane" not in str(logs)
+
+
+def test_a_mail_is_sent_again_although_its_failure_cannot_be_forgotten(api: Api) -> None:
+    link = api.create(notify=False)
+    spoil(api, keys.failed(BROKEN))
+    assert resend(api, link).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(lambda _: keys.outbox(BROKEN), id="outbox"),
+        pytest.param(lambda link_id: keys.link_limit(link_id, "resend"), id="counter"),
+    ],
+)
+def test_a_mail_that_cannot_be_sent_again_changes_nothing(
+    api: Api, key: Callable[[str], str]
+) -> None:
+    link, client = api.create(notify=False), RedisClient(api.redis)
+    before = snapshot(client)
+    spoil(api, key(link["id"]))
+    assert_problem(resend(api, link), 500, "record_unreadable")
+    api.redis.delete(key(link["id"]))
+    assert snapshot(client) == before
+
+
+@pytest.mark.parametrize("kind", ["failed", "outbox"])
+def test_failed_mails_that_cannot_be_sent_again_are_told_of(api: Api, kind: str) -> None:
+    link = api.create()
+    client = RedisClient(api.redis)
+    client.run(
+        mail_store.mark_failed(
+            read(client, link["id"]),
+            error="550",
+            counts_as_attempt=True,
+            now=api.now,
+            retention=RETENTION,
+        )
+    )
+    spoil(api, getattr(keys, kind)(BROKEN))
+    response = api.client.post("/orgs/acme/resend-failed", headers=api.internal())
+    assert_problem(response, 500, "record_unreadable")
+    assert api.get(link["id"]).json()["delivery"]["state"] == "failed"
 
 
 def test_a_profile_that_cannot_be_read_keeps_nobody_from_paying(api: Api) -> None:

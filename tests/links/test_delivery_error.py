@@ -8,9 +8,9 @@ import pytest
 
 from service.auth.tokens import Admin, Role
 from service.links import mail_store
-from service.storage.client import RedisClient
 from tests.support.api import JANE, JOHN, Api, Headers, bearer
-from tests.support.factories import RETENTION
+from tests.support.factories import RETENTION, read
+from tests.support.redis_client import RedisClient
 
 WORDS = f"550 5.1.1 <{JANE}> no such mailbox"
 ADMINS: dict[str, Callable[[Api], Headers]] = {"org-admin": Api.org, "internal-admin": Api.internal}
@@ -37,9 +37,14 @@ VIEWS: dict[str, Callable[[Api, str, Headers], dict[str, Any]]] = {
 def failed(api: Api, **fields: Any) -> str:
     """The id of a link whose mail was refused."""
     link_id: str = api.create(**fields)["id"]
-    RedisClient(api.redis).run(
+    client = RedisClient(api.redis)
+    client.run(
         mail_store.mark_failed(
-            link_id, error=WORDS, counts_as_attempt=True, now=api.now, retention=RETENTION
+            read(client, link_id),
+            error=WORDS,
+            counts_as_attempt=True,
+            now=api.now,
+            retention=RETENTION,
         )
     )
     return link_id
@@ -57,7 +62,7 @@ def test_admins_see_why_a_mail_failed(api: Api, view: str, who: str, *, gated: b
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_public_link_stays_open_to_others_without_it(api: Api, view: str, who: str) -> None:
     link = VIEWS[view](api, failed(api), OTHERS[who](api))
-    assert link["delivery"] == {"state": "failed", "attempts": 1, "sent_at": None}
+    assert link["delivery"] == {"state": "failed", "attempts": 1, "sends": 1, "sent_at": None}
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -47,6 +47,7 @@ def test_a_window_begins_now_and_lasts_24_hours_where_nothing_is_said(api: Api) 
         "due": 0,
         "queued": 0,
         "unreadable_partitions": [],
+        "unavailable": [],
     }
 
 
@@ -235,7 +236,7 @@ def test_windows_that_overlap_queue_a_link_once(api: Api) -> None:
 def test_ten_calls_at_once_queue_each_link_once(
     make_api: Callable[..., Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.links.operations.DISPATCH_BATCH", 7)
+    monkeypatch.setattr("service.links.mail_operations.DISPATCH_BATCH", 7)
     processes = [make_api(), make_api()]
     api = processes[0]
     ids = [
@@ -251,7 +252,7 @@ def test_ten_calls_at_once_queue_each_link_once(
 def test_more_links_than_are_claimed_at_once_are_all_queued(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.links.operations.DISPATCH_BATCH", 3)
+    monkeypatch.setattr("service.links.mail_operations.DISPATCH_BATCH", 3)
     for _ in range(10):
         scheduled(api, api.now + timedelta(hours=1))
     assert api.dispatch_window().json()["queued"] == 10

@@ -8,11 +8,13 @@ import httpx
 import pytest
 
 from service.links import mail_store
-from service.storage.client import RedisClient
 from tests.support.api import JOHN, Api, assert_invalid, assert_problem, stamp
+from tests.support.factories import RETENTION, pay, read
+from tests.support.redis_client import RedisClient
 
 NDJSON = "application/x-ndjson"
-COUNTS = {"active": 0, "expired": 0, "revoked": 0}
+COUNTS = {"active": 0, "expired": 0, "revoked": 0, "paid": 0}
+STATUSES = list(COUNTS)
 
 
 def create_many(api: Api, number: int, **fields: Any) -> list[str]:
@@ -51,10 +53,11 @@ def lines(response: httpx.Response) -> list[dict[str, Any]]:
 def one_of_each(api: Api) -> dict[str, str]:
     """Ids by status."""
     expired = api.create(expires_at=stamp(api.now + timedelta(minutes=5)))["id"]
-    revoked = api.create()["id"]
+    revoked, paid = api.create()["id"], api.create()["id"]
     api.revoke(revoked)
+    pay(RedisClient(api.redis), paid, api.now)
     api.clock.advance(minutes=5)
-    return {"active": api.create()["id"], "expired": expired, "revoked": revoked}
+    return {"active": api.create()["id"], "expired": expired, "revoked": revoked, "paid": paid}
 
 
 def test_an_organization_without_links_has_an_empty_list(api: Api) -> None:
@@ -79,7 +82,8 @@ def test_a_list_that_is_asked_for_again_tells_what_became_of_its_links(api: Api)
     mailed, revoked = create_many(api, 2)
     seen = [api.list().json()["links"]]
     api.revoke(revoked)
-    RedisClient(api.redis).run(mail_store.mark_sent(mailed, now=api.now))
+    client = RedisClient(api.redis)
+    client.run(mail_store.mark_sent(read(client, mailed), now=api.now, retention=RETENTION))
     seen.append(api.list().json()["links"])
     api.clock.advance(minutes=5)
     for _ in range(2):
@@ -116,7 +120,10 @@ def test_links_are_counted_by_status(api: Api) -> None:
     one_of_each(api)
     api.create(email=JOHN)
     body = api.list().json()
-    assert (body["total"], body["counts"]) == (4, {"active": 2, "expired": 1, "revoked": 1})
+    assert (body["total"], body["counts"]) == (
+        5,
+        {"active": 2, "expired": 1, "revoked": 1, "paid": 1},
+    )
 
 
 def test_each_link_is_listed_with_its_status(api: Api) -> None:
@@ -124,20 +131,23 @@ def test_each_link_is_listed_with_its_status(api: Api) -> None:
     assert {link["status"]: link["id"] for link in api.list().json()["links"]} == by_status
 
 
-@pytest.mark.parametrize("status", ["active", "expired", "revoked"])
+@pytest.mark.parametrize("status", STATUSES)
 def test_links_of_one_status_are_listed(api: Api, status: str) -> None:
     by_status = one_of_each(api)
     assert ids_of(api.list(status=status)) == [by_status[status]]
 
 
-@pytest.mark.parametrize("status", ["active", "expired", "revoked"])
+@pytest.mark.parametrize("status", STATUSES)
 def test_a_status_changes_no_counts(api: Api, status: str) -> None:
     one_of_each(api)
     body = api.list(status=status).json()
-    assert (body["total"], body["counts"]) == (3, {"active": 1, "expired": 1, "revoked": 1})
+    assert (body["total"], body["counts"]) == (
+        4,
+        {"active": 1, "expired": 1, "revoked": 1, "paid": 1},
+    )
 
 
-@pytest.mark.parametrize("status", ["active", "expired", "revoked"])
+@pytest.mark.parametrize("status", STATUSES)
 def test_links_of_one_status_come_newest_first(api: Api, status: str) -> None:
     """The newest ends first, so that the order of creation is not the order of the ends."""
     ids = []
@@ -147,6 +157,10 @@ def test_links_of_one_status_come_newest_first(api: Api, status: str) -> None:
     if status == "revoked":
         for link_id in ids[::-1]:
             api.revoke(link_id)
+            api.clock.advance(seconds=1)
+    if status == "paid":
+        for link_id in ids[::-1]:
+            pay(RedisClient(api.redis), link_id, api.now)
             api.clock.advance(seconds=1)
     if status == "expired":
         api.clock.advance(minutes=30)
@@ -169,12 +183,15 @@ def test_links_of_the_same_moment_are_all_paged(api: Api) -> None:
     assert (len(found), set(found)) == (7, ids)
 
 
-@pytest.mark.parametrize("status", ["active", "expired", "revoked"])
+@pytest.mark.parametrize("status", STATUSES)
 def test_links_of_one_status_are_paged(api: Api, status: str) -> None:
     ids = set(create_many(api, 5))
     api.clock.advance(hours=1)
     if status == "revoked":
         api.revoke(email="jane@example.com")
+    if status == "paid":
+        for link_id in ids:
+            pay(RedisClient(api.redis), link_id, api.now)
     if status == "expired":
         api.clock.advance(hours=72)
         api.create()
@@ -223,7 +240,7 @@ def test_a_limit_is_1_to_1000(api: Api, limit: int) -> None:
         pytest.param("limit", "1001", id="limit 1001"),
         pytest.param("limit", "many", id="limit in words"),
         pytest.param("limit", "9" * 5000, id="limit of 5000 digits"),
-        pytest.param("status", "paid", id="status to come"),
+        pytest.param("status", "superseded", id="status that is none"),
         pytest.param("status", "ACTIVE", id="status in capitals"),
         pytest.param("cursor", "x", id="cursor"),
         pytest.param("cursor", "MTIzOnBsXw", id="cursor without an id"),

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from service.links import mail_store
 from service.links import store as links
@@ -12,7 +13,6 @@ from service.links.model import Delivery, DeliveryState, Link
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import Command
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -31,6 +31,7 @@ from tests.support.factories import (
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 
 LEASE = timedelta(seconds=20)
 HOUR = timedelta(hours=1)
@@ -76,7 +77,7 @@ class TestLoadClaimed:
     ) -> None:
         link = store_link(client, make_link(clock.now, notify=state != "none"))
         settle = {
-            "sent": mail_store.mark_sent(link.id, now=clock.now),
+            "sent": mail_store.mark_sent(link, now=clock.now, retention=RETENTION),
             "failed": failed(link, clock.now),
         }
         client.run_all([settle[state]] if state in settle else [])
@@ -108,12 +109,12 @@ class TestLoadClaimed:
 
 
 def sent(link: Link, now: datetime) -> Command[bool]:
-    return mail_store.mark_sent(link.id, now=now)
+    return mail_store.mark_sent(link, now=now, retention=RETENTION)
 
 
 def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
     return mail_store.mark_failed(
-        link.id,
+        link,
         error="550 no such user",
         counts_as_attempt=True,
         now=now,
@@ -122,8 +123,10 @@ def failed(link: Link, now: datetime, **lease: datetime) -> Command[bool]:
     )
 
 
-def put_off(link: Link, now: datetime) -> Command[bool]:
-    return mail_store.retry_later(link.id, error="421 try later", at=now + HOUR)
+def put_off(link: Link, now: datetime, *, unconfirmed: bool = False) -> Command[bool]:
+    return mail_store.retry_later(
+        link, error="421 try later", at=now + HOUR, unconfirmed=unconfirmed
+    )
 
 
 Settle = Callable[[Link, datetime], Command[bool]]
@@ -202,11 +205,20 @@ class TestSettle:
         client.run_all([put_off(link, clock.now), sent(link, clock.now)])
         assert read(client, link.id).delivery.error is None
 
+    def test_tries_without_an_answer_are_counted_until_one_succeeds(
+        self, client: RedisClient, clock: Clock, link: Link
+    ) -> None:
+        for unconfirmed in (True, False, True):
+            client.run(put_off(link, clock.now, unconfirmed=unconfirmed))
+        assert read(client, link.id).delivery.unconfirmed == 2
+        client.run(sent(link, clock.now))
+        assert read(client, link.id).delivery == Delivery(DeliveryState.SENT, 4, clock.now)
+
     def test_what_is_given_up_untried_counts_no_try(
         self, client: RedisClient, clock: Clock, link: Link
     ) -> None:
         call = mail_store.mark_failed(
-            link.id,
+            link,
             error="the link has expired",
             counts_as_attempt=False,
             now=clock.now,
@@ -224,6 +236,14 @@ class TestSettle:
         assert client.run(sent(link, clock.now)) is False
         assert read(client, link.id).delivery == Delivery(DeliveryState.SENT, 1, clock.now)
         assert owed(client, link) == {}
+
+    def test_what_another_send_brought_out_does_not_settle_this_one(
+        self, client: RedisClient, clock: Clock, link: Link
+    ) -> None:
+        resent = replace(link, delivery=replace(link.delivery, sends=2))
+        before = snapshot(client)
+        assert client.run(sent(resent, clock.now)) is False
+        assert snapshot(client) == before
 
     @pytest.mark.parametrize(
         "settle", [pytest.param(failed, id="failed"), pytest.param(put_off, id="put off")]
@@ -257,7 +277,7 @@ class TestSettle:
         settles = {
             "failed": failed(link, clock.now, lease_deadline=lost),
             "put off": mail_store.retry_later(
-                link.id, error="421 try later", at=lost + HOUR, lease_deadline=lost
+                link, error="421 try later", at=lost + HOUR, lease_deadline=lost
             ),
         }
         assert client.run(settles[verdict]) is False
@@ -268,7 +288,7 @@ class TestSettle:
     ) -> None:
         client.run(
             mail_store.retry_later(
-                link.id, error="the server is away", at=clock.now + HOUR, counts_as_attempt=False
+                link, error="the server is away", at=clock.now + HOUR, counts_as_attempt=False
             )
         )
         assert read(client, link.id).delivery == Delivery(
@@ -290,6 +310,54 @@ class TestSettle:
     ) -> None:
         client.run(settle(link, clock.now))
         assert goes_at(client, keys.link(link.id)) == link.expires_at + RETENTION
+
+
+class TestRequeue:
+    @pytest.fixture
+    def link(self, client: RedisClient, clock: Clock) -> Link:
+        """A link whose e-mail was given up at its second try."""
+        link = store_link(client, make_link(clock.now))
+        claim(client, clock.now)
+        client.run_all([put_off(link, clock.now, unconfirmed=True), failed(link, clock.now)])
+        return link
+
+    def test_a_failed_e_mail_is_owed_again_as_if_it_had_been_put_off(
+        self, client: RedisClient, clock: Clock, link: Link
+    ) -> None:
+        at = clock.now + HOUR
+        assert client.run(mail_store.requeue(link.id, at=at)) is True
+        assert read(client, link.id).delivery == Delivery(
+            DeliveryState.QUEUED, 2, error="550 no such user", unconfirmed=1
+        )
+        assert owed(client, link) == {"outbox": at}
+        assert not exists(client, keys.failed(PARTITION))
+        assert claim(client, at - MILLISECOND) == []
+        assert claim(client, at) == [link.id]
+
+    def test_the_outbox_lasts_as_long_as_the_link(
+        self, client: RedisClient, clock: Clock, link: Link
+    ) -> None:
+        client.run(mail_store.requeue(link.id, at=clock.now + HOUR))
+        assert goes_at(client, keys.outbox(PARTITION)) >= link.expires_at + RETENTION
+
+    @pytest.mark.parametrize("meanwhile", ["sent", "owed again", "revoked", "expired", "gone"])
+    def test_one_that_need_not_go_out_is_not_owed_again(
+        self, client: RedisClient, clock: Clock, link: Link, meanwhile: str
+    ) -> None:
+        match meanwhile:
+            case "sent":
+                client.run(sent(link, clock.now))
+            case "owed again":
+                client.run(mail_store.requeue(link.id, at=clock.now))
+            case "revoked":
+                revoke(client, link, clock.now)
+            case "expired":
+                clock.now = link.expires_at
+            case "gone":
+                delete(client, keys.link(link.id))
+        before = snapshot(client)
+        assert client.run(mail_store.requeue(link.id, at=clock.now)) is False
+        assert snapshot(client) == before
 
 
 def test_queues_that_owe_nothing_any_more_are_gone(client: RedisClient, clock: Clock) -> None:

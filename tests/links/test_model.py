@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from service.errors import Invalid
-from service.links.model import DeliveryState, Link, LinkRequest, Status, validate_request
+from service.links.link_request import LinkRequest, validate_request
+from service.links.model import DeliveryState, Link, Status
 from service.values.ids import parse_org_id
 from service.values.time import to_utc_ms
 from tests.support.factories import create_link

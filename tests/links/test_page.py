@@ -9,24 +9,28 @@ from service.errors import Invalid
 from service.links import store as links
 from service.links.model import Status
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.values.ids import partition_of
 from service.values.time import datetime_to_ms, to_utc_ms
 from tests.links.delivery_cases import SOON
 from tests.support.clock import Clock
 from tests.support.factories import (
+    ADMIN,
     MILLISECOND,
     RETENTION,
     UNKNOWN_LINK_ID,
     exists,
     make_link,
     members,
+    pay,
     read,
     revoke,
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 from tests.support.servers import wait_until
+
+NONE = dict.fromkeys(Status, 0)
 
 
 class Found(NamedTuple):
@@ -81,7 +85,7 @@ class TestPage:
     def test_an_organization_without_links_has_an_empty_page(
         self, client: RedisClient, clock: Clock
     ) -> None:
-        assert page(client, clock.now) == Found(0, dict.fromkeys(Status, 0), [], None)
+        assert page(client, clock.now) == Found(0, NONE, [], None)
 
     def test_the_newest_link_comes_first(self, client: RedisClient, clock: Clock) -> None:
         ids = put_newest_last(client, clock, 3)
@@ -93,7 +97,7 @@ class TestPage:
         store_link(client, make_link(clock.now, org_id="globex"))
         assert page(client, clock.now).total == 0
 
-    @pytest.mark.parametrize("kind", ["active", "revoked"])
+    @pytest.mark.parametrize("kind", ["active", "revoked", "paid"])
     def test_an_organization_is_not_taken_for_anothers_index(
         self, client: RedisClient, clock: Clock, kind: str
     ) -> None:
@@ -149,7 +153,7 @@ class TestPageOfAStatus:
     @pytest.fixture
     def ids(self, client: RedisClient, clock: Clock) -> dict[Status, list[str]]:
         """Three links of each status, the last to end first, at the time of the clock."""
-        lives = {Status.REVOKED: 3 * SOON, Status.ACTIVE: 2 * SOON, Status.EXPIRED: SOON}
+        lives = dict.fromkeys(Status, 2 * SOON) | {Status.EXPIRED: SOON}
         made = {
             status: store_links(
                 client,
@@ -163,6 +167,8 @@ class TestPageOfAStatus:
         clock.advance(minutes=7)
         for number, link in enumerate(made[Status.REVOKED]):
             revoke(client, link, clock.now - number * MILLISECOND)
+        for number, link in enumerate(made[Status.PAID]):
+            pay(client, link.id, clock.now - number * MILLISECOND)
         return {status: [link.id for link in found] for status, found in made.items()}
 
     @pytest.mark.parametrize("status", Status)
@@ -188,7 +194,7 @@ class TestPageOfAStatus:
         self, client: RedisClient, clock: Clock, ids: dict[Status, list[str]], status: Status | None
     ) -> None:
         found = page(client, clock.now, status=status, limit=1)
-        assert (found.total, found.counts) == (9, dict.fromkeys(Status, 3))
+        assert (found.total, found.counts) == (12, dict.fromkeys(Status, 3))
 
     @pytest.mark.parametrize(
         ("late", "status"),
@@ -204,7 +210,7 @@ class TestPageOfAStatus:
         link = store_link(client, make_link(clock.now))
         now = link.expires_at + late
         assert link.status(now) is status
-        assert page(client, now).counts == dict.fromkeys(Status, 0) | {status: 1}
+        assert page(client, now).counts == NONE | {status: 1}
         assert [page(client, now, status=each).ids for each in Status] == [
             [link.id] if each is status else [] for each in Status
         ]
@@ -250,7 +256,7 @@ class TestPageOfAStatus:
         cursor = page(client, clock.now, status=Status.ACTIVE, limit=2).next_cursor
         later = read(client, ids[-1]).expires_at
         assert page(client, later, status=Status.ACTIVE, limit=2, cursor=cursor) == Found(
-            4, {Status.ACTIVE: 0, Status.EXPIRED: 4, Status.REVOKED: 0}, [], None
+            4, NONE | {Status.EXPIRED: 4}, [], None
         )
 
 
@@ -267,7 +273,7 @@ class TestRetention:
     ) -> None:
         link = store_link(client, make_link(clock.now))
         found = page(client, link.expires_at + RETENTION + late)
-        counts = {Status.ACTIVE: 0, Status.EXPIRED: total, Status.REVOKED: 0}
+        counts = NONE | {Status.EXPIRED: total}
         assert found == Found(total, counts, [link.id] * total, None)
 
     @pytest.mark.parametrize(
@@ -283,7 +289,7 @@ class TestRetention:
         link = store_link(client, make_link(clock.now))
         revoke(client, link, clock.now)
         found = page(client, clock.now + RETENTION + late)
-        counts = {Status.ACTIVE: 0, Status.EXPIRED: 0, Status.REVOKED: total}
+        counts = NONE | {Status.REVOKED: total}
         assert found == Found(total, counts, [link.id] * total, None)
 
     def test_links_that_are_kept_stay_in_the_list(self, client: RedisClient, clock: Clock) -> None:
@@ -301,7 +307,7 @@ class TestRetention:
         found = page(client, made[0].expires_at + RETENTION)
         assert (found.total, found.counts) == (
             1,
-            {Status.ACTIVE: 0, Status.EXPIRED: 1, Status.REVOKED: 0},
+            NONE | {Status.EXPIRED: 1},
         )
         assert found.ids[0] == kept.id
 
@@ -320,7 +326,7 @@ class TestRetention:
         """The last revoked link's retention ends with the index that it alone is in."""
         now, short = to_utc_ms(datetime.now(UTC)), timedelta(milliseconds=200)
         revoked, kept = store_links(client, [make_link(now), make_link(now + MILLISECOND)])
-        client.run(links.revoke(revoked, now=now, retention=short))
+        client.run(links.revoke(revoked, now=now, retention=short, actor=ADMIN))
         wait_until(lambda: not exists(client, keys.link(revoked.id)), "the retention to end")
         found = page(client, now + short, retention=short)
         assert (found.total, found.ids) == (1, [kept.id])

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from service.storage import keys
 from service.values.ids import partition_of
+from tests.payments.requests import pay
 from tests.support.api import (
     JANE,
     JOHN,
@@ -20,14 +22,25 @@ from tests.support.api import (
 from tests.support.factories import UNKNOWN_LINK_ID
 
 
+def revocation(*ids: str) -> dict[str, Any]:
+    return {"revoked": len(ids), "links": [*ids], "unavailable": []}
+
+
 def statuses(api: Api, *ids: str) -> list[str]:
     return [api.get(link_id, api.internal()).json()["status"] for link_id in ids]
+
+
+def paid_link(api: Api) -> dict[str, Any]:
+    """A new link to Jane that was paid."""
+    link = api.create(payment_amount=10)
+    assert pay(api, link["id"]).status_code == 201
+    return link
 
 
 def test_a_link_is_revoked_by_its_id(api: Api) -> None:
     link = api.create()
     response = api.revoke(link["id"])
-    assert (response.status_code, response.json()) == (200, {"revoked": 1, "links": [link["id"]]})
+    assert (response.status_code, response.json()) == (200, revocation(link["id"]))
     assert statuses(api, link["id"]) == ["revoked"]
 
 
@@ -35,7 +48,7 @@ def test_revoking_again_revokes_nothing(api: Api) -> None:
     link = api.create()
     api.revoke(link["id"])
     response = api.revoke(link["id"])
-    assert (response.status_code, response.json()) == (200, {"revoked": 0, "links": []})
+    assert (response.status_code, response.json()) == (200, revocation())
 
 
 def test_revoking_again_keeps_the_first_moment(api: Api) -> None:
@@ -50,8 +63,63 @@ def test_revoking_again_keeps_the_first_moment(api: Api) -> None:
 def test_an_expired_link_is_not_revoked_any_more(api: Api) -> None:
     link = api.create()
     api.clock.advance(hours=72)
-    assert api.revoke(link["id"]).json() == {"revoked": 0, "links": []}
+    assert api.revoke(link["id"]).json() == revocation()
     assert statuses(api, link["id"]) == ["expired"]
+
+
+def test_a_paid_link_is_not_revoked_by_its_id(api: Api) -> None:
+    link, others = paid_link(api), api.create()
+    assert_problem(api.revoke(link["id"]), 409, "link_paid")
+    assert_problem(api.revoke(link["id"], email=JANE), 409, "link_paid")
+    assert statuses(api, link["id"], others["id"]) == ["paid", "active"]
+
+
+def test_a_paid_link_that_would_have_expired_is_not_revoked_either(api: Api) -> None:
+    link = paid_link(api)
+    api.clock.advance(hours=72)
+    assert_problem(api.revoke(link["id"]), 409, "link_paid")
+
+
+def test_a_recipients_paid_links_are_passed_over(api: Api) -> None:
+    paid, active = paid_link(api), api.create()
+    assert api.revoke(email=JANE).json() == revocation(active["id"])
+    assert statuses(api, paid["id"], active["id"]) == ["paid", "revoked"]
+
+
+def test_a_link_of_which_a_part_is_paid_can_be_revoked(api: Api) -> None:
+    link = api.create(payment_amount=10, accept_partial=True)
+    assert pay(api, link["id"], amount=4).status_code == 201
+    assert api.revoke(link["id"]).json()["revoked"] == 1
+    assert statuses(api, link["id"]) == ["revoked"]
+
+
+def test_each_revocation_is_logged_with_who_did_it(api: Api) -> None:
+    links = [api.create()["id"] for _ in range(3)]
+    api.revoke(links[0], api.org() | {"X-Request-ID": "request-1"})
+    api.revoke(None, api.org() | {"X-Request-ID": "request-2"}, email=JANE)
+    api.revoke(links[0])
+    entries: Any = api.redis.xrange(keys.events("acme"))
+    logged = [(each["type"], each["link"], each["actor"], each["request"]) for _, each in entries]
+    assert logged[0] == ("revoked", keys.local_id(links[0]), "ada", "request-1")
+    assert sorted(logged[1:]) == sorted(
+        ("revoked", keys.local_id(link_id), "ada", "request-2") for link_id in links[1:]
+    )
+
+
+def test_a_revoked_link_reminds_nobody(api: Api) -> None:
+    link = api.create(notify=False, reminders=[{"after_send": "24h"}])
+    notices = keys.notices(partition_of("acme"))
+    assert api.redis.zcard(notices) == 1
+    api.revoke(link["id"])
+    assert api.redis.zcard(notices) == 0
+
+
+def test_a_revoked_link_is_no_longer_one_of_its_transaction(api: Api) -> None:
+    link = api.create(transaction_id="invoice-7")
+    transaction = keys.transaction("acme", "invoice-7")
+    assert api.redis.zrange(transaction, 0, -1) == [keys.local_id(link["id"])]
+    api.revoke(link["id"])
+    assert not api.redis.exists(transaction)
 
 
 def test_a_gated_link_is_revoked_without_its_customers_proof(api: Api) -> None:
@@ -120,19 +188,19 @@ def test_a_recipients_ended_links_are_not_newly_revoked(api: Api) -> None:
     api.revoke(revoked["id"])
     api.clock.advance(minutes=5)
     active = api.create()
-    assert api.revoke(email=JANE).json() == {"revoked": 1, "links": [active["id"]]}
+    assert api.revoke(email=JANE).json() == revocation(active["id"])
     assert statuses(api, expired["id"], revoked["id"]) == ["expired", "revoked"]
 
 
 def test_revoking_a_recipients_links_again_revokes_nothing(api: Api) -> None:
     api.create()
     api.revoke(email=JANE)
-    assert api.revoke(email=JANE).json() == {"revoked": 0, "links": []}
+    assert api.revoke(email=JANE).json() == revocation()
 
 
 def test_a_recipient_without_links_has_none_revoked(api: Api) -> None:
     response = api.revoke(email=JANE)
-    assert (response.status_code, response.json()) == (200, {"revoked": 0, "links": []})
+    assert (response.status_code, response.json()) == (200, revocation())
 
 
 def test_more_links_than_are_read_at_once_are_all_revoked(
@@ -197,7 +265,7 @@ def test_a_link_is_revoked_by_its_id_beside_an_empty_object(api: Api) -> None:
     response = api.client.request(
         "DELETE", f"/payment-links/{link['id']}", json={}, headers=api.internal()
     )
-    assert (response.status_code, response.json()) == (200, {"revoked": 1, "links": [link["id"]]})
+    assert (response.status_code, response.json()) == (200, revocation(link["id"]))
 
 
 def test_what_is_no_recipient_is_refused(api: Api) -> None:
@@ -212,7 +280,7 @@ def test_an_unknown_field_is_refused(api: Api) -> None:
 
 def test_an_org_admin_revokes_its_own_link(api: Api) -> None:
     link = api.create()
-    assert api.revoke(link["id"], api.org()).json() == {"revoked": 1, "links": [link["id"]]}
+    assert api.revoke(link["id"], api.org()).json() == revocation(link["id"])
 
 
 def test_an_org_admin_is_forbidden_anothers_link(api: Api) -> None:
@@ -223,7 +291,7 @@ def test_an_org_admin_is_forbidden_anothers_link(api: Api) -> None:
 
 def test_of_a_recipients_links_an_org_admin_revokes_its_own(api: Api) -> None:
     ours, theirs = api.create(), api.create(org_id="globex")
-    assert api.revoke(headers=api.org(), email=JANE).json() == {"revoked": 1, "links": [ours["id"]]}
+    assert api.revoke(headers=api.org(), email=JANE).json() == revocation(ours["id"])
     assert statuses(api, theirs["id"]) == ["active"]
 
 
@@ -260,4 +328,9 @@ def test_requests_that_revoke_a_recipient_at_once_leave_none_active(api: Api) ->
         api.create(notify=False)
     answers = all_at_once(*[lambda: api.revoke(email=JANE)] * 3)
     assert sum(answer.json()["revoked"] for answer in answers) == 350
-    assert api.list(limit=1).json()["counts"] == {"active": 0, "expired": 0, "revoked": 350}
+    assert api.list(limit=1).json()["counts"] == {
+        "active": 0,
+        "expired": 0,
+        "revoked": 350,
+        "paid": 0,
+    }

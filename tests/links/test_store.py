@@ -11,7 +11,6 @@ import pytest
 from service.links import store as links
 from service.links.redis_hash import FIELDS, decode, encode
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import TTL_MARGIN, command
 from tests.links.delivery_cases import DELIVERIES, MAKES, SOON, Make
 from tests.links.test_page import put_newest_last
@@ -33,6 +32,7 @@ from tests.support.factories import (
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,7 @@ def test_a_link_is_a_hash_with_named_fields(client: RedisClient) -> None:
         "gated": "1",
         "scheduled": "2026-12-01T10:00:00.000Z",
         "locale": "de",
+        "by": "clerk@acme.example.com",
     }
 
 

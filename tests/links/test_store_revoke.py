@@ -3,15 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
-from service.links import mail_store
+from service.links import change_store, mail_store
 from service.links import store as links
 from service.links.model import Link, Status
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE
 from service.storage import keys
-from service.storage.client import RedisClient
 from tests.links.delivery_cases import MAKES, Make
 from tests.links.test_page import put_newest_last
 from tests.support.clock import Clock
@@ -19,6 +19,7 @@ from tests.support.factories import (
     MILLISECOND,
     RETENTION,
     all_keys,
+    exists,
     goes_at,
     make_link,
     members,
@@ -30,6 +31,7 @@ from tests.support.factories import (
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 
 
 class TestRevoke:
@@ -97,7 +99,7 @@ class TestRevoke:
 
     def test_what_was_sent_stays_sent(self, client: RedisClient, clock: Clock) -> None:
         link = store_link(client, make_link(clock.now))
-        client.run(mail_store.mark_sent(link.id, now=clock.now))
+        client.run(mail_store.mark_sent(link, now=clock.now, retention=RETENTION))
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
@@ -106,7 +108,7 @@ class TestRevoke:
         link = store_link(client, make_link(clock.now))
         client.run(
             mail_store.mark_failed(
-                link.id,
+                link,
                 error="550 no such user",
                 counts_as_attempt=True,
                 now=clock.now,
@@ -116,6 +118,20 @@ class TestRevoke:
         before = read(client, link.id).delivery
         revoke(client, link, clock.now)
         assert read(client, link.id).delivery == before
+
+    def test_a_link_to_another_address_meanwhile_leaves_the_index_of_that(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
+        """Its e-mail is changed after the caller has read it, and before it is revoked."""
+        link = store_link(client, make_link(clock.now))
+        stored = client.run(change_store.read(link.id))
+        assert stored is not None
+        changed = msgspec.structs.replace(link, email="Jo@BÜCHER.example")
+        client.run(
+            change_store.update(stored, changed, now=clock.now, retention=RETENTION, events=())
+        )
+        assert revoke(client, link, clock.now) is True
+        assert not exists(client, keys.email(keys.partition_of_link(link.id), changed.recipient))
 
     def test_its_retention_begins_when_it_is_revoked(
         self, client: RedisClient, clock: Clock
@@ -160,11 +176,10 @@ class TestRevoke:
         assert all_keys(client) == set()
 
     def test_of_ten_who_race_one_revokes(self, client: RedisClient, clock: Clock) -> None:
-        call = links.revoke(
-            store_link(client, make_link(clock.now)), now=clock.now, retention=RETENTION
-        )
+        link = store_link(client, make_link(clock.now))
         with ThreadPoolExecutor(10) as pool:
-            assert sorted(pool.map(client.run, [call] * 10)) == [False] * 9 + [True]
+            outcomes = pool.map(lambda _: revoke(client, link, clock.now), range(10))
+            assert sorted(outcomes) == [False] * 9 + [True]
 
 
 class TestActiveIds:

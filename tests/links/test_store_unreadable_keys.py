@@ -7,10 +7,10 @@ from service.links import store as links
 from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
 from tests.support.clock import Clock
 from tests.support.factories import MILLISECOND, RETENTION, all_keys, make_link, read, store_links
+from tests.support.redis_client import RedisClient
 
 
 @pytest.mark.parametrize("kind", ["org", "active", "email", "outbox", "scheduled"])

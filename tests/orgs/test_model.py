@@ -1,6 +1,7 @@
 """The rules of an organization's profile."""
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.orgs.model import (
     parse_profile,
     text_color,
 )
+from service.values.reminders import Reminder
 
 
 def logo(kind: str = "png", size: int = 100, signature: bytes | None = None) -> str:
@@ -29,6 +31,9 @@ def test_a_profile_is_kept_as_it_was_given() -> None:
         reply_to="help@acme.example",
         locale="ha-NG",
         time_zone="Africa/Lagos",
+        checkout_url="https://pay.acme.example/{link_id}?sum={amount}",
+        receipts=True,
+        reminders=(Reminder(after_send="72h"), Reminder(before_expiry="24h")),
     )
     assert parse_profile(profile) == profile
 
@@ -63,11 +68,14 @@ def test_colors_and_locales_are_kept_in_one_spelling() -> None:
         ("reply_to", "a@example.com, b@example.com"),
         ("locale", "tlh"),
         ("time_zone", "Africa/Atlantis"),
+        ("checkout_url", "https://acme.example/checkout"),
+        ("reminders", (Reminder(after_send="1h"), Reminder(after_send="2h"))),
     ],
 )
-def test_a_field_that_breaks_its_rule_is_named(field: str, value: str) -> None:
+def test_a_field_that_breaks_its_rule_is_named(field: str, value: object) -> None:
+    fields: dict[str, Any] = {field: value}
     with pytest.raises(Invalid) as raised:
-        parse_profile(Profile(**{field: value}))
+        parse_profile(Profile(**fields))
     assert raised.value.field == field
 
 
@@ -103,6 +111,10 @@ def test_a_stored_logo_larger_than_is_taken_today_is_still_shown() -> None:
 )
 def test_a_stored_logo_that_no_mail_program_shows_is_none(url: str) -> None:
     assert Profile(logo=url).logo_file is None
+
+
+def test_stored_reminders_that_no_rule_allows_are_none() -> None:
+    assert Profile(reminders=(Reminder(after_send="soon"),)).default_reminders == ()
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,22 @@ from tests.support.api import Api, assert_invalid
 
 LARGEST_LOGO = LOGO_SIGNATURES["png"].ljust(MAX_LOGO_BYTES, b"0")
 LOGO = f"data:image/png;base64,{base64.b64encode(LARGEST_LOGO).decode()}"
-NOTHING = dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone"))
-ALL = {
+NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("display_name", "colour", "logo", "reply_to", "locale", "time_zone")),
+    "checkout_url": None,
+    "receipts": False,
+    "reminders": None,
+}
+ALL: dict[str, Any] = {
     "display_name": "Acme Ltd",
     "colour": "#0a7d4f",
     "logo": LOGO,
     "reply_to": "help@acme.example",
     "locale": "ha-NG",
     "time_zone": "Africa/Lagos",
+    "checkout_url": "https://pay.acme.example/{link_id}?sum={amount}&in={currency}",
+    "receipts": True,
+    "reminders": [{"after_send": "72h"}, {"before_expiry": "24h"}],
 }
 
 
@@ -66,6 +74,10 @@ def test_a_profile_stays(api: Api) -> None:
         ("time_zone", "WAT"),
         ("time_zone", "../../etc/passwd"),
         ("time_zone", ""),
+        ("checkout_url", "http://acme.example/{link_id}"),
+        ("checkout_url", "https://acme.example/{link}"),
+        ("receipts", "yes"),
+        ("reminders", [{"after_send": "1h"}] * 4),
         ("web_site", "https://acme.example"),
     ],
 )
@@ -76,6 +88,32 @@ def test_a_field_that_breaks_its_rule_is_named_and_nothing_changes(
     api.put_profile(**ALL)
     assert_invalid(api.put_profile(**fields), field)
     assert api.get_profile().json() == ALL
+
+
+@pytest.mark.parametrize(
+    ("reminders", "field"),
+    [
+        ([{"after_send": "soon"}], "reminders[0].after_send"),
+        ([{"before_expiry": "30m"}], "reminders[0].before_expiry"),
+        ([{}], "reminders[0]"),
+    ],
+)
+def test_the_reminder_that_breaks_a_rule_is_named(
+    api: Api, reminders: list[dict[str, str]], field: str
+) -> None:
+    assert_invalid(api.put_profile(reminders=reminders), field)
+
+
+def test_null_is_as_good_as_absent(api: Api) -> None:
+    nulls: dict[str, Any] = dict.fromkeys(NOTHING)
+    assert api.put_profile(**nulls).json() == NOTHING
+
+
+def test_a_profile_stored_before_it_had_these_fields_reads_as_if_they_were_not_set(
+    api: Api,
+) -> None:
+    api.redis.set(keys.profile("acme"), '{"display_name":"Acme Ltd"}')
+    assert api.get_profile().json() == NOTHING | {"display_name": "Acme Ltd"}
 
 
 def test_an_organization_that_cannot_be_has_no_profile(api: Api) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from service.links.store import PRUNE_EVERY
 from service.orgs import store as orgs
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import TTL_MARGIN
 from service.values.ids import partition_of
 from tests.support.clock import Clock
@@ -20,6 +19,7 @@ from tests.support.factories import (
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 
 PARTITION = partition_of("acme")
 BESIDE = next(name for number in range(9999) if partition_of(name := f"acme:{number}") == PARTITION)

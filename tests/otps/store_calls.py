@@ -7,13 +7,13 @@ from service.otps.store import Otp, TriesUsedUp
 from service.outbox import store as outbox
 from service.outbox.queues import OTP_QUEUE
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import command
 from service.values.ids import partition_of
 from tests.support.factories import (
     exists,
     score,
 )
+from tests.support.redis_client import RedisClient
 
 EMAIL = "jane@example.com"
 
@@ -74,8 +74,10 @@ def open_code(client: RedisClient, email: str = EMAIL) -> Otp | ValueError | Non
     return opened
 
 
-def settle(client: RedisClient, deadline: datetime, retry_at: datetime | None = None) -> bool:
-    return client.run(otps.settle(EMAIL, lease_deadline=deadline, retry_at=retry_at))
+def settle(
+    client: RedisClient, deadline: datetime | None, retry_at: datetime | None = None
+) -> bool:
+    return client.run(otps.settle(EMAIL, NONCE, lease_deadline=deadline, retry_at=retry_at))
 
 
 def is_owed(client: RedisClient) -> datetime | None:

@@ -8,7 +8,6 @@ import pytest
 from service.otps import store as otps
 from service.otps.store import Otp
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.values.ids import partition_of
 from tests.otps.store_calls import (
     DAY,
@@ -43,6 +42,7 @@ from tests.support.factories import (
     snapshot,
     ttl,
 )
+from tests.support.redis_client import RedisClient
 
 
 class TestCreate:
@@ -277,10 +277,33 @@ class TestSettle:
     ) -> None:
         client.run(
             otps.settle(
-                EMAIL, lease_deadline=deadline, retry_at=clock.now + MINUTE, counts_as_attempt=False
+                EMAIL,
+                NONCE,
+                lease_deadline=deadline,
+                retry_at=clock.now + MINUTE,
+                counts_as_attempt=False,
             )
         )
         assert open_code(client) == Otp(EMAIL, NONCE, clock.now + TEN_MINUTES, 0)
+
+    def test_tries_without_an_answer_are_counted(
+        self, client: RedisClient, clock: Clock, deadline: datetime
+    ) -> None:
+        for at, unconfirmed in ((MINUTE, True), (2 * MINUTE, False), (3 * MINUTE, True)):
+            retry_at = clock.now + at
+            assert client.run(
+                otps.settle(
+                    EMAIL,
+                    NONCE,
+                    lease_deadline=deadline,
+                    retry_at=retry_at,
+                    unconfirmed=unconfirmed,
+                )
+            )
+            deadline = retry_at
+        assert open_code(client) == Otp(
+            EMAIL, NONCE, clock.now + TEN_MINUTES, attempts=3, unconfirmed=2
+        )
 
     @pytest.mark.parametrize(
         "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
@@ -292,6 +315,20 @@ class TestSettle:
         before = snapshot(client)
         assert settle(client, deadline, None if retry is None else clock.now + retry) is False
         assert snapshot(client) == before
+
+    def test_what_is_out_is_owed_no_more_whoever_holds_the_lease(
+        self, client: RedisClient, deadline: datetime
+    ) -> None:
+        assert claim(client, deadline) == [EMAIL]
+        assert settle(client, None) is True
+        assert is_owed(client) is None
+
+    def test_what_is_out_does_not_settle_a_code_asked_for_meanwhile(
+        self, client: RedisClient, clock: Clock, deadline: datetime
+    ) -> None:
+        create(client, clock.now, OTHER)
+        assert settle(client, None) is False
+        assert is_owed(client) == clock.now
 
     @pytest.mark.parametrize(
         "retry", [pytest.param(None, id="out"), pytest.param(HOUR, id="put off")]
@@ -317,3 +354,44 @@ class TestSettle:
         delete(client, keys.otp(EMAIL))
         settle(client, deadline)
         assert all_keys(client) == set()
+
+
+class TestRequeue:
+    @pytest.fixture(autouse=True)
+    def _given_up(self, client: RedisClient, clock: Clock) -> None:
+        """A code whose mail was given up."""
+        create(client, clock.now)
+        claim(client, clock.now)
+        settle(client, clock.now + LEASE)
+
+    def test_a_mail_that_was_given_up_is_owed_again(
+        self, client: RedisClient, clock: Clock
+    ) -> None:
+        assert client.run(otps.requeue(EMAIL, NONCE, at=clock.now + MINUTE)) is True
+        assert is_owed(client) == clock.now + MINUTE
+        assert goes_at(client, keys.otp_outbox(partition_of(EMAIL))) >= goes_at(
+            client, keys.otp(EMAIL)
+        )
+
+    def test_one_that_is_under_a_lease_stays_so(self, client: RedisClient, clock: Clock) -> None:
+        client.run(otps.requeue(EMAIL, NONCE, at=clock.now))
+        assert claim(client, clock.now) == [EMAIL]
+        assert client.run(otps.requeue(EMAIL, NONCE, at=clock.now)) is True
+        assert is_owed(client) == clock.now + LEASE
+
+    @pytest.mark.parametrize("meanwhile", ["used", "voided", "expired"])
+    def test_one_that_need_not_go_out_is_not_owed_again(
+        self, client: RedisClient, clock: Clock, meanwhile: str
+    ) -> None:
+        match meanwhile:
+            case "used":
+                redeem(client, clock.now)
+            case "voided":
+                create(client, clock.now, OTHER)
+                claim(client, clock.now)
+                settle(client, clock.now + LEASE)
+            case "expired":
+                delete(client, keys.otp(EMAIL))
+        before = snapshot(client)
+        assert client.run(otps.requeue(EMAIL, NONCE, at=clock.now)) is False
+        assert snapshot(client) == before

@@ -7,7 +7,6 @@ import pytest
 
 from service.otps.store import TriesUsedUp
 from service.storage import keys
-from service.storage.client import RedisClient
 from tests.otps.store_calls import (
     DAY,
     EMAIL,
@@ -29,6 +28,7 @@ from tests.support.factories import (
     snapshot,
     ttl,
 )
+from tests.support.redis_client import RedisClient
 
 
 class TestTry:

@@ -11,7 +11,6 @@ from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.values.ids import partition_of
 from tests.support.clock import Clock
 from tests.support.factories import (
@@ -27,6 +26,7 @@ from tests.support.factories import (
     store_link,
     store_links,
 )
+from tests.support.redis_client import RedisClient
 
 LEASE = timedelta(seconds=20)
 HOUR = timedelta(hours=1)
@@ -265,7 +265,7 @@ class TestRenew:
         made = store_links(client, [make_link(clock.now) for _ in range(4)])
         held, sent, revoked, gone = made
         claim(client, clock.now)
-        client.run(mail_store.mark_sent(sent.id, now=clock.now))
+        client.run(mail_store.mark_sent(sent, now=clock.now, retention=RETENTION))
         revoke(client, revoked, clock.now)
         delete(client, keys.link(gone.id))
         client.run(mail_store.load_claimed(PARTITION, [gone.id]))
@@ -290,7 +290,7 @@ class TestHasPending:
         assert client.run(outbox.has_pending(PARTITION))
         claim(client, link.due_at)
         assert client.run(outbox.has_pending(PARTITION))
-        client.run(mail_store.mark_sent(link.id, now=link.due_at))
+        client.run(mail_store.mark_sent(link, now=link.due_at, retention=RETENTION))
         assert not client.run(outbox.has_pending(PARTITION))
 
     def test_a_link_that_owes_no_mail_is_not_owed(self, client: RedisClient, clock: Clock) -> None:
@@ -340,7 +340,7 @@ class TestDue:
         link = store_link(client, make_link(clock.now, scheduled_at=at))
         claim_window(client, at - early, clock.now, clock.now + 3 * HOUR)
         claim(client, at - early)
-        client.run(mail_store.retry_later(link.id, error="421 try later", at=at + HOUR))
+        client.run(mail_store.retry_later(link, error="421 try later", at=at + HOUR))
         assert due(client, at + 2 * HOUR).oldest == min(at, at - early)
 
     def test_a_revoked_link_is_not_due(self, client: RedisClient, clock: Clock) -> None:

@@ -1,10 +1,9 @@
-"""The synchronous client: it reports outages, and works again after them."""
+"""The client for threads without an event loop: it reports outages, and works after them."""
 
 import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -18,9 +17,9 @@ from service.links import store as links
 from service.outbox import store as outbox
 from service.storage import keys
 from service.storage import rate_limits as limits
-from service.storage.client import RedisClient
+from service.storage.client import RedisClient, open_client
 from service.storage.command import Command, command
-from service.storage.connect import create_client
+from service.storage.multiplexed_connection import RECONNECT_SECONDS
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, make_link, read, store_link, store_links
 from tests.support.servers import RedisServer
@@ -31,9 +30,9 @@ COUNT = limits.count([limits.RateLimit("sends", COUNTER, 100, timedelta(hours=1)
 
 @pytest.fixture
 def client(own_store: RedisServer) -> Iterator[RedisClient]:
-    connection = create_client(own_store.url)
-    connection.flushall()
-    with closing(RedisClient(connection)) as client:
+    with redis.Redis.from_url(own_store.url) as connection:
+        connection.flushall()
+    with open_client(own_store.url) as client:
         yield client
 
 
@@ -65,7 +64,7 @@ def test_a_key_of_the_wrong_type_is_no_outage(client: RedisClient, clock: Clock)
 def test_scripts_that_redis_lost_are_sent_again(client: RedisClient, clock: Clock) -> None:
     made = [make_link(clock.now), make_link(clock.now)]
     store_link(client, made[0])
-    client.run(command(bool, "SCRIPT FLUSH"))
+    client.run(command(bool, "SCRIPT", "FLUSH"))
     commands: list[Command[Any]] = [
         mail_store.load_claimed(keys.partition_of_link(made[0].id), [made[0].id]),
         outbox.has_pending("00"),
@@ -75,7 +74,7 @@ def test_scripts_that_redis_lost_are_sent_again(client: RedisClient, clock: Cloc
 
 
 def test_a_missing_script_runs_once_for_each_command(client: RedisClient) -> None:
-    client.run(command(bool, "SCRIPT FLUSH"))
+    client.run(command(bool, "SCRIPT", "FLUSH"))
     client.run_all([COUNT] * 5)
     assert client.run(command(int, "GET", COUNTER)) == 5
 
@@ -109,6 +108,7 @@ def test_a_stopped_store_is_unavailable_at_once(
     finally:
         own_store.start()
     assert took < 0.5
+    time.sleep(RECONNECT_SECONDS)
     assert read(client, link.id) == link
 
 

@@ -9,8 +9,8 @@ import structlog.testing
 
 from service.health import store as heartbeats
 from service.health.heartbeat import Heartbeat
-from service.storage.client import RedisClient
 from service.storage.clock import RedisClock
+from tests.support.redis_client import RedisClient
 
 HOUR = timedelta(hours=1)
 CLOSE = timedelta(seconds=1)

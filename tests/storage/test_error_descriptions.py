@@ -12,15 +12,15 @@ import service
 from service.errors import Unavailable
 from service.orgs import store as orgs
 from service.outbox import store as outbox
-from service.storage import acl_check
-from service.storage.client import RedisClient
+from service.storage import acl_check, keys
 from service.storage.command import Command
-from service.storage.connect import create_async_client, create_client
+from service.storage.connect import create_queue_client, create_transport
 from service.storage.error_descriptions import describe_failure
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
 from tests.support.factories import all_keys
-from tests.support.servers import RedisServer, free_port, store, valkey_server
+from tests.support.redis_client import RedisClient, create_client
+from tests.support.servers import RedisServer, free_port, store, unreachable, valkey_server
 from tests.support.tls import self_signed
 
 USER, PASSWORD = "ann-the-operator", "hunter2"
@@ -59,7 +59,7 @@ def failures(url: str, command: Command[object]) -> set[str]:
     """The descriptions of the failure, of the client and of the pipeline."""
 
     async def by_pipeline() -> str:
-        async with AutoPipeline(create_async_client(url)) as pipeline:
+        async with AutoPipeline(create_transport(url)) as pipeline:
             with pytest.raises(Unavailable) as raised:
                 await pipeline.run(command)
         return describe_failure(raised.value)
@@ -99,6 +99,34 @@ def test_a_wrong_password_is_reported_but_not_shown(url_of: Callable[[str], str]
     assert failures(url, DUE) == {"it rejects the user or the password"}
 
 
+def test_a_missing_password_is_reported() -> None:
+    port = free_port()
+    with store(valkey_server(), "--port", str(port)) as server:
+        with redis.Redis.from_url(server.url) as connection:
+            connection.config_set("requirepass", PASSWORD)
+        assert failures(f"redis://127.0.0.1:{port}", DUE) == {"it requires a password"}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reason"),
+    [
+        ("127.0.0.1:{closed}", " (connection refused or lost)"),
+        ("127.0.0.1:{hanging}", " (no answer in time)"),
+        (
+            "127.0.0.1:{closed},127.0.0.1:{hanging}",
+            " (connection refused or lost, no answer in time)",
+        ),
+    ],
+)
+def test_sentinels_that_do_not_answer_are_reported(hosts: str, reason: str) -> None:
+    closed, hanging = free_port(), free_port()
+    with unreachable(hanging):
+        url = f"redis+sentinel://{hosts.format(closed=closed, hanging=hanging)}/main"
+        with create_queue_client(url) as connection, pytest.raises(redis.ConnectionError) as raised:
+            connection.ping()
+    assert describe_failure(raised.value) == f"no Sentinel knows the master{reason}"
+
+
 def test_a_refused_connection_is_reported() -> None:
     assert failures(f"redis://{USER}:{PASSWORD}@127.0.0.1:{free_port()}", DUE) == {
         "Connection refused"
@@ -128,11 +156,11 @@ def test_the_probe_tries_all_commands_of_scripts() -> None:
 
 
 def test_a_user_with_all_permissions_has_no_denied_commands(client: RedisClient) -> None:
-    assert client.run(acl_check.find_denied_commands()) == []
+    assert client.run(acl_check.find_denied_commands(keys.probe())) == []
     assert all_keys(client) == set()
 
 
 def test_denied_commands_are_found(url_of: Callable[[str], str]) -> None:
     client = RedisClient(create_client(url_of("~* +@all -zadd -time -hset")))
-    assert client.run(acl_check.find_denied_commands()) == ["ZADD", "HSET", "TIME"]
+    assert client.run(acl_check.find_denied_commands(keys.probe())) == ["ZADD", "HSET", "TIME"]
     client.close()

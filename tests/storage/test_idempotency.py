@@ -7,10 +7,10 @@ import msgspec
 
 from service.links import store as links
 from service.storage import idempotency, keys
-from service.storage.client import RedisClient
 from service.storage.idempotency import IDEMPOTENCY_TTL, IdempotencyRecord, IdempotentRequest
 from tests.support.clock import Clock
 from tests.support.factories import RETENTION, all_keys, goes_at, make_link, snapshot
+from tests.support.redis_client import RedisClient
 
 REQUEST = IdempotentRequest("acme", "0a1b", "2c3d")
 

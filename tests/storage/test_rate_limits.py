@@ -8,9 +8,9 @@ import pytest
 from service.otps import store as otps
 from service.storage import keys
 from service.storage import rate_limits as limits
-from service.storage.client import RedisClient
 from service.storage.rate_limits import RateLimit, ReachedLimit
 from tests.support.factories import all_keys, delete, goes_at, snapshot, ttl
+from tests.support.redis_client import RedisClient
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 A_FEW_SECONDS = timedelta(seconds=10)

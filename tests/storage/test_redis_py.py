@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from service.storage import multiplexed_connection
-from service.storage.connect import create_async_client
 from tests.support.servers import RedisServer
 
 
@@ -19,8 +18,7 @@ def test_there_are_no_others() -> None:
 
 def test_they_still_exist(valkey: RedisServer) -> None:
     async def run() -> None:
-        client = create_async_client(valkey.url)
-        assert isinstance(client, Redis)
+        client = Redis.from_url(valkey.url)
         made = client.connection_pool.make_connection()
         await made.connect()
         assert isinstance(made._parser.parse_error("NOSCRIPT missing"), NoScriptError)  # noqa: SLF001

@@ -20,12 +20,11 @@ from service.otps import store as otps
 from service.otps.model import derive_code
 from service.otps.store import Otp
 from service.storage import keys
-from service.storage.client import RedisClient
-from service.storage.connect import create_client
 from service.storage.data_version import ensure_version
 from service.values.email import canonical
 from service.values.time import format_time
 from tests.support.clock import Clock
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer
 
 T = TypeVar("T")
@@ -102,6 +101,11 @@ class Api:
         path = "/payment-links" if link_id is None else f"/payment-links/{link_id}"
         return self.client.request(
             "DELETE", path, json=body or None, headers=headers or self.internal()
+        )
+
+    def patch(self, link_id: str, headers: Headers | None = None, /, **body: Any) -> httpx.Response:
+        return self.client.patch(
+            f"/payment-links/{link_id}", json=body, headers=self.internal() | (headers or {})
         )
 
     def list(
@@ -185,9 +189,12 @@ def bearer(token: str) -> Headers:
 
 
 def in_public(link: dict[str, Any]) -> dict[str, Any]:
-    """``link``, as an admin sees it, as everybody else does: without a mail server's words."""
+    """``link``, as an admin sees it, as everybody else does."""
     delivery = {name: value for name, value in link["delivery"].items() if name != "error"}
-    return link | {"delivery": delivery}
+    hidden = {"metadata", "payments", "reminders", "supersedes", "superseded_by"}
+    return {name: value for name, value in link.items() if name not in hidden} | {
+        "delivery": delivery
+    }
 
 
 def different_code(code: str) -> str:

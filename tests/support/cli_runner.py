@@ -15,9 +15,9 @@ def run(*args: str, **environ: str) -> Result:
     return CliRunner().invoke(main, args, env=environ)
 
 
-def run_check(**environ: str) -> Result:
+def run_check(*args: str, **environ: str) -> Result:
     """Runs ``payment-links check``, which exits with 1 exactly where something fails."""
-    result = run("check", **{"SECRET_KEY": SECRET, **environ})
+    result = run("check", *args, **{"SECRET_KEY": SECRET, **environ})
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(
         result.exception
     )

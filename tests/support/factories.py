@@ -3,27 +3,39 @@
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from service.links import model
+import msgspec
+
+from service.links import change_store
 from service.links import store as links
-from service.links.model import Link, LinkRequest, validate_request
+from service.links.change_store import ChangeOutcome
+from service.links.link_request import LinkRequest, build_link, validate_request
+from service.links.model import Link, Payment
+from service.links.store import RevokeOutcome
 from service.storage import keys
 from service.storage.client import RedisClient
 from service.storage.command import command
+from service.storage.event_log import Actor
 from service.values.time import datetime_from_ms
 
 TTL = timedelta(hours=72)
 RETENTION = timedelta(days=90)
 MILLISECOND = timedelta(milliseconds=1)
+ADMIN = Actor("clerk@acme.example.com", "request-1")
 UNKNOWN_LINK_ID = "pl_00" + "0" * 22
 """The id of a link that nobody made."""
 
 
 def create_link(*, entropy: bytes, now: datetime, ttl: timedelta, **fields: Any) -> Link:
     """The link that a request with these ``fields`` makes at ``now``."""
-    return model.create(
-        validate_request(LinkRequest(**fields), now=now), entropy=entropy, now=now, ttl=ttl
+    return build_link(
+        validate_request(LinkRequest(**fields), now=now),
+        created_by=ADMIN.name,
+        entropy=entropy,
+        now=now,
+        ttl=ttl,
     )
 
 
@@ -59,7 +71,23 @@ def read(client: RedisClient, link_id: str) -> Link:
 
 
 def revoke(client: RedisClient, link: Link, now: datetime) -> bool:
-    return client.run(links.revoke(link, now=now, retention=RETENTION))
+    """Whether ``link`` was active until now."""
+    outcome = client.run(links.revoke(link, now=now, retention=RETENTION, actor=ADMIN))
+    return outcome is RevokeOutcome.REVOKED
+
+
+def pay(client: RedisClient, link_id: str, now: datetime) -> Link:
+    """Stores that the link was paid in whole at ``now``, and returns it."""
+    stored = client.run(change_store.read(link_id))
+    assert stored is not None
+    amount, currency = stored.link.payment_amount or Decimal(1), stored.link.currency
+    payment = Payment(
+        id="payment-1", amount=amount, currency=currency, paid_at=now, recorded_at=now
+    )
+    paid = msgspec.structs.replace(stored.link, payments=(payment,), paid_at=now)
+    change = change_store.update(stored, paid, now=now, retention=RETENTION, events=())
+    assert client.run(change) is ChangeOutcome.UPDATED
+    return paid
 
 
 def queues_of(link: Link) -> dict[str, str]:
@@ -143,4 +171,6 @@ def _value(client: RedisClient, key: str) -> Any:
         return client.run(command(dict, "HGETALL", key))
     if kind == "zset":
         return {member: score(client, key, member) for member in members(client, key)}
+    if kind == "stream":
+        return client.run(command(list, "XRANGE", key, "-", "+"))
     return client.run(command(str, "GET", key))

@@ -53,5 +53,11 @@ class InProcessApp:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self.request("POST", path, **options)
 
+    def patch(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("DELETE", path, **options)
+
     def put(self, path: str, **options: Any) -> httpx.Response:
         return self.request("PUT", path, **options)

@@ -10,19 +10,17 @@ from email.message import EmailMessage
 from typing import Any
 
 import httpx
+from msgspec.structs import replace
 
 from service.auth.tokens import derive_key
-from service.health.heartbeat import Heartbeat
 from service.links import mail_store
+from service.links import store as links
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
-from service.storage.client import RedisClient
-from service.storage.clock import RedisClock
 from service.values.ids import partition_of
-from tasks.delivery_worker import DeliveryWorker
+from tasks.delivery.sessions import PoolSize
 from tasks.mail.mailer import Deferred, Refused
-from tasks.mail.profiles import ProfileCache
 from tasks.mail_kinds.link_mails import LinkMailHandler
 from tasks.mail_kinds.otp_mails import OtpMailHandler
 from tests.support.actors import (
@@ -49,40 +47,50 @@ from tests.support.api import (
     in_public,
     stamp,
 )
-from tests.support.delivery_harness import SENDER, text_of
+from tests.support.delivery_harness import SENDER, DeliveryHarness, text_of
+from tests.support.factories import make_link
+from tests.support.redis_client import RedisClient
 from tests.support.reference_model import (
     DAY,
     DEFERRED,
     LEASE,
     LONGEST_BACKOFF,
     REFUSED,
-    RETENTION,
     SEND_LIMITS,
     STATUSES,
     TOKEN_LIFE,
-    Link,
     ReferenceModel,
     backoff,
 )
+from tests.support.reference_records import RETENTION, Link, Payment
 from tests.support.scripted_smtp import ScriptedMailer
 from tests.support.store_audit import StoreAudit
 
 SLACK = 20
 """Seconds by which ``Retry-After`` may differ, for the store's own clock counts them."""
+CREATE_FAULTS = {
+    "limit_reached": 429,
+    "otp_not_verified": 422,
+    "validation_failed": 422,
+    "transaction_exists": 409,
+    "link_paid": 409,
+}
+"""The status of each problem that a create may meet."""
 INTERNAL, PUBLIC = Caller("internal-admin"), Caller("public")
 
 
 class ModelComparison:
-    def __init__(self, api: Api, happened: "Counter[str]") -> None:
+    def __init__(self, api: Api, url: str, happened: "Counter[str]") -> None:
         self.api = api
+        self.url = url
         self.happened = happened
         self.model = ReferenceModel(api.now)
         self.store_audit = StoreAudit(api.redis, self.model)
         self.tokens: list[Caller] = []
         self.digits: dict[str, list[str]] = {email: [] for email in SPELLINGS.values()}
         """All codes that each e-mail was sent, the newest last."""
-        self.claims: list[tuple[list[str], datetime]] = []
-        """What workers took that are not heard of since, and until when."""
+        self.claims: list[tuple[dict[str, int], datetime]] = []
+        """Links that workers took who are not heard of since, with their sends, and until when."""
         self.paginations: list[Pagination] = []
 
     def headers(self, caller: Caller) -> Headers:
@@ -136,7 +144,10 @@ class ModelComparison:
             self.happened["create: repeated"] += 1
             self.happened["create: repeated in other words"] += earlier.body != body
         elif fault := self.model.fault(body, recipient):
-            assert_problem(response, 429 if fault == "limit_reached" else 422, fault)
+            problem = assert_problem(response, CREATE_FAULTS[fault], fault)
+            if fault == "transaction_exists":
+                [newest, *_] = self.model.others(body["org_id"], body["transaction_id"])
+                assert problem["link_id"] == newest.id
             self.happened[f"create: {fault}"] += 1
         else:
             assert response.status_code == 201, response.text
@@ -147,6 +158,7 @@ class ModelComparison:
             assert response.headers["location"] == f"/payment-links/{link.id}"
             self.happened[f"create: {link.state}"] += 1
             self.happened["create: with a verified code"] += "otp" in body
+            self.happened["create: in place of another"] += link.supersedes is not None
 
     def read(self, link_id: str, caller: Caller) -> None:
         """By GET and by verify."""
@@ -198,6 +210,9 @@ class ModelComparison:
         elif link is not None and not may(caller, link.org_id):
             assert_problem(response, 403, "forbidden")
             self.happened["revoke: another organization's"] += 1
+        elif link is not None and link.status(self.model.now) == "paid":
+            assert_problem(response, 409, "link_paid")
+            self.happened["revoke: paid"] += 1
         else:
             recipient = SPELLINGS[email] if email else None
             named = [
@@ -216,6 +231,75 @@ class ModelComparison:
             self.happened["revoke: none"] += not newly
             self.happened["revoke: link"] += len(newly)
             self.happened["revoke: several at once"] += len(newly) > 1
+
+    def pay(self, link_id: str, payment_id: str, amount: str, caller: Caller) -> None:
+        """``amount``: what is ``due``, the ``whole`` or a ``unit`` of the currency."""
+        link = self.model.links.get(link_id)
+        whole = None if link is None else link.payment_amount
+        named = {"due": None, "whole": whole, "unit": Decimal(1), "million": Decimal(10**6)}[amount]
+        body = {"payment_id": payment_id} | ({} if named is None else {"amount": named})
+        response = self.api.client.post(
+            f"/payment-links/{link_id}/payments",
+            content=encode(body, stamp),
+            headers=self.headers(caller) | {"Content-Type": "application/json"},
+        )
+        if link is None:
+            assert_problem(response, 404, "link_not_found")
+        elif not may(caller, link.org_id):
+            assert_problem(response, 403, "forbidden")
+        elif (outcome := self.model.pay(link, payment_id, named)) in {"new", "repeated"}:
+            assert response.status_code == (201 if outcome == "new" else 200), response.text
+            answer = decode(response)
+            assert answer.pop("link") == self.answer(link)
+            assert answer in self.answer(link)["payments"]
+            self.happened[f"pay: {outcome}"] += 1
+            self.happened["pay: late"] += answer["late"]
+            self.happened["pay: duplicate"] += answer["duplicate"]
+            self.happened["pay: a part"] += link.settling is None
+        else:
+            status = 409 if outcome.startswith("payment_") else 422
+            assert_problem(response, status, outcome)
+            self.happened[f"pay: {outcome}"] += 1
+
+    def void(self, link_id: str, payment_id: str, caller: Caller) -> None:
+        response = self.api.client.delete(
+            f"/payment-links/{link_id}/payments/{payment_id}", headers=self.headers(caller)
+        )
+        link = self.model.links.get(link_id)
+        if link is None:
+            assert_problem(response, 404, "link_not_found")
+        elif not may(caller, link.org_id):
+            assert_problem(response, 403, "forbidden")
+        elif self.model.void(link, payment_id):
+            assert (response.status_code, decode(response)) == (200, self.answer(link))
+            self.happened[f"void: then {link.status(self.model.now)}"] += 1
+        else:
+            assert_problem(response, 404, "payment_not_found")
+
+    def patch(self, link_id: str, changes: dict[str, Any], caller: Caller) -> None:
+        response = self.api.client.patch(
+            f"/payment-links/{link_id}",
+            content=encode(changes, stamp),
+            headers=self.headers(caller) | {"Content-Type": "application/json"},
+        )
+        link = self.model.links.get(link_id)
+        if link is None:
+            assert_problem(response, 404, "link_not_found")
+            return
+        if not may(caller, link.org_id):
+            assert_problem(response, 403, "forbidden")
+            return
+        was, version = link.status(self.model.now), link.version
+        recipient = SPELLINGS.get(changes.get("email", ""), "")
+        if fault := self.model.patch(link, changes, recipient):
+            assert_problem(response, 422 if fault == "validation_failed" else 409, fault)
+            self.happened[f"patch: {fault}"] += 1
+            return
+        assert (response.status_code, decode(response)) == (200, self.answer(link)), response.text
+        tag = f'"{link.version}-{link.status(self.model.now)}"'
+        assert response.headers["etag"] == tag
+        self.happened["patch: changed"] += link.version > version
+        self.happened["patch: active again"] += was != link.status(self.model.now)
 
     def list(self, org_id: str, status: str | None, limit: int, caller: Caller = INTERNAL) -> None:
         """All pages, one after the other."""
@@ -356,8 +440,54 @@ class ModelComparison:
         response = self.api.dispatch_window(**asked)
         due, queued = self.model.dispatch_window(begin, end)
         window = {"from": stamp(begin), "to": stamp(end), "due": due, "queued": queued}
-        assert decode(response) == window | {"unreadable_partitions": []}
+        assert decode(response) == window | {"unreadable_partitions": [], "unavailable": []}
         self.happened["window: of some links"] += due > 0
+
+    def resend(self, link_id: str, key: str | None, caller: Caller) -> None:
+        response = self.api.client.post(
+            f"/payment-links/{link_id}/resend",
+            headers=self.headers(caller) | ({"Idempotency-Key": key} if key else {}),
+        )
+        link = self.model.links.get(link_id)
+        if link is None:
+            assert_problem(response, 404, "link_not_found")
+            return
+        if not may(caller, link.org_id):
+            assert_problem(response, 403, "forbidden")
+            return
+        refusal = self.model.resend(link, key)
+        if isinstance(refusal, timedelta):
+            self._check_wait(response, refusal)
+            self.happened["resend: limit"] += 1
+        elif refusal in {None, "repeated"}:
+            assert (response.status_code, response.json()["sends"]) == (202, link.sends)
+            assert ("idempotency-replayed" in response.headers) == (refusal == "repeated")
+            self.happened[f"resend: {refusal or 'queued'}"] += 1
+        else:
+            assert_problem(response, 409, refusal)
+            self.happened[f"resend: {refusal}"] += 1
+
+    def resend_failed(
+        self, org_id: str, since: datetime | None, key: str | None, caller: Caller
+    ) -> None:
+        response = self.api.client.post(
+            f"/orgs/{org_id}/resend-failed",
+            json=None if since is None else {"since": stamp(since)},
+            headers=self.headers(caller) | ({"Idempotency-Key": key} if key else {}),
+        )
+        if not may(caller, org_id):
+            assert_problem(response, 403, "forbidden")
+            return
+        repeated = (org_id, key) in self.model.requests
+        queued = self.model.resend_failed(org_id, since, key)
+        if queued is None:
+            assert_problem(response, 409, "idempotency_conflict")
+            self.happened["resend failed: conflict"] += 1
+            return
+        assert (response.status_code, response.json()) == (202, {"queued": queued})
+        assert ("idempotency-replayed" in response.headers) == repeated
+        self.happened["resend failed: repeated" if repeated else "resend failed: new"] += 1
+        self.happened["resend failed: some"] += queued > 0
 
     def deliver(self, answer: str) -> None:
         """A worker sends all that is due, to a server that answers so."""
@@ -370,26 +500,22 @@ class ModelComparison:
             if answer != "taken":
                 raise Refused(REFUSED) if answer == "refused" else Deferred(DEFERRED)
 
-        mailer, client = ScriptedMailer(record), RedisClient(self.api.redis)
-        profiles = ProfileCache(client, self.api.clock)
-        for queue, kind, names in (
-            (LINK_QUEUE, LinkMailHandler(PUBLIC_URL, SENDER, profiles, RETENTION), ORGS),
-            (
-                OTP_QUEUE,
-                OtpMailHandler(derive_key(SECRET.encode(), "otp"), SENDER, profiles),
-                [JANE, JOHN, ANN],
-            ),
+        harness = DeliveryHarness(
+            self.url, RedisClient(self.api.redis), self.api.redis, self.api.clock
+        )
+        links = LinkMailHandler(PUBLIC_URL, SENDER, RETENTION)
+        codes = OtpMailHandler(derive_key(SECRET.encode(), "otp"), SENDER)
+        for queue, handler, names in (
+            (LINK_QUEUE, links, ORGS),
+            (OTP_QUEUE, codes, [JANE, JOHN, ANN]),
         ):
-            heartbeat = Heartbeat("worker-links", RedisClock())
-            worker: DeliveryWorker[Any] = DeliveryWorker(
-                queue, kind, client, mailer, self.api.clock, lambda: False, heartbeat
-            )
+            worker = harness.worker(queue, handler, ScriptedMailer(record), PoolSize(0, 1))
             worker.run(sorted({partition_of(name) for name in names}))
         due = len(self.model.due())
-        links, codes = self.model.deliver(answer), self.model.deliver_codes(answer)
-        assert sorted(offered) == sorted([*links, *codes])
+        expected, digits = self.model.deliver(answer), self.model.deliver_codes(answer)
+        assert sorted(offered) == sorted([*expected, *digits])
         self.happened[f"deliver: mails {answer}"] += len(offered)
-        self.happened["deliver: too late"] += due - len(links)
+        self.happened["deliver: too late"] += due - len(expected)
 
     def claim(self, *, opened: bool) -> None:
         """A worker takes what is due, and is not heard of for a while."""
@@ -401,7 +527,7 @@ class ModelComparison:
             ids = keys.full_ids(partition, client.run(claim))
             if ids and opened:
                 client.run(mail_store.load_claimed(partition, ids))
-        claimed = [link.id for link in self.model.claim(opened=opened)]
+        claimed = {link.id: link.sends for link in self.model.claim(opened=opened)}
         self.claims.append((claimed, deadline))
         self.happened["claim: some"] += bool(claimed)
 
@@ -409,14 +535,17 @@ class ModelComparison:
         """That worker is back, and says what became of its mails."""
         ids, deadline = self.claims.pop(claim)
         client = RedisClient(self.api.redis)
-        for link_id in ids:
+        for link_id, sends in ids.items():
+            gone = replace(make_link(self.model.now), id=link_id)
+            composed = client.run(links.get(link_id)) or gone
+            composed = replace(composed, delivery=replace(composed.delivery, sends=sends))
             link = self.model.links.get(link_id)
             if answer == "taken":
-                client.run(mail_store.mark_sent(link_id, now=self.model.now))
+                client.run(mail_store.mark_sent(composed, now=self.model.now, retention=RETENTION))
             elif answer == "refused":
                 client.run(
                     mail_store.mark_failed(
-                        link_id,
+                        composed,
                         error=REFUSED,
                         counts_as_attempt=True,
                         now=self.model.now,
@@ -425,13 +554,18 @@ class ModelComparison:
                     )
                 )
             else:
-                at = self.model.now + backoff(link.attempts if link is not None else 0)
+                at = self.model.now + (
+                    timedelta(0)
+                    if link is None
+                    else backoff(link.attempts, link.expires_at - self.model.now)
+                )
                 client.run(
-                    mail_store.retry_later(link_id, error=DEFERRED, at=at, lease_deadline=deadline)
+                    mail_store.retry_later(composed, error=DEFERRED, at=at, lease_deadline=deadline)
                 )
             held = link is not None and (link.queue, link.look_at) == ("outbox", deadline)
-            if link is not None and (held or answer == "taken"):
+            if link is not None and (held or (answer == "taken" and link.sends == sends)):
                 self.model.settle(link, answer)
+            self.happened["wake: resent meanwhile"] += link is not None and link.sends != sends
             self.happened["wake: lease held" if held else "wake: lease lost"] += 1
 
     def answer(self, link: Link) -> dict[str, Any]:
@@ -445,9 +579,20 @@ class ModelComparison:
             "currency",
             "otp_required",
             "locale",
+            "description",
+            "accept_partial",
+            "amount_paid",
+            "amount_due",
+            "supersedes",
+            "superseded_by",
+            "version",
         )
-        times = ("scheduled_at", "created_at", "expires_at", "revoked_at")
+        times = ("scheduled_at", "created_at", "expires_at", "revoked_at", "paid_at")
         return {
+            "checkout_started_at": None,
+            "metadata": {},
+            "reminders": None,
+            "payments": [self._payment(link, payment) for payment in link.payments],
             **{name: getattr(link, name) for name in shown},
             **{name: written(getattr(link, name)) for name in times},
             "url": f"{PUBLIC_URL}/pay/{link.id}",
@@ -455,9 +600,23 @@ class ModelComparison:
             "delivery": {
                 "state": link.state,
                 "attempts": link.attempts,
+                "sends": link.sends,
                 "sent_at": written(link.sent_at),
                 "error": link.error,
             },
+        }
+
+    def _payment(self, link: Link, payment: Payment) -> dict[str, Any]:
+        return {
+            "payment_id": payment.id,
+            "amount": payment.amount,
+            "currency": link.currency,
+            "paid_at": stamp(payment.paid_at),
+            "recorded_at": stamp(payment.paid_at),
+            "method": None,
+            "late": payment.is_late,
+            "duplicate": link.is_duplicate(payment),
+            "voided_at": written(payment.voided_at),
         }
 
     def masked(self, link: Link) -> dict[str, Any]:

@@ -34,8 +34,17 @@ def descriptors(pid: int) -> int:
 
 def resident(pid: int) -> float:
     """MB of memory that the process holds."""
+    return _megabytes(pid, "VmRSS")
+
+
+def peak_resident(pid: int) -> float:
+    """The most MB of memory that the process has held."""
+    return _megabytes(pid, "VmHWM")
+
+
+def _megabytes(pid: int, field: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -9,7 +9,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-LINK_TTL, RETENTION = timedelta(hours=72), timedelta(days=90)
+from tests.support.reference_records import RETENTION, Code, Link, Payment, Request, Window
+
+LINK_TTL = timedelta(hours=72)
 LEASE, LONGEST_BACKOFF = timedelta(seconds=20), timedelta(minutes=15)
 HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
 CODE_TTL, CODE_TRIES = timedelta(minutes=10), 5
@@ -23,93 +25,19 @@ SEND_LIMITS = {
     "sends_hour": (5, HOUR),
     "sends_day": (10, DAY),
 }
-STATUSES = ("active", "expired", "revoked")
+RESEND_LIMITS = {
+    "mail_resend": (1, timedelta(seconds=60)),
+    "mail_resends_day": (5, DAY),
+}
+"""Of a link's mail."""
+STATUSES = ("active", "expired", "revoked", "paid")
+LOGGED_STATES = {"sent": "sent", "failed": "delivery_failed"}
+"""The event of an e-mail that reaches a state."""
 REFUSED, DEFERRED = "550 no such mailbox", "451 come back later"
 
 Counted = tuple[str, str]
 """A limit and who it is of."""
 CEILING: Counted = ("ceiling", "all")
-
-
-@dataclass
-class Link:
-    id: str
-    org_id: str
-    email: str
-    recipient: str
-    created_at: datetime
-    expires_at: datetime
-    transaction_id: str | None
-    payment_amount: Decimal | None
-    currency: str | None
-    otp_required: bool
-    locale: str | None
-    scheduled_at: datetime | None
-    revoked_at: datetime | None = None
-    state: str = "none"
-    attempts: int = 0
-    sent_at: datetime | None = None
-    error: str | None = None
-    failed_at: datetime | None = None
-    queue: str | None = None
-    """``scheduled`` or ``outbox`` while its e-mail is owed."""
-    look_at: datetime | None = None
-    """When its e-mail is to be looked at (again)."""
-    claimed_since: datetime | None = None
-    """Since when the e-mail is owed that a worker has claimed."""
-
-    @property
-    def due_at(self) -> datetime:
-        return self.scheduled_at or self.created_at
-
-    @property
-    def ended_at(self) -> datetime:
-        return self.revoked_at or self.expires_at
-
-    @property
-    def gone_at(self) -> datetime:
-        return self.ended_at + RETENTION
-
-    def status(self, now: datetime) -> str:
-        if self.revoked_at is not None:
-            return "revoked"
-        return "active" if now < self.expires_at else "expired"
-
-    def fail(self, error: str, now: datetime) -> None:
-        self.state, self.error, self.failed_at = "failed", error, min(now, self.expires_at)
-
-    def owe(self, queue: str | None, look_at: datetime | None = None) -> None:
-        self.queue, self.look_at = queue, look_at
-        if queue is None:
-            self.claimed_since = None
-
-
-@dataclass
-class Window:
-    ends_at: datetime
-    count: int = 0
-
-
-@dataclass
-class Code:
-    digits: str
-    expires_at: datetime
-    mail_at: datetime | None
-    """When its e-mail is to be looked at; None once it is out or given up."""
-    tries: int = 0
-    mails: int = 0
-
-
-@dataclass
-class Request:
-    body: dict[str, Any]
-    recipient: str
-    link_id: str
-    until: datetime
-
-    def means(self, body: dict[str, Any], recipient: str) -> bool:
-        """Whether ``body`` asks for the same."""
-        return meaning(body, recipient) == meaning(self.body, self.recipient)
 
 
 @dataclass
@@ -127,6 +55,11 @@ class ReferenceModel:
     """When the last link that ever was would have gone."""
     org_ends: dict[str, datetime] = field(default_factory=dict)
     """When the last link that each organization ever made would end."""
+    events: list[tuple[datetime, str, str, str]] = field(default_factory=list)
+    """All that were ever logged: when, the type, the organization and the link."""
+
+    def log(self, kind: str, link: Link) -> None:
+        self.events.append((self.now, kind, link.org_id, link.id))
 
     def advance_to(self, now: datetime) -> None:
         self.now = now
@@ -163,8 +96,13 @@ class ReferenceModel:
         return [
             link
             for link in self.links.values()
-            if link.org_id == org_id and status in {None, link.status(self.now)}
+            if link.org_id == org_id
+            and status in {None, link.status(self.now)}
+            and self.is_listed(link)
         ]
+
+    def is_listed(self, link: Link) -> bool:
+        return link.ended_at > self.now - RETENTION
 
     def counts(self, org_id: str) -> dict[str, int]:
         return {status: len(self.of(org_id, status)) for status in STATUSES}
@@ -187,7 +125,30 @@ class ReferenceModel:
             return "validation_failed"
         if expires_at and not send_at + timedelta(minutes=5) <= expires_at <= send_at + YEAR:
             return "validation_failed"
-        return self._fault_of_otp(otp, recipient, body["org_id"]) if otp else None
+        if otp and (fault := self._fault_of_otp(otp, recipient, body["org_id"])):
+            return fault
+        return self._conflict(body)
+
+    def _conflict(self, body: dict[str, Any]) -> str | None:
+        """The problem that other links of its transaction are to a new link of this ``body``."""
+        others = self.others(body["org_id"], body.get("transaction_id"))
+        match body.get("on_conflict"):
+            case "error":
+                return "transaction_exists" if others else None
+            case "supersede" if any(link.valid_payments for link in others):
+                return "link_paid"
+        return None
+
+    def others(self, org_id: str, transaction_id: str | None) -> list[Link]:
+        """The links of the transaction that are active or paid, newest first."""
+        found = [
+            link
+            for link in self.links.values()
+            if link.status(self.now) in {"active", "paid"}
+            and (link.org_id, link.transaction_id) == (org_id, transaction_id)
+            and transaction_id is not None
+        ]
+        return sorted(found, key=lambda link: (link.created_at, link.id), reverse=True)
 
     def _fault_of_otp(self, otp: str, recipient: str, org_id: str) -> str | None:
         unverified = "unverified", f"{recipient}:{org_id}"
@@ -201,43 +162,167 @@ class ReferenceModel:
     def create(self, link_id: str, body: dict[str, Any], recipient: str, key: str | None) -> Link:
         assert link_id not in self.links.keys() | self.gone
         scheduled_at = body.get("scheduled_at")
+        expires_at = body.get("expires_at") or max(scheduled_at or self.now, self.now) + LINK_TTL
         link = Link(
             id=link_id,
             org_id=body["org_id"],
             email=body["email"],
             recipient=recipient,
             created_at=self.now,
-            expires_at=body.get("expires_at") or max(scheduled_at or self.now, self.now) + LINK_TTL,
+            expires_at=expires_at,
+            gone_at=expires_at + RETENTION,
             transaction_id=body.get("transaction_id"),
             payment_amount=body.get("payment_amount"),
             currency=body["currency"].upper() if "currency" in body else None,
             otp_required=body.get("otp_required", False) or "otp" in body,
             locale=body.get("locale"),
             scheduled_at=scheduled_at,
+            accept_partial=body.get("accept_partial", False),
         )
+        if body.get("on_conflict") == "supersede":
+            self._supersede(link)
         if body.get("notify", True):
-            link.state = "scheduled" if scheduled_at else "queued"
+            link.state, link.sends = "scheduled" if scheduled_at else "queued", 1
             link.owe("scheduled" if scheduled_at else "outbox", link.due_at)
         if key is not None:
             self.requests[link.org_id, key] = Request(
-                body, recipient, link_id, self.now + REPEATABLE_FOR
+                body, recipient, link_id, self.now + REPEATABLE_FOR, self.now
             )
         self.links[link_id] = link
-        self.longest = max(self.longest or link.gone_at, link.gone_at)
-        self.org_ends[link.org_id] = max(
-            self.org_ends.get(link.org_id, link.expires_at), link.expires_at
-        )
+        self._note_end(link, link.expires_at)
         return link
+
+    def _note_end(self, link: Link, ends_at: datetime) -> None:
+        self.longest = max(self.longest or link.gone_at, link.gone_at)
+        self.org_ends[link.org_id] = max(self.org_ends.get(link.org_id, ends_at), ends_at)
+
+    def _supersede(self, link: Link) -> None:
+        for other in self.others(link.org_id, link.transaction_id):
+            self._end(other)
+            other.superseded_by, link.supersedes = link.id, link.supersedes or other.id
+            self.log("superseded", other)
 
     def revoke(self, links: list[Link]) -> set[str]:
         """Ids of those that were active until now."""
         newly = [link for link in links if link.status(self.now) == "active"]
         for link in newly:
-            link.revoked_at = self.now
-            if link.state in {"scheduled", "queued"}:
-                link.state = "none"
-            link.owe(None)
+            self._end(link)
+            self.log("revoked", link)
         return {link.id for link in newly}
+
+    def _end(self, link: Link) -> None:
+        link.revoked_at, link.gone_at = self.now, self.now + RETENTION
+        self._take_mail_back(link)
+
+    def _take_mail_back(self, link: Link) -> None:
+        if link.state in {"scheduled", "queued"}:
+            link.state = "none"
+        link.owe(None)
+
+    def pay(self, link: Link, payment_id: str, amount: Decimal | None) -> str:
+        """``new``, ``repeated``, or the ``code`` of the problem."""
+        if earlier := next((each for each in link.payments if each.id == payment_id), None):
+            if earlier.voided_at:
+                return "payment_voided"
+            return "repeated" if amount in {None, earlier.amount} else "payment_conflict"
+        received = amount or link.amount_due or link.payment_amount
+        if received is None:
+            return "validation_failed"
+        ends_at, was_paid = link.revoked_at or link.expires_at, link.settling is not None
+        payment = Payment(payment_id, received, self.now, self.now >= ends_at)
+        link.payments.append(payment)
+        if link.settling is None and not link.accept_partial:
+            link.payments.remove(payment)
+            return "partial_not_accepted"
+        self.log("payment_recorded", link)
+        if link.settling is not None:
+            self.log("duplicate_payment" if was_paid else "paid", link)
+            self._take_mail_back(link)
+        self._change(link)
+        return "new"
+
+    def void(self, link: Link, payment_id: str) -> bool:
+        """Whether there is such a payment."""
+        payment = next((each for each in link.payments if each.id == payment_id), None)
+        if payment is not None and payment.voided_at is None:
+            payment.voided_at = self.now
+            self.log("payment_voided", link)
+            self._change(link)
+        return payment is not None
+
+    def patch(self, link: Link, changes: dict[str, Any], recipient: str) -> str | None:
+        """The ``code`` of the problem; None: the link is as ``changes`` say."""
+        if changes and link.status(self.now) in {"revoked", "paid"}:
+            return "link_ended"
+        changed = {name: new for name, new in changes.items() if new != getattr(link, name)}
+        is_in_mail = not changed.keys().isdisjoint({"email", "payment_amount"})
+        if link.sent_at is not None and is_in_mail:
+            return "link_sent"
+        if "payment_amount" in changed and link.valid_payments:
+            return "link_paid"
+        scheduled_at = None if link.sent_at else link.scheduled_at
+        send_at = max(scheduled_at or self.now, self.now)
+        expires_at = changed.get("expires_at")
+        if expires_at and not send_at + timedelta(minutes=5) <= expires_at <= send_at + YEAR:
+            return "validation_failed"
+        if is_in_mail and link.is_held:
+            return "mail_pending"
+        for name, value in changed.items():
+            setattr(link, name, value)
+        if changed:
+            link.recipient = recipient if "email" in changed else link.recipient
+            link.version += 1
+            self.log("updated", link)
+            self._change(link)
+        return None
+
+    def _change(self, link: Link) -> None:
+        link.gone_at = link.ended_at + RETENTION
+        self._note_end(link, link.ended_at)
+
+    def resend(self, link: Link, key: str | None) -> str | timedelta | None:
+        """The ``code`` of the problem or how long to wait; None: its mail is owed again."""
+        body = {"resend": link.id}
+        if earlier := self.requests.get((link.org_id, key or "")):
+            return "repeated" if earlier.means(body, "") else "idempotency_conflict"
+        if link.status(self.now) != "active":
+            return "link_ended"
+        counted = {(name, link.id): limit for name, limit in RESEND_LIMITS.items()}
+        waits = [self.reached(name, most) for name, (most, _) in counted.items()]
+        if wait := max((wait for wait in waits if wait is not None), default=None):
+            return wait
+        if link.queue is not None:
+            return "mail_pending"
+        for name, (_, span) in counted.items():
+            self._count(name, span)
+        link.send_again(self.now)
+        self.log("resent", link)
+        if key is not None:
+            self.requests[link.org_id, key] = Request(
+                body, "", link.id, self.now + REPEATABLE_FOR, self.now
+            )
+        return None
+
+    def resend_failed(self, org_id: str, since: datetime | None, key: str | None) -> int | None:
+        """How many mails the request has queued, also before; None: the key is another's."""
+        body = {"resend_failed": org_id, "since": since}
+        earlier = self.requests.get((org_id, key or ""))
+        if earlier is not None and not earlier.means(body, ""):
+            return None
+        request = earlier or Request(body, "", "", self.now + REPEATABLE_FOR, self.now)
+        for link in self.of(org_id, "active"):
+            if (
+                link.state == "failed"
+                and link.failed_at is not None
+                and (since is None or since <= link.failed_at)
+                and self.now - RETENTION < link.failed_at <= request.asked_at
+            ):
+                link.send_again(self.now)
+                self.log("resent", link)
+                request.queued += 1
+        if key is not None:
+            self.requests[org_id, key] = request
+        return request.queued
 
     def due(self) -> list[Link]:
         """Links whose e-mail a worker takes now."""
@@ -265,12 +350,14 @@ class ReferenceModel:
             else:
                 link.fail("the link expired before it could be sent", self.now)
                 link.owe(None)
+                self.log("delivery_failed", link)
         return {link.id for link in claimed if link.status(self.now) == "active"}
 
     def settle(self, link: Link, answer: str) -> None:
         """What became of an e-mail that was tried."""
-        retry_at = self.now + backoff(link.attempts)
+        retry_at = self.now + backoff(link.attempts, link.expires_at - self.now)
         link.attempts += 1
+        before = link.state
         if answer == "taken":
             link.state, link.sent_at, link.error = "sent", self.now, None
             link.owe(None)
@@ -280,6 +367,9 @@ class ReferenceModel:
         else:
             link.state, link.error = "queued", DEFERRED
             link.owe("outbox", retry_at)
+            link.retry_at = retry_at
+        if link.state != before and link.state in LOGGED_STATES:
+            self.log(LOGGED_STATES[link.state], link)
 
     def deliver_codes(self, answer: str) -> set[str]:
         """The codes that are handed to a server that answers so."""
@@ -289,7 +379,11 @@ class ReferenceModel:
             if code.mail_at is not None and code.mail_at <= self.now
         ]
         for code in due:
-            code.mail_at = self.now + backoff(code.mails) if answer == "deferred" else None
+            code.mail_at = (
+                self.now + backoff(code.mails, code.expires_at - self.now)
+                if answer == "deferred"
+                else None
+            )
             code.mails += 1
         return {code.digits for code in due}
 
@@ -373,15 +467,6 @@ def networks_of(client: str) -> dict[str, int]:
     return {client: 1, f"{client.rpartition('.')[0]}.0/24": 10}
 
 
-def meaning(body: dict[str, Any], recipient: str) -> dict[str, Any]:
-    """What a new link's ``body`` asks for, however it is written."""
-    said = {"notify": True, "otp_required": "otp" in body} | body | {"email": recipient}
-    return {
-        name: value.upper() if name == "currency" else value
-        for name, value in said.items()
-        if value is not None
-    }
-
-
-def backoff(tries: int) -> timedelta:
-    return min(timedelta(seconds=5 * math.pow(3, min(tries, 10))), LONGEST_BACKOFF)
+def backoff(tries: int, life: timedelta) -> timedelta:
+    """How long until the next try of an e-mail that is of use for so long."""
+    return min(timedelta(seconds=5 * math.pow(3, min(tries, 10))), LONGEST_BACKOFF, life / 4)

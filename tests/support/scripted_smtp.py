@@ -6,9 +6,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
+from inspect import isawaitable
 from typing import Any, Self
 
-from tasks.mail.mailer import LeaseCheck, Mailer, do_nothing, skip_lease_check
+from tasks.mail.mailer import ConfirmLease, MailSession
 from tasks.mail.mime import Mail
 from tests.support.delivery_harness import received
 
@@ -29,45 +30,129 @@ def refusing(*recipients: str, error: Exception) -> Answer:
     return answer
 
 
-class ScriptedMailer(Mailer):
-    """Accepts every mail unless ``answer`` raises. It is its own factory, and counts sessions."""
+class ScriptedMailer:
+    """Creates sessions that take every mail unless ``answer`` raises, and counts those opened."""
 
-    def __init__(self, answer: Answer = lambda _: None) -> None:
+    def __init__(
+        self, answer: Answer = lambda _: None, on_open: Callable[[], object] = lambda: None
+    ) -> None:
         self.answer = answer
+        self.on_open = on_open
         self.sent: list[EmailMessage] = []
-        self.sessions = 0
-        self.open = False
+        self.opened = 0
+        self.open_sessions = set[MailSession]()
 
-    def __call__(self) -> Mailer:
-        return self
-
-    def __enter__(self) -> Self:
-        self.sessions += 1
-        self.open = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.open = False
-
-    def send(
-        self,
-        mail: Mail,
-        *,
-        timeout: float = 10.0,
-        start_lease_check: Callable[[], LeaseCheck] = skip_lease_check,
-        while_waiting: Callable[[], object] = do_nothing,
-    ) -> bool:
-        if not start_lease_check()():
-            return False
-        message = received(mail)
-        self.answer(message)
-        while_waiting()
-        self.sent.append(message)
-        return True
+    def __call__(self) -> MailSession:
+        return _ScriptedSession(self)
 
     @property
     def recipients(self) -> list[str]:
         return [str(message["To"]) for message in self.sent]
+
+
+class _ScriptedSession(MailSession):
+    def __init__(self, mailer: ScriptedMailer) -> None:
+        self._mailer = mailer
+        self.is_proven = False
+
+    @property
+    def is_open(self) -> bool:
+        return self in self._mailer.open_sessions
+
+    async def open(self) -> None:
+        self._mailer.on_open()
+        self._mailer.opened += 1
+        self._mailer.open_sessions.add(self)
+
+    async def keep_open(self) -> None:
+        if not self.is_open:
+            await self.open()
+
+    async def send(self, mail: Mail, confirm_lease: ConfirmLease) -> None:
+        await confirm_lease()
+        self.is_proven = True
+        message = received(mail)
+        answer = self._mailer.answer(message)
+        if isawaitable(answer):
+            await answer
+        self._mailer.sent.append(message)
+
+    async def close(self) -> None:
+        self._mailer.open_sessions.discard(self)
+
+
+class Conversation(socketserver.StreamRequestHandler):
+    """One connection to a scripted server."""
+
+    server: "ScriptedServer"
+    command = ""
+    """The last one."""
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        try:
+            if self.say("greeting"):
+                while self._converse():
+                    pass
+        except OSError:
+            pass
+
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()
+
+    def read_command(self) -> bytes:
+        """A line; an empty one at the end of the connection."""
+        return self.rfile.readline()
+
+    def read_content(self) -> bool:
+        """Returns False if the connection ends before the content does."""
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                return False
+            self.server.content.append(line)
+        self.server.commands.append(".")
+        return True
+
+    def say(self, verb: str) -> bool:
+        """Replies to ``verb``; returns False at the end of the connection."""
+        reply = self.server.reply_to(verb, self)
+        said = reply() if callable(reply) else reply
+        if said is None:
+            return False
+        for line in [said] if isinstance(said, str) else said:
+            self.write(line)
+        return True
+
+    def write(self, line: str) -> None:
+        self.last = line
+        self.wfile.write(line.encode() + b"\r\n")
+
+    def secure(self, tls: ssl.SSLContext) -> None:
+        self.wfile.write(b"220 go ahead\r\n")
+        self.request = tls.wrap_socket(self.request, server_side=True)
+        self.rfile = self.request.makefile("rb")
+        self.wfile: Any = self.request.makefile("wb", buffering=0)
+
+    def _converse(self) -> bool:
+        """Handles one command; returns False at the end of the connection."""
+        line = self.read_command()
+        if not line:
+            return False
+        self.command = line.decode().rstrip("\r\n")
+        self.server.commands.append(self.command)
+        verb = self.command.split(" ", 1)[0].upper()
+        if verb == "STARTTLS" and self.server.tls is not None:
+            self.secure(self.server.tls)
+            return True
+        if verb in {"RCPT", "DATA"} and not self.last.startswith("25") and not self.server.lax:
+            self.write("503 not now")
+            return True
+        if not self.say(verb):
+            return False
+        if verb == "DATA" and self.last.startswith("354"):
+            return self.read_content() and self.say(".")
+        return verb != "QUIT"
 
 
 class ScriptedServer(socketserver.ThreadingTCPServer):
@@ -79,10 +164,14 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
 
     ehlo = "250-here\r\n250 PIPELINING"
     lax = False
+    conversation_class = Conversation
     allow_reuse_address = True
+    request_queue_size = 128
     daemon_threads = True
 
-    def __init__(self, tls: ssl.SSLContext | None = None, /, **replies: Reply) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", /, **replies: Reply
+    ) -> None:
         self.replies: dict[str, Reply] = {
             "greeting": "220 ready",
             "EHLO": self.ehlo,
@@ -94,7 +183,9 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
         self.connections = 0
         self.tls = tls
         self.stopping = threading.Event()
-        super().__init__(("127.0.0.1", 0), _Conversation)
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, 0), self.conversation_class)
 
     def __enter__(self) -> Self:
         threading.Thread(
@@ -109,7 +200,10 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
 
     @property
     def address(self) -> tuple[str, int]:
-        return "127.0.0.1", int(self.server_address[1])
+        return str(self.server_address[0]), int(self.server_address[1])
+
+    def reply_to(self, verb: str, conversation: Conversation) -> Reply:
+        return self.replies.get(verb, "250 fine")
 
     def verbs(self) -> list[str]:
         return [command.split(" ", 1)[0].upper() for command in self.commands]
@@ -136,71 +230,6 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
     def never(self) -> str | None:
         self.stopping.wait()
         return None
-
-
-class _Conversation(socketserver.StreamRequestHandler):
-    server: ScriptedServer
-
-    def handle(self) -> None:
-        self.server.connections += 1
-        try:
-            if self._say("greeting"):
-                while self._converse():
-                    pass
-        except OSError:
-            pass
-
-    def finish(self) -> None:
-        super().finish()
-        self.request.close()
-
-    def _converse(self) -> bool:
-        """Handles one command; returns False at the end of the connection."""
-        line = self.rfile.readline()
-        if not line:
-            return False
-        command = line.decode().rstrip("\r\n")
-        self.server.commands.append(command)
-        verb = command.split(" ", 1)[0].upper()
-        if verb == "STARTTLS" and self.server.tls is not None:
-            self._secure(self.server.tls)
-            return True
-        if verb in {"RCPT", "DATA"} and not self._last.startswith("25") and not self.server.lax:
-            self._write("503 not now")
-            return True
-        if not self._say(verb):
-            return False
-        if verb == "DATA" and self._last.startswith("354"):
-            return self._hear_content() and self._say(".")
-        return verb != "QUIT"
-
-    def _hear_content(self) -> bool:
-        """Returns False if the connection ends before the content does."""
-        while (line := self.rfile.readline()) != b".\r\n":
-            if not line:
-                return False
-            self.server.content.append(line)
-        self.server.commands.append(".")
-        return True
-
-    def _say(self, verb: str) -> bool:
-        reply = self.server.replies.get(verb, "250 fine")
-        said = reply() if callable(reply) else reply
-        if said is None:
-            return False
-        for line in [said] if isinstance(said, str) else said:
-            self._write(line)
-        return True
-
-    def _write(self, line: str) -> None:
-        self._last = line
-        self.wfile.write(line.encode() + b"\r\n")
-
-    def _secure(self, tls: ssl.SSLContext) -> None:
-        self.wfile.write(b"220 go ahead\r\n")
-        self.request = tls.wrap_socket(self.request, server_side=True)
-        self.rfile = self.request.makefile("rb")
-        self.wfile: Any = self.request.makefile("wb", buffering=0)
 
 
 def refused_address() -> tuple[str, int]:

@@ -89,6 +89,11 @@ class RedisServer:
         self._process.wait()
 
     @property
+    def is_started(self) -> bool:
+        """Whether it was ever started."""
+        return self._process is not None
+
+    @property
     def process(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None
         return self._process
@@ -202,17 +207,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def unreachable(port: int) -> Iterator[None]:
+def unreachable(port: int, host: str = "127.0.0.1") -> Iterator[None]:
     """Connections to ``port`` never come about, as behind a firewall: others fill its backlog."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ExitStack() as opened:
-        listener = opened.enter_context(socket.socket())
+        listener = opened.enter_context(socket.socket(family))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(3):
-            filling = opened.enter_context(socket.socket())
+            filling = opened.enter_context(socket.socket(family))
             filling.setblocking(False)
-            filling.connect_ex(("127.0.0.1", port))
+            filling.connect_ex((host, port))
         yield
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -33,7 +33,7 @@ UNLIMITED = {
 
 
 class Process:
-    """One ``payment-links`` command, with its output in a file."""
+    """One ``payment-links`` command with its arguments, and its output in a file."""
 
     def __init__(self, command: str, environ: Mapping[str, str], log: Path) -> None:
         self.command = command
@@ -47,7 +47,7 @@ class Process:
         with self.log.open("ab") as log:
             environ = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **self._environ}
             self._process = subprocess.Popen(
-                [*self.prefix, COMMAND, self.command],
+                [*self.prefix, COMMAND, *self.command.split()],
                 env=environ,
                 cwd=self.log.parent,
                 stdout=log,
@@ -62,7 +62,8 @@ class Process:
 
     def kill_all(self) -> None:
         """SIGKILL to it and its children at once, as where a container goes."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self, within: float = 30.0) -> int:
@@ -141,9 +142,12 @@ class Service:
         )
 
     def __enter__(self) -> Self:
-        for process in (self.web, self.worker, self.scheduler):
-            process.start()
-        wait_until(self.ready, "the service to be ready", within=60)
+        with ExitStack() as started:
+            for process in self.processes:
+                process.start()
+                started.callback(process.kill_all)
+            wait_until(self.ready, "the service to be ready", within=60)
+            started.pop_all()
         return self
 
     def __exit__(
@@ -152,12 +156,16 @@ class Service:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in (self.web, self.worker, self.scheduler):
+        for process in self.processes:
             process.process.send_signal(
                 signal.SIGINT
             )  # on which web does not wait for clients to move on
-        for process in (self.web, self.worker, self.scheduler):
+        for process in self.processes:
             process.process.wait(30)
+
+    @property
+    def processes(self) -> tuple[Process, Process, Process]:
+        return self.web, self.worker, self.scheduler
 
     def ready(self) -> bool:
         """Whether everything is alive."""
@@ -171,7 +179,7 @@ class Service:
         return is_alive(self.url)
 
     def logs(self) -> str:
-        return "".join(process.output() for process in (self.web, self.worker, self.scheduler))
+        return "".join(process.output() for process in self.processes)
 
 
 def is_alive(url: str) -> bool:

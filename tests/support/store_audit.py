@@ -1,6 +1,7 @@
 """The store's books, audited: every key it holds, against what a model says it owes its readers."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +15,12 @@ from service.values.time import datetime_to_ms
 from tests.support.factories import ids_of
 from tests.support.reference_model import (
     CEILING,
-    RETENTION,
+    RESEND_LIMITS,
     Counted,
-    Link,
     ReferenceModel,
     networks_of,
 )
+from tests.support.reference_records import RETENTION, Link
 
 EVERYTHING = """
 local all = {}
@@ -27,6 +28,7 @@ for i, key in ipairs(redis.call('KEYS', '*')) do
   local kind = redis.call('TYPE', key).ok
   local value
   if kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
   elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   else value = redis.call('GET', key) end
   all[i] = {key, redis.call('PEXPIRETIME', key), redis.call('PTTL', key), value}
@@ -42,6 +44,8 @@ INDEXES = {
     "org",
     "active",
     "revoked",
+    "paid",
+    "transaction",
     "email",
     "pending_since",
     "scheduled",
@@ -53,6 +57,8 @@ INDEXES = {
 
 Found = dict[str, tuple[int, int, Any]]
 """Each key: when it ends, what is left until then, and its value."""
+Logged = tuple[int, str, str]
+"""An event: when, its type, and the local id of its link."""
 Index = dict[str, int]
 """Members and their scores."""
 
@@ -90,6 +96,7 @@ class StoreAudit:
             self._requests_differences,
             self._indexes_differences,
             self._counter_differences,
+            self._events_differences,
         )
         wrong = [difference for check in checks for difference in check(found)]
         wrong += [f"{key} is nobody's" for key in found if not self._is_anybodys(key)]
@@ -102,7 +109,7 @@ class StoreAudit:
 
     def leftovers(self) -> list[str]:
         """Entries of links that are gone, in indexes that were listed and drained."""
-        kinds = INDEXES - {"email", "otp_outbox", "orgs", "failed"}
+        kinds = INDEXES - {"email", "transaction", "otp_outbox", "orgs", "failed"}
         return [
             f"{key} holds {member}"
             for key, _, _, value in self._read()
@@ -124,8 +131,7 @@ class StoreAudit:
         if is_held(key):
             return key in self._held()
         return (
-            kind in INDEXES
-            or kind == "idempotency"
+            kind in INDEXES | {"idempotency", "events"}
             or key in self._records()
             or key in self._verified()
         )
@@ -206,6 +212,24 @@ class StoreAudit:
             if not left - SLACK_MS <= ttl <= max(left, SHORTEST_MS):
                 yield f"{key} ends in {ttl} ms instead of {left}"
 
+    def _events_differences(self, found: Found) -> Iterator[str]:
+        """Of each organization: all that are kept were logged once, and what is recent is kept."""
+        logged: dict[str, Counter[Logged]] = {}
+        for at, kind, org_id, link_id in self._model.events:
+            entry = (datetime_to_ms(at), kind, keys.local_id(link_id))
+            logged.setdefault(keys.events(org_id), Counter())[entry] += 1
+        kept = {
+            key: Counter(_read_event(entry) for entry in value)
+            for key, (_, _, value) in found.items()
+            if key.split(":")[2] == "events"
+        }
+        kept_from = datetime_to_ms(self._model.now - RETENTION)
+        for key in logged.keys() | kept.keys():
+            there, ever = kept.get(key, Counter()), logged.get(key, Counter())
+            recent = Counter({entry: n for entry, n in ever.items() if entry[0] > kept_from})
+            if wrong := (there - ever) + (recent - there):
+                yield f"{key} and the model differ in {wrong}"
+
     def _held(self) -> dict[str, int]:
         """Keys that end after a while, with the milliseconds that are left."""
         ends = {_key_of(name): window.ends_at for name, window in self._model.windows.items()}
@@ -222,14 +246,10 @@ class StoreAudit:
         def put(key: str, member: str, moment: datetime) -> None:
             indexes.setdefault(key, {})[member] = datetime_to_ms(moment)
 
-        for link in self._model.links.values():
+        for link in filter(self._model.is_listed, self._model.links.values()):
             partition = keys.partition_of_link(link.id)
-            put(keys.org(link.org_id), keys.local_id(link.id), link.created_at)
-            if link.revoked_at is None:
-                put(keys.active(link.org_id), keys.local_id(link.id), link.expires_at)
-                put(keys.email(partition, link.recipient), keys.local_id(link.id), link.expires_at)
-            else:
-                put(keys.revoked(link.org_id), keys.local_id(link.id), link.revoked_at)
+            for key, moment in _indexed_by_status(link):
+                put(key, keys.local_id(link.id), moment)
             if link.look_at is not None:
                 if link.claimed_since is not None:
                     put(keys.pending_since(partition), keys.local_id(link.id), link.claimed_since)
@@ -247,7 +267,7 @@ class StoreAudit:
 
     def _kept(self) -> Iterator[tuple[str, str, datetime]]:
         """The failures and organizations that are still listed: index, member and score."""
-        for link in self._model.links.values():
+        for link in filter(self._model.is_listed, self._model.links.values()):
             if (
                 link.state == "failed"
                 and link.failed_at is not None
@@ -272,11 +292,11 @@ class StoreAudit:
             return False
         if key.endswith(":orgs"):
             return True
-        return (
-            member in self._model.codes
-            if key.endswith(":otp_outbox")
-            else ids_of(key, [member])[0] not in self._model.gone
-        )
+        if key.endswith(":otp_outbox"):
+            return member in self._model.codes
+        [link_id] = ids_of(key, [member])
+        link = self._model.links.get(link_id)
+        return link_id not in self._model.gone and (link is None or self._model.is_listed(link))
 
     def _least_end(self, key: str, members: Index) -> int:
         if key.endswith(":otp_outbox"):
@@ -294,8 +314,25 @@ class StoreAudit:
         return datetime_to_ms(self._model.longest + TTL_MARGIN)
 
 
+def _indexed_by_status(link: Link) -> Iterator[tuple[str, datetime]]:
+    """The indexes of its organization, recipient and transaction that contain a link."""
+    yield keys.org(link.org_id), link.created_at
+    if link.settling is not None:
+        yield keys.paid(link.org_id), link.ended_at
+    elif link.revoked_at is not None:
+        yield keys.revoked(link.org_id), link.ended_at
+    else:
+        yield keys.active(link.org_id), link.ended_at
+        yield keys.email(keys.partition_of_link(link.id), link.recipient), link.ended_at
+    if link.transaction_id and (link.settling or link.revoked_at is None):
+        yield keys.transaction(link.org_id, link.transaction_id), link.created_at
+
+
 def is_held(key: str) -> bool:
-    return key.split(":")[2] in {"otp", "otp_sends", "client"} and not key.endswith(":verified")
+    kind, is_counter_of_link = key.split(":")[2], key.count(":") > 3
+    if kind == "link":
+        return is_counter_of_link
+    return kind in {"otp", "otp_sends", "client"} and not key.endswith(":verified")
 
 
 def _key_of(name: Counted) -> str:
@@ -304,10 +341,18 @@ def _key_of(name: Counted) -> str:
         return keys.OTP_SENDS
     if limit in {"otp_sends", "otp_failures"}:
         return keys.client_limit_keys([whose] if "/" in whose else [*networks_of(whose)], limit)[0]
+    if limit in RESEND_LIMITS:
+        return keys.link_limit(whose, limit.removeprefix("mail_"))
     email, _, rest = whose.partition(":")
     if limit == "unverified":
         return keys.otp_unverified(email, rest)
     return keys.otp_failures(email, rest) if rest else keys.otp_limit(email, limit)
+
+
+def _read_event(entry: Any) -> Logged:
+    entry_id, values = entry
+    fields = dict(zip(values[::2], values[1::2], strict=True))
+    return int(entry_id.partition("-")[0]), fields["type"], fields["link"]
 
 
 def _entries(value: list[str]) -> Index:

@@ -20,22 +20,30 @@ from service.outbox.doorbell import (
 )
 from service.outbox.queues import SCAN_QUEUE
 from service.storage import data_version
-from service.storage.client import RedisClient
+from service.storage.client import RedisClient, open_client
 from service.storage.clock import RedisClock
-from service.storage.connect import create_client
 from tasks.scheduler import PeriodicScheduler
 from tests.support.delivery_harness import DeliveryHarness
+from tests.support.partial_store import intercept
 from tests.support.servers import RedisServer
 
 
 @pytest.fixture
-def scheduler(harness: DeliveryHarness, rq_connection: Redis) -> PeriodicScheduler:
+def client(valkey: RedisServer, harness: DeliveryHarness) -> Iterator[RedisClient]:  # noqa: ARG001 - the store is empty then
+    with open_client(valkey.url) as client:
+        yield client
+
+
+@pytest.fixture
+def scheduler(client: RedisClient, rq_connection: Redis) -> PeriodicScheduler:
     return PeriodicScheduler(
-        harness.client,
-        Heartbeat("scheduler", RedisClock()),
-        threading.Event(),
-        connection=rq_connection,
+        client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=rq_connection
     )
+
+
+def beat(scheduler: PeriodicScheduler) -> None:
+    scheduler.heartbeat()
+    scheduler.finish_recording()
 
 
 def waiting(rq_connection: Redis) -> list[str]:
@@ -179,33 +187,44 @@ class TestHeartbeat:
     def test_it_records_that_the_scheduler_is_alive(
         self, scheduler: PeriodicScheduler, harness: DeliveryHarness
     ) -> None:
-        scheduler.heartbeat()
+        beat(scheduler)
         [seen] = harness.client.run(heartbeats.read("scheduler"))
         assert not seen.is_stalled
 
     @pytest.fixture
     def away(self, valkey: RedisServer, rq_connection: Redis) -> Iterator[PeriodicScheduler]:
-        client = RedisClient(create_client(f"{valkey.url}-that-nobody-has"))
-        yield PeriodicScheduler(
-            client,
-            Heartbeat("scheduler", RedisClock()),
-            threading.Event(),
-            connection=rq_connection,
-        )
-        client.close()
+        with open_client(f"{valkey.url}-that-nobody-has") as client:
+            yield PeriodicScheduler(
+                client,
+                Heartbeat("scheduler", RedisClock()),
+                threading.Event(),
+                connection=rq_connection,
+            )
 
     def test_an_outage_of_the_store_does_not_end_the_scheduler(
         self, away: PeriodicScheduler, rq_connection: Redis
     ) -> None:
         rq_connection.flushall()
-        away.heartbeat()
+        beat(away)
         away.enqueue_jobs()
         assert waiting(rq_connection) == [SCAN_JOB_ID]
+
+    def test_no_pass_waits_for_it_once_the_clock_is_set(
+        self, client: RedisClient, scheduler: PeriodicScheduler
+    ) -> None:
+        beat(scheduler)
+        store = intercept(vars(client)["_pipeline"])
+        store.away, store.is_silent = {"heartbeats"}, True
+        began = time.monotonic()
+        for _ in range(3):
+            scheduler.heartbeat()
+        assert time.monotonic() - began < 0.5
+        scheduler.finish_recording()
 
 
 def test_it_writes_the_data_s_version_again_after_the_store_was_emptied(
     harness: DeliveryHarness, scheduler: PeriodicScheduler
 ) -> None:
     scheduler.connection.flushall()
-    scheduler.heartbeat()
+    beat(scheduler)
     assert data_version.find_version(harness.client) == data_version.DATA_VERSION

@@ -1,6 +1,7 @@
 """RQ's worker: it sends, records that it is alive, and stops on a signal."""
 
 import multiprocessing
+import os
 import re
 import signal
 import threading
@@ -19,17 +20,17 @@ from service.links.model import DeliveryState
 from service.outbox.acl_check import probe_commands
 from service.outbox.doorbell import open_rq_queue, ring
 from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
-from service.storage.client import RedisClient
+from service.storage.client import open_client
 from service.storage.clock import RedisClock
-from service.storage.connect import create_client
 from service.values.ids import partition_of
 from tasks import worker
+from tasks.delivery.queue_runner import QueueRunner
 from tasks.runtime import Runtime, current_runtime
 from tasks.scheduler import PeriodicScheduler
-from tasks.worker import DoorbellWorker, record_heartbeat
+from tasks.worker import DoorbellWorker
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
 from tests.support.scripted_smtp import ScriptedMailer
-from tests.support.servers import RedisServer
+from tests.support.servers import RedisServer, wait_until
 
 Runtimes = dict[MailQueue, Runtime]
 
@@ -76,17 +77,40 @@ def test_a_worker_records_that_it_is_alive(
     harness: DeliveryHarness, runtimes: Runtimes, queue: MailQueue
 ) -> None:
     work_burst(runtimes[queue])
-    alive = [each for each in QUEUES if harness.client.run(heartbeats.read(each.worker_name))]
-    assert alive == [queue]
+
+    def alive() -> list[MailQueue]:
+        return [each for each in QUEUES if harness.client.run(heartbeats.read(each.worker_name))]
+
+    wait_until(lambda: alive() == [queue], "its heartbeat")
 
 
-def test_an_outage_of_the_store_does_not_end_a_worker(runtimes: Runtimes, tmp_path: Path) -> None:
-    away = RedisClient(create_client(f"unix://{tmp_path}/nobody"))
-    record_heartbeat(msgspec.structs.replace(runtimes[LINK_QUEUE], client=away))
-    away.close()
+def test_an_outage_of_the_store_does_not_end_a_worker(
+    harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer, tmp_path: Path
+) -> None:
+    away = DeliveryHarness(
+        f"unix://{tmp_path}/nobody", harness.client, harness.redis, harness.clock
+    )
+    with away.link_worker(mailer).started() as runner:
+        runner.record(runtimes[LINK_QUEUE].heartbeat).result()
 
 
-def test_a_job_that_fails_does_not_end_a_worker(
+def test_a_runner_that_ends_ends_its_worker(
+    runtimes: Runtimes, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor starts another."""
+
+    async def fall_over(_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(QueueRunner, "run", fall_over)
+    with (
+        pytest.raises(RuntimeError, match="nobody thought"),
+        harness.link_worker(ScriptedMailer()).started() as runner,
+    ):
+        worker.work_until_stopped(msgspec.structs.replace(runtimes[LINK_QUEUE], runner=runner))
+
+
+def test_a_mail_that_falls_over_does_not_end_a_worker(
     harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer
 ) -> None:
     def fall_over(_: object) -> None:
@@ -103,16 +127,16 @@ def test_a_job_that_fails_does_not_end_a_worker(
     assert mailer.recipients == ["jane@example.com"]
 
 
-def test_a_worker_that_is_asked_to_stop_releases_the_rest(
-    harness: DeliveryHarness, runtimes: Runtimes, mailer: ScriptedMailer
+def test_a_worker_that_is_asked_to_stop_ends_its_job(
+    runtimes: Runtimes, harness: DeliveryHarness, mailer: ScriptedMailer
 ) -> None:
-    made = harness.add_links(3)
+    """Its runner then sends what it has begun, and releases the rest."""
+    harness.add_links(3)
     ring(LINK_QUEUE, [PARTITION], runtimes[LINK_QUEUE].rq_connection)
-    mailer.answer = lambda _: signal.raise_signal(signal.SIGTERM)
+    mailer.answer = lambda _: os.kill(os.getpid(), signal.SIGTERM)
     current_runtime.set(runtimes[LINK_QUEUE])
     DoorbellWorker(runtimes[LINK_QUEUE]).work(logging_level="ERROR")
-    assert len(mailer.sent) == 1
-    assert [harness.lease_of(link) for link in made] == [None, harness.clock(), harness.clock()]
+    assert runtimes[LINK_QUEUE].stopping.is_set()
 
 
 def test_if_a_process_cannot_start_the_others_are_stopped(
@@ -149,12 +173,12 @@ def test_check_tries_every_command_that_queues_need(
     ]
     rq_connection.execute_command("ACL", "SETUSER", "queue", "reset", "on", "nopass", *rules)
     rq_connection.execute_command("ACL", "LOG", "RESET")
-    with Redis.from_url(valkey.url, username="queue", password="any") as queue:
+    with (
+        Redis.from_url(valkey.url, username="queue", password="any") as queue,
+        open_client(valkey.url) as client,
+    ):
         scheduler = PeriodicScheduler(
-            harness.client,
-            Heartbeat("scheduler", RedisClock()),
-            threading.Event(),
-            connection=queue,
+            client, Heartbeat("scheduler", RedisClock()), threading.Event(), connection=queue
         )
         scheduler.register_birth()
         assert scheduler.acquire_lock()

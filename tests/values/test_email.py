@@ -185,9 +185,9 @@ class TestAscii:
         ("Jane.Doe+tag@example.co.uk", "J***@example.co.uk"),
         ("jane@münchen.de", "j***@münchen.de"),
     ],
-    ids=["plain", "one letter", "tag", "umlaut domain"],
+    ids=["plain", "one character", "tag", "umlaut domain"],
 )
-def test_a_mask_tells_one_letter_and_the_domain_and_not_how_long_the_rest_is(
+def test_a_mask_shows_the_first_character_and_the_domain_and_hides_the_length(
     email: str, masked: str
 ) -> None:
     assert mask(email) == masked

@@ -49,10 +49,18 @@ export function readClaims(text) {
 }
 
 /**
- * The answer to a request. If the stored token is refused (401), it is removed, and a
+ * The body of the answer to a request. If the stored token is refused (401), it is removed, and a
  * "token-refused" event is dispatched.
  */
-export async function callApi(path, { method = "GET", body, headers = {}, as = token() } = {}) {
+export async function callApi(path, options) {
+  return (await callApiWithStatus(path, options)).body;
+}
+
+/** The same with the answer's status: `{status, body}`. */
+export async function callApiWithStatus(
+  path,
+  { method = "GET", body, headers = {}, as = token() } = {},
+) {
   let answer, text;
   try {
     answer = await fetch(root + path, {
@@ -72,7 +80,7 @@ export async function callApi(path, { method = "GET", body, headers = {}, as = t
   } catch {
     throw new Problem(0);
   }
-  if (answer.ok) return parseAnswer(text);
+  if (answer.ok) return { status: answer.status, body: parseAnswer(text) };
   const problem = new Problem(
     answer.status,
     tryParse(text),
@@ -85,15 +93,25 @@ export async function callApi(path, { method = "GET", body, headers = {}, as = t
   throw problem;
 }
 
+/** A key with which the service carries a request out once, however often it is sent. */
+export const newIdempotencyKey = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .join("");
+
 /** Parses JSON with amounts as strings: floats would lose zeros and digits. */
 function parseAnswer(text) {
-  return JSON.parse(text.replace(/"payment_amount":([-+.\deE]+)/g, '"payment_amount":"$1"'));
+  const amounts = /"(payment_amount|amount|amount_paid|amount_due)":([-+.\deE]+)/g;
+  return JSON.parse(text.replace(amounts, '"$1":"$2"'));
 }
 
-/** JSON of `fields`, with the string `amount` as a number of the same digits. */
-export function encodeBody(fields, amount) {
-  const rest = JSON.stringify(fields);
-  return amount ? `{"payment_amount":${amount},${rest.slice(1)}` : rest;
+/** JSON of `fields`, and of the strings `amounts` as numbers of the same digits. */
+export function encodeBody(fields, amounts = {}) {
+  const numbers = Object.entries(amounts)
+    .filter(([, digits]) => digits)
+    .map(([name, digits]) => `"${name}":${digits}`);
+  const others = JSON.stringify(fields).slice(1, -1);
+  return `{${[...numbers, others].filter(Boolean).join(",")}}`;
 }
 
 function tryParse(text) {

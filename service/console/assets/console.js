@@ -2,12 +2,15 @@
 
 import { callApi, storeToken, Problem, readClaims, token } from "./api.js";
 import * as links from "./link_list.js";
-import { clear, showForm } from "./create.js";
-import { showLink } from "./detail.js";
+import { showForm } from "./create.js";
+import { showCreated, showLink } from "./detail.js";
+import { closeOthers } from "./dialogs.js";
 import { h, icon, announce } from "./dom.js";
+import { clearForms } from "./form.js";
 import * as overview from "./overview.js";
+import { showProfile } from "./profile.js";
+import { showResendFailed } from "./resend.js";
 import * as route from "./route.js";
-import "./dialogs.js";
 
 const main = document.getElementById("main");
 const signIn = document.getElementById("sign-in");
@@ -23,7 +26,7 @@ let user = null,
 function startSession() {
   const before = user;
   user = readClaims(token());
-  if (before && (before.org !== user.org || before.role !== user.role)) clear();
+  if (before && (before.org !== user.org || before.role !== user.role)) clearForms();
   const isInternal = user.role === "internal-admin";
   document.querySelector(".brand").href = route.formatHash({ org: user.org });
   pick.hidden = !isInternal;
@@ -58,8 +61,11 @@ function render() {
       overview.showOverview(main);
     }
   }
-  showForm(current);
+  closeOthers(current);
+  showForm(current, showCreated);
   showLink(current);
+  showResendFailed(current);
+  showProfile(current);
 }
 
 /** An org-admin sees one organization only, whatever the address names. */
@@ -74,13 +80,14 @@ function signOut() {
   user = null;
   links.leave();
   overview.leave();
-  clear();
+  clearForms();
   route.clearRoute();
   showLink(route.currentRoute());
+  showProfile(route.currentRoute());
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   document.body.classList.add("signed-out");
   for (const part of [
-    document.querySelector("#detail .result"),
+    ...document.querySelectorAll("dialog .result"),
     main,
     document.getElementById("who"),
     document.getElementById("own-org"),

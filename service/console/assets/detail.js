@@ -1,47 +1,60 @@
-// The dialog of one link: its address, QR code and details, and the buttons to revoke it.
+// The dialog of one link: its address, QR code, facts, payments and timeline, and what can be done.
 
 import { callApi, readClaims, root, token } from "./api.js";
+import { canSupersede, openSupersede } from "./create.js";
 import { findListed, reloadList } from "./link_list.js";
 import { dialogHeader } from "./dialogs.js";
-import { errorState, h, announce, shareBox, emptyState } from "./dom.js";
-import {
-  formatAmount,
-  badge,
-  deliveryCells,
-  breakableEmail,
-  formatTime,
-  plural,
-} from "./format.js";
+import { errorState, factList, h, announce, shareBox, emptyState } from "./dom.js";
+import { canEdit, openEdit } from "./edit.js";
+import { formatAmount, formatTime, plural } from "./format.js";
+import { linkRows, paymentSection } from "./link_facts.js";
+import { confirmVoid, findPayment, openPayment, paymentText } from "./payment.js";
+import { canResend, confirmResend, resendText } from "./resend.js";
 import { confirmRevocation } from "./revoke.js";
-import { closeTop, currentRoute, pushRoute, replaceRoute } from "./route.js";
+import { closeTop, currentRoute, formatHash, pushRoute, replaceRoute } from "./route.js";
+import { timeline } from "./timeline.js";
 
+/** What has a form of its own, over the list: whether `link` allows it, and what opens it. */
+const FORMS = {
+  "mark-paid": { isPossible: () => true, open: openPayment },
+  edit: { isPossible: canEdit, open: openEdit },
+  supersede: { isPossible: canSupersede, open: openSupersede },
+};
 const dialog = document.getElementById("detail");
 const result = dialog.querySelector(".result");
 let link = null,
   newLink = null,
-  step,
+  shown,
+  stale,
   message,
   requestId = 0;
 
-/** Shows the link and the step that `route` names, and closes the dialog if it names none. */
+/** Shows the link and the step that `route` names. */
 export function showLink(route) {
   if (!route.link) {
     requestId += 1;
-    link = newLink = step = message = null;
-    if (dialog.open) dialog.close();
+    link = newLink = shown = message = null;
     return;
   }
-  if (dialog.open && link?.id === route.link && step === route.over) return;
-  step = route.over;
-  if (link?.id !== route.link) link = newLink?.id === route.link ? newLink : findListed(route.link);
-  if (!dialog.open) dialog.showModal();
-  if (link) show();
+  const wanted = formatHash({ ...route, status: "", cursor: "" });
+  if (shown === wanted && document.querySelector("dialog.sheet[open]")) return;
+  shown = wanted;
+  if (newLink?.id !== route.link) newLink = null;
+  if (link?.id !== route.link) {
+    message = null;
+    link = newLink ?? findKnown(route.link);
+  }
+  if (link) show(route);
   else load(route);
 }
+
+/** The link as the list has it, unless it was superseded since. */
+const findKnown = (id) => (id === stale ? null : findListed(id));
 
 /** Shows a link that was just created. */
 export function showCreated(created) {
   link = newLink = created;
+  stale = created.supersedes;
   replaceRoute({ ...currentRoute(), over: "link", link: created.id });
   announce("Link created");
 }
@@ -54,7 +67,7 @@ async function load(route) {
     if (id !== requestId) return;
     if (found.org_id !== route.org) return showForeign(found);
     link = found;
-    show();
+    show(route);
   } catch (problem) {
     if (id !== requestId || problem.status === 401) return;
     if (problem.status === 404 || problem.status === 403) showNotFound(route);
@@ -86,14 +99,22 @@ function showNotFound(route) {
 
 function render(...content) {
   result.replaceChildren(...content.filter(Boolean));
+  if (!dialog.open) dialog.showModal();
   dialog.querySelector("h2").focus();
 }
 
-function show() {
+function show({ over: step, payment }) {
   if (newLink) return render(...createdContent());
-  if (step === "link" || (step === "revoke" && link.status !== "active"))
-    return render(...detailContent());
-  render(...confirmRevocation(link, step, revoked));
+  if (FORMS[step]?.isPossible(link)) {
+    dialog.close();
+    return FORMS[step].open(link, step === "supersede" ? showCreated : showResult);
+  }
+  if (step === "resend" && canResend(link)) return render(...confirmResend(link, resent));
+  if (step === "revoke-all" || (step === "revoke" && link.status === "active"))
+    return render(...confirmRevocation(link, step, revoked));
+  const voided = step === "void" && findPayment(link, payment);
+  if (voided) return render(...confirmVoid(link, voided, showResult));
+  render(...detailContent());
 }
 
 function createdContent() {
@@ -113,6 +134,7 @@ function createdContent() {
   return [
     dialogHeader("Link created", "detail-title"),
     h("p", {}, total && h("strong", { class: "sum" }, total), mail[link.delivery.state] ?? later),
+    link.supersedes && h("p", {}, "It supersedes the earlier link, which is revoked."),
     shareBox(link, root),
     h(
       "div",
@@ -124,57 +146,61 @@ function createdContent() {
 }
 
 function detailContent() {
-  const go = (over) => () => pushRoute({ ...currentRoute(), over });
-  const revoke = h(
-    "button",
-    { type: "button", class: "danger", onclick: go("revoke") },
-    "Revoke this link",
-  );
-  const all = h(
-    "button",
-    { type: "button", class: "danger", onclick: go("revoke-all") },
-    "Revoke all of this recipient",
-  );
+  const confirmVoiding = (payment) => () =>
+    pushRoute({ ...currentRoute(), over: "void", payment: payment.payment_id });
   return [
     dialogHeader(
       formatAmount(link.payment_amount, link.currency) || "Payment link",
       "detail-title",
     ),
-    message && h("p", { class: "notice good" }, message),
+    message && h("p", { class: message.isWarning ? "notice" : "notice good" }, message.text),
     shareBox(link, root),
-    h("dl", {}, factRows()),
-    h("div", { class: "buttons plain" }, link.status === "active" && revoke, all),
+    factList(linkRows(link)),
+    link.payments?.length > 0 && paymentSection(link, confirmVoiding),
+    timeline(link),
+    h("div", { class: "buttons" }, actions()),
   ];
 }
 
-function factRows() {
-  const rows = [
-    ["Status", badge(link.status)],
-    ["Recipient", h("span", {}, breakableEmail(link.email))],
-    ["Organization", link.org_id],
-    ["Reference", link.transaction_id],
-    ["E-mail", h("span", {}, deliveryCells(link))],
-    ["Tries", link.delivery.attempts || null],
-    ["Scheduled for", link.delivery.state !== "scheduled" && formatTime(link.scheduled_at)],
-    ["Created", formatTime(link.created_at)],
-    ["Expires", formatTime(link.expires_at)],
-    ["Revoked", formatTime(link.revoked_at)],
-    ["One-time password", link.otp_required ? "Asked for" : "Not asked for"],
-    ["Customer’s language", link.locale],
-    ["Id", h("code", {}, link.id)],
+function actions() {
+  const go = (over, text, style) =>
+    h(
+      "button",
+      { type: "button", class: style, onclick: () => pushRoute({ ...currentRoute(), over }) },
+      text,
+    );
+  return [
+    go("mark-paid", paymentText(link)),
+    canEdit(link) && go("edit", "Edit"),
+    canSupersede(link) && go("supersede", "Supersede"),
+    canResend(link) && go("resend", resendText(link)),
+    link.status === "active" && go("revoke", "Revoke this link", "danger"),
+    go("revoke-all", "Revoke all of this recipient", "danger"),
   ];
-  return rows
-    .filter(([, value]) => value)
-    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
 }
 
 /** Shows the result of a revocation. */
-async function revoked(answer) {
-  message = answer.revoked
-    ? `${plural(answer.revoked, "link was", "links were")} revoked.`
+function revoked({ revoked: count, unavailable }) {
+  const text = count
+    ? `${plural(count, "link was", "links were")} revoked.`
     : "Nothing was active any more: no link was revoked.";
-  link = await callApi(`/payment-links/${link.id}`).catch(() => link);
+  if (!unavailable.length) return showResult(text);
+  return showResult(
+    `${count ? text : "No link was revoked."} A part of the service does not answer: links to ` +
+      `${link.email} may still be active there. Revoke all of this recipient again later.`,
+    { isWarning: true },
+  );
+}
+
+function resent() {
+  return showResult(`The e-mail to ${link.email} is on its way.`);
+}
+
+/** Shows the link as it is now, with `text`. */
+async function showResult(text, { changed, isWarning = false } = {}) {
+  message = { text, isWarning };
+  link = changed ?? (await callApi(`/payment-links/${link.id}`).catch(() => link));
   reloadList();
   closeTop();
-  announce(message);
+  announce(text);
 }

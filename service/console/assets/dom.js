@@ -25,6 +25,14 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A list of facts: pairs of a name and its text or element. */
+export const factList = (facts, style) =>
+  h(
+    "dl",
+    { class: style },
+    facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -38,7 +46,8 @@ export function icon(name) {
 /** Announces `text` to screen readers and, if `shown`, as a toast; in the top dialog if any. */
 export function announce(text, { shown = false } = {}) {
   const dialog = [...document.querySelectorAll("dialog:modal")].at(-1);
-  const status = dialog?.querySelector("[role=status]") ?? document.getElementById("status");
+  const own = dialog?.querySelector(":scope > [role=status]");
+  const status = own ?? document.getElementById("status");
   status.textContent = "";
   requestAnimationFrame(() => (status.textContent = text));
   status.classList.toggle("shown", shown);

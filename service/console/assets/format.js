@@ -11,6 +11,7 @@ const times = new Intl.DateTimeFormat(locale, {
   timeZoneName: "short",
 });
 const numbers = new Intl.NumberFormat(locale);
+const percents = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 1 });
 
 /**
  * An amount with its currency's code, since several currencies share a sign. It keeps all digits:
@@ -33,6 +34,7 @@ export function formatAmount(text, currency) {
 }
 
 export const formatNumber = (value) => numbers.format(value);
+export const formatPercent = (share) => percents.format(share);
 export const plural = (count, one, many) => `${formatNumber(count)} ${count === 1 ? one : many}`;
 
 /** A time in the reader's time zone, with its name. A line breaks only after the date. */
@@ -62,6 +64,7 @@ export function badge(state) {
 
 const LABELS = {
   active: "Active",
+  paid: "Paid",
   expired: "Expired",
   revoked: "Revoked",
   none: "Not e-mailed",
@@ -69,6 +72,9 @@ const LABELS = {
   queued: "Sending",
   sent: "Sent",
   failed: "Failed",
+  voided: "Voided",
+  duplicate: "Duplicate",
+  late: "Late",
 };
 
 /** The state of a link's e-mail, with its time, and with the reason if it failed. */

@@ -11,11 +11,18 @@ import {
   formatNumber,
   plural,
 } from "./format.js";
+import { pauseNotice } from "./mail_pause.js";
 import { isConfigured, findSimilarIds } from "./org_suggestions.js";
 import { formatHash, closeTop, currentRoute, canGoBack, pushRoute, replaceRoute } from "./route.js";
 
 const LIMIT = 25;
-const STATUSES = { "": "All", active: "Active", expired: "Expired", revoked: "Revoked" };
+const STATUSES = {
+  "": "All",
+  active: "Active",
+  paid: "Paid",
+  expired: "Expired",
+  revoked: "Revoked",
+};
 const COLUMNS = ["Recipient", "Amount", "Status", "E-mail", "Created", "Expires", "Copy"];
 let view = null;
 
@@ -31,6 +38,11 @@ export function showList(main, route, isForced) {
 /** Loads the page again. */
 export function reloadList() {
   view?.load();
+}
+
+/** Shows the name and the logo of `org`, if its links are shown. */
+export function showProfileName(org, profile) {
+  if (view?.org === org) view.showProfile(profile);
 }
 
 /** The link as it is on the page, or undefined. */
@@ -59,10 +71,16 @@ class LinkList {
     this.region = h("section", { class: "card list", "aria-label": "Links" });
     const create = h(
       "button",
-      { type: "button", class: "primary", onclick: () => this.create() },
+      { type: "button", class: "primary", onclick: () => this.open("new") },
       icon("plus"),
       "New link",
     );
+    const resend = h(
+      "button",
+      { type: "button", onclick: () => this.open("resend-failed") },
+      "Resend all failed",
+    );
+    const profile = h("button", { type: "button", onclick: () => this.open("profile") }, "Profile");
     main.replaceChildren(
       h(
         "div",
@@ -70,7 +88,10 @@ class LinkList {
         this.avatar,
         h("div", { class: "grow" }, this.heading, this.subtitle),
         create,
+        resend,
+        profile,
       ),
+      pauseNotice(),
       this.tabs,
       this.region,
     );
@@ -96,16 +117,19 @@ class LinkList {
   async loadProfile() {
     try {
       const profile = await callApi(`/orgs/${this.org}/profile`);
-      if (profile.display_name) {
-        this.heading.textContent = profile.display_name;
-        this.subtitle.textContent = this.org;
-        this.avatar.textContent = [...profile.display_name][0].toUpperCase();
-      }
-      if (profile.logo) this.avatar.replaceChildren(h("img", { src: profile.logo, alt: "" }));
+      this.showProfile(profile);
       return profile;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem; // the list reports it
     }
+  }
+
+  showProfile({ display_name, logo }) {
+    this.heading.textContent = display_name ?? this.org;
+    this.subtitle.textContent = display_name ? this.org : "Payment links";
+    this.avatar.replaceChildren(
+      logo ? h("img", { src: logo, alt: "" }) : [...(display_name ?? this.org)][0].toUpperCase(),
+    );
   }
 
   goTo({ status, cursor, page }, isForced) {
@@ -210,6 +234,7 @@ class LinkList {
 
   row(link) {
     const show = () => pushRoute({ ...currentRoute(), over: "link", link: link.id });
+    const ended = link.paid_at ? "paid" : link.revoked_at ? "revoked" : null;
     const cell = (name, label, ...content) =>
       h("td", { role: "cell", class: name, "data-label": label }, ...content);
     return h(
@@ -236,9 +261,9 @@ class LinkList {
       cell("created", "Created", formatTime(link.created_at)),
       cell(
         "expires",
-        link.revoked_at ? "Revoked" : "Expires",
-        link.revoked_at
-          ? h("span", {}, h("span", { class: "word" }, "revoked "), formatTime(link.revoked_at))
+        { paid: "Paid", revoked: "Revoked" }[ended] ?? "Expires",
+        ended
+          ? h("span", {}, h("span", { class: "word" }, `${ended} `), formatTime(link[`${ended}_at`]))
           : formatTime(link.expires_at),
       ),
       cell(
@@ -285,7 +310,7 @@ class LinkList {
   empty(page) {
     const create = h(
       "button",
-      { type: "button", class: "primary", onclick: () => this.create() },
+      { type: "button", class: "primary", onclick: () => this.open("new") },
       icon("plus"),
       page.total ? "New link" : "Create the first link",
     );
@@ -343,8 +368,8 @@ class LinkList {
     return findSimilarIds(this.org);
   }
 
-  create() {
-    pushRoute({ ...currentRoute(), over: "new" });
+  open(over) {
+    pushRoute({ ...currentRoute(), over });
   }
 }
 

@@ -7,7 +7,7 @@ const MAX_SUGGESTIONS = 5;
 
 /** Whether the organization has set its profile. */
 export const isConfigured = (profile) =>
-  Object.values(profile ?? {}).some((value) => value != null && typeof value !== "object");
+  Object.values(profile ?? {}).some((value) => value != null && value !== false);
 
 /** Ids similar to `id`, nearest first. Of more than 1,000, only those with the same start. */
 export async function findSimilarIds(id) {

@@ -2,15 +2,24 @@
 
 import { callApi } from "./api.js";
 import { errorState, h, retryDelay, announce, emptyState } from "./dom.js";
-import { breakableEmail, formatTime, formatNumber, plural, formatDuration } from "./format.js";
+import { breakableEmail, formatTime, formatNumber, formatPercent, plural, formatDuration } from "./format.js";
 import { formatHash, pushRoute } from "./route.js";
 
 const REFRESH_INTERVAL_MS = 10_000;
 const REASONS = {
   worker_links_away: "No worker for links is alive: their e-mails wait.",
   worker_otps_away: "No worker for one-time passwords is alive: they wait.",
-  scheduler_away: "No scheduler is alive: scheduled e-mails and retries wait.",
+  worker_notices_away: "No worker for notices is alive: reminders and receipts wait.",
+  scheduler_away: "No scheduler is alive: scheduled e-mails, reminders and retries wait.",
+  mail_links_paused:
+    "E-mails with payment links are held back until the mail server takes them again.",
+  mail_otps_paused: "One-time passwords are held back until the mail server takes them again.",
+  mail_notices_paused:
+    "Reminders, receipts and test mails are held back until the mail server takes them again.",
   process_stalled: "One of several processes has not been alive for more than 20 s.",
+  partitions_unavailable: "A part of Redis is away: its organizations and customers have to wait.",
+  writes_refused:
+    "Redis, or a part of it, takes no writes: new links, changes and e-mails there have to wait.",
   clock_skew: "A machine’s clock is 2 s or more from that of Redis.",
   data_unreadable: "A key in Redis holds something that is not the service’s: the log names it.",
   otp_sends_limited:
@@ -18,6 +27,14 @@ const REASONS = {
     "the minute is over.",
   disk_almost_full: "The disk that holds the service’s data is almost full.",
 };
+const PAUSED_QUEUES = {
+  mail_links_paused: "links",
+  mail_otps_paused: "otps",
+  mail_notices_paused: "notices",
+};
+const LOGIN_REFUSED = /^53[0458]/;
+const HEARTBEATS = "heartbeats";
+const NOTHING_KNOWN = { paused: [], unreadable_partitions: [], unavailable: [] };
 let timer,
   requestId = 0;
 
@@ -70,7 +87,7 @@ async function load(parts, tries) {
     ]);
     if (id !== requestId) return;
     const failuresJson = JSON.stringify(mail.failures);
-    showReasons(health, readiness.reasons, mail.unreadable_partitions.length);
+    showReasons(health, readiness, mail);
     figures.removeAttribute("aria-busy");
     figures.replaceChildren(...figureList(mail));
     if (load.last !== failuresJson || !failures.childElementCount || tries) {
@@ -82,7 +99,7 @@ async function load(parts, tries) {
   } catch (problem) {
     if (id !== requestId || problem.status === 401) return;
     if (!tries) announce(`The overview cannot be shown: ${problem.message}`);
-    showReasons(health, [], 0);
+    showReasons(health, { reasons: [] }, NOTHING_KNOWN);
     figures.replaceChildren();
     orgs.replaceChildren();
     const again = () => load(parts, tries + 1);
@@ -97,22 +114,50 @@ async function load(parts, tries) {
 }
 
 /** Shows what an operator has to act on. Unchanged reasons are not announced again. */
-function showReasons(health, reasons, unreadable) {
-  const known = String([...reasons, unreadable]);
+function showReasons(health, { reasons, partition_availability: availability }, mail) {
+  const gaps = describeGaps(mail);
+  const known = JSON.stringify([reasons, availability, mail.paused, gaps]);
   if (health.dataset.known === known) return;
   health.dataset.known = known;
-  const texts = reasons.map((reason) => REASONS[reason] ?? reason.replaceAll("_", " "));
-  if (unreadable)
-    texts.push(
-      `The figures below are incomplete: ${plural(unreadable, "partition", "partitions")} ` +
-        `cannot be read.`,
-    );
-  const list = texts.map((text) => h("li", {}, text));
+  const list = reasons.map((reason) =>
+    h(
+      "li",
+      {},
+      REASONS[reason] ?? reason.replaceAll("_", " "),
+      whyPaused(reason, mail.paused),
+      reason === "partitions_unavailable" && ` About ${formatPercent(availability)} of it answers.`,
+    ),
+  );
+  list.push(...gaps.map((gap) => h("li", {}, gap)));
   health.replaceChildren(
     ...(list.length
       ? [h("div", { class: "notice" }, "The service needs an operator:", h("ul", {}, list))]
       : []),
   );
+}
+
+/** What the figures leave out. */
+function describeGaps({ unreadable_partitions: unreadable, unavailable }) {
+  const away = unavailable.filter((name) => name !== HEARTBEATS);
+  const incomplete = ({ length }, what) =>
+    length &&
+    `The figures below are incomplete: ${plural(length, "partition", "partitions")} ${what}.`;
+  return [
+    incomplete(unreadable, "cannot be read"),
+    incomplete(away, away.length === 1 ? "does not answer" : "do not answer"),
+    unavailable.includes(HEARTBEATS) &&
+      "It is not known which workers are alive, and which hold e-mails back.",
+  ].filter(Boolean);
+}
+
+/** For a reason that e-mails are held back: since when, and what the first worker to do so says. */
+function whyPaused(reason, paused) {
+  const workers = paused.filter(({ queue }) => queue === PAUSED_QUEUES[reason]);
+  if (!workers.length) return null;
+  const first = workers.reduce((one, other) => (other.since < one.since ? other : one));
+  const login = LOGIN_REFUSED.test(first.reason) ? " (the login is refused)" : "";
+  const code = first.reason.replaceAll(" ", "\u00a0");
+  return [" Since ", formatTime(first.since), `: ${code}${login}.`];
 }
 
 function figure(name, value, note, bad) {
@@ -184,7 +229,7 @@ function failureList(mail) {
 
 function orgList(page) {
   const title = h("h2", { id: "all-orgs" }, "Organizations");
-  if (!page.total)
+  if (!page.total && !page.unavailable.length)
     return [
       title,
       emptyState(
@@ -201,12 +246,14 @@ function orgList(page) {
   );
   return [
     title,
-    list,
+    page.orgs.length > 0 && list,
     more > 0 &&
       h(
         "p",
         { class: "soft pad" },
         `and ${plural(more, "other", "others")}: begin to type an id above`,
       ),
+    page.unavailable.length > 0 &&
+      h("p", { class: "soft pad" }, "Those in the part of Redis that is away are not listed."),
   ].filter(Boolean);
 }

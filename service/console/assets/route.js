@@ -4,11 +4,14 @@
 //   #/                                 the overview
 //   #/{org}?status=…&cursor=…&page=…   a page of its links
 //   #/{org}/new                        the form for a new one, over that page (with the same query)
-//   #/{org}/links/{id}                 one link, over that page, and …/revoke, …/revoke-all
+//   #/{org}/resend-failed              the question whether all failed mails are sent again, too
+//   #/{org}/profile                    its profile, too
+//   #/{org}/links/{id}                 one link, too, and …/mark-paid, …/edit, …/supersede,
+//                                      …/void?payment=…, …/resend, …/revoke, …/revoke-all
 
 const HASH =
-  /^#\/(?!\.{1,2}(?:[/?]|$))(?:([\w.:-]{1,64})(?:\/(?:(new)|links\/(pl_[0-9a-f]{2}[0-9A-Za-z]{22})(?:\/(revoke|revoke-all))?)(?=[/?]|$))?)?(?:\/[^?]*)?(?:\?(.*))?$/;
-const STATUSES = ["active", "expired", "revoked"];
+  /^#\/(?!\.{1,2}(?:[/?]|$))(?:([\w.:-]{1,64})(?:\/(?:(new|resend-failed|profile)|links\/(pl_[0-9a-f]{2}[0-9A-Za-z]{22})(?:\/(mark-paid|edit|supersede|void|resend|revoke|revoke-all))?)(?=[/?]|$))?)?(?:\/[^?]*)?(?:\?(.*))?$/;
+const STATUSES = ["active", "paid", "expired", "revoked"];
 
 let position,
   listener,
@@ -16,26 +19,29 @@ let position,
 /** Guards unsaved input: `isDirty()`, and `ask(leave)`, which calls `leave` if the user agrees. */
 let guard = { isDirty: () => false, ask: () => {} };
 
-/** The route of a hash. `over`: the dialog over the list (new, link, revoke, revoke-all). */
+/** The route of a hash. `over`: the dialog over the list (new, link, resend, …). */
 export function parseHash(hash) {
   const [, org = null, form, link = null, step, query = ""] = HASH.exec(hash) ?? [];
   const parameters = new URLSearchParams(query);
   const status = STATUSES.find((name) => name === parameters.get("status")) ?? "";
   const cursor = parameters.get("cursor") ?? "";
   const page = cursor ? Math.max(2, Number.parseInt(parameters.get("page"), 10) || 2) : 1;
-  return { org, over: form ?? step ?? (link && "link"), link, status, cursor, page };
+  const over = form ?? step ?? (link && "link");
+  const payment = over === "void" ? parameters.get("payment") : null;
+  return { org, over, link, payment, status, cursor, page };
 }
 
-export function formatHash({ org, over, link, status, cursor, page }) {
+export function formatHash({ org, over, link, payment, status, cursor, page }) {
   if (!org) return "#/";
   const path =
     {
       new: "/new",
+      "resend-failed": "/resend-failed",
+      profile: "/profile",
       link: `/links/${link}`,
-      revoke: `/links/${link}/revoke`,
-      "revoke-all": `/links/${link}/revoke-all`,
-    }[over] ?? "";
+    }[over] ?? (over ? `/links/${link}/${over}` : "");
   const query = new URLSearchParams({
+    ...(over === "void" && payment && { payment }),
     ...(status && { status }),
     ...(cursor && { cursor, page }),
   }).toString();
@@ -52,6 +58,7 @@ export function onNavigate(callback) {
   listener = callback;
   position = history.state?.position ?? 0;
   history.replaceState({ ...history.state, position }, "");
+  if (!canGoBack()) insertParents();
   addEventListener("popstate", onPopState);
 }
 
@@ -90,8 +97,20 @@ function goBack() {
   history.back();
 }
 
+/** Inserts the parents of the current route before it, so that Back closes what its address opened. */
+function insertParents() {
+  const routes = [currentRoute()];
+  while (routes[0].over) routes.unshift(parentOf(routes[0]));
+  if (routes.length === 1) return;
+  history.replaceState(history.state, "", formatHash(routes.shift()));
+  for (const route of routes) {
+    position += 1;
+    history.pushState({ position, opened: true }, "", formatHash(route));
+  }
+}
+
 function parentOf(route) {
-  if (route.over?.startsWith("revoke")) return { ...route, over: "link" };
+  if (route.link && route.over !== "link") return { ...route, over: "link" };
   if (route.over) return { ...route, over: null, link: null };
   return { ...route, cursor: "", page: 1 };
 }

@@ -18,14 +18,24 @@ export function parseAmount(text) {
   return AMOUNT.test(plain) ? plain.replaceAll(",", "").replace(/^0+(?=\d)/, "") : null;
 }
 
+/** An amount as a user types it, with all decimals of its currency. */
+export function typedAmount(amount, currency) {
+  if (amount == null) return "";
+  const [whole, decimals = ""] = amount.split(".");
+  const digits = decimals.padEnd(CURRENCIES.get(currency) ?? 2, "0");
+  return digits ? `${whole}.${digits}` : whole;
+}
+
 /** What is wrong with the field `name`, or undefined. */
 export function findFault(name, form) {
   const text = form.elements[name]?.value.trim();
-  if (!text) return name === "email" ? "say to whom the link goes" : undefined;
+  if (!text) return NEEDED[name];
   return RULES[name]?.(text, form);
 }
 
+const NEEDED = { email: "enter an e-mail address", payment_id: "enter an id for the payment" };
 const RULES = {
+  amount: (text, form) => RULES.payment_amount(text, form),
   email: (text) => (text.includes("@") ? undefined : "An email address must have an @-sign."),
   currency: (text) =>
     CURRENCIES.has(text.toUpperCase()) ? undefined : "must be an ISO 4217 code, such as NGN or USD",

@@ -1,25 +1,33 @@
--- Revokes an active link, and takes back the e-mail it still owes.
+-- Revokes an active link, and takes back the e-mail and the reminder that it still owes.
 -- KEYS link
 --      org, active, revoked: its organization's indexes
---      email: its recipient's index
---      outbox, scheduled, pending_since
+--      email: the index of its recipient, as the caller knows it
+--      outbox, scheduled, pending_since, notices, notice_outbox
+--      emails: what the keys of recipients' indexes begin with. They lie in the same slot; the link's
+--      e-mail may have changed meanwhile.
+--      events: its organization's log
+--      transaction: the index of its transaction, if it has one
 -- ARGV local id, now (ms), now (text), when the record goes (ms)
 --      the delivery states scheduled, queued and none
--- Returns 1, or 0 where the link had ended before.
-local link, org, active, revoked, email, outbox, scheduled_queue, pending_since = unpack(KEYS)
-local id, now, now_text, gone_at, scheduled, queued, none = unpack(ARGV)
+--      reminder: the member of its reminder
+--      event: that it is revoked
+-- Returns 'revoked'; or, where it changed nothing, 'paid', or 'ended' where it had expired or was
+--      revoked before.
+local key, org, active, revoked, email, outbox, scheduled_queue, pending_since = unpack(KEYS, 1, 8)
+local notices, notice_outbox, emails, events, transaction = unpack(KEYS, 9)
+local id, now, now_text, gone_at = unpack(ARGV, 1, 4)
+local states, reminder, event = {unpack(ARGV, 5, 7)}, ARGV[8], {unpack(ARGV, 9)}
 
-local expires, revoked_before, state =
-  unpack(redis.call('HMGET', link, 'expires', 'revoked', 'state'))
+local expires, revoked_before, paid, state, sends, address, recipient =
+  unpack(redis.call('HMGET', key, 'expires', 'revoked', 'paid', 'state', 'sends', 'email', 'recipient'))
+if paid then return 'paid' end
 if revoked_before then redis.call('ZREM', email, id) end
-if not expires or revoked_before or expires <= now_text then return 0 end
+if not expires or revoked_before or expires <= now_text then return 'ended' end
 
-if state == scheduled or state == queued then state = none end
-redis.call('HSET', link, 'revoked', now_text, 'state', state)
-redis.call('PEXPIREAT', link, gone_at)
-redis.call('ZADD', revoked, now, id)
-match_ttl(revoked, redis.call('PEXPIRETIME', org))
-for _, index in ipairs({active, email, pending_since, outbox, scheduled_queue}) do
-  redis.call('ZREM', index, id)
-end
-return 1
+local link = {key = key, id = id, state = state, sends = sends}
+revoke_link(link, now, now_text, gone_at, states, revoked, org)
+local latest_email = emails .. (recipient or (address or ''):lower())
+remove(id, {active, email, latest_email, outbox, scheduled_queue, pending_since, transaction})
+remove(reminder, {notices, notice_outbox})
+add_event(events, now, id, event)
+return 'revoked'

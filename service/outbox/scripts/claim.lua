@@ -1,7 +1,7 @@
 -- Takes due e-mails under a lease: scheduled ones first, then those that are due in the outbox, for
--- which half of the limit is reserved.
+-- which half of the limit is reserved. An odd one goes to either, by the last bit of the time.
 -- KEYS outbox
---      scheduled: of links only
+--      scheduled: of links and notices only
 --      pending_since: of links only, and only under a lease
 -- ARGV now, lease deadline ('' for none: the next claim may take them) (ms)
 --      limit
@@ -21,7 +21,8 @@ end
 local due_outbox = outbox_until == '' and {} or find_due(outbox, '-inf', outbox_until)
 local due_scheduled =
   scheduled and find_due(scheduled, scheduled_from, '(' .. scheduled_before) or {}
-local scheduled_limit = math.max(math.ceil(limit / 2), limit - #due_outbox / 2)
+local half = math.floor((limit + now % 2) / 2)
+local scheduled_limit = math.max(half, limit - #due_outbox / 2)
 local scheduled_count = math.min(#due_scheduled / 2, scheduled_limit)
 local outbox_count = math.min(#due_outbox / 2, limit - scheduled_count)
 if scheduled_count + outbox_count == 0 then return {} end

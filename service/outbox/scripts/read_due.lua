@@ -1,7 +1,7 @@
 -- Reads what is due in a partition.
 -- KEYS for each queue: outbox, and, if it has them, scheduled and pending_since
 -- ARGV now (ms)
---      for each queue the number of its keys, 1 or 3
+--      for each queue the number of its keys, 1 to 3
 -- Returns {{for each queue whether a worker can claim an e-mail, 0 or 1},
 --      unsent e-mails, since when the oldest is due ('' for none), keys of another type}.
 --      Only queues with pending_since count for the oldest: others forget when a claim was due.

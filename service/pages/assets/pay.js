@@ -82,6 +82,13 @@ function showError(form, text) {
     .join(" ");
 }
 
+// Where /checkout shows the page, the address becomes the page's: reloading starts no checkout.
+if (location.pathname.endsWith("/checkout"))
+  history.replaceState(null, "", location.pathname.replace(/\/checkout$/, ""));
+
+// A page that Back restores from memory does not show yet that the payment has started.
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+
 const SEPARATORS = /[\p{Z}\p{Dash}\p{Cf}\t\n\v\f\r]/gu; // spaces, dashes, format characters
 
 /** The value of a decimal digit of any script. Unicode orders each script's digits from zero. */

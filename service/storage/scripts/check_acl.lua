@@ -13,6 +13,8 @@ local commands = {
   {'HSET', key, 'a', '1'}, {'HGET', key, 'a'}, {'HMGET', key, 'a'}, {'HGETALL', key},
   {'HINCRBY', key, 'a', 1}, {'HDEL', key, 'a'},
   {'TIME'}, {'DEL', key},
+  {'XADD', key, '*', 'a', '1'}, {'XRANGE', key, '-', '+'}, {'XREVRANGE', key, '+', '-'},
+  {'XTRIM', key, 'MAXLEN', 0}, {'DEL', key},
 }
 local function is_refusal(problem)
   return problem:find('ACL failure', 1, true) or problem:find("can't run this command", 1, true)

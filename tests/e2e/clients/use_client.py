@@ -1,14 +1,20 @@
-"""Creates a payment link, verifies it and saves its QR code, with the generated client."""
+"""Creates a payment link, changes it, verifies it and saves its QR code."""
 
 import sys
 from pathlib import Path
 
 from payment_link_service_client import AuthenticatedClient, Client
-from payment_link_service_client.api.payment_links import create_link, get_qr, verify_link
+from payment_link_service_client.api.payment_links import (
+    create_link,
+    get_qr,
+    update_link,
+    verify_link,
+)
 from payment_link_service_client.models import (
     CreateLink,
     LinkBody,
     QrFormat,
+    UpdateLink,
     Verification,
     VerifyLink,
 )
@@ -22,6 +28,11 @@ def main(url: str, token: str, picture: str) -> None:
     )
     link = create_link.sync(client=admin, body=body)
     assert isinstance(link, LinkBody), link
+    changed = update_link.sync(
+        link.id, client=admin, body=UpdateLink(description="Cleaning"), if_match='"0-active"'
+    )
+    assert isinstance(changed, LinkBody), changed
+    assert (changed.description, changed.payment_amount) == ("Cleaning", 125000.5)
     verification = verify_link.sync(client=admin, body=VerifyLink(link.id))
     assert isinstance(verification, Verification), verification
     assert verification.valid

@@ -1,4 +1,4 @@
-// Creates a payment link, verifies it and prints its QR code, with openapi-fetch on the types that openapi-typescript generates.
+// Creates a payment link, changes it, verifies it and prints its QR code, with openapi-fetch on the types that openapi-typescript generates.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./description.js";
@@ -16,6 +16,11 @@ function expect<T>({ data, error }: { data?: T; error?: components["schemas"]["P
 
 const body = { email: "jane@example.com", org_id: "acme", payment_amount: 125000.5, currency: "NGN" };
 const link = expect(await client.POST("/payment-links", { body }));
+const ifMatch = { path: { link_id: link.id }, header: { "If-Match": '"0-active"' } };
+const changed = expect(
+  await client.PATCH("/payment-links/{link_id}", { params: ifMatch, body: { description: "Cleaning", locale: null } }),
+);
+if (changed.description !== "Cleaning" || changed.version !== 1) throw new Error("the link has not changed");
 const verification = expect(await client.POST("/payment-links/verify", { body: { link_id: link.id } }));
 if (!verification.valid || !("url" in verification.link)) throw new Error("the link is not good");
 const params = { path: { link_id: link.id }, query: { format: "png", size: 512 } } as const;

@@ -8,8 +8,7 @@ import pytest
 import uvloop
 
 from service.links.model import Link
-from service.storage.client import RedisClient
-from service.storage.connect import create_async_client, create_client
+from service.storage.connect import create_transport
 from service.storage.pipeline import AutoPipeline
 from tests.support.clock import Clock
 from tests.support.factories import make_link, store_links
@@ -17,6 +16,7 @@ from tests.support.pipelines import (
     LINKS,
     Run,
 )
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer
 
 
@@ -51,4 +51,4 @@ def links(client: RedisClient, clock: Clock) -> list[Link]:
 @pytest.fixture
 def make_pipeline(own_store: RedisServer) -> Callable[[], AutoPipeline]:
     """Makes a pipeline to the store; call it within a loop."""
-    return lambda: AutoPipeline(create_async_client(own_store.url))
+    return lambda: AutoPipeline(create_transport(own_store.url))

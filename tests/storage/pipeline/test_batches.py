@@ -13,11 +13,14 @@ from service.links import store as link_store
 from service.links.model import Link
 from service.outbox import store as outbox
 from service.storage import keys
-from service.storage.client import RedisClient
 from service.storage.command import Command, command
-from service.storage.connect import create_async_client
-from service.storage.multiplexed_connection import MAX_BATCHES_IN_FLIGHT, RedisWireProtocol
-from service.storage.pipeline import MAX_PENDING_COMMANDS, AutoPipeline
+from service.storage.connect import create_transport
+from service.storage.multiplexed_connection import (
+    MAX_BATCHES_IN_FLIGHT,
+    MAX_PENDING_COMMANDS,
+    RedisWireProtocol,
+)
+from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     COUNT,
     COUNTER,
@@ -28,6 +31,7 @@ from tests.support.pipelines import (
     run_concurrently,
     stalled,
 )
+from tests.support.redis_client import RedisClient
 from tests.support.servers import RedisServer
 
 
@@ -43,10 +47,21 @@ async def connect_and_count(
         flush(protocol)
 
     flush = RedisWireProtocol._flush  # noqa: SLF001
-    async with AutoPipeline(create_async_client(server.url)) as pipeline:
+    async with AutoPipeline(create_transport(server.url)) as pipeline:
         await pipeline.run(outbox.has_pending("00"))
         monkeypatch.setattr(RedisWireProtocol, "_flush", send_counted)
         yield pipeline, sizes
+
+
+def test_a_command_that_cannot_be_written_shifts_no_reply(own_store: RedisServer) -> None:
+    async def run() -> list[str]:
+        async with AutoPipeline(create_transport(own_store.url)) as pipeline:
+            await pipeline.run(command(str, "ECHO", "connected"))
+            with pytest.raises(UnicodeEncodeError):
+                await pipeline.run(command(str, "ECHO", "\udcff"))
+            return await pipeline.run_all([command(str, "ECHO", word) for word in "abc"])
+
+    assert asyncio.run(run()) == [*"abc"]
 
 
 class TestBatches:
@@ -99,7 +114,7 @@ class TestBatches:
         self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with AutoPipeline(create_async_client(own_store.url)) as pipeline:
+            async with AutoPipeline(create_transport(own_store.url)) as pipeline:
                 results = await run_concurrently(
                     pipeline, [link_store.get(link.id) for link in links]
                 )

@@ -14,8 +14,7 @@ from service.links.model import Link
 from service.orgs import store as orgs
 from service.orgs.model import Profile
 from service.outbox import store as outbox
-from service.storage.client import RedisClient
-from service.storage.connect import create_async_client
+from service.storage.connect import create_transport
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     Run,
@@ -25,6 +24,7 @@ from tests.support.pipelines import (
     run_concurrently,
     stalled,
 )
+from tests.support.redis_client import RedisClient
 from tests.support.servers import RedisServer, wait_until
 
 
@@ -191,7 +191,7 @@ class TestClosing:
         self, own_store: RedisServer, client: RedisClient, links: list[Link]
     ) -> None:
         async def run() -> None:
-            async with AutoPipeline(create_async_client(own_store.url)) as pipeline:
+            async with AutoPipeline(create_transport(own_store.url)) as pipeline:
                 await run_concurrently(pipeline, [read_link(link) for link in links])
                 assert count_connections(own_store) > before
 

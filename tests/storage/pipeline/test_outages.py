@@ -1,6 +1,7 @@
 """A store that stalls or dies: commands fail in time, and work again soon after."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from service.errors import Unavailable
 from service.links import store as link_store
 from service.links.model import Link
-from service.storage.client import RedisClient
 from service.storage.command import command
+from service.storage.connect import create_transport
+from service.storage.multiplexed_connection import RECONNECT_SECONDS
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     COUNT,
@@ -24,6 +26,7 @@ from tests.support.pipelines import (
     stalled,
     timed,
 )
+from tests.support.redis_client import RedisClient
 from tests.support.servers import RedisServer, wait_until
 
 
@@ -150,6 +153,26 @@ class TestKilledStore:
         assert {type(result) for result in results} == {Unavailable}
         assert took < 0.5
         assert back_after < 1
+
+    def test_it_is_tried_ten_times_a_second_at_most(self) -> None:
+        async def run() -> int:
+            attempts = list[asyncio.StreamWriter]()
+
+            def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                attempts.append(writer)
+                writer.close()
+
+            async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                ends_at = time.monotonic() + 1
+                async with AutoPipeline(create_transport(f"redis://127.0.0.1:{port}")) as pipeline:
+                    while time.monotonic() < ends_at:
+                        with pytest.raises(Unavailable):
+                            await pipeline.run(COUNT)
+                        await asyncio.sleep(0.001)
+            return len(attempts)
+
+        assert 2 <= asyncio.run(run()) <= 1 / RECONNECT_SECONDS + 1
 
     def test_commands_in_flight_fail_at_once(
         self, own_store: RedisServer, make_pipeline: Callable[[], AutoPipeline], links: list[Link]

@@ -9,9 +9,8 @@ import pytest
 from service.errors import Unavailable
 from service.links import store as link_store
 from service.links.model import Link
-from service.storage.client import RedisClient
 from service.storage.command import command
-from service.storage.connect import create_async_client, create_client
+from service.storage.connect import create_transport
 from service.storage.pipeline import AutoPipeline
 from tests.support.pipelines import (
     Run,
@@ -20,6 +19,7 @@ from tests.support.pipelines import (
     run_while_killed,
     seconds_until_answered,
 )
+from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import RedisServer, free_port, store
 from tests.support.tls import self_signed
 
@@ -58,7 +58,7 @@ class TestOverTls:
 
     @pytest.fixture
     def make_pipeline(self, url: str) -> Callable[[], AutoPipeline]:
-        return lambda: AutoPipeline(create_async_client(url))
+        return lambda: AutoPipeline(create_transport(url))
 
     def test_every_caller_gets_its_own_reply(
         self, make_pipeline: Callable[[], AutoPipeline], run_in_loop: Run, links: list[Link]
@@ -104,7 +104,7 @@ class TestOverTls:
         self, url: str, run_in_loop: Run, links: list[Link]
     ) -> None:
         async def run() -> list[Any]:
-            async with AutoPipeline(create_async_client(url.partition("?")[0])) as pipeline:
+            async with AutoPipeline(create_transport(url.partition("?")[0])) as pipeline:
                 return await run_concurrently(pipeline, [link_store.get(links[0].id)])
 
         assert [type(result) for result in run_in_loop(run())] == [Unavailable]

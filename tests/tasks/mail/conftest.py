@@ -1,10 +1,8 @@
-"""SMTP servers with TLS, with short time-outs, and with or without PIPELINING."""
+"""SMTP servers with TLS, and sessions that end soon."""
 
 import pytest
 
 from tasks.mail import smtp
-from tests.support.scripted_smtp import ScriptedServer
-from tests.support.servers import Pipelining
 from tests.support.tls import Tls, self_signed
 
 
@@ -14,17 +12,6 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time-outs of 0.3 s."""
-    monkeypatch.setattr(smtp, "SEND_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(smtp, "CONNECT_TIMEOUT_SECONDS", 0.3)
+def quits_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server has 0.3 s for the reply to QUIT."""
     monkeypatch.setattr(smtp, "QUIT_TIMEOUT_SECONDS", 0.3)
-
-
-@pytest.fixture(params=[True, False], ids=["pipelined", "one by one"])
-def pipelined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether servers offer PIPELINING."""
-    if not request.param:
-        monkeypatch.setattr(ScriptedServer, "ehlo", "250 here")
-        monkeypatch.setattr(Pipelining, "offers_pipelining", lambda _: False)
-    return bool(request.param)

@@ -9,26 +9,27 @@ import importlib.util
 import json
 import sys
 from email.header import decode_header, make_header
+from email.message import Message
 from email.utils import parseaddr
 from typing import Any
 
-FIELDS = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nintact\r\n"
-
 
 def answer(headers: Any, text: str) -> dict[str, Any]:
-    head = (
-        headers.address_field("From", "pay@shop.example", text)
-        + headers.address_field("To", "jane@example.com")
-        + headers.text_field("Subject", text)
-    )
-    wire = head.encode() + FIELDS
+    message = Message()
+    message["From"] = headers.encode_mailbox("From", text, "pay@shop.example")
+    message["To"] = headers.encode_mailbox("To", "", "jane@example.com")
+    message["Subject"] = headers.encode_text("Subject", text)
+    message["MIME-Version"] = "1.0"
+    message["Content-Type"] = "text/plain; charset=utf-8"
+    message.set_payload("intact\n")
+    wire = message.as_bytes(policy=headers.POLICY)
     parsed = email.message_from_bytes(wire, policy=email.policy.default)
     plain = email.message_from_bytes(wire)
     again = email.message_from_bytes(
         parsed.as_bytes(policy=email.policy.SMTP), policy=email.policy.default
     )
     return {
-        "head": head,
+        "head": wire.decode("ascii").partition("\r\n\r\n")[0] + "\r\n",
         "names": [list(parsed.keys()), list(plain.keys()), list(again.keys())],
         "from": [address.addr_spec for address in parsed["From"].addresses],
         "to": [address.addr_spec for address in parsed["To"].addresses],

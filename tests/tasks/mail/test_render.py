@@ -15,18 +15,17 @@ import pytest
 
 from service.i18n.formats import get_formats
 from service.links.model import Delivery, DeliveryState, Link
+from service.mails.rendering import avoid_no_break_spaces
 from service.orgs.model import LOGO_SIGNATURES, Profile
 from service.otps.store import Otp
 from service.values.languages import LANGUAGES
-from tasks.mail.mime import Mail
-from tasks.mail.render import avoid_no_break_spaces
+from tasks.mail.mime import Mail, Sender
 from tasks.mail_kinds.link_mails import compose_link_mail
 from tasks.mail_kinds.otp_mails import compose_otp_mail
-from tests.support.delivery_harness import received
+from tests.support.delivery_harness import SENDER, received
 from tests.support.factories import create_link
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-SENDER = "Shop <pay@shop.example>"
 NOBODY = Profile()
 ACME = Profile(
     display_name="Acme & Söhne",
@@ -46,7 +45,7 @@ def make_link(**fields: Any) -> Link:
 def written(
     link: Link | None = None,
     *,
-    sender: str = SENDER,
+    sender: Sender = SENDER,
     now: datetime = NOW,
     profile: Profile = NOBODY,
     **fields: Any,
@@ -210,6 +209,7 @@ class TestLinkMail:
             "",
             "The link is good until 4 March 2026, 12:00 UTC.",
             "",
+            "Questions? Ask acme.",
             "If you did not expect this, you can ignore it: nothing is charged unless you pay.",
         ]
 
@@ -309,6 +309,15 @@ class TestMessageId:
         moved = msgspec.structs.replace(link, scheduled_at=NOW + timedelta(hours=2))
         assert mail(link)["Message-ID"] != mail(moved)["Message-ID"]
 
+    def test_a_mail_that_is_sent_again_has_another_message_id(self) -> None:
+        link = make_link()
+        again = msgspec.structs.replace(link, delivery=Delivery(DeliveryState.QUEUED, sends=2))
+        third = msgspec.structs.replace(link, delivery=Delivery(DeliveryState.QUEUED, sends=3))
+        assert len({mail(each)["Message-ID"] for each in (link, again, third)}) == 3
+
+    def test_a_mail_owed_since_an_earlier_release_keeps_its_message_id(self) -> None:
+        assert mail()["Message-ID"] == "<ec9af7665fe759b88bdaa16fe084e4eb@shop.example>"
+
     def test_another_link_makes_another(self) -> None:
         link = make_link()
         other = msgspec.structs.replace(link, id=link.id[:-1] + "_")
@@ -327,8 +336,10 @@ class TestMessageId:
         assert all(link.id not in str(value) for value in mail(link).values())
 
     def test_a_long_domain_stays_whole(self) -> None:
-        mail = written(sender=f"pay@{'a' * 60}.{'b' * 60}.example")
-        assert received(mail)["Message-ID"] == mail.message_id
+        domain = f"{'a' * 60}.{'b' * 60}.example"
+        mail = written(sender=Sender("Shop", f"pay@{domain}", f"bounces@{domain}"))
+        assert f"\r\nMessage-ID: {mail.message_id}\r\n".encode() in mail.content
+        assert mail.message_id.endswith(f"@{domain}>")
 
 
 class TestAddresses:
@@ -350,17 +361,19 @@ class TestAddresses:
         assert str(mail(email=recipient)["To"]) == recipient
 
     @pytest.mark.parametrize(
-        ("sender", "name"),
-        [
-            ("pay@shop.example", ""),
-            ('"Shop, Inc." <pay@shop.example>', "Shop, Inc."),
-            ("Café Zoë <pay@shop.example>", "Café Zoë"),
-        ],
-        ids=["address", "comma", "accents"],
+        "name",
+        ["", "Shop, Inc.", "Café Zoë", "A  B", 'The "Shop" \\', "o" * 64],
+        ids=["none", "comma", "accents", "spaces", "quotes", "long"],
     )
-    def test_a_sender_arrives_as_written(self, sender: str, name: str) -> None:
+    def test_a_sender_arrives_as_written(self, name: str) -> None:
+        sender = Sender(name, "pay@shop.example", "bounces@shop.example")
         [address] = mail(sender=sender)["From"].addresses
         assert (address.display_name, address.addr_spec) == (name, "pay@shop.example")
+
+    def test_bounces_go_to_an_address_of_their_own(self) -> None:
+        mail = written()
+        assert mail.sender == "bounces@shop.example"
+        assert b"bounces@" not in mail.content
 
 
 class TestEncodings:

@@ -1,0 +1,1 @@
+"""What happened to links, when, and who did it."""

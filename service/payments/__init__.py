@@ -1,0 +1,1 @@
+"""Payments that organizations record for their links."""
