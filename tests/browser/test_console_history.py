@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.auth.tokens import Role
 from tests.browser.conftest import DESKTOP, Visit
@@ -51,6 +51,31 @@ def test_back_and_forward_lead_through_filter_page_link_and_question(
         page.go_forward()
     expect(dialog.get_by_role("heading", name="Revoke this link?")).to_be_visible()
     assert page.url == visited
+
+
+def test_an_answer_for_a_view_that_was_left_does_not_replace_what_is_shown(
+    visit: Visit, make: Any
+) -> None:
+    link = make("overtaken")
+    page = enter(visit(DESKTOP), "overtaken")
+    lists: list[Route] = []
+    links: list[Route] = []
+    page.route("**/payment-links?*", lambda route: lists.append(route))
+    page.route(path := f"**/payment-links/{link['id']}", lambda route: links.append(route))
+    view = f"#/overtaken/links/{link['id']}"
+    go(page, view)
+    with page.expect_request("**/payment-links?*"), page.expect_request(path):
+        page.reload()
+    expect(page.get_by_role("dialog").get_by_text("Loading")).to_be_visible()
+    lists[-1].continue_()
+    expect(rows(page)).to_have_count(1)
+    go(page, f"{view}/revoke")
+    question = page.get_by_role("dialog").get_by_role("heading", name="Revoke this link?")
+    expect(question).to_be_visible()
+    with page.expect_response(path):
+        links[-1].continue_()
+    settle(page)
+    expect(question).to_be_visible()
 
 
 def test_closing_leads_where_back_does(visit: Visit, make: Any) -> None:

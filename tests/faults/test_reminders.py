@@ -142,9 +142,10 @@ def test_a_reminder_whose_worker_is_killed_at_a_write_comes_once_or_again_alike(
             raise ConnectionResetError
         if digest in piece:
             worker.kill_all()
+            if lands:
+                proxy.deliver(piece)
             killed.set()
-            if not lands:
-                raise ConnectionResetError
+            raise ConnectionResetError
 
     link = deployment.add_due()
     proxy.watch = watch

@@ -61,9 +61,10 @@ class Deployment:
                 raise ConnectionResetError
             if moment(piece):
                 self.scheduler.process.kill()
+                if lands:
+                    self._proxy.deliver(piece)
                 killed.set()
-                if not lands:
-                    raise ConnectionResetError
+                raise ConnectionResetError
 
         self._proxy.watch = watch
         assert killed.wait(20), "the scheduler never came to that"

@@ -106,12 +106,12 @@ def test_a_stream_under_way_is_finished_by_a_process_that_stops(
         run_web(tmp_path, f"redis://127.0.0.1:{proxy.port}", WEB_CONCURRENCY="2") as service,
         admin_of(service.url) as client,
     ):
+        proxy.delay = 0.1
         with client.stream(
             "GET", "/orgs/globex/payment-links", headers={"Accept": "application/x-ndjson"}
         ) as stream:
             lines = stream.iter_lines()
             next(lines)
-            proxy.delay = 0.06
             began = time.monotonic()
             os.killpg(service.web.process.pid, signal.SIGTERM)
             wait_until(

@@ -18,7 +18,8 @@ class Proxy:
 
     ``delay``: seconds before each piece is forwarded. ``black_hole``: nothing is forwarded.
     ``half_open``: nothing is forwarded from the server. ``reset()`` ends all connections with RST.
-    ``watch(piece)`` sees what the client sends before the server does.
+    ``watch(piece)`` sees what the client sends before the server does, and ends the connection by
+    raising ``OSError``.
     """
 
     def __init__(self, target: Address) -> None:
@@ -46,6 +47,17 @@ class Proxy:
             connections, self._connections = self._connections, set()
         for connection in connections:
             abort(connection)
+
+    def deliver(self, piece: bytes) -> None:
+        """Sends ``piece`` on a connection of its own, and returns when the server has executed it.
+
+        For Redis, which executes what it has read before it ends a connection.
+        """
+        with self._connect() as server:
+            server.sendall(piece)
+            server.shutdown(socket.SHUT_WR)
+            while server.recv(65536):
+                pass
 
     def _accept(self) -> None:
         while True:

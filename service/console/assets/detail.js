@@ -39,6 +39,7 @@ export function showLink(route) {
   const wanted = formatHash({ ...route, status: "", cursor: "" });
   if (shown === wanted && document.querySelector("dialog.sheet[open]")) return;
   shown = wanted;
+  requestId += 1; // what is being loaded is for another view
   if (newLink?.id !== route.link) newLink = null;
   if (link?.id !== route.link) {
     message = null;
