@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from service.auth.tokens import Role
 from tests.browser.pay import BRAND, path_of
@@ -26,6 +26,7 @@ from tests.support.redis_client import RedisClient, create_client
 from tests.support.servers import MailServer, RedisServer, free_port
 from tests.support.service_processes import Service
 
+expect.set_options(timeout=20_000)  # on a busy machine
 HERE = Path(__file__).parent
 AXE = "axe-core@4.14.1"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -58,22 +59,24 @@ def test_an_answer_for_a_view_that_was_left_does_not_replace_what_is_shown(
 ) -> None:
     link = make("overtaken")
     page = enter(visit(DESKTOP), "overtaken")
-    lists: list[Route] = []
-    links: list[Route] = []
-    page.route("**/payment-links?*", lambda route: lists.append(route))
-    page.route(path := f"**/payment-links/{link['id']}", lambda route: links.append(route))
-    view = f"#/overtaken/links/{link['id']}"
+    view, link_path = f"#/overtaken/links/{link['id']}", f"/payment-links/{link['id']}"
     go(page, view)
-    with page.expect_request("**/payment-links?*"), page.expect_request(path):
-        page.reload()
+    held: dict[str, Route] = {}
+
+    def hold(route: Route) -> None:
+        held[urlsplit(route.request.url).path] = route
+
+    page.route("**/payment-links*", hold)
+    page.route(f"**{link_path}", hold)
+    page.reload()
     expect(page.get_by_role("dialog").get_by_text("Loading")).to_be_visible()
-    lists[-1].continue_()
+    held["/orgs/overtaken/payment-links"].continue_()
     expect(rows(page)).to_have_count(1)
     go(page, f"{view}/revoke")
     question = page.get_by_role("dialog").get_by_role("heading", name="Revoke this link?")
     expect(question).to_be_visible()
-    with page.expect_response(path):
-        links[-1].continue_()
+    with page.expect_response(f"**{link_path}"):
+        held[link_path].continue_()
     settle(page)
     expect(question).to_be_visible()
 

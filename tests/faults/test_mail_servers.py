@@ -17,7 +17,7 @@ from tests.support.sender import SESSIONS, OpenPost, Post, recipients
 from tests.support.servers import wait_until
 
 SLOW, TARPIT, GREYLISTED = "slow@example.com", "tarpit@example.com", "greylisted@example.com"
-SILENT = "silent@example.com"
+SILENT, FIRST = "silent@example.com", "first@example.com"
 LATE_BY = 1.5
 """Seconds that a busy machine may add to a wait."""
 A_WHILE = 0.03
@@ -80,6 +80,8 @@ def slow(
 ) -> Post:
     """Two processes for each queue, with slow recipients and those of ``others``, all at once."""
     post = open_post("worker", "worker")
+    owe_both(post, FIRST)
+    wait_until(lambda: post.relay.copies().keys() >= {FIRST, f"code.{FIRST}"}, "running workers")
     post.relay.greylist(GREYLISTED, code_life / 2)
     post.sender.owe_code(GREYLISTED, timedelta(seconds=code_life))
     for delay in delays:
@@ -89,7 +91,7 @@ def slow(
     post.relay.answer(TARPIT, RCPT=post.relay.after(tarpit_delay))
     post.relay.answer(f"code.{TARPIT}", RCPT=post.relay.after(tarpit_delay))
     owe_both(post, TARPIT)
-    wait_until(lambda: len(post.relay.tries) == 2 * len(delays) + 3, "all to be under way")
+    wait_until(lambda: len(post.relay.tries) == 2 * len(delays) + 5, "all to be under way")
     post.sender.owe(*others[10:])
     for other in others[:10]:
         owe_both(post, other)

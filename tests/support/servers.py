@@ -222,7 +222,7 @@ def unreachable(port: int, host: str = "127.0.0.1") -> Iterator[None]:
         yield
 
 
-def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, within: float = 60.0) -> None:
     """Returns when ``condition`` holds; what happens meanwhile is in another process."""
     deadline = time.monotonic() + within
     while not condition():
