@@ -1,5 +1,6 @@
 """Workers and the scan skip a key of a wrong type, and send the e-mails of all others."""
 
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from service.outbox.queues import LINK_QUEUE, OTP_QUEUE
 from service.storage import keys
 from service.values.ids import partition_of
 from tasks.jobs import scan
-from tests.support.delivery_harness import PARTITION, DeliveryHarness
-from tests.support.scripted_smtp import ScriptedMailer
+from tasks.mail.mailer import Refused
+from tests.support.delivery_harness import ORG, PARTITION, DeliveryHarness
+from tests.support.scripted_smtp import Answer, ScriptedMailer, refusing
 
 OTHERS = "globex"
 ELSEWHERE = partition_of(OTHERS)
@@ -85,6 +87,29 @@ def test_an_unreadable_link_stays_in_the_outbox_and_is_logged(
     assert harness.lease_of(bad) is not None
     assert f"{bad.id[:11]}…" in told(logs)
     assert bad.id not in str(logs)
+
+
+@pytest.mark.parametrize("answer", [lambda _: None, refusing(error=Refused("550 no"))])
+@pytest.mark.parametrize("kind", ["notices", "notice_outbox", "failed", "pending_since", "events"])
+def test_a_mail_is_tried_once_whatever_key_of_its_partition_is_unreadable(
+    harness: DeliveryHarness, mailer: ScriptedMailer, kind: str, answer: Answer
+) -> None:
+    link, tried = harness.add_link(), []
+
+    def count(message: EmailMessage) -> object:
+        tried.append(message)
+        return answer(message)
+
+    mailer.answer = count
+    spoil(harness, keys.events(ORG) if kind == "events" else getattr(keys, kind)(PARTITION))
+    states = []
+    for _ in range(2):
+        harness.link_worker(mailer).run([PARTITION])
+        states.append(harness.state(link))
+        harness.clock.advance(seconds=25)
+    assert len(tried) == 1
+    assert states == 2 * [DeliveryState.SENT if mailer.sent else DeliveryState.FAILED]
+    assert harness.lease_of(link) is None
 
 
 def test_an_unreadable_code_stays_in_the_outbox_and_delays_no_other(

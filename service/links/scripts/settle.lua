@@ -24,7 +24,7 @@ local event = {unpack(ARGV, 17)}
 
 local function finish()
   redis.call('ZREM', outbox, id)
-  redis.call('ZREM', pending_since, id)
+  redis.pcall('ZREM', pending_since, id)
 end
 
 local before, earlier_problem, latest_sends, earlier_sent, first =
@@ -55,15 +55,6 @@ local function begin_reminders()
   end
 end
 
-if retention ~= '' then
-  local ended_at = redis.call('PEXPIRETIME', link) - retention
-  local failed_at = math.min(now, ended_at) -- so that it is forgotten before the link
-  redis.call('ZADD', failed, string.format('%.0f', failed_at), id)
-  match_ttl(failed, now + retention)
-  prune(failed, string.format('%.0f', now - retention))
-elseif earlier_problem then
-  redis.call('ZREM', failed, id)
-end
 redis.call('HINCRBY', link, 'attempts', attempts)
 if unconfirmed ~= '0' then redis.call('HINCRBY', link, 'unconfirmed', unconfirmed) end
 if sent == '' then
@@ -72,14 +63,24 @@ else
   if earlier_sent and not first then redis.call('HSET', link, 'first', earlier_sent) end
   redis.call('HSET', link, 'state', state, 'sent', sent)
   if earlier_problem then redis.call('HDEL', link, 'error', 'unconfirmed') end
-  begin_reminders()
 end
 if retry_at == '' then
-  finish()
   redis.call('HDEL', link, 'retry')
+  finish()
 else
   redis.call('ZADD', outbox, retry_at, id)
   redis.call('HSET', link, 'retry', retry_at)
 end
+-- The mail is settled: what follows may fail on a key of another type.
+if retention ~= '' then
+  local ended_at = redis.call('PEXPIRETIME', link) - retention
+  local failed_at = math.min(now, ended_at) -- so that it is forgotten before the link
+  redis.call('ZADD', failed, string.format('%.0f', failed_at), id)
+  match_ttl(failed, now + retention)
+  prune(failed, string.format('%.0f', now - retention))
+elseif earlier_problem then
+  redis.pcall('ZREM', failed, id)
+end
 if #event > 0 and before ~= state then add_event(events, now, id, event) end
+if sent ~= '' then begin_reminders() end
 return leased_until and 1 or 0
