@@ -165,8 +165,10 @@ class QueueRunner(Generic[Payload]):
         self._pool.put(claimed)
 
     async def _end_pause_if_nothing_is_owed(self) -> None:
-        """Nobody then finds out whether the server would take it."""
+        """Nobody then finds out whether the server would take it, unless idle sessions do."""
         if not self._pause.is_active or self._pause.is_waiting:
+            return
+        if self._pause.cause is Cause.CONNECTION and self._pool.keeps_open:
             return
         if not await self._claims.is_anything_owed():
             self._suspects.clear()

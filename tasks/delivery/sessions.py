@@ -46,6 +46,11 @@ class SessionPool(Generic[Payload]):
         self._grows_at = 0.0
         self._is_closing = False
 
+    @property
+    def keeps_open(self) -> bool:
+        """Whether idle sessions are kept open, and so checked."""
+        return self._size.kept_open > 0
+
     def start(self, tasks: asyncio.TaskGroup) -> None:
         self._tasks = tasks
         self._open_sessions()

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from anyio import to_thread
+from structlog.testing import CapturingLogger
 
-from tasks.delivery import claims, sessions
+from tasks.delivery import claims, pause, sessions
 from tasks.delivery.sessions import PoolSize, SessionPool
 from tasks.mail.mailer import MailerUnavailable, MailSession, SessionEnded
 from tasks.message import LEASE_DURATION
@@ -235,3 +236,20 @@ class TestIdleSessions:
             wait_until(lambda: worker.heartbeat.pause is None, "the pause to end")
             wait_until(lambda: len(server.open_sessions) == 2, "as many as it takes are open")
             assert worker.heartbeat.pause is None
+
+    def test_that_pause_lasts_while_the_server_is_away_though_nothing_is_owed(
+        self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log = CapturingLogger()
+        monkeypatch.setattr(pause, "log", log)
+        monkeypatch.setattr(pause, "LOOK_SECONDS", 0.02)
+        server = Server(connections=0)
+        worker = harness.code_worker(server, kept_open=4, sessions=32)
+        with worker.started() as thread:
+            wait_until(lambda: worker.heartbeat.pause is not None, "the pause to be told")
+            harness.clock.advance(seconds=6)
+            thread.wake([PARTITION])  # as a code that is voided before it is claimed
+            assert thread.wait_until_dry(10)
+            time.sleep(0.2)
+            assert worker.heartbeat.pause is not None
+        assert [call.args for call in log.calls] == [("mail_paused",)]
