@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -43,9 +42,7 @@ def pause(service: Service, store: RedisClient) -> Iterator[Pauses]:
             else:
                 store.run(heartbeats.remove(process_type, process))
         expected = [f"mail_{queue}_paused" for queue in queues]
-        wait_until(
-            lambda: httpx.get(f"{service.url}/readyz").json()["reasons"] == expected, "readiness"
-        )
+        wait_until(lambda: service.readiness().get("reasons") == expected, "readiness")
 
     yield set_paused
     set_paused()

@@ -5,7 +5,6 @@ import signal
 import subprocess
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.procfs import children
@@ -15,9 +14,13 @@ from tests.support.service_processes import COMMAND, Process, Service
 pytestmark = pytest.mark.usefixtures("redis_db")
 
 
-def reasons(service: Service) -> list[str]:
-    found: list[str] = httpx.get(f"{service.url}/readyz").json()["reasons"]
-    return found
+def reasons(service: Service) -> list[str] | None:
+    return service.readiness().get("reasons")
+
+
+def count_workers(service: Service) -> int:
+    """Those for links that were alive of late."""
+    return len(service.readiness().get("heartbeats", {}).get("worker-links", []))
 
 
 def probe(service: Service) -> int:
@@ -34,12 +37,7 @@ def test_one_of_two_workers_that_stops_is_seen_and_forgotten_when_it_is_asked_to
     with Service(tmp_path, own_store.url, mail_server.url) as service:
         other = Process("worker", service.environ, tmp_path / "other.log")
         other.start()
-        wait_until(
-            lambda: (
-                len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 2
-            ),
-            "the other worker",
-        )
+        wait_until(lambda: count_workers(service) == 2, "the other worker")
         assert probe(service) == 0
         stopped = children(other.process.pid)
         for child in stopped:
@@ -54,10 +52,5 @@ def test_one_of_two_workers_that_stops_is_seen_and_forgotten_when_it_is_asked_to
                 os.kill(child, signal.SIGCONT)
         wait_until(lambda: reasons(service) == [], "it to be alive again")
         assert other.stop() == 0
-        wait_until(
-            lambda: (
-                len(httpx.get(f"{service.url}/readyz").json()["heartbeats"]["worker-links"]) == 1
-            ),
-            "it to be forgotten",
-        )
+        wait_until(lambda: count_workers(service) == 1, "it to be forgotten")
         assert (reasons(service), probe(service)) == ([], 0)

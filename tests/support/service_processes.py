@@ -169,10 +169,15 @@ class Service:
 
     def ready(self) -> bool:
         """Whether everything is alive."""
+        return bool(self.readiness().get("status") == "ok")
+
+    def readiness(self) -> dict[str, Any]:
+        """What ``/readyz`` tells. A busy machine may have kept it from that for a moment."""
         try:
-            return bool(httpx.get(f"{self.url}/readyz").json().get("status") == "ok")
+            response = httpx.get(f"{self.url}/readyz")
         except httpx.TransportError:
-            return False
+            return {}
+        return dict(response.json()) if response.status_code == 200 else {}
 
     def is_alive(self) -> bool:
         """Whether the web process answers."""
