@@ -19,7 +19,13 @@ from service.process.data_dir import LOCK_VARIABLE, data_dir_of
 from service.process.embedded import with_embedded_store
 from service.process.listen_address import find_address
 from service.process.shutdown import exit_on_stop_signals, exit_with_lock
-from service.process.startup import DataVersionWatch, StartupError, read_settings, wait_for_data
+from service.process.startup import (
+    DataVersionWatch,
+    StartupError,
+    limit_lookup_time,
+    read_settings,
+    wait_for_data,
+)
 from service.values.email import parse_email
 from service.values.ids import parse_org_id
 
@@ -42,6 +48,7 @@ class Commands(click.Group):
 @click.version_option(package_name="payment-links")
 def main() -> None:
     """Creates, e-mails, verifies, gates, revokes and lists payment links."""
+    limit_lookup_time()
 
 
 @main.command()

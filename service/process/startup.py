@@ -24,6 +24,14 @@ class StartupError(Exception):
     """The process cannot start. The message is one line."""
 
 
+def limit_lookup_time() -> None:
+    """Lets a DNS look-up take a second a name server, unless ``RES_OPTIONS`` is set.
+
+    glibc allows 10 s, and an event loop cannot cancel its look-ups: it could not end before them.
+    """
+    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
+
+
 def read_settings(environ: Mapping[str, str], *, listens: bool = True) -> Settings:
     """The settings in ``environ``; a process that does not listen passes ``listens=False``.
 

@@ -48,9 +48,12 @@ class RedisClient:
 
 @contextmanager
 def open_client(url: str) -> Iterator[RedisClient]:
-    """A client of the Redis at ``url``. It connects when it is first used."""
+    """A client of the Redis at ``url``. It connects when it is first used.
+
+    Its loop is asyncio's own: with uvloop, a process that exits during a DNS look-up crashes.
+    """
     with (
-        start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
+        start_blocking_portal() as portal,
         portal.wrap_async_context_manager(AutoPipeline(create_transport(url))) as pipeline,
     ):
         yield RedisClient(portal, pipeline)
