@@ -37,7 +37,9 @@ ANSWER_SECONDS = 1.0
 HEDGE_SECONDS = 0.2
 """How long one node is given before the next is asked as well."""
 RESEND_SECONDS = 0.02
-"""The pause before a command that did not run is sent again, to another node or the same."""
+"""The least pause before a command that did not run is sent again, to another node or the same."""
+MAX_RESENDS_PER_SECOND = 2000
+"""Limits what commands cost that wait until all keys of a slot have moved."""
 TOPOLOGY_ERRORS = (ConnectionLost, RedisTimeout, OSError, ClusterDownError, ReadOnlyError)
 """Errors after which another node may serve the slots. Other errors are replies."""
 UNKNOWN_HOST = "?"
@@ -70,6 +72,8 @@ class ClusterTransport:
         """Nodes that failed, and have not reported the slots since; each with its latest error."""
         self._queue: list[tuple[Command[Any], Reply]] = []
         """Commands to send as soon as the slots are known."""
+        self._resending = 0
+        """How many commands will be sent again."""
         self._changed = asyncio.Event()
         """Set when the slots may have changed."""
         self._refreshing: asyncio.Task[None] | None = None
@@ -137,10 +141,13 @@ class ClusterTransport:
 
     def _send_later(self, command: Command[Any], reply: Reply) -> None:
         def resend() -> None:
+            self._resending -= 1
             if not reply.done():
                 self.send(command, reply)
 
-        asyncio.get_running_loop().call_later(RESEND_SECONDS, resend)
+        self._resending += 1
+        pause = max(RESEND_SECONDS, self._resending / MAX_RESENDS_PER_SECOND)
+        asyncio.get_running_loop().call_later(pause, resend)
 
     async def _keep_slots(self) -> None:
         """Reads the slots at once when they may have changed, else every ``REFRESH_SECONDS``.

@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import Unavailable
 from service.storage import keys
-from service.storage.cluster import MIN_REFRESH_SECONDS
+from service.storage.cluster import MAX_RESENDS_PER_SECOND, MIN_REFRESH_SECONDS
 from service.storage.command import Command, Script, command
 from service.storage.connect import create_transport
 from service.storage.error_descriptions import describe_failure
@@ -306,6 +306,20 @@ class TestSlots:
         assert isinstance(found, Unavailable)
         assert REDIS_TIMEOUT_SECONDS <= seconds < REDIS_TIMEOUT_SECONDS + 0.5
 
+    def test_scripts_that_wait_are_sent_again_only_so_often(self, cluster: RedisCluster) -> None:
+        async def scenario(pipeline: AutoPipeline) -> float:
+            await pipeline.run(COUNT_BOTH)
+            with slot_on_the_move(cluster) as move:
+                move(COUNTER)
+                before, began = refused_scripts(cluster), time.monotonic()
+                waiting = [timed(pipeline, COUNT_BOTH) for _ in range(1000)]
+                found = [reply for reply, _ in await asyncio.gather(*waiting)]
+                assert {type(reply) for reply in found} == {Unavailable}
+                return (refused_scripts(cluster) - before) / (time.monotonic() - began)
+
+        # each is sent once at once, and the pauses begin short
+        assert run(cluster.url, scenario) < 2 * MAX_RESENDS_PER_SECOND
+
     def test_slots_are_read_once_a_second_at_most(self, cluster: RedisCluster) -> None:
         lost = cluster.primary_of(PARTITION)
 
@@ -390,6 +404,12 @@ class TestSeeds:
 def reads_of(cluster: RedisCluster) -> list[int]:
     """How often each node has read from its clients so far."""
     return [int(node.redis.info("stats")["total_reads_processed"]) for node in cluster.nodes]
+
+
+def refused_scripts(cluster: RedisCluster) -> int:
+    """How many scripts the nodes were sent, and did not run."""
+    stats = [node.redis.info("commandstats") for node in cluster.nodes]
+    return sum(each.get("cmdstat_eval", {"rejected_calls": 0})["rejected_calls"] for each in stats)
 
 
 def slots_read(cluster: RedisCluster) -> int:
