@@ -245,10 +245,17 @@ class QueueRunner(Generic[Payload]):
             raise LeaseLost
 
     def _can_send_elsewhere(self, session: MailSession, error: MailerUnavailable) -> bool:
-        """Whether the server has had enough of this session only, or wants fewer."""
-        if not isinstance(error, SessionEnded):
+        """Whether the server has had enough of this session only, or takes fewer."""
+        if isinstance(error, SessionEnded) and session.is_proven:
+            return True
+        return not (session.is_open or self._pause.is_active) and self._drop(session, error)
+
+    def _drop(self, session: MailSession, error: MailerUnavailable) -> bool:
+        """Does without a session that cannot be opened, if there are others."""
+        if not self._pool.drop(session):
             return False
-        return session.is_proven or (not self._pause.is_active and self._pool.drop(session))
+        log.info("session_not_opened", reason=reply_code(str(error)))
+        return True
 
     async def _hold_back(self, reason: str, cause: Cause) -> None:
         """Pauses the queue, and lets go of the e-mails that wait for a session."""
@@ -343,7 +350,7 @@ class QueueRunner(Generic[Payload]):
         try:
             await session.keep_open()
         except MailerUnavailable as error:
-            if not (isinstance(error, SessionEnded) and self._pool.drop(session)):
+            if not self._drop(session, error):
                 await self._hold_back(str(error), Cause.CONNECTION)
         except Exception:
             log.exception("session_not_checked")

@@ -27,7 +27,7 @@ class MailerUnavailable(Exception):
 
 
 class SessionEnded(MailerUnavailable):
-    """The server did not want this session, or not for longer: another session may do."""
+    """The server has had enough of this session, which has worked: another session may do."""
 
 
 ConfirmLease = Callable[[], Awaitable[None]]

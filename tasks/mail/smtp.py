@@ -105,9 +105,7 @@ class SmtpSession(MailSession):
             self._is_ready = True
         except CONNECTION_ERRORS as error:
             self.abort()
-            reason = self._redact(_describe(error))
-            kind = SessionEnded if _is_about_session(error) else MailerUnavailable
-            raise kind(reason) from error
+            raise MailerUnavailable(self._redact(_describe(error))) from error
         except asyncio.CancelledError:
             self.abort()
             raise
@@ -260,8 +258,6 @@ def _blame_session(code: int, reason: str) -> Exception:
 
 def _blame_sender(code: int, reason: str) -> Exception:
     """MAIL failed: our fault, or that of the connection, save where the size is at fault."""
-    if code in {0, CLOSING_CODE}:
-        return SessionEnded(reason)
     return Refused(reason) if code in SIZE_CODES else MailerUnavailable(reason)
 
 
@@ -275,15 +271,6 @@ def _blame_mail(code: int, reason: str) -> Exception:
 def _blame_content(code: int, reason: str) -> Exception:
     """The content failed: without a reply, the server may have taken the e-mail."""
     return _blame_mail(code, reason) if code else Unconfirmed(reason)
-
-
-def _is_about_session(error: BaseException) -> bool:
-    """Whether the server hung up, or took no connection, without a word about us."""
-    if isinstance(error, SMTPResponseException):
-        return error.code == CLOSING_CODE
-    if isinstance(error, SMTPConnectError) and error.__cause__ is not None:
-        error = error.__cause__
-    return isinstance(error, ConnectionError) and not isinstance(error, TimeoutError)
 
 
 def _describe(error: Exception) -> str:

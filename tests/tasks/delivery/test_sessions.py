@@ -15,10 +15,11 @@ from tasks.delivery.sessions import PoolSize, SessionPool
 from tasks.mail.mailer import MailerUnavailable, MailSession, SessionEnded
 from tasks.message import LEASE_DURATION
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
-from tests.support.scripted_smtp import ScriptedMailer
+from tests.support.scripted_smtp import ScriptedMailer, ScriptedServer
 from tests.support.servers import wait_until
+from tests.support.smtp_setup import session_with
 
-TOO_MANY = SessionEnded("421 4.7.0 too many connections")
+TOO_MANY = MailerUnavailable("421 4.7.0 too many connections")
 
 
 class Server(ScriptedMailer):
@@ -160,6 +161,22 @@ class TestFewerSessions:
         assert len(server.sent) == 60
         assert server.most == 3
         assert server.refused <= 3
+
+    @pytest.mark.parametrize("greeting", ["554 5.3.2 no service", None, "421 4.3.2 shutting down"])
+    def test_half_of_a_name_s_servers_that_are_out_of_order_hold_nothing_back(
+        self, harness: DeliveryHarness, greeting: str | None
+    ) -> None:
+        harness.add_links(30)
+        with ScriptedServer() as server:
+            server.replies["greeting"] = lambda: "220 ready" if server.connections % 2 else greeting
+            server.replies["."] = server.after(0.02)
+            worker = harness.link_worker(lambda: session_with(server), sessions=8)
+            with worker.started() as thread:
+                thread.wake([PARTITION])
+                assert thread.wait_until_dry(10)
+                assert worker.heartbeat.pause is None
+            assert server.verbs().count(".") == 30
+            assert server.connections > 1
 
     def test_there_are_slowly_more_again(
         self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch

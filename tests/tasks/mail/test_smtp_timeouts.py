@@ -169,7 +169,7 @@ class TestTimeouts:
 
     @pytest.mark.parametrize(
         ("verb", "error"),
-        [("MAIL", SessionEnded), ("RCPT", Deferred), ("DATA", Deferred), (".", Unconfirmed)],
+        [("MAIL", MailerUnavailable), ("RCPT", Deferred), ("DATA", Deferred), (".", Unconfirmed)],
         ids=["sender", "recipient", "content", "final dot"],
     )
     def test_a_server_that_hangs_is_given_up(self, verb: str, error: type[Exception]) -> None:
@@ -306,8 +306,8 @@ class TestDropping:
     @pytest.mark.parametrize(
         ("verb", "error"),
         [
-            ("EHLO", SessionEnded),
-            ("MAIL", SessionEnded),
+            ("EHLO", MailerUnavailable),
+            ("MAIL", MailerUnavailable),
             ("RCPT", Deferred),
             ("DATA", Deferred),
             (".", Unconfirmed),
