@@ -45,15 +45,14 @@ export function openSupersede(link, done) {
 function createOptions(fields, done) {
   let idempotencyKey = newIdempotencyKey();
   return {
-    async send() {
+    async send(isShown) {
       const link = await callApi("/payment-links", {
         method: "POST",
         body: encodeLink(fields),
         headers: { "Idempotency-Key": idempotencyKey },
       });
-      linkForm.clear();
       reloadList();
-      done(link);
+      done(link, linkForm.finish(isShown));
     },
     recover({ code }) {
       if (code !== "idempotency_conflict") return false;
@@ -66,7 +65,6 @@ function createOptions(fields, done) {
       return true;
     },
     unreachable: UNREACHABLE,
-    question: linkForm.question,
   };
 }
 

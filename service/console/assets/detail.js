@@ -52,12 +52,14 @@ export function showLink(route) {
 /** The link as the list has it, unless it was superseded since. */
 const findKnown = (id) => (id === stale ? null : findListed(id));
 
-/** Shows a link that was just created. */
-export function showCreated(created) {
-  link = newLink = created;
+/** Shows a link that was just created if its form `wasShown`. */
+export function showCreated(created, wasShown) {
   stale = created.supersedes;
-  replaceRoute({ ...currentRoute(), over: "link", link: created.id });
-  announce("Link created");
+  if (wasShown) {
+    link = newLink = created;
+    replaceRoute({ ...currentRoute(), over: "link", link: created.id });
+  }
+  announce("Link created", { shown: !wasShown });
 }
 
 async function load(route) {
@@ -106,15 +108,20 @@ function render(...content) {
 
 function show({ over: step, payment }) {
   if (newLink) return render(...createdContent());
+  const acted = link; // by the time of an answer, `link` may be another one
+  const done = (...result) => report(acted, ...result);
+  const resent = (_, isShown) => reportAndRead(acted, describeResent(acted), isShown);
+  const revoked = (answer, isShown) =>
+    reportAndRead(acted, describeRevoked(acted, answer), isShown, answer.unavailable.length > 0);
   if (FORMS[step]?.isPossible(link)) {
     dialog.close();
-    return FORMS[step].open(link, step === "supersede" ? showCreated : showResult);
+    return FORMS[step].open(link, step === "supersede" ? showCreated : done);
   }
   if (step === "resend" && canResend(link)) return render(...confirmResend(link, resent));
   if (step === "revoke-all" || (step === "revoke" && link.status === "active"))
     return render(...confirmRevocation(link, step, revoked));
   const voided = step === "void" && findPayment(link, payment);
-  if (voided) return render(...confirmVoid(link, voided, showResult));
+  if (voided) return render(...confirmVoid(link, voided, done));
   render(...detailContent());
 }
 
@@ -180,28 +187,37 @@ function actions() {
   ];
 }
 
-/** Shows the result of a revocation. */
-function revoked({ revoked: count, unavailable }) {
+const describeResent = ({ email }) => `The e-mail to ${email} is on its way.`;
+
+function describeRevoked({ email }, { revoked: count, unavailable }) {
   const text = count
     ? `${plural(count, "link was", "links were")} revoked.`
     : "Nothing was active any more: no link was revoked.";
-  if (!unavailable.length) return showResult(text);
-  return showResult(
+  if (!unavailable.length) return text;
+  return (
     `${count ? text : "No link was revoked."} A part of the service does not answer: links to ` +
-      `${link.email} may still be active there. Revoke all of this recipient again later.`,
-    { isWarning: true },
+    `${email} may still be active there. Revoke all of this recipient again later.`
   );
 }
 
-function resent() {
-  return showResult(`The e-mail to ${link.email} is on its way.`);
+/** Reports the result of an action whose answer is not the link. */
+async function reportAndRead(acted, text, isShown, isWarning) {
+  const changed = await callApi(`/payment-links/${acted.id}`).catch(() => acted);
+  report(acted, text, isShown(), { changed, isWarning });
 }
 
-/** Shows the link as it is now, with `text`. */
-async function showResult(text, { changed, isWarning = false } = {}) {
-  message = { text, isWarning };
-  link = changed ?? (await callApi(`/payment-links/${link.id}`).catch(() => link));
+/**
+ * Tells the result of an action: `text`, and the link `acted` as it is `changed`. Only the view that
+ * asked for it is closed, if it `wasShown` until then.
+ */
+function report(acted, text, wasShown, { changed, isWarning = false }) {
+  const route = currentRoute();
+  if (link?.id === acted.id) {
+    link = changed;
+    message = { text, isWarning };
+  }
   reloadList();
-  closeTop();
-  announce(text);
+  if (wasShown) closeTop();
+  else if (route.over === "link" && route.link === acted.id) show(route);
+  announce(text, { shown: !wasShown });
 }

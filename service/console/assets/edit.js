@@ -37,7 +37,7 @@ export const canEdit = ({ status }) => status === "active" || status === "expire
 /** The name of a field of the API in words. */
 export const fieldLabel = (name) => LABELS[name] ?? name.replaceAll("_", " ");
 
-/** Opens the form with the values of `link`, and calls `done` with the changed link. */
+/** Opens the form with the values of `link`. `done` takes what `report` in detail.js takes. */
 export function openEdit(link, done) {
   new Edit(link, done).open();
 }
@@ -58,8 +58,8 @@ class Edit {
       unreachable:
         "The service did not answer, so it is not known whether your changes are saved. Try " +
         "again: they are not made twice",
-      send: () => this.save(),
-      recover: (problem) => this.recover(problem),
+      send: (isShown) => this.save(isShown),
+      recover: (problem, isShown) => this.recover(problem, isShown),
     });
     this.before = readValues();
   }
@@ -77,7 +77,7 @@ class Edit {
     return FIELDS.filter((name) => !isEqual(values[name], this.before[name]));
   }
 
-  async save() {
+  async save(isShown) {
     const { changed, link } = this;
     if (!changed.length) return linkForm.showError("There is nothing to save: nothing was changed");
     const changedLink = await callApi(`/payment-links/${link.id}`, {
@@ -85,26 +85,25 @@ class Edit {
       headers: { "If-Match": `"${link.version}-${link.status}"` },
       body: encodeChanges(changed),
     });
-    this.finish(changedLink);
+    this.finish(changedLink, isShown);
   }
 
-  finish(link) {
-    linkForm.clear();
-    this.done("Your changes are saved.", { changed: link });
+  finish(link, isShown) {
+    this.done("Your changes are saved.", linkForm.finish(isShown), { changed: link });
   }
 
-  async recover({ status, code }) {
+  async recover({ status, code }, isShown) {
     if (status !== 412 && code !== "link_sent") return false;
     const wanted = readValues();
     const changed = this.changed;
     const now = await callApi(`/payment-links/${this.link.id}`).catch(() => null);
-    if (!now) return false;
+    if (!now || !isShown()) return false;
     const differing = differences(valuesOf(this.link), valuesOf(now));
     this.link = now;
     this.isLocked = code === "link_sent" || Boolean(now.delivery.sent_at);
     const kept = changed.filter((name) => !(this.isLocked && LOCKED_AFTER_MAIL.includes(name)));
     this.showAnew(now, Object.fromEntries(kept.map((name) => [name, wanted[name]])));
-    if (status === 412 && changed.length && !this.changed.length) this.finish(now);
+    if (status === 412 && changed.length && !this.changed.length) this.finish(now, isShown);
     else if (!canEdit(now))
       linkForm.showError(`Nothing was saved: this link is ${now.status}, and stays as it is`);
     else if (status === 412) this.showConflict(differing);

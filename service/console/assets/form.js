@@ -23,7 +23,8 @@ export class Form {
     this.form = dialog.querySelector("form");
     this.error = dialog.querySelector(".form-error");
     this.button = dialog.querySelector("form .primary");
-    this.isOpen = this.isBusy = false;
+    this.opened = null;
+    this.isBusy = false;
     Object.assign(this, { question, findFault: (name) => findFault(name, this.form) });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -41,10 +42,11 @@ export class Form {
   /**
    * Shows the form with the values that its fields have now. `send` makes the request and shows its
    * result; `unreachable` is the text if there was no answer. `recover` may return true for a
-   * refusal that it has told the user of by itself.
+   * refusal that it has told the user of by itself. Both get `isShown`, which tells whether the user
+   * has not left the form since.
    */
   open({ send, unreachable, recover = () => false, question = this.question }) {
-    Object.assign(this, { send, unreachable, recover, question, isOpen: true });
+    this.opened = { send, unreachable, recover, question };
     this.clearFaults();
     this.setBusy(false);
     this.initial = this.snapshot();
@@ -54,15 +56,22 @@ export class Form {
 
   /** Empties the form without a question. */
   clear() {
-    this.isOpen = false;
+    this.opened = null;
     this.form.reset();
     this.clearFaults();
     this.setBusy(false);
     if (asking === this) discard.close();
   }
 
+  /** Empties the form if it `isShown()`, and returns whether it was. */
+  finish(isShown) {
+    const wasShown = isShown();
+    if (wasShown) this.clear();
+    return wasShown;
+  }
+
   get isDirty() {
-    return this.isOpen && this.initial !== this.snapshot();
+    return this.opened !== null && this.initial !== this.snapshot();
   }
 
   /** The input as text, to be compared. */
@@ -73,22 +82,27 @@ export class Form {
 
   async submit() {
     if (this.isBusy) return;
+    const { opened } = this;
+    const isShown = () => this.opened === opened && this.dialog.open;
     this.clearFaults();
     this.setBusy(true);
     try {
-      await this.send();
+      await opened.send(isShown);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      await this.showProblem(problem);
+      await this.showProblem(problem, opened, isShown);
     } finally {
-      this.setBusy(false);
+      if (isShown()) this.setBusy(false);
     }
   }
 
-  async showProblem(problem) {
+  async showProblem(problem, { recover, unreachable }, isShown) {
     if (problem.status === 401) return; // the input is still there after the next sign-in
-    if (!problem.isRefusal) this.showError(this.unreachable);
-    else if (!(await this.recover(problem))) this.showFaults(problem.errors, problem.message);
+    if (problem.isRefusal && isShown() && (await recover(problem, isShown))) return;
+    const text = problem.isRefusal ? `Nothing was saved: ${problem.message}` : unreachable;
+    if (!isShown()) announce(sentence(text), { shown: true });
+    else if (problem.isRefusal) this.showFaults(problem.errors, problem.message);
+    else this.showError(unreachable);
   }
 
   setBusy(isBusy) {
@@ -163,7 +177,7 @@ const findDirty = () => [...forms].find((form) => form.isDirty);
 function askToDiscard(callback) {
   asking = findDirty();
   onDiscard = callback;
-  const [title, text] = asking.question;
+  const [title, text] = asking.opened.question;
   document.getElementById("discard-title").textContent = title;
   document.getElementById("discard-text").textContent = text;
   if (!asking.dialog.open) asking.dialog.showModal();

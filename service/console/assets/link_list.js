@@ -35,9 +35,9 @@ export function showList(main, route, isForced) {
   view.goTo(route, isForced);
 }
 
-/** Loads the page again. */
+/** Loads the page again after an action, whose result is what is announced. */
 export function reloadList() {
-  view?.load();
+  view?.load({ isAnnounced: false });
 }
 
 /** Shows the name and the logo of `org`, if its links are shown. */
@@ -144,7 +144,7 @@ class LinkList {
     this.load({ focus: turned });
   }
 
-  async load({ quiet = false, tries = 0, focus = false } = {}) {
+  async load({ quiet = false, isAnnounced = !quiet, tries = 0, focus = false } = {}) {
     clearTimeout(this.timer);
     const requestId = ++this.requestId;
     const query = new URLSearchParams({ limit: LIMIT });
@@ -154,7 +154,7 @@ class LinkList {
     try {
       const page = await callApi(`/orgs/${this.org}/payment-links?${query}`);
       if (!page.total) this.suggestions = await this.suggestOrgs();
-      if (requestId === this.requestId) this.show(page, { quiet, tries, focus });
+      if (requestId === this.requestId) this.show(page, { quiet, isAnnounced, tries, focus });
     } catch (problem) {
       if (requestId !== this.requestId || problem.status === 401) return;
       if (quiet) this.poll(this.page, tries);
@@ -164,7 +164,7 @@ class LinkList {
     }
   }
 
-  show(page, { quiet, tries, focus }) {
+  show(page, { quiet, isAnnounced, tries, focus }) {
     this.page = page;
     for (const [status, count] of Object.entries({ ...page.counts, "": page.total }))
       this.counts[status].textContent = formatNumber(count);
@@ -174,7 +174,7 @@ class LinkList {
       ...(page.links.length ? [this.table(page.links), this.pager(page)] : [this.empty(page)]),
     );
     if (focus || hadFocus) this.region.querySelector("[tabindex='-1']")?.focus();
-    if (!quiet) announce(page.links.length ? this.position(page) : "No links");
+    if (isAnnounced) announce(page.links.length ? this.position(page) : "No links");
     this.poll(page, 0);
   }
 

@@ -2,7 +2,7 @@
 
 import { callApi, callApiWithStatus, encodeBody, newIdempotencyKey } from "./api.js";
 import { actionButton, cancelButton, linkFacts, question } from "./confirm.js";
-import { h } from "./dom.js";
+import { announce, h } from "./dom.js";
 import { Form } from "./form.js";
 import { formatAmount } from "./format.js";
 import { CURRENCIES, findFault, parseAmount, typedAmount } from "./validation.js";
@@ -16,6 +16,7 @@ const FIELD_OF = {
 const dialog = document.getElementById("payment");
 const notice = document.getElementById("payment-notice");
 const duplicate = document.getElementById("duplicate");
+const LEFT = "No payment was recorded: you left the form before it was sent.";
 let suggested = "";
 const form = new Form(dialog, {
   question: ["Discard this payment?", "It is not recorded yet, and what you typed will be lost."],
@@ -28,7 +29,7 @@ export const paymentText = ({ status }) =>
 export const findPayment = (link, id) =>
   link.payments?.find(({ payment_id, voided_at }) => payment_id === id && !voided_at);
 
-/** Opens the form for a payment of `link`. `done` gets the result in words, and the link. */
+/** Opens the form for a payment of `link`. `done` takes what `report` in detail.js takes. */
 export function openPayment(link, done) {
   form.clear();
   form.field("payment_id").value = `console-${newIdempotencyKey().slice(0, 16)}`;
@@ -38,8 +39,9 @@ export function openPayment(link, done) {
     `In your own time (${Intl.DateTimeFormat().resolvedOptions().timeZone}). If left empty: now.`;
   let known = link;
   form.open({
-    async send() {
+    async send(isShown) {
       const read = await callApi(`/payment-links/${link.id}`);
+      if (!isShown()) return announce(LEFT, { shown: true });
       const hasChanged = read.amount_due !== known.amount_due || read.status !== known.status;
       const isRepeated = read.payments?.some(({ payment_id }) => payment_id === paymentId());
       known = read;
@@ -49,9 +51,8 @@ export function openPayment(link, done) {
         method: "POST",
         body: encodePayment(read),
       });
-      form.clear();
       const { link: changed, duplicate: isWarning } = answer.body;
-      done(describeResult(answer), { changed, isWarning });
+      done(describeResult(answer), form.finish(isShown), { changed, isWarning });
     },
     recover({ code, message }) {
       const name = FIELD_OF[code];
@@ -157,7 +158,8 @@ export function confirmVoid(link, payment, done) {
   );
   const action = actionButton("Void this payment", "danger solid", {
     run: () => callApi(path, { method: "DELETE" }),
-    done: (changed) => done(describeVoided(changed, amount, payment), { changed }),
+    done: (changed, isShown) =>
+      done(describeVoided(changed, amount, payment), isShown(), { changed }),
     describe: (problem) =>
       problem.isRefusal
         ? `Nothing was voided: ${problem.message}.`
@@ -171,6 +173,9 @@ export function confirmVoid(link, payment, done) {
 const describeVoided = (link, amount, payment) =>
   `The payment of ${amount}, ${payment.payment_id}, is voided. ` +
   (link.status === "paid" ? "The link is still paid." : `The link is ${link.status}.`);
+
+// Back closes the form, and with it the question that it asks.
+dialog.addEventListener("close", () => duplicate.close());
 
 document.getElementById("payment-currencies").append(
   ...[...CURRENCIES.keys()].map((code) => new Option(code)),

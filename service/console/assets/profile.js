@@ -128,13 +128,14 @@ function read() {
   };
 }
 
-async function save() {
-  const profile = await callApi(`/orgs/${org}/profile`, {
+async function save(isShown) {
+  const saved = org;
+  const profile = await callApi(`/orgs/${saved}/profile`, {
     method: "PUT",
     body: JSON.stringify(read()),
   });
-  open(profile);
-  showProfileName(org, profile);
+  if (isShown()) open(profile);
+  showProfileName(saved, profile);
   announce("Profile saved. E-mails follow within 10 seconds.", { shown: true });
 }
 

@@ -53,17 +53,18 @@ function confirmResendFailed(org) {
   });
 }
 
-function showQueued({ queued }) {
+function showQueued({ queued }, isShown) {
   const message = queued
     ? `${plural(queued, "e-mail is", "e-mails are")} on the way again.`
     : "No failed e-mail was left: nothing is sent again.";
   reloadList();
+  announce(message, { shown: !isShown() });
+  if (!isShown()) return;
   render(
     dialogHeader("Resend all failed e-mails", TITLE_ID),
     h("p", { class: "notice good" }, message),
     h("div", { class: "buttons" }, h("button", { type: "button", "data-close": true }, "Done")),
   );
-  announce(message);
 }
 
 function render(...content) {
