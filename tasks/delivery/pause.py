@@ -26,6 +26,8 @@ PROBE_INTERVAL = timedelta(seconds=1)
 """The time between two e-mails that are tried while recipients are refused for our sake."""
 ADDRESS_REFUSED = re.compile(r"5[0-9]{2}[ -]5\.1\.(1|2|3|6|10)")
 """Replies to an address that does not exist (RFC 3463, 3.2): never our fault."""
+LOGIN_REFUSED = re.compile(r"53[0458]")
+"""Replies that concern our login (RFC 4954, 6): one is enough to suspect us."""
 
 T = TypeVar("T")
 
@@ -100,13 +102,14 @@ class RefusalStreak(Generic[T]):
         self._refused: deque[T] = deque(maxlen=MAX_SUSPECTS)
 
     def add(self, code: str, domain: str, refused: T) -> list[T]:
-        """Returns the e-mails that were refused, once they are for enough domains."""
+        """Returns the e-mails that were refused, once it may be our fault."""
         if code != self._code:
             self.clear()
         self._code = code
         self._domains.add(domain)
         self._refused.append(refused)
-        return [*self._refused] if len(self._domains) >= DOMAINS_TO_SUSPECT else []
+        is_suspicious = LOGIN_REFUSED.match(code) or len(self._domains) >= DOMAINS_TO_SUSPECT
+        return [*self._refused] if is_suspicious else []
 
     def clear(self) -> None:
         self._domains.clear()

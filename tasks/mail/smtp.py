@@ -44,8 +44,6 @@ LEASE_CHECK_TTL_SECONDS = 1.0
 SUCCESS_CODES = range(200, 300)
 START_CONTENT_CODE = 354
 CLOSING_CODE = 421
-AUTH_CODES = {530, 534, 535, 538}
-"""Replies that concern the login, not the e-mail (RFC 4954, 6)."""
 SIZE_CODES = {552, 523}
 """Replies to MAIL that concern the size of the e-mail (RFC 1870)."""
 CONNECTION_ERRORS = (SMTPException, OSError, ValueError)
@@ -262,9 +260,7 @@ def _blame_sender(code: int, reason: str) -> Exception:
 
 
 def _blame_mail(code: int, reason: str) -> Exception:
-    """RCPT or DATA failed: the fault of this e-mail, save where the login is at fault."""
-    if code in AUTH_CODES:
-        return MailerUnavailable(reason)
+    """RCPT or DATA failed, for all that is known the fault of this e-mail."""
     return Refused(reason) if 500 <= code <= 599 else Deferred(reason)
 
 

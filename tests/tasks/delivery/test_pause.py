@@ -1,7 +1,7 @@
 """Whose fault it is that mails are not taken: while it is ours, nothing fails."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from itertools import pairwise
@@ -343,3 +343,40 @@ class TestRetries:
             assert waits[-1] <= life / 4
             harness.clock.now = again_at
         assert waits[:3] == [timedelta(seconds=seconds) for seconds in (5, 15, 45)]
+
+
+class TestLoginAskedForAtRecipients:
+    """As where a server takes mails to its own domains only, without a login."""
+
+    @pytest.fixture
+    def server(self) -> Iterator[ScriptedServer]:
+        with ScriptedServer() as server:
+            yield server
+
+    def ask_for_login(self, server: ScriptedServer, recipients: str) -> None:
+        server.replies["RCPT"] = lambda: (
+            "530 5.7.0 log in" if recipients in server.commands[-1] else "250 fine"
+        )
+
+    def test_nothing_fails_while_it_is_asked_for_at_all(
+        self, stage: Stage, server: ScriptedServer
+    ) -> None:
+        self.ask_for_login(server, "@")
+        stage.add(*[f"jane+{number}@gmail.example" for number in range(3)])
+        worker = stage.harness.link_worker(lambda: session_with(server))
+        stage.play(worker, *[stage.wait(1) for _ in range(40)])
+        assert stage.states == {QUEUED: 3}
+        assert worker.heartbeat.pause is not None
+        assert worker.heartbeat.pause.reason == "530 5.7.0"
+
+    def test_one_mail_stops_no_others(self, stage: Stage, server: ScriptedServer) -> None:
+        self.ask_for_login(server, "outside.example")
+        stage.add("jane@outside.example", *domains(3))
+        worker = stage.harness.link_worker(lambda: session_with(server))
+        seen = []
+        stage.play(
+            worker, stage.wait(1), lambda: seen.append(worker.heartbeat.pause), stage.wait(15)
+        )
+        assert seen == [None]
+        assert stage.states == {SENT: 3, FAILED: 1}
+        assert worker.heartbeat.pause is None
