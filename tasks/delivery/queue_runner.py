@@ -15,7 +15,14 @@ from service.storage.pipeline import AutoPipeline
 from service.values.mail_replies import reply_code
 from tasks.delivery.circuit_breaker import CircuitBreaker
 from tasks.delivery.claims import Claims
-from tasks.delivery.pause import ADDRESS_REFUSED, Cause, Pause, RefusalStreak, backoff
+from tasks.delivery.pause import (
+    ADDRESS_REFUSED,
+    MAX_PAUSE,
+    Cause,
+    Pause,
+    RefusalStreak,
+    backoff,
+)
 from tasks.delivery.sessions import PoolSize, SessionPool
 from tasks.mail.mailer import (
     Deferred,
@@ -222,8 +229,9 @@ class QueueRunner(Generic[Payload]):
                 return None
             cause = Cause.SENDER if session.is_open else Cause.CONNECTION
             await self._hold_back(str(error), cause)
+            at = min(self._pause.until, self._retry_at(message, MAX_PAUSE))
             # No words of the reply: they concern our login.
-            return Retry(self._pause.code, at=self._pause.until, counts_as_attempt=False)
+            return Retry(self._pause.code, at=at, counts_as_attempt=False)
         except Refused as refusal:
             reason = str(refusal)[:MAX_ERROR_LENGTH]
             return await self._judge(message, mail, reason, is_probe=is_probe)

@@ -344,6 +344,21 @@ class TestRetries:
             harness.clock.now = again_at
         assert waits[:3] == [timedelta(seconds=seconds) for seconds in (5, 15, 45)]
 
+    def test_so_is_one_that_a_pause_puts_off_for_the_pause_may_end_before(
+        self, harness: DeliveryHarness
+    ) -> None:
+        harness.add_code(ttl=timedelta(minutes=10))
+        code_expires_at = harness.clock() + timedelta(minutes=10)
+        worker = harness.code_worker(ScriptedMailer(refusing(error=SENDER_REFUSED)))
+        with worker.started() as thread:
+            for wait in (0, 5, 15, 45, 135):
+                harness.clock.advance(seconds=wait)
+                thread.wake([partition_of("jane@example.com")])
+                assert thread.wait_until_dry(10.0)
+        again_at = harness.code_lease_of("jane@example.com")
+        assert again_at is not None
+        assert again_at - harness.clock() == (code_expires_at - harness.clock()) / 4
+
 
 class TestLoginAskedForAtRecipients:
     """As where a server takes mails to its own domains only, without a login."""
