@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 import redis.asyncio
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
-from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    InvalidResponse,
+    MovedError,
+    ReadOnlyError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import TimeoutError as RedisTimeout
 
@@ -40,7 +47,10 @@ RESEND_SECONDS = 0.02
 """The least pause before a command that did not run is sent again, to another node or the same."""
 MAX_RESENDS_PER_SECOND = 2000
 """Limits what commands cost that wait until all keys of a slot have moved."""
-TOPOLOGY_ERRORS = (ConnectionLost, RedisTimeout, OSError, ClusterDownError, ReadOnlyError)
+TOPOLOGY_ERRORS = (
+    *(ConnectionLost, RedisTimeout, OSError, InvalidResponse),
+    *(ClusterDownError, ReadOnlyError),
+)
 """Errors after which another node may serve the slots. Other errors are replies."""
 UNKNOWN_HOST = "?"
 """The host of a node without a name, on clusters whose nodes are reached by names."""

@@ -16,8 +16,15 @@ from service.storage.connect import create_transport
 from service.storage.error_descriptions import describe_failure
 from service.storage.multiplexed_connection import MAX_PENDING_COMMANDS
 from service.storage.pipeline import REDIS_TIMEOUT_SECONDS, AutoPipeline
-from tests.support.redis_cluster import RedisCluster, free_ports, redis_cluster, slot_of, url_of
-from tests.support.servers import store, valkey_server
+from tests.support.redis_cluster import (
+    ClusterNode,
+    RedisCluster,
+    free_ports,
+    redis_cluster,
+    slot_of,
+    url_of,
+)
+from tests.support.servers import store, valkey_server, wait_until
 
 Scenario = Callable[[AutoPipeline], Awaitable[Any]]
 PARTITION = "3f"
@@ -273,6 +280,27 @@ class TestSlots:
             cluster.configure(cluster_preferred_endpoint_type="ip")
             cluster.move_slot(slot, source)
 
+    def test_a_node_whose_port_another_service_has_taken_is_found_elsewhere(
+        self, cluster: RedisCluster
+    ) -> None:
+        node = cluster.primary_of(PARTITION)
+
+        def announce(port: int) -> None:
+            node.redis.config_set("cluster-announce-client-port", port)
+            wait_until(lambda: all(port in ports_of(each) for each in cluster.nodes), "the port")
+
+        async def scenario(pipeline: AutoPipeline) -> float:
+            server = await asyncio.start_server(speak_http, "127.0.0.1", 0)
+            async with server:
+                announce(server.sockets[0].getsockname()[1])
+                while isinstance((await timed(pipeline, COUNT))[0], int):
+                    node.redis.client_kill_filter(_type="normal")
+                    await asyncio.sleep(MIN_REFRESH_SECONDS)
+                announce(node.port)
+                return await seconds_until_answered(pipeline)
+
+        assert run(cluster.url, scenario) < BACK_WITHIN
+
     def test_a_key_that_has_moved_already_is_found(self, cluster: RedisCluster) -> None:
         async def scenario(pipeline: AutoPipeline) -> tuple[int, int]:
             await pipeline.run(COUNT)
@@ -404,6 +432,16 @@ class TestSeeds:
 def reads_of(cluster: RedisCluster) -> list[int]:
     """How often each node has read from its clients so far."""
     return [int(node.redis.info("stats")["total_reads_processed"]) for node in cluster.nodes]
+
+
+def ports_of(node: ClusterNode) -> set[int]:
+    """The ports of the nodes that have slots, as the node reports them."""
+    return {int(primary[1]) for _, _, primary in node.redis.execute_command("CLUSTER", "SLOTS")}
+
+
+async def speak_http(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    writer.close()
 
 
 def refused_scripts(cluster: RedisCluster) -> int:
