@@ -164,8 +164,6 @@ def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> li
     def call(first: int) -> None:
         with admin_of(service.url) as client:
             for route, request in itertools.islice(itertools.cycle(requests(link)), first, None):
-                if time.monotonic() > ends:
-                    return
                 began = time.monotonic()
                 response = request(client)
                 answers.append(
@@ -176,6 +174,8 @@ def ask_everything(service: Service, link: dict[str, Any], seconds: float) -> li
                         time.monotonic() - began,
                     )
                 )
+                if time.monotonic() > ends:
+                    return
                 time.sleep(0.05)
 
     callers = [
