@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from service.links.model import DeliveryState, Link
-from service.links.redis_hash import FIELDS, decode, encode
+from service.links.redis_hash import FIELDS, by_name, decode, encode
 from service.links.reminders import next_reminder, receipt_member, reminder_member
 from service.storage import event_log, keys
 from service.storage.command import Command, command, run_script
@@ -30,10 +30,10 @@ OWED_STATES = {DeliveryState.SCHEDULED, DeliveryState.QUEUED}
 
 
 class StoredLink(msgspec.Struct, frozen=True):
-    """A link, and the values of its ``FIELDS`` when it was read."""
+    """A link, and the fields of its hash when it was read."""
 
     link: Link
-    values: list[str | None]
+    fields: dict[str, str]
 
 
 class ChangeOutcome(StrEnum):
@@ -50,11 +50,11 @@ class ChangeOutcome(StrEnum):
 def read(link_id: str) -> Command[StoredLink | None]:
     """The link, to be changed; None where there is none."""
 
-    def decode_stored(values: list[str | None]) -> StoredLink | None:
-        link = decode(link_id, values)
-        return None if link is None else StoredLink(link, values)
+    def decode_stored(fields: dict[str, str]) -> StoredLink | None:
+        link = decode(link_id, fields)
+        return None if link is None else StoredLink(link, fields)
 
-    return command(decode_stored, "HMGET", keys.link(link_id), *FIELDS)
+    return command(decode_stored, "HGETALL", keys.link(link_id))
 
 
 def update(
@@ -90,8 +90,7 @@ def update(
         | _reminder_moves(before, link, now)
         | _receipt_moves(before, link, receipt_at)
     )
-    compared = [text for pair in zip(FIELDS, stored.values, strict=True) for text in pair]
-    written, earlier = _as_fields(link), _as_fields(before)
+    written, earlier = by_name(encode(link)), by_name(encode(before))
     changed = {name: text for name, text in written.items() if earlier.get(name) != text}
     removed = [name for name in earlier if name not in written]
     partition = keys.partition_of_link(link.id)
@@ -127,7 +126,7 @@ def update(
         len(removed),
         len(events),
         *(text for (_, member), score in moves.items() for text in (member, score)),
-        *(text or "" for text in compared),
+        *(text for name in FIELDS for text in (name, stored.fields.get(name, ""))),
         *(text for pair in changed.items() for text in pair),
         *removed,
         *(arg for event in events for arg in event_log.script_args(event, retention)),
@@ -202,11 +201,6 @@ def _notice_moves(link: Link, member: str, at: datetime | None) -> Moves:
         (keys.notices(partition), member): "" if at is None else datetime_to_ms(at),
         (keys.notice_outbox(partition), member): "",
     }
-
-
-def _as_fields(link: Link) -> dict[str, str]:
-    encoded = encode(link)
-    return dict(zip(encoded[::2], encoded[1::2], strict=True))
 
 
 def _decode_outcome(reply: list[Any]) -> ChangeOutcome | IdempotencyRecord:

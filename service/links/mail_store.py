@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from service.links.model import DeliveryState, Link
-from service.links.redis_hash import FIELDS, decode
+from service.links.redis_hash import decode_list
 from service.links.reminders import counts_from, next_reminder, reminder_member
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE
@@ -84,15 +84,14 @@ def load_claimed(
     """
     return run_script(
         lambda records: [
-            try_decode(decode, link_id, values)
-            for link_id, values in zip(link_ids, records, strict=True)
+            try_decode(decode_list, link_id, fields)
+            for link_id, fields in zip(link_ids, records, strict=True)
         ],
         "links/load_claimed",
         [keys.outbox(partition), keys.pending_since(partition), *map(keys.link, link_ids)],
         DeliveryState.SCHEDULED.value,
         DeliveryState.QUEUED.value,
         *map(keys.local_id, link_ids),
-        *FIELDS,
     )
 
 

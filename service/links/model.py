@@ -136,8 +136,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def amount_due(self) -> Decimal | None:
         """None where the link has no amount."""
-        if self.payment_amount is None:
-            return None
+        if self.payment_amount is None or not self.payments:
+            return self.payment_amount
         return max(self.payment_amount - self.amount_paid, ZERO)
 
     @property

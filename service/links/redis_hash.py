@@ -5,7 +5,7 @@ faster. An error of more than 64 bytes makes it a table: some 220 bytes more on 
 where a mail server's answer is that long.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
@@ -17,10 +17,11 @@ from service.values.reminders import decode_reminders, encode_reminders
 from service.values.time import format_time
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class LinkHash(msgspec.Struct, array_like=True, frozen=True):
-    """The fields, in the order in which they are read; None where the hash has no such field.
+class LinkHash(msgspec.Struct, frozen=True):
+    """The fields of the hash, which has no field for a value that is the default.
 
     Times are RFC 3339 in UTC with three decimals, so that scripts can compare them as text.
     ``amount`` is the exact decimal; ``gated``, ``partial``, ``partly`` and ``doubtful`` are ``1``.
@@ -34,35 +35,35 @@ class LinkHash(msgspec.Struct, array_like=True, frozen=True):
     created: Time
     expires: Time
     state: DeliveryState
-    attempts: Annotated[int, msgspec.Meta(ge=0)]
-    sent: Time | None
-    error: str | None
-    sends: Annotated[int, msgspec.Meta(ge=0)] | None
-    unconfirmed: Annotated[int, msgspec.Meta(ge=0)] | None
-    reference: str | None
-    amount: Decimal | None
-    currency: str | None
-    gated: bool | None
-    scheduled: Time | None
-    revoked: Time | None
-    locale: str | None
-    first: Time | None
-    description: str | None
-    metadata: str | None
-    by: str | None
-    partial: bool | None
-    payments: str | None
-    paid: Time | None
-    supersedes: str | None
-    superseded: str | None
-    reminders: str | None
-    reminded: Time | None
-    unsubscribed: Time | None
-    checkout: Time | None
-    version: Annotated[int, msgspec.Meta(ge=0)] | None
-    recipient: str | None
-    partly: bool | None
-    doubtful: bool | None
+    attempts: Count
+    sent: Time | None = None
+    error: str | None = None
+    sends: Count | None = None
+    unconfirmed: Count = 0
+    reference: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    gated: bool = False
+    scheduled: Time | None = None
+    revoked: Time | None = None
+    locale: str | None = None
+    first: Time | None = None
+    doubtful: bool = False
+    description: str | None = None
+    metadata: str | None = None
+    by: str | None = None
+    partial: bool = False
+    payments: str | None = None
+    paid: Time | None = None
+    supersedes: str | None = None
+    superseded: str | None = None
+    reminders: str | None = None
+    reminded: Time | None = None
+    unsubscribed: Time | None = None
+    checkout: Time | None = None
+    version: Count = 0
+    recipient: str | None = None
+    partly: bool = False
 
 
 class PaymentRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -128,15 +129,15 @@ def encode(link: Link) -> list[str]:
     return [text for name, value in values.items() if value is not None for text in (name, value)]
 
 
-def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
-    """The link whose ``FIELDS`` have these values, or None if there is no such hash.
+def decode(link_id: str, fields: Mapping[str, str]) -> Link | None:
+    """The link whose hash has these ``fields``, by name, or None if there is no such hash.
 
     Raises:
         ValueError: a value is missing or of another type.
     """
-    if not any(values):
+    if not fields:
         return None
-    record = msgspec.convert(values, LinkHash, strict=False)
+    record = msgspec.convert(fields, LinkHash, strict=False)
     return Link(
         id=link_id,
         org_id=record.org,
@@ -144,7 +145,7 @@ def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
         transaction_id=record.reference,
         payment_amount=record.amount,
         currency=record.currency,
-        otp_required=record.gated is True,
+        otp_required=record.gated,
         scheduled_at=record.scheduled,
         created_at=record.created,
         expires_at=record.expires,
@@ -155,15 +156,15 @@ def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
             record.sent,
             record.error,
             default_sends(record.state) if record.sends is None else record.sends,
-            record.unconfirmed or 0,
+            record.unconfirmed,
             record.first,
-            record.doubtful is True,
+            record.doubtful,
         ),
         locale=record.locale,
         description=record.description,
         metadata=_decode_metadata(record.metadata) if record.metadata else {},
         created_by=record.by,
-        accept_partial=record.partial is True,
+        accept_partial=record.partial,
         payments=_decode_payments(record.payments) if record.payments else (),
         paid_at=record.paid,
         supersedes=record.supersedes,
@@ -172,18 +173,24 @@ def decode(link_id: str, values: Sequence[str | None]) -> Link | None:
         reminded_at=record.reminded,
         reminders_stopped_at=record.unsubscribed,
         checkout_started_at=record.checkout,
-        version=record.version or 0,
+        version=record.version,
     )
 
 
-def decode_all(link_id: str, fields: Sequence[str]) -> Link | None:
-    """The link whose hash has these ``fields``, names and values in turn, as ``HGETALL`` replies.
+def decode_list(link_id: str, fields: Sequence[str]) -> Link | None:
+    """``decode``, for names and values in turn, as scripts return what ``HGETALL`` replied.
 
     Raises:
-        ValueError, TypeError: as ``decode``.
+        ValueError: as ``decode``.
+        TypeError: ``fields`` is None.
     """
-    values = dict(zip(fields[::2], fields[1::2], strict=True))
-    return decode(link_id, [values.get(name) for name in FIELDS])
+    return decode(link_id, by_name(fields))
+
+
+def by_name(fields: Sequence[str]) -> dict[str, str]:
+    """The values of ``fields``, names and values in turn, by name."""
+    each = iter(fields)
+    return dict(zip(each, each, strict=True))
 
 
 def _encode_payments(payments: Sequence[Payment]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from service.errors import Invalid
 from service.links.link_request import OnConflict
 from service.links.model import DeliveryState, Link, Status
-from service.links.redis_hash import FIELDS, decode, decode_all, encode
+from service.links.redis_hash import decode, decode_list, encode
 from service.links.reminders import next_reminder, reminder_member
 from service.storage import event_log, keys
 from service.storage.command import Argument, Command, command, run_script, try_decode
@@ -145,7 +145,7 @@ def create(
 
 def get(link_id: str) -> Command[Link | None]:
     """The link, or None where there is none."""
-    return command(partial(decode, link_id), "HMGET", keys.link(link_id), *FIELDS)
+    return command(partial(decode, link_id), "HGETALL", keys.link(link_id))
 
 
 def revoke(
@@ -325,7 +325,7 @@ def _decode_page(partition: str, reply: list[Any]) -> Page:
     total, active, expired, revoked, paid, last_score, local_ids, records = reply
     link_ids = keys.full_ids(partition, local_ids)
     links = [
-        try_decode(decode_all, link_id, fields)
+        try_decode(decode_list, link_id, fields)
         for link_id, fields in zip(link_ids, records, strict=True)
     ]
     return Page(

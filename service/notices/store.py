@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from service.links.model import Link
-from service.links.redis_hash import FIELDS
+from service.links.redis_hash import by_name
 from service.links.redis_hash import decode as decode_link
 from service.links.reminders import next_reminder
 from service.notices.model import (
@@ -43,7 +43,6 @@ TRIES_FIELDS = {
 Its text is the attempts, the unconfirmed ones, and what they are about: of a reminder its number,
 of a receipt the payment.
 """
-_LINK_FIELDS = (*FIELDS, TRIES_FIELDS[NoticeKind.REMINDER], TRIES_FIELDS[NoticeKind.RECEIPT])
 
 
 def load_claimed(
@@ -72,7 +71,6 @@ def load_claimed(
             for member, (kind, _) in zip(members, subjects, strict=True)
             for arg in (member, int(kind == NoticeKind.SAMPLE))
         ),
-        *_LINK_FIELDS,
     )
 
 
@@ -293,7 +291,7 @@ def _record_key(partition: str, kind: str, subject: str) -> str:
     return keys.link(keys.full_id(partition, subject))
 
 
-def _decode(partition: str, kind: str, subject: str, values: list[str | None]) -> Notice | None:
+def _decode(partition: str, kind: str, subject: str, values: list[Any]) -> Notice | None:
     """The notice with these values, or None if what it is about does not exist.
 
     Raises:
@@ -303,15 +301,15 @@ def _decode(partition: str, kind: str, subject: str, values: list[str | None]) -
         return None
     if kind == NoticeKind.SAMPLE:
         return _decode_sample(subject, *values)
-    *fields, reminder_tries, receipt_tries = values
+    fields = by_name(values)
     link = decode_link(keys.full_id(partition, subject), fields)
     if link is None:
         return None
     if kind == NoticeKind.REMINDER:
-        tries, number = _decode_tries(reminder_tries)
+        tries, number = _decode_tries(fields.get(TRIES_FIELDS[NoticeKind.REMINDER]))
         return ReminderNotice(link, int(number or 0), tries)
     if kind == NoticeKind.RECEIPT:
-        tries, payment_id = _decode_tries(receipt_tries)
+        tries, payment_id = _decode_tries(fields.get(TRIES_FIELDS[NoticeKind.RECEIPT]))
         payment = link.settling_payment if link.paid_at else None
         is_about_it = payment is not None and payment.id == payment_id
         return ReceiptNotice(link, payment, tries if is_about_it else Tries())

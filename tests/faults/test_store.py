@@ -18,7 +18,7 @@ import redis
 
 from service.links import mail_store
 from service.links.model import DeliveryState, Link
-from service.links.redis_hash import FIELDS, decode
+from service.links.redis_hash import decode
 from service.otps import store as otps
 from service.outbox import store as outbox
 from service.outbox.queues import LINK_QUEUE
@@ -259,7 +259,7 @@ def torn_links(found: "redis.Redis") -> list[str]:
     records = [key for key in names if ":link:" in key]
     stored = [
         link
-        for link in map(decode, map(id_in, records), each(found, "HMGET", records, *FIELDS))
+        for link in map(decode, map(id_in, records), each(found, "HGETALL", records))
         if link is not None
     ]
     kinds = ("org", "active", "revoked", "email", "pending_since", "outbox", "scheduled")

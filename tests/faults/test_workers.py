@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from service.links.redis_hash import FIELDS, decode
+from service.links.redis_hash import decode
 from service.outbox.doorbell import open_rq_queue
 from service.outbox.queues import LINK_QUEUE, OTP_QUEUE, QUEUES, MailQueue
 from service.storage import keys
@@ -183,7 +183,7 @@ class Deployment:
         asked = list(links)
         with self._store.pipeline(transaction=False) as pipeline:
             for link in asked:
-                pipeline.hmget(keys.link(link), FIELDS)
+                pipeline.hgetall(keys.link(link))
             found = [
                 decode(link, record) for link, record in zip(asked, pipeline.execute(), strict=True)
             ]
@@ -197,7 +197,7 @@ class Deployment:
         """Seconds from each link's time to its mail's."""
         late = []
         for link in links:
-            read = decode(link, self._store.hmget(keys.link(link), FIELDS))
+            read = decode(link, self._store.hgetall(keys.link(link)))
             assert read is not None
             due = max(read.created_at, read.due_at)
             late.append(self.mail_log.taken[link][0].at - due.timestamp())

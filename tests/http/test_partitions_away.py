@@ -143,7 +143,7 @@ class TestOutbox:
         api.redis.zadd(
             keys.failed(ACME), {keys.local_id(link["id"]): int(api.now.timestamp() * 1000)}
         )
-        store.before = lambda command: store.away.add(ACME) if command.name == "HMGET" else None
+        store.before = lambda command: store.away.add(ACME) if command.name == "HGETALL" else None
         found = get(api, "/outbox")
         assert (found["failures"], found["unavailable"]) == ([], [ACME])
 

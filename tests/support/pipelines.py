@@ -15,7 +15,7 @@ from service.errors import Unavailable
 from service.links import mail_store
 from service.links import store as link_store
 from service.links.model import Link
-from service.links.redis_hash import decode
+from service.links.redis_hash import decode_list
 from service.storage import keys
 from service.storage import rate_limits as limits
 from service.storage.command import Command
@@ -43,7 +43,7 @@ def read_link(link: Link) -> Command[Any]:
     if int(link.transaction_id or 0) % 2:
         return link_store.get(link.id)
     read: Command[Any] = mail_store.load_claimed(keys.partition_of_link(link.id), [link.id])
-    return read._replace(decode=lambda records: decode(link.id, records[0]))
+    return read._replace(decode=lambda records: decode_list(link.id, records[0]))
 
 
 async def run_concurrently(pipeline: AutoPipeline, commands: list[Command[Any]]) -> list[Any]:

@@ -14,7 +14,6 @@ from service.links import store as links
 from service.links.change_store import StoredLink
 from service.links.link_request import OnConflict
 from service.links.model import Delivery, DeliveryState, Payment, Status
-from service.links.redis_hash import FIELDS
 from service.notices import store as notices
 from service.notices.model import Notice, ReceiptNotice, ReminderNotice, SampleNotice
 from service.orgs import store as orgs
@@ -107,7 +106,7 @@ COMMANDS: dict[str, Command[Any]] = {
     "otps.settle": otps.settle(EMAIL, b"n" * 16, lease_deadline=NOW, retry_at=None),
     "change_store.read": change_store.read(LINK.id),
     "change_store.update": change_store.update(
-        StoredLink(LINK, [None] * len(FIELDS)),
+        StoredLink(LINK, {}),
         PAID,
         now=NOW,
         retention=RETENTION,

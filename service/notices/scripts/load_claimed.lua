@@ -4,11 +4,9 @@
 --      for each sample the profile of its organization
 -- ARGV how many notices there are
 --      for each its member, and whether it is a sample (0 or 1), in turn
---      the fields to read of a link
--- Returns for each the values of its link's fields, or {at, tries, profile} of a sample: {} where it
---      no longer exists, nil where a key holds another type: that e-mail stays owed.
+-- Returns for each its link's fields, names and values in turn, or {at, tries, profile} of a sample:
+--      {} where it no longer exists, nil where a key holds another type: that e-mail stays owed.
 local outbox, count = KEYS[1], tonumber(ARGV[1])
-local fields = {unpack(ARGV, 2 + 2 * count)}
 
 local found, sample_count = {}, 0
 for i = 1, count do
@@ -20,7 +18,7 @@ for i = 1, count do
     local profile = redis.pcall('GET', KEYS[1 + count + sample_count])
     values[3] = type(profile) == 'string' and profile
   else
-    values = redis.pcall('HMGET', record, unpack(fields))
+    values = redis.pcall('HGETALL', record)
   end
   found[i] = not values.err and values
   if redis.call('EXISTS', record) == 0 then
