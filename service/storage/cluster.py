@@ -91,13 +91,14 @@ class ClusterTransport:
     def send(self, command: Command[Any], reply: Reply) -> None:
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._keep_slots())
+        slot = _slot_of(command)
         if not self._slots:
             self._changed.set()
             if len(self._queue) < MAX_PENDING_COMMANDS:
                 self._queue.append((command, reply))
             else:
                 set_error(command, reply, Unavailable(TOO_MANY_COMMANDS))
-        elif (address := self._slots[_slot_of(command)]) is None:
+        elif (address := self._slots[slot]) is None:
             self._changed.set()
             set_error(command, reply, ClusterDownError("no node serves the slot"))
         elif address in self._failed and not self._is_open(address):

@@ -149,7 +149,12 @@ class RedisWireProtocol(asyncio.Protocol):
 
     def send(self, command: Command[Any], reply: Reply) -> None:
         args: Any = command.args  # hiredis declares a tuple of one
-        self._buffer.append(hiredis.pack_command(args))
+        try:
+            packed = hiredis.pack_command(args)
+        except (ValueError, TypeError) as error:
+            set_error(command, reply, error)
+            return
+        self._buffer.append(packed)
         self.pending.append((command, reply))
         self._schedule_flush()
 

@@ -243,6 +243,21 @@ class TestNodes:
 
         assert run(cluster.url, scenario) <= 2
 
+    def test_a_command_that_cannot_be_written_affects_no_other(self, cluster: RedisCluster) -> None:
+        unwritable = command(str, "SET", COUNTER, "\udcff")
+        counts = [count_in(each) for each in keys.ALL_PARTITIONS]
+
+        async def scenario(pipeline: AutoPipeline) -> Any:
+            sent = pipeline.run(unwritable), pipeline.run_all(counts)
+            found = await asyncio.gather(*sent, return_exceptions=True)
+            cluster.primary_of(PARTITION).redis.client_kill_filter(_type="normal")
+            await seconds_until_answered(pipeline)  # once the slots were read anew
+            return found
+
+        error, counted = run(url_of([cluster.primary_of(PARTITION)]), scenario)
+        assert isinstance(error, UnicodeEncodeError)
+        assert counted == [1] * 256
+
 
 class TestSlots:
     def test_a_slot_that_has_moved_is_found(self, cluster: RedisCluster) -> None:

@@ -53,15 +53,21 @@ async def connect_and_count(
         yield pipeline, sizes
 
 
-def test_a_command_that_cannot_be_written_shifts_no_reply(own_store: RedisServer) -> None:
-    async def run() -> list[str]:
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_command_that_cannot_be_written_affects_no_other(
+    own_store: RedisServer, is_connected: bool
+) -> None:
+    async def run() -> list[Any]:
         async with AutoPipeline(create_transport(own_store.url)) as pipeline:
-            await pipeline.run(command(str, "ECHO", "connected"))
-            with pytest.raises(UnicodeEncodeError):
-                await pipeline.run(command(str, "ECHO", "\udcff"))
-            return await pipeline.run_all([command(str, "ECHO", word) for word in "abc"])
+            if is_connected:
+                await pipeline.run(command(str, "ECHO", "connected"))
+            words = ["a", "\udcff", "b", "c"]
+            echoed = [pipeline.run(command(str, "ECHO", word)) for word in words]
+            return await asyncio.gather(*echoed, return_exceptions=True)
 
-    assert asyncio.run(run()) == [*"abc"]
+    first, error, *others = asyncio.run(run())
+    assert isinstance(error, UnicodeEncodeError)
+    assert [first, *others] == [*"abc"]
 
 
 class TestBatches:
