@@ -82,6 +82,26 @@ def test_a_view_that_failed_and_was_left_is_not_tried_again(
     assert urlsplit(path).path not in asked_within(page, seconds=60)
 
 
+def test_a_list_that_is_read_again_shows_all_that_changed(visit: Visit, make: Any) -> None:
+    make("listed-again", payment_amount=10, currency="NGN")
+    visitor = visit(DESKTOP)
+    visitor.install_clock()
+    changes: dict[str, Any] = {"delivery": {"state": "queued"}}
+
+    def change(route: Route) -> None:
+        page = route.fetch().json()
+        route.fulfill(json={**page, "links": [{**page["links"][0], **changes}]})
+
+    visitor.page.route("**/orgs/listed-again/payment-links?*", change)
+    page = enter(visitor, "listed-again")
+    expect(rows(page).locator(".amount")).to_have_text("NGN 10.00")
+    changes |= {"payment_amount": 11, "status": "paid", "paid_at": "2026-11-29T10:00:00.000Z"}
+    page.clock.run_for(2000)
+    expect(rows(page).locator(".status")).to_have_text("Paid")
+    expect(rows(page).locator(".amount")).to_have_text("NGN 11.00")
+    expect(rows(page).locator(".expires")).to_contain_text("paid 29")
+
+
 def test_a_tab_that_failed_and_was_left_is_not_tried_again(visit: Visit, make: Any) -> None:
     make("tabs")
     visitor = visit(DESKTOP)

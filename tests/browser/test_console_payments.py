@@ -102,6 +102,40 @@ def test_a_payment_is_voided_after_a_question(visit: Visit, make: Any, service: 
     assert read(service, link)["payments"][0]["voided_at"] is not None
 
 
+def test_a_link_is_shown_as_it_is_and_not_as_it_was_listed(
+    visit: Visit, make: Any, service: Service
+) -> None:
+    link = make("listed-before", accept_partial=True, **AMOUNT)
+    page = enter(visit(DESKTOP), "listed-before")
+    expect(rows(page)).to_have_count(1)
+    pay(service, link, "bank-7", amount=125000)
+    dialog = open_link(page)
+    due = dialog.locator("dl div", has_text="Still due")
+    expect(due).to_have_text("Still dueNGN 0.50")
+    expect(dialog.get_by_role("region", name="Payments")).to_contain_text("bank-7")
+
+
+@pytest.mark.parametrize(
+    ("action", "confirm", "text"),
+    [
+        pytest.param("Mark paid", "Record payment", "is recorded", id="form"),
+        pytest.param("Void bank-7", "Void this payment", "is voided", id="question"),
+    ],
+)
+def test_the_result_is_in_sight_and_announced_where_it_is_shown(
+    visit: Visit, make: Any, service: Service, action: str, confirm: str, text: str
+) -> None:
+    org = f"in-sight-{action[:4].lower()}"
+    pay(service, make(org, accept_partial=True, **AMOUNT), "bank-7", amount=5)
+    page = enter(visit(PHONE), org)
+    dialog = open_link(page)
+    dialog.get_by_role("button", name="Void bank-7").scroll_into_view_if_needed()
+    dialog.get_by_role("button", name=action).click()
+    page.get_by_role("dialog").get_by_role("button", name=confirm).click()
+    expect(page.locator("#detail .notice.good")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#detail > [role=status]")).to_contain_text(text)
+
+
 def test_what_is_still_due_is_suggested_and_said(visit: Visit, make: Any, service: Service) -> None:
     link = make("parts", payment_amount=1.25, currency="KWD", accept_partial=True)
     pay(service, link, "first", amount=0.375)

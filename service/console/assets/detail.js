@@ -44,9 +44,20 @@ export function showLink(route) {
   if (link?.id !== route.link) {
     message = null;
     link = newLink ?? findKnown(route.link);
+    if (link && !newLink && route.over === "link") refresh(route);
   }
   if (link) show(route);
   else load(route);
+}
+
+/** Shows the link anew if it is no longer as the list has it. */
+async function refresh(route) {
+  const id = requestId;
+  const found = await callApi(`/payment-links/${route.link}`).catch(() => null);
+  if (!found || id !== requestId || JSON.stringify(found) === JSON.stringify(link)) return;
+  link = found;
+  show(route);
+  reloadList();
 }
 
 /** The link as the list has it, unless it was superseded since. */
@@ -103,6 +114,7 @@ function showNotFound(route) {
 function render(...content) {
   result.replaceChildren(...content.filter(Boolean));
   if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
   dialog.querySelector("h2").focus();
 }
 
@@ -123,6 +135,8 @@ function show({ over: step, payment }) {
   const voided = step === "void" && findPayment(link, payment);
   if (voided) return render(...confirmVoid(link, voided, done));
   render(...detailContent());
+  if (message?.isNew) announce(message.text);
+  message &&= { ...message, isNew: false };
 }
 
 function createdContent() {
@@ -212,12 +226,13 @@ async function reportAndRead(acted, text, isShown, isWarning) {
  */
 function report(acted, text, wasShown, { changed, isWarning = false }) {
   const route = currentRoute();
+  const isLinkShown = route.over === "link" && route.link === acted.id;
   if (link?.id === acted.id) {
     link = changed;
-    message = { text, isWarning };
+    message = { text, isWarning, isNew: wasShown || isLinkShown };
   }
   reloadList();
   if (wasShown) closeTop();
-  else if (route.over === "link" && route.link === acted.id) show(route);
-  announce(text, { shown: !wasShown });
+  else if (isLinkShown) show(route);
+  else announce(text, { shown: true });
 }

@@ -187,8 +187,11 @@ class LinkList {
     )
       return false;
     rows.forEach((row, at) => {
-      row.querySelector(".delivery").replaceChildren(...deliveryCells(page.links[at]));
-      row.querySelector(".status").replaceChildren(badge(page.links[at].status));
+      const cells = [...this.row(page.links[at]).cells];
+      [...row.cells].forEach((cell, index) => {
+        const isFocused = cell.contains(document.activeElement);
+        if (!isFocused && !cell.isEqualNode(cells[index])) cell.replaceWith(cells[index]);
+      });
     });
     return true;
   }
