@@ -14,6 +14,7 @@ from tests.browser.console import (
     enter,
     go,
     rows,
+    settle,
     wait_for_mail,
 )
 from tests.support.admins import as_admin
@@ -150,3 +151,26 @@ def test_a_part_of_the_store_that_is_away_is_said_on_the_overview(visit: Visit, 
     ):
         expect(page.get_by_text(text)).to_be_visible()
     visitor.check("console partly away, desktop, light")
+
+
+def test_an_overtaken_answer_does_not_replace_the_organizations_that_are_suggested(
+    visit: Visit, make: Any
+) -> None:
+    make("overtaken-1")
+    make("overtaken-2")
+    page = enter(visit(DESKTOP))
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/orgs?prefix=overtaken&*", hold)
+    field, options = page.get_by_label("Organization", exact=True), page.locator("#orgs option")
+    with page.expect_request("**/orgs?prefix=overtaken&*"):
+        field.fill("overtaken")
+    field.fill("overtaken-2")
+    expect(options).to_have_count(1)
+    with page.expect_response("**/orgs?prefix=overtaken&*"):
+        held[0].continue_()
+    settle(page)
+    expect(options).to_have_count(1)

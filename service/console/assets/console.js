@@ -184,10 +184,10 @@ org.addEventListener("input", () => {
 org.addEventListener("focus", suggestOrgs, { once: true });
 
 async function suggestOrgs() {
-  const page = await callApi(
-    `/orgs?${new URLSearchParams({ prefix: org.value.trim(), limit: 20 })}`,
-  ).catch(() => null);
-  if (page)
+  const prefix = org.value.trim();
+  const query = new URLSearchParams({ prefix, limit: 20 });
+  const page = await callApi(`/orgs?${query}`).catch(() => null);
+  if (page && token() && prefix === org.value.trim())
     document
       .getElementById("orgs")
       .replaceChildren(...page.orgs.map((name) => h("option", { value: name })));
