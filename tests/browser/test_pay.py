@@ -65,6 +65,24 @@ def test_a_day_less_interrupts_nobody(visit: Visit, admin: httpx.Client) -> None
     expect(page.locator("#announcer")).to_be_empty()
 
 
+def test_a_page_whose_link_was_changed_shows_it_when_its_time_is_over(
+    visit: Visit, admin: httpx.Client
+) -> None:
+    now = datetime.now(UTC)
+    link = make(admin, expires_at=(now + timedelta(hours=1)).isoformat())
+    visitor = visit()
+    visitor.install_clock()
+    page = visitor.open(path_of(link))
+    before = page.locator("time").inner_text()
+    changes = {"description": "Two windows", "expires_at": (now + timedelta(days=5)).isoformat()}
+    assert admin.patch(f"/payment-links/{link['id']}", json=changes).status_code == 200
+    page.clock.fast_forward("01:00:05")
+    page.clock.run_for(2000)
+    expect(page.get_by_text("Two windows")).to_be_visible()
+    expect(page.locator("time")).not_to_have_text(before)
+    expect(page.get_by_role("timer")).to_have_text(re.compile(r"^4 days "))
+
+
 def test_a_page_whose_end_comes_while_it_is_offline_says_so_later(
     visit: Visit, admin: httpx.Client
 ) -> None:

@@ -138,13 +138,22 @@ function countDown(element) {
   tick();
 }
 
-/** Fetches the next day's text, or the page of the ended link. Retries until the server answers. */
+/** The text of a page, with times as the server has them and without what is counted down. */
+function readText(page) {
+  const copy = page.querySelector("main").cloneNode(true);
+  for (const time of copy.querySelectorAll("time")) time.textContent = time.dateTime;
+  for (const timer of copy.querySelectorAll("[data-left]")) timer.textContent = "";
+  return copy.textContent;
+}
+
+/** Fetches the next day's text, or the page if it has changed. Retries until the server answers. */
 async function refreshCountdown(element) {
   const { text, served } = await fetchPage(location.href).catch(() => ({ served: false }));
   if (!element.isConnected) return;
   if (!served) return setTimeout(() => refreshCountdown(element), 5000);
-  const next = parsePage(text).querySelector("[data-left]");
-  if (!next) return showPage(text);
+  const page = parsePage(text);
+  const next = page.querySelector("[data-left]");
+  if (!next || readText(page) !== readText(document)) return showPage(text);
   element.replaceWith(next);
   countDown(next);
 }
