@@ -58,6 +58,8 @@ SUSPECT_WAIT = timedelta(seconds=15)
 """How long an e-mail that may be refused for our sake waits: others, meanwhile, may be taken."""
 MAX_UNCONFIRMED = 4
 """So often may an e-mail be handed over without a confirmation."""
+SERVICE_CLOSES = "421"
+"""The code with which a server ends a session that is too much for it (RFC 5321, 3.8)."""
 MAX_ERROR_LENGTH = 500
 """Characters of a server's reply that are stored with a link."""
 
@@ -238,7 +240,7 @@ class QueueRunner(Generic[Payload]):
         except Deferred as delay:
             if is_probe:
                 self._pause.end()
-            return self._defer(message, delay)
+            return self._defer(message, delay, session)
         self._streak.clear()
         self._suspects.discard(message.key)
         if is_probe:
@@ -311,8 +313,12 @@ class QueueRunner(Generic[Payload]):
         now = self._clock()
         return now + max(MIN_WAIT, min(wait, (message.payload.expires_at - now) / 4))
 
-    def _defer(self, message: QueuedMessage[Payload], delay: Deferred) -> Outcome:
+    def _defer(
+        self, message: QueuedMessage[Payload], delay: Deferred, session: MailSession
+    ) -> Outcome:
         reason, is_unconfirmed = str(delay)[:MAX_ERROR_LENGTH], isinstance(delay, Unconfirmed)
+        if reason.startswith(SERVICE_CLOSES):
+            self._pool.use_fewer(session)
         attempts, unconfirmed = self._handler.attempts(message.payload)
         if is_unconfirmed and unconfirmed + 1 >= MAX_UNCONFIRMED:
             log.warning("mail_unconfirmed", **message.log_fields)

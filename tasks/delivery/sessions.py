@@ -95,9 +95,18 @@ class SessionPool(Generic[Payload]):
             self._limit = self._size.maximum  # the server takes none: that is no limit of its own
             return False
         del self._sessions[session]
-        self._limit = len(others)
-        self._grows_at = asyncio.get_running_loop().time() + GROWTH_INTERVAL_SECONDS
+        self._limit_to(len(others))
         return True
+
+    def use_fewer(self, session: MailSession) -> None:
+        """Does without a session that the server ended in the middle, unless it is the last one."""
+        if len(self._sessions) > 1:
+            self._sessions.pop(session, None)
+        self._limit_to(len(self._sessions))
+
+    def _limit_to(self, count: int) -> None:
+        self._limit = count
+        self._grows_at = asyncio.get_running_loop().time() + GROWTH_INTERVAL_SECONDS
 
     async def close(self, seconds: float) -> None:
         """Waits so long for the e-mails that are being sent, and ends all sessions."""

@@ -10,9 +10,10 @@ import pytest
 from anyio import to_thread
 from structlog.testing import CapturingLogger
 
+from service.links.model import DeliveryState
 from tasks.delivery import claims, pause, sessions
 from tasks.delivery.sessions import PoolSize, SessionPool
-from tasks.mail.mailer import MailerUnavailable, MailSession, SessionEnded
+from tasks.mail.mailer import Deferred, MailerUnavailable, MailSession, SessionEnded
 from tasks.message import LEASE_DURATION
 from tests.support.delivery_harness import PARTITION, DeliveryHarness
 from tests.support.scripted_smtp import ScriptedMailer, ScriptedServer
@@ -177,6 +178,37 @@ class TestFewerSessions:
                 assert worker.heartbeat.pause is None
             assert server.verbs().count(".") == 30
             assert server.connections > 1
+
+    @pytest.mark.parametrize("takes", [0, 3])
+    def test_a_server_that_ends_sessions_in_the_middle_gets_fewer(
+        self, harness: DeliveryHarness, takes: int
+    ) -> None:
+        links, mailer = harness.add_links(60), ScriptedMailer()
+        under_way = most = 0
+
+        async def take(_: EmailMessage) -> None:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.01)
+            is_too_much, under_way = under_way > takes, under_way - 1
+            if is_too_much:
+                raise Deferred("421 4.7.28 slow down")
+
+        mailer.answer = take
+        worker = harness.link_worker(mailer, sessions=16)
+        with worker.started() as thread:
+            thread.wake([PARTITION])
+            assert thread.wait_until_dry(10)
+            states = [harness.link(link).delivery.state for link in links]
+            assert states.count(DeliveryState.SENT) == len(mailer.sent)
+            assert states.count(DeliveryState.QUEUED) == 60 - len(mailer.sent)
+            most = 0
+            harness.clock.advance(seconds=6)
+            thread.wake([PARTITION])
+            assert thread.wait_until_dry(10)
+            assert worker.heartbeat.pause is None
+        assert most <= max(1, takes)
 
     def test_there_are_slowly_more_again(
         self, harness: DeliveryHarness, monkeypatch: pytest.MonkeyPatch
