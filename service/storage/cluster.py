@@ -48,8 +48,12 @@ RESEND_SECONDS = 0.02
 MAX_RESENDS_PER_SECOND = 2000
 """Limits what commands cost that wait until all keys of a slot have moved."""
 TOPOLOGY_ERRORS = (
-    *(ConnectionLost, RedisTimeout, OSError, InvalidResponse),
-    *(ClusterDownError, ReadOnlyError),
+    ConnectionLost,
+    RedisTimeout,
+    OSError,
+    InvalidResponse,
+    ClusterDownError,
+    ReadOnlyError,
 )
 """Errors after which another node may serve the slots. Other errors are replies."""
 UNKNOWN_HOST = "?"

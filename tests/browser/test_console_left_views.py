@@ -294,3 +294,19 @@ def test_failed_mails_whose_question_was_left_are_told_over_the_list(
     expect(page.get_by_role("dialog")).to_be_hidden()
     held.release()
     expect(page.locator("#status.shown")).to_contain_text("nothing is sent again")
+
+
+def test_nothing_of_an_action_is_told_to_whoever_comes_after_signing_out(
+    visit: Visit, make: Any
+) -> None:
+    make("signed-out", "secret@example.com", **AMOUNT)
+    page = enter(visit(DESKTOP), "signed-out")
+    open_link(page, "secret@example.com")
+    held = act(page, "Send e-mail", "Send e-mail")
+    page.go_back()
+    page.go_back()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Admin token")).to_be_visible()
+    held.release()
+    settle(page)
+    assert "secret@example.com" not in page.content()

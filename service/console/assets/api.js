@@ -3,6 +3,7 @@
 const KEY = "payment-links-token";
 const TIMEOUT_MS = 15_000;
 export const root = document.body.dataset.root;
+let endedSessions = 0;
 
 /** A problem (RFC 9457). `status` is 0 if there was no answer in time. */
 export class Problem extends Error {
@@ -22,6 +23,12 @@ export const token = () => sessionStorage.getItem(KEY);
 export function storeToken(text) {
   if (text) sessionStorage.setItem(KEY, text);
   else sessionStorage.removeItem(KEY);
+}
+
+/** Forgets the token, and lets nobody see what was asked for with it. */
+export function endSession() {
+  endedSessions += 1;
+  storeToken(null);
 }
 
 /** The claims of a token, not verified and only for display; null if it is not a token. */
@@ -61,6 +68,7 @@ export async function callApiWithStatus(
   path,
   { method = "GET", body, headers = {}, as = token() } = {},
 ) {
+  const endedBefore = endedSessions;
   let answer, text;
   try {
     answer = await fetch(root + path, {
@@ -78,8 +86,9 @@ export async function callApiWithStatus(
     });
     text = await answer.text();
   } catch {
-    throw new Problem(0);
+    throw new Problem(endedSessions === endedBefore ? 0 : 401);
   }
+  if (endedSessions !== endedBefore) throw new Problem(401);
   if (answer.ok) return { status: answer.status, body: parseAnswer(text) };
   const problem = new Problem(
     answer.status,

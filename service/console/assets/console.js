@@ -1,6 +1,6 @@
 // The entry point: signs the user in, and shows what the address names (route.js).
 
-import { callApi, storeToken, Problem, readClaims, token } from "./api.js";
+import { callApi, endSession, storeToken, Problem, readClaims, token } from "./api.js";
 import * as links from "./link_list.js";
 import { showForm } from "./create.js";
 import { showCreated, showLink } from "./detail.js";
@@ -76,7 +76,7 @@ function redirectToOwnOrg(elsewhere) {
 }
 
 function signOut() {
-  storeToken(null);
+  endSession();
   user = null;
   links.leave();
   overview.leave();
