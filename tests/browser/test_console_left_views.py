@@ -68,12 +68,20 @@ def act(page: Page, action: str, confirm: str) -> Held:
     return held
 
 
-def leave(page: Page) -> None:
+def leave(page: Page, *, typed: bool) -> None:
     """Goes back, and lets go of what was typed, if anything was."""
     page.go_back()
-    discard = page.get_by_role("alertdialog").get_by_role("button", name="Discard", exact=True)
-    if discard.is_visible():
-        discard.click()
+    if typed:
+        page.get_by_role("alertdialog").get_by_role("button", name="Discard", exact=True).click()
+
+
+def act_and_leave(page: Page, action: str, confirm: str) -> Held:
+    """Opens a link, asks for an action, and goes back to the link."""
+    open_link(page)
+    held = act(page, action, confirm)
+    leave(page, typed=action == "Edit")
+    expect(page.locator("#detail-title")).to_be_visible()
+    return held
 
 
 @pytest.mark.parametrize(("action", "confirm", "text"), ACTIONS)
@@ -92,10 +100,7 @@ def test_an_action_that_was_left_is_told_over_the_list_which_is_read_again(
     else:
         make_partly_paid(make, service, org)
     page = enter(visit(DESKTOP), org)
-    open_link(page)
-    held = act(page, action, confirm)
-    leave(page)
-    expect(page.locator("#detail-title")).to_be_visible()
+    held = act_and_leave(page, action, confirm)
     page.go_back()
     expect(page.get_by_role("dialog")).to_be_hidden()
     with page.expect_response(lambda answer: answer.url.endswith("/payment-links?limit=25")):
@@ -121,10 +126,7 @@ def test_an_action_that_was_left_leaves_the_view_of_another_link(
     make_partly_paid(make, service, org)
     other = make(org, "john@example.com", payment_amount=99, currency="NGN")
     page = enter(visit(DESKTOP), org)
-    open_link(page)
-    held = act(page, action, confirm)
-    leave(page)
-    expect(page.locator("#detail-title")).to_be_visible()
+    held = act_and_leave(page, action, confirm)
     page.go_back()
     open_link(page, "john@example.com")
     with page.expect_response(lambda answer: answer.url.endswith("/payment-links?limit=25")):
@@ -149,10 +151,7 @@ def test_an_action_that_was_left_is_shown_in_the_view_of_its_link(
     org = f"same-{request.node.callspec.id}"
     link = make_partly_paid(make, service, org)
     page = enter(visit(DESKTOP), org)
-    open_link(page)
-    held = act(page, action, confirm)
-    leave(page)
-    expect(page.locator("#detail-title")).to_be_visible()
+    held = act_and_leave(page, action, confirm)
     held.release()
     expect(page.locator("#detail .notice.good")).to_contain_text(text)
     assert page.url.endswith(f"#/{org}/links/{link['id']}")
@@ -165,7 +164,7 @@ def test_a_link_whose_form_was_left_is_told_and_listed(visit: Visit) -> None:
     form = new_link(page, email="jane@example.com")
     form.get_by_role("button", name="Create link").click()
     held.wait()
-    leave(page)
+    leave(page, typed=True)
     expect(page.get_by_role("dialog")).to_be_hidden()
     new_link(page, email="john@example.com")
     held.release()
@@ -186,7 +185,7 @@ def test_a_refusal_of_a_form_that_was_left_is_not_shown_in_another(visit: Visit,
     form = new_link(page, email="jane")
     form.get_by_role("button", name="Create link").click()
     held.wait()
-    leave(page)
+    leave(page, typed=True)
     expect(page.get_by_role("dialog")).to_be_hidden()
     new_link(page, email="john@example.com")
     held.release()
@@ -267,7 +266,7 @@ def test_a_profile_whose_form_was_left_is_not_shown_in_another(
     held = Held(page, "PUT")
     form.get_by_role("button", name="Save profile").click()
     held.wait()
-    leave(page)
+    leave(page, typed=True)
     page.evaluate("location.hash = '#/theirs/profile'")
     expect(name).to_have_value("Theirs")
     held.release()
