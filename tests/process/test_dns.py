@@ -44,9 +44,10 @@ ENVIRON = {
 def silenced(tmp_path: Path) -> list[str]:
     """What to put before a command, to run it where the name server does not answer."""
     unshare = [require_program("unshare"), *UNSHARE]
-    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no user namespaces here")
-    return [*unshare, sys.executable, "-c", SILENT_NAME_SERVER, str(tmp_path)]
+    silenced = [*unshare, sys.executable, "-c", SILENT_NAME_SERVER, str(tmp_path)]
+    if subprocess.run([*silenced, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespaces of a user's own here")
+    return silenced
 
 
 @contextmanager
